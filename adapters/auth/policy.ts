@@ -1,0 +1,148 @@
+/** Who may do what, from the options of the embedding program: fixed users, or functions of its own. */
+import type {
+  AuthenticateRequest,
+  ConnId,
+  Decision,
+  DecisionRequest,
+  Policy,
+  QoS,
+  ReasonCode,
+} from "../../core/mod.ts";
+import { ConfigError, Reason, Verdict } from "../../core/mod.ts";
+
+/** Who a question is about. */
+export interface ClientIdentity {
+  readonly clientId: string;
+  readonly username: string | null;
+  readonly remote: string;
+}
+
+type Answer = boolean | Promise<boolean>;
+
+export interface PolicyOptions {
+  /** User name → password. Anonymous clients are then refused unless `allowAnonymous`. */
+  readonly users?: Readonly<Record<string, string>>;
+  /**
+   * Whether clients without a user name are let in. By default only where there are neither `users` nor
+   * `authenticate`, and on loopback only.
+   */
+  readonly allowAnonymous?: boolean;
+  /** Who may connect, instead of `users`. */
+  authenticate?(client: ClientIdentity, password: Uint8Array | null): Answer;
+  /** Who may publish, wills included. Everybody by default. */
+  authorizePublish?(client: ClientIdentity, topic: string, qos: QoS, retain: boolean): Answer;
+  /** Who may subscribe. Everybody by default. */
+  authorizeSubscribe?(client: ClientIdentity, filter: string, qos: QoS): Answer;
+}
+
+/** A policy, and the answers that it could not give at once. */
+export class ComposedPolicy implements Policy {
+  readonly #options: PolicyOptions;
+  readonly #allowsAnonymous: boolean;
+  readonly #users: ReadonlyMap<string, Uint8Array> | null;
+  readonly #clients = new Map<ConnId, ClientIdentity>();
+  readonly #pending = new Map<string, Promise<boolean>>();
+  /** Compares a password in a time that does not tell where it differs. */
+  readonly #isSame: (a: Uint8Array, b: Uint8Array) => boolean;
+
+  constructor(options: PolicyOptions, isSame: (a: Uint8Array, b: Uint8Array) => boolean) {
+    this.#options = options;
+    this.#isSame = isSame;
+    const hasUsers = options.users !== undefined;
+    if (hasUsers && options.authenticate !== undefined) {
+      throw new ConfigError("users", "[users]", "users or authenticate, not both");
+    }
+    this.#allowsAnonymous =
+      options.allowAnonymous ?? (!hasUsers && options.authenticate === undefined);
+    const encoder = new TextEncoder();
+    this.#users = hasUsers
+      ? new Map(Object.entries(options.users).map(([name, word]) => [name, encoder.encode(word)]))
+      : null;
+  }
+
+  /** Whether everybody who reaches the broker may connect. */
+  get isOpen(): boolean {
+    return this.#allowsAnonymous && this.#options.authenticate === undefined;
+  }
+
+  authenticate(request: AuthenticateRequest): Verdict {
+    const { conn, clientId, username, info, password } = request;
+    const client = { clientId, username, remote: info.remote };
+    this.#clients.set(conn, client);
+    const { authenticate } = this.#options;
+    if (authenticate !== undefined) {
+      return this.#verdict(`${conn}`, () => authenticate(client, password));
+    }
+    if (username === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
+    if (this.#users === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
+    const expected = this.#users.get(username);
+    const isKnown = this.#isSame(expected ?? NO_BYTES, password ?? NO_BYTES);
+    return isKnown && expected !== undefined && password !== null ? Verdict.Allow : Verdict.Deny;
+  }
+
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): Verdict {
+    const { authorizePublish } = this.#options;
+    if (authorizePublish === undefined) return Verdict.Allow;
+    const client = this.#clients.get(conn)!;
+    return this.#verdict(`${conn}`, () => authorizePublish(client, topic, qos, retain));
+  }
+
+  subscribe(conn: ConnId, filter: string, qos: QoS): Verdict {
+    const { authorizeSubscribe } = this.#options;
+    if (authorizeSubscribe === undefined) return Verdict.Allow;
+    const client = this.#clients.get(conn)!;
+    return this.#verdict(`${conn} ${filter}`, () => authorizeSubscribe(client, filter, qos));
+  }
+
+  /** Resolves a question that was answered by Pending. Rejects where the program's function does. */
+  async decide(request: DecisionRequest): Promise<Decision> {
+    const { conn } = request;
+    if (request.kind !== "subscribe") {
+      const isAllowed = await this.#take(`${conn}`)!;
+      return isAllowed ? { kind: "allow" } : { kind: "deny", reason: denial(request) };
+    }
+    const client = this.#clients.get(conn)!;
+    const answers = request.filters.map(
+      ({ filter, qos }) =>
+        this.#take(`${conn} ${filter}`) ?? this.#options.authorizeSubscribe!(client, filter, qos),
+    );
+    const reasons = (await Promise.all(answers)).map(
+      (isAllowed): ReasonCode => (isAllowed ? Reason.Success : Reason.NotAuthorized),
+    );
+    return { kind: "filters", reasons };
+  }
+
+  /** The connection is gone. */
+  forget(conn: ConnId): void {
+    this.#clients.delete(conn);
+  }
+
+  #verdict(key: string, ask: () => Answer): Verdict {
+    let answer: Answer;
+    try {
+      answer = ask();
+    } catch (error) {
+      // Told where a rejection is told: by the one who waits for the decision.
+      answer = Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+    if (typeof answer === "boolean") return answer ? Verdict.Allow : Verdict.Deny;
+    // A rejection is told by `decide`; until then it is nobody's, which is no fault.
+    answer.catch(() => {});
+    this.#pending.set(key, answer);
+    return Verdict.Pending;
+  }
+
+  #take(key: string): Promise<boolean> | undefined {
+    const answer = this.#pending.get(key);
+    this.#pending.delete(key);
+    return answer;
+  }
+}
+
+function denial(request: DecisionRequest): ReasonCode {
+  return request.kind === "authenticate" && request.username !== null
+    ? Reason.BadUserNameOrPassword
+    : Reason.NotAuthorized;
+}
+
+const NO_BYTES = new Uint8Array(0);

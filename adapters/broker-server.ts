@@ -1,0 +1,256 @@
+/** The broker as a library: options in, a running broker out, whatever the runtime. */
+
+import type { CodecKind } from "../codec-wasm/mod.ts";
+import { codecKinds, createCodec } from "../codec-wasm/mod.ts";
+import type {
+  BrokerEvent,
+  ConnInfo,
+  CounterName,
+  LimitName,
+  OutBuffer,
+  Policy,
+  QoS,
+} from "../core/mod.ts";
+import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
+import type { PolicyOptions } from "./auth/policy.ts";
+import { ComposedPolicy } from "./auth/policy.ts";
+import { Driver } from "./driver.ts";
+import type { HostLoop } from "./host.ts";
+import { memoryStore } from "./storage/memory.ts";
+import type { Store } from "./storage/store.ts";
+
+export interface ListenOptions {
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
+  /** 0 takes a free one. Default: 1883 for TCP, 8083 for WebSocket. */
+  readonly port?: number;
+}
+
+export interface WebSocketOptions extends ListenOptions {
+  /** Default: `/mqtt`. */
+  readonly path?: string;
+}
+
+export interface BrokerOptions extends PolicyOptions {
+  /** Where to serve MQTT over TCP; false for nowhere. Default: 127.0.0.1:1883. */
+  readonly tcp?: ListenOptions | false;
+  /** Where to serve MQTT over WebSocket. Default: nowhere. */
+  readonly ws?: WebSocketOptions | false;
+  /** Limits other than the defaults; `limitTable` says what they are. */
+  readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
+  /** Default: memory. */
+  readonly store?: Store;
+  /**
+   * What finds packets in bytes and subscribers of topics: WebAssembly, TypeScript, or, by default, the
+   * faster of the two for each chunk.
+   */
+  readonly codec?: CodecKind;
+}
+
+/** What `BrokerServer.on` takes, and what its listeners get. */
+export type BrokerEvents = {
+  [K in BrokerEvent["kind"]]: Extract<BrokerEvent, { kind: K }>;
+} & {
+  /** A function of the program or the store failed; the broker went on. */
+  error: { readonly kind: "error"; readonly error: unknown };
+};
+
+/** A listener that a runtime opened. */
+export interface Listener {
+  /** Such as `tcp://127.0.0.1:1883`. */
+  readonly address: string;
+  /** Accepts no more. Transports that are open stay. */
+  close(): Promise<void>;
+}
+
+/** What a runtime supplies to make a broker of the core. */
+export interface Runtime {
+  readonly loop: HostLoop;
+  readonly out: OutBuffer;
+  readonly serverName: string;
+  entropy(out: Uint8Array): void;
+  /** Memory whose contents do not matter, where that is cheaper than a new Uint8Array. */
+  allocate?(byteCount: number): Uint8Array;
+  isSame(a: Uint8Array, b: Uint8Array): boolean;
+  listenTcp(driver: Driver, options: Required<ListenOptions>): Promise<Listener>;
+  listenWebSocket(
+    driver: Driver,
+    options: Required<WebSocketOptions>,
+    frameBytesMax: number,
+  ): Promise<Listener>;
+}
+
+/** A running broker. */
+export class BrokerServer {
+  readonly #driver: Driver;
+  readonly #broker: Broker;
+  readonly #policy: ComposedPolicy;
+  readonly #store: Store;
+  readonly #listeners: Listener[] = [];
+  readonly #handlers = new Map<string, Set<(event: never) => void>>();
+  /** Which codec runs, such as `wasm-simd`. */
+  readonly codec: string;
+  #closing: Promise<void> | null = null;
+
+  /** Opens nothing yet: `createBroker` does. Throws ConfigError. */
+  constructor(runtime: Runtime, options: BrokerOptions) {
+    this.#policy = new ComposedPolicy(options, runtime.isSame);
+    this.#store = options.store ?? memoryStore();
+    const limits = parseLimits(options.limits);
+    const seed = new Uint32Array(5);
+    runtime.entropy(new Uint8Array(seed.buffer));
+    const [a, b, c, d, hashSeed] = seed;
+    const { codec: kind = "auto" } = options;
+    if (!codecKinds.includes(kind)) throw new ConfigError("codec", kind, codecKinds.join(", "));
+    const codec = createCodec(kind, limits, hashSeed!);
+    if (codec === null) throw new ConfigError("codec", kind, "auto or ts: WebAssembly is missing");
+    this.codec = codec.ingest.name;
+    this.#broker = new Broker(
+      {
+        seed: [a!, b!, c!, d!],
+        epochMillis: Date.now() - runtime.loop.now(),
+        serverName: runtime.serverName,
+        durable: this.#store.isDurable,
+        limits,
+      },
+      {
+        ingest: codec.ingest,
+        topics: codec.topics,
+        policy: this.#policy satisfies Policy,
+        entropy: runtime.entropy,
+        ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
+      },
+    );
+    this.#driver = new Driver({
+      broker: this.#broker,
+      loop: runtime.loop,
+      store: this.#store,
+      out: runtime.out,
+      decide: (request) => this.#policy.decide(request),
+      handleEvent: (event) => this.#handleEvent(event),
+      handleError: (error) => this.#emit("error", { kind: "error", error }),
+    });
+  }
+
+  /** Where it serves, such as `tcp://127.0.0.1:1883`. */
+  get addresses(): readonly string[] {
+    return this.#listeners.map((listener) => listener.address);
+  }
+
+  /** Every counter by name, now. */
+  get counters(): Readonly<Record<CounterName, number>> {
+    const { counters } = this.#broker;
+    return Object.fromEntries(
+      counterNames.map((name) => [name, counters[Counter[name]]!]),
+    ) as Record<CounterName, number>;
+  }
+
+  /** Publishes a message of the program's own. Throws ConfigError where `topic` is no topic name. */
+  publish(
+    topic: string,
+    payload: Uint8Array | string,
+    options: { readonly qos?: QoS; readonly retain?: boolean } = {},
+  ): void {
+    const { qos = 0, retain = false } = options;
+    if (qos !== 0 && qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "0, 1 or 2");
+    const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
+    this.#driver.command({ kind: "publish", topic, payload: bytes, qos, retain });
+  }
+
+  /** Ends the connection of a client; its will is published. */
+  disconnect(clientId: string): void {
+    this.#driver.command({ kind: "kick", clientId, reason: Reason.AdministrativeAction });
+  }
+
+  on<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
+    const handlers = this.#handlers.get(kind) ?? new Set();
+    this.#handlers.set(kind, handlers);
+    handlers.add(handler);
+    this.#observe(kind);
+    return this;
+  }
+
+  off<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
+    this.#handlers.get(kind)?.delete(handler);
+    this.#observe(kind);
+    return this;
+  }
+
+  /** Opens the listeners; rejects where one cannot be, and closes those that were. */
+  async listen(runtime: Runtime, options: BrokerOptions): Promise<void> {
+    const { tcp = {}, ws = false } = options;
+    const frameBytesMax = parseLimits(options.limits).packetBytesMax;
+    for (const where of [tcp, ws]) if (where !== false) this.#checkExposure(where, options);
+    try {
+      if (tcp !== false) {
+        const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
+        this.#listeners.push(await runtime.listenTcp(this.#driver, where));
+      }
+      if (ws !== false) {
+        const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
+        const where = { host, port, path };
+        this.#listeners.push(await runtime.listenWebSocket(this.#driver, where, frameBytesMax));
+      }
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops accepting, sends what is owed, closes every connection, and resolves; after `graceMillis`
+   * what is left is cut off.
+   */
+  close(graceMillis = 1500): Promise<void> {
+    this.#closing ??= this.#close(graceMillis);
+    return this.#closing;
+  }
+
+  async #close(graceMillis: number): Promise<void> {
+    const listenersClosed = this.#listeners.map((listener) => listener.close());
+    this.#driver.command({ kind: "shutdown" });
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, graceMillis);
+      this.#driver.onIdle(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    this.#driver.stop();
+    await Promise.all(listenersClosed);
+    await this.#store.close();
+  }
+
+  #handleEvent(event: BrokerEvent): void {
+    if (event.kind === "disconnected" || event.kind === "refused") this.#policy.forget(event.conn);
+    this.#emit(event.kind, event);
+  }
+
+  #emit(kind: string, event: unknown): void {
+    for (const handler of this.#handlers.get(kind) ?? []) handler(event as never);
+  }
+
+  #observe(kind: string): void {
+    if (kind !== "published") return;
+    const publishes = (this.#handlers.get(kind)?.size ?? 0) > 0;
+    this.#driver.command({ kind: "observe", publishes });
+  }
+
+  #checkExposure(where: ListenOptions, options: BrokerOptions): void {
+    const host = where.host ?? LOOPBACK;
+    if (options.allowAnonymous === true || !this.#policy.isOpen || isLoopback(host)) return;
+    const allowed = "a loopback address, or allowAnonymous, or users";
+    throw new ConfigError("host", host, allowed);
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host);
+}
+
+/** How a transport's peer is named. */
+export function connInfo(transport: ConnInfo["transport"], remote: string): ConnInfo {
+  return { transport, remote, peer: null };
+}
+
+const LOOPBACK = "127.0.0.1";

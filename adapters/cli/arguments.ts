@@ -1,0 +1,206 @@
+/**
+ * The command line: one flag per option and one per limit, and a configuration file of the same names.
+ *
+ * A limit's flag is its name in kebab case, and where the name ends in Max, `--max-` and the rest:
+ * `packetBytesMax` is `--max-packet-bytes`, `sysMillis` is `--sys-millis`.
+ */
+import { Command, CommanderError, Option } from "commander";
+import type { CodecKind } from "../../codec-wasm/mod.ts";
+import { codecKinds } from "../../codec-wasm/mod.ts";
+import type { LimitName, LimitSpec } from "../../core/mod.ts";
+import { ConfigError, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
+import { LOG_LEVELS, type LogLevel } from "./log.ts";
+
+/** What the command was told, complete and checked. */
+export interface Settings {
+  readonly host: string;
+  readonly port: number;
+  readonly wsPort: number;
+  readonly wsPath: string;
+  /** False: no WebSocket listener. */
+  readonly ws: boolean;
+  readonly username: string | null;
+  readonly password: string | null;
+  readonly allowAnonymous: boolean;
+  readonly codec: CodecKind;
+  readonly logLevel: LogLevel;
+  readonly limits: Readonly<Partial<Record<LimitName, number>>>;
+}
+
+/** Flags as they were given, unchecked: name → text, or true where a flag takes none. */
+export interface Given {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly configFile: string | null;
+}
+
+/** Prints help or the version and exits, or returns the flags. Throws CommanderError for a bad flag. */
+export function parseArguments(argv: readonly string[], version: string): Given {
+  const command = new Command("sansmq");
+  command
+    .description("An MQTT broker for MQTT 3.1 and 3.1.1, over TCP and WebSocket.")
+    .version(version, "--version", "print the version")
+    .helpOption("--help", "print this help")
+    .configureHelp({ helpWidth: 100, showGlobalOptions: false })
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .allowExcessArguments(false);
+  for (const { flags, help } of optionTable) command.addOption(new Option(flags, help));
+  command.optionsGroup("Limits:");
+  for (const name of limitNames) {
+    const spec = limitTable[name];
+    command.addOption(new Option(`${limitFlag(name)} <n>`, limitHelp(spec)));
+  }
+  command.parse(argv, { from: "user" });
+  const { config, ...values } = command.opts<Record<string, unknown>>();
+  const byLimit = new Map(limitNames.map((name) => [camelCase(limitFlag(name)), name]));
+  const named = Object.entries(values).map(([key, value]) => [byLimit.get(key) ?? key, value]);
+  return {
+    values: Object.fromEntries(named) as Record<string, unknown>,
+    configFile: (config as string | undefined) ?? null,
+  };
+}
+
+/** Flags over file over defaults, each checked. `fromFile` has JSON values. Throws ConfigError. */
+export function resolveSettings(
+  given: Given,
+  fromFile: Readonly<Record<string, unknown>>,
+): Settings {
+  for (const name of Object.keys(fromFile)) {
+    if (!isSetting(name))
+      throw new ConfigError(name, fromFile[name], "a setting that --help lists");
+  }
+  const limits: Partial<Record<LimitName, number>> = {};
+  for (const name of limitNames) {
+    const flag = given.values[name];
+    if (flag !== undefined) limits[name] = parseLimit(name, numberOf(flag), limitFlag(name));
+    else if (fromFile[name] !== undefined) limits[name] = parseLimit(name, fromFile[name]);
+  }
+  const read = <T>(name: string, fallback: T, check: (value: unknown, field: string) => T): T => {
+    const flag = given.values[name];
+    if (flag !== undefined) return check(flag, `--${kebabCase(name)}`);
+    return fromFile[name] === undefined ? fallback : check(fromFile[name], name);
+  };
+  // Commander sets the flag `--no-ws` as ws: false, and ws: true where it was not given.
+  const wsGiven = given.values["ws"] === false ? false : (fromFile["ws"] ?? true);
+  const settings: Settings = {
+    host: read("host", "127.0.0.1", text),
+    port: read("port", 1883, port),
+    wsPort: read("wsPort", 8083, port),
+    wsPath: read("wsPath", "/mqtt", path),
+    ws: truth(wsGiven, "ws"),
+    username: read<string | null>("username", null, text),
+    password: read<string | null>("password", null, text),
+    allowAnonymous: read("allowAnonymous", false, truth),
+    codec: read<CodecKind>("codec", "auto", codecKind),
+    logLevel: read("logLevel", "info", logLevel),
+    limits,
+  };
+  if ((settings.username === null) !== (settings.password === null)) {
+    const missing = settings.username === null ? "username" : "password";
+    throw new ConfigError(missing, null, "a text, for username and password go together");
+  }
+  return settings;
+}
+
+export { CommanderError };
+
+const optionTable: readonly { readonly flags: string; readonly help: string }[] = [
+  { flags: "--host <address>", help: "address to listen on (default: 127.0.0.1)" },
+  { flags: "--port <n>", help: "TCP port, 0 takes a free one (default: 1883)" },
+  { flags: "--ws-port <n>", help: "WebSocket port, 0 takes a free one (default: 8083)" },
+  { flags: "--ws-path <path>", help: "path of the WebSocket endpoint (default: /mqtt)" },
+  { flags: "--no-ws", help: "do not listen for WebSocket" },
+  { flags: "--username <name>", help: "only let in clients with this user name and --password" },
+  {
+    flags: "--password <text>",
+    help: "the password; other users of the machine see it: see --config",
+  },
+  { flags: "--allow-anonymous", help: "let in anonymous clients, also from other machines" },
+  {
+    flags: "--config <file>",
+    help: "read settings from a JSON file of the same names, such as wsPort",
+  },
+  {
+    flags: "--codec <kind>",
+    help: `${codecKinds.join(", ")}: the hot path in WebAssembly, in TypeScript, or auto (default): whichever is faster`,
+  },
+  {
+    flags: "--log-level <level>",
+    help: `${LOG_LEVELS.join(", ")} (default: info); the log goes to standard error`,
+  },
+];
+
+const settingNames: ReadonlySet<string> = new Set([
+  "host",
+  "port",
+  "wsPort",
+  "wsPath",
+  "ws",
+  "username",
+  "password",
+  "allowAnonymous",
+  "codec",
+  "logLevel",
+]);
+
+function isSetting(name: string): boolean {
+  return settingNames.has(name) || Object.hasOwn(limitTable, name);
+}
+
+function limitFlag(name: LimitName): string {
+  return name.endsWith("Max") ? `--max-${kebabCase(name.slice(0, -3))}` : `--${kebabCase(name)}`;
+}
+
+function limitHelp({ help, unit, default: value }: LimitSpec): string {
+  return `${help} (${unit}; default: ${value})`;
+}
+
+function kebabCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function camelCase(flag: string): string {
+  return flag.slice(2).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** A number where the text is one; else the text, for the check to name. */
+function numberOf(value: unknown): unknown {
+  return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+function text(value: unknown, field: string): string {
+  if (typeof value !== "string" || value === "") throw new ConfigError(field, value, "a text");
+  return value;
+}
+
+function port(value: unknown, field: string): number {
+  const number = numberOf(value);
+  if (typeof number !== "number" || !Number.isInteger(number) || number < 0 || number > 65_535) {
+    throw new ConfigError(field, value, "a whole number from 0 to 65535");
+  }
+  return number;
+}
+
+function path(value: unknown, field: string): string {
+  if (typeof value !== "string" || !/^\/[^\s?#]*$/.test(value)) {
+    throw new ConfigError(field, value, "a path that begins with /");
+  }
+  return value;
+}
+
+function truth(value: unknown, field: string): boolean {
+  if (typeof value !== "boolean") throw new ConfigError(field, value, "true or false");
+  return value;
+}
+
+function codecKind(value: unknown, field: string): CodecKind {
+  const kind = codecKinds.find((known) => known === value);
+  if (kind === undefined) throw new ConfigError(field, value, `one of ${codecKinds.join(", ")}`);
+  return kind;
+}
+
+function logLevel(value: unknown, field: string): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === value);
+  if (level === undefined) throw new ConfigError(field, value, `one of ${LOG_LEVELS.join(", ")}`);
+  return level;
+}

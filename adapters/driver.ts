@@ -1,0 +1,213 @@
+/**
+ * The loop that drives a broker, the same on every runtime: inputs come as the transports have them,
+ * outputs leave once a turn of the event loop, many packets in one write.
+ */
+import type {
+  Broker,
+  BrokerEvent,
+  CloseCause,
+  Command,
+  ConnId,
+  ConnInfo,
+  Decision,
+  DecisionRequest,
+  Effect,
+  Millis,
+  OutBuffer,
+} from "../core/mod.ts";
+import { EffectKind, NEVER, NO_CONN, Reason, WriteBatch } from "../core/mod.ts";
+import type { HostLoop, HostSocket } from "./host.ts";
+import { emptyEffect } from "./host.ts";
+import type { Store } from "./storage/store.ts";
+
+export interface DriverOptions {
+  readonly broker: Broker;
+  readonly loop: HostLoop;
+  readonly store: Store;
+  /** The first buffer that packets are encoded into. */
+  readonly out: OutBuffer;
+  /** Answers what the policy could not answer at once; a rejection denies. */
+  decide(request: DecisionRequest): Promise<Decision>;
+  handleEvent(event: BrokerEvent): void;
+  /** Something outside failed: a decision, the store. */
+  handleError(error: unknown): void;
+}
+
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #broker: Broker;
+  readonly #loop: HostLoop;
+  readonly #out: OutBuffer;
+  readonly #effect: Effect = emptyEffect();
+  /** Socket by connection slot. */
+  readonly #sockets: (HostSocket | null)[] = [];
+  readonly #batch = new WriteBatch();
+  #openCount = 0;
+  #handleIdle: (() => void) | null = null;
+  #isCommitting = false;
+  #isScheduled = false;
+  #alarm: unknown = null;
+  #alarmAt: Millis = NEVER;
+  readonly #onTurn = (): void => this.#turn();
+  readonly #onAlarm = (): void => {
+    this.#alarm = null;
+    this.#alarmAt = NEVER;
+    this.#turn();
+  };
+
+  constructor(options: DriverOptions) {
+    this.#options = options;
+    this.#broker = options.broker;
+    this.#loop = options.loop;
+    this.#out = options.out;
+    this.#schedule();
+  }
+
+  /** A transport was opened. NO_CONN: refused, the caller closes it. */
+  open(socket: HostSocket, info: ConnInfo): ConnId {
+    const conn = this.#broker.handleOpen(info, this.#loop.now());
+    if (conn !== NO_CONN) {
+      this.#sockets[conn & SLOT_MASK] = socket;
+      this.#openCount++;
+    }
+    this.#schedule();
+    return conn;
+  }
+
+  /** `chunk` is lent. False: stop reading until `HostSocket.resume`. */
+  bytes(conn: ConnId, chunk: Uint8Array): boolean {
+    const readsOn = this.#broker.handleBytes(conn, chunk, this.#loop.now());
+    this.#schedule();
+    // Sent while it is warm, and before a burst for one reader outgrows what may wait for it.
+    if (this.#broker.backlogBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
+    return readsOn;
+  }
+
+  writable(conn: ConnId, writable: boolean): void {
+    this.#broker.handleWritable(conn, writable, this.#loop.now());
+    this.#schedule();
+  }
+
+  /** The transport is gone: called once for each that was opened. */
+  closed(conn: ConnId, cause: CloseCause): void {
+    this.#sockets[conn & SLOT_MASK] = null;
+    this.#broker.handleClose(conn, cause, this.#loop.now());
+    this.#schedule();
+    if (--this.#openCount === 0) this.#handleIdle?.();
+  }
+
+  command(command: Command): void {
+    this.#broker.handleCommand(command, this.#loop.now());
+    this.#schedule();
+  }
+
+  /** Calls `handler` once no transport is open, at once if none is. */
+  onIdle(handler: () => void): void {
+    if (this.#openCount === 0) handler();
+    else this.#handleIdle = handler;
+  }
+
+  /** Ends every transport that is left, and the alarm. */
+  stop(): void {
+    this.#loop.clearAlarm(this.#alarm);
+    for (const socket of this.#sockets) socket?.abort();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#loop.schedule(this.#onTurn);
+  }
+
+  #turn(): void {
+    this.#isScheduled = false;
+    const now = this.#loop.now();
+    if (this.#broker.pollTimeout() <= now) this.#broker.handleTimeout(now);
+    this.#commit();
+    this.#send(SENDS_MAX);
+    this.#act();
+    this.#report();
+    this.#setAlarm(now);
+  }
+
+  /** Gives each connection in turn what it is owed, up to `sends` writes. */
+  #send(sends: number): void {
+    const now = this.#loop.now();
+    for (; sends > 0; sends--) {
+      const conn = this.#broker.pollSend(this.#out, now);
+      if (conn === NO_CONN) return;
+      // No socket: it closed while its bytes were on their way.
+      const isTaken = this.#sockets[conn & SLOT_MASK]?.write(this.#out) ?? true;
+      if (!isTaken) this.#broker.handleWritable(conn, false, now);
+    }
+    // The budget is spent: the event loop reads, then it goes on.
+    this.#schedule();
+  }
+
+  #act(): void {
+    const effect = this.#effect;
+    while (this.#broker.pollEffect(effect)) {
+      const { conn, request } = effect;
+      const socket = this.#sockets[conn & SLOT_MASK] ?? null;
+      if (effect.kind === EffectKind.Decide) this.#decide(conn, request!);
+      else if (socket === null) continue;
+      else if (effect.kind === EffectKind.Close) socket.close(effect.reason);
+      else if (effect.kind === EffectKind.Abort) socket.abort();
+      else if (effect.kind === EffectKind.Read) socket.resume();
+    }
+  }
+
+  #decide(conn: ConnId, request: DecisionRequest): void {
+    const answer = (decision: Decision): void => {
+      this.#broker.handleDecision(conn, decision, this.#loop.now());
+      this.#schedule();
+    };
+    this.#options.decide(request).then(answer, (error: unknown) => {
+      this.#options.handleError(error);
+      answer({ kind: "deny", reason: Reason.ServerUnavailable });
+    });
+  }
+
+  /** Hands what was written since the last time to the store, one batch at a time. */
+  #commit(): void {
+    if (this.#isCommitting || !this.#broker.pollJournal(this.#batch)) return;
+    this.#isCommitting = true;
+    const { lastSeq } = this.#batch;
+    this.#options.store.commit(this.#batch).then(
+      () => {
+        this.#isCommitting = false;
+        this.#broker.handleCommit(lastSeq, this.#loop.now());
+        this.#schedule();
+      },
+      // The gates stay shut: what was not stored is not acknowledged.
+      (error: unknown) => {
+        this.#broker.handleCommitFailure(lastSeq, false, this.#loop.now());
+        this.#options.handleError(error);
+      },
+    );
+  }
+
+  #report(): void {
+    for (let event = this.#broker.pollEvent(); event !== null; event = this.#broker.pollEvent()) {
+      this.#options.handleEvent(event);
+    }
+  }
+
+  #setAlarm(now: Millis): void {
+    const at = this.#broker.pollTimeout();
+    // One that is earlier than needed stays: it fires, and is set anew.
+    if (at >= this.#alarmAt) return;
+    this.#loop.clearAlarm(this.#alarm);
+    this.#alarmAt = at;
+    const delay = Math.min(Math.max(0, at - now), DELAY_MILLIS_MAX);
+    this.#alarm = this.#loop.setAlarm(this.#onAlarm, delay);
+  }
+}
+
+const SLOT_MASK = 0xf_ffff;
+/** Writes of one turn, after which the event loop reads again. */
+const SENDS_MAX = 4096;
+/** Bytes made ready after which they are sent at once. */
+const DRAIN_BYTES = 262_144;
+/** The longest delay that timers of every runtime take. */
+const DELAY_MILLIS_MAX = 2 ** 31 - 1;

@@ -1,0 +1,34 @@
+/** What a runtime supplies to the driver, and what the driver supplies to a transport. */
+import type { ConnId, Effect, Millis, OutBuffer } from "../core/mod.ts";
+
+/** One transport, as the driver writes to it and ends it. */
+export interface HostSocket {
+  /**
+   * Writes `out.bytes[0, out.length)`, then `out.tail`. False: not all of it was taken at once; the
+   * socket then keeps `out.bytes` until it was, puts another buffer in its place, and calls
+   * `Driver.writable` when it takes more.
+   */
+  write(out: OutBuffer): boolean;
+  /** Reads on after it was told to stop. */
+  resume(): void;
+  /** Ends the transport once what was written has gone out. */
+  close(reason: number): void;
+  /** Ends it now. */
+  abort(): void;
+}
+
+/** The event loop: its clock, its next turn, its alarm. */
+export interface HostLoop {
+  /** Whole milliseconds on a clock that never goes back. */
+  now(): Millis;
+  /** Calls `turn` once what is ready to be read has been read. */
+  schedule(turn: () => void): void;
+  /** Calls `alarm` in `delayMillis`; returns what `clearAlarm` takes. */
+  setAlarm(alarm: () => void, delayMillis: number): unknown;
+  clearAlarm(handle: unknown): void;
+}
+
+/** The one record that effects are polled into. */
+export function emptyEffect(): Effect {
+  return { kind: 0, conn: 0 as ConnId, reason: 0, request: null };
+}

@@ -1,0 +1,160 @@
+/** MQTT over WebSocket on Node, with `ws`, MQTT 3.1.1 §6. */
+import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import type { ConnId, OutBuffer } from "../../core/mod.ts";
+import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import type { Listener, WebSocketOptions } from "../broker-server.ts";
+import { connInfo } from "../broker-server.ts";
+import type { Driver } from "../driver.ts";
+import type { HostSocket } from "../host.ts";
+import { listening } from "./listening.ts";
+import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./loop.ts";
+
+export async function listenWebSocket(
+  driver: Driver,
+  options: Required<WebSocketOptions>,
+  frameBytesMax: number,
+): Promise<Listener> {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
+    maxPayload: Math.max(frameBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
+    handleProtocols: (offered) => chosenProtocol(offered) ?? false,
+  });
+  const server = createServer((request, response) => {
+    const isHere = pathOf(request) === options.path;
+    const status = isHere ? 426 : 404;
+    response.writeHead(status, isHere ? { connection: "upgrade", upgrade: "websocket" } : {});
+    response.end(`${STATUS_CODES[status]}\n`);
+  });
+  server.on("upgrade", (request, socket, head) => {
+    socket.on("error", () => socket.destroy());
+    if (pathOf(request) !== options.path) return refuse(socket, 404);
+    const offered = request.headers["sec-websocket-protocol"];
+    // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
+    if (offered !== undefined && chosenProtocol(new Set(offered.split(/\s*,\s*/))) === null) {
+      return refuse(socket, 400);
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => accept(driver, webSocket, request));
+  });
+  const { host, port } = await listening(server, options);
+  return {
+    address: `ws://${host}:${port}${options.path}`,
+    close: () => {
+      server.close();
+      server.closeIdleConnections();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** The subprotocol that is answered: the client's first that is MQTT [MQTT311-6.0.0-4]. */
+function chosenProtocol(offered: ReadonlySet<string>): string | null {
+  for (const protocol of offered) if (PROTOCOLS.has(protocol)) return protocol;
+  return null;
+}
+
+function pathOf(request: IncomingMessage): string {
+  return request.url?.split("?")[0] ?? "";
+}
+
+function refuse(socket: Duplex, status: number): void {
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n`);
+}
+
+class WebSocketConnection implements HostSocket {
+  readonly #socket: WebSocket;
+  readonly #driver: Driver;
+  conn: ConnId = NO_CONN;
+  cause: CloseCause = CloseCause.Ended;
+  #isGone = false;
+  #held: Buffer | null = null;
+  #cutOff: NodeJS.Timeout | null = null;
+  readonly #onSent = (): void => this.#sent();
+
+  constructor(driver: Driver, socket: WebSocket) {
+    this.#driver = driver;
+    this.#socket = socket;
+  }
+
+  write(out: OutBuffer): boolean {
+    const socket = this.#socket;
+    if (socket.readyState !== socket.OPEN) return true;
+    // A packet may be split over frames [MQTT311-6.0.0-2].
+    if (out.length > 0) socket.send((out.bytes as Buffer).subarray(0, out.length), this.#onSent);
+    if (out.tail !== null) socket.send(out.tail, this.#onSent);
+    if (socket.bufferedAmount === 0) return true;
+    this.#held = out.bytes as Buffer;
+    out.bytes = takeBuffer();
+    return false;
+  }
+
+  #sent(): void {
+    if (this.#held === null || this.#socket.bufferedAmount > 0) return;
+    giveBuffer(this.#held);
+    this.#held = null;
+    if (this.#socket.readyState === this.#socket.OPEN) this.#driver.writable(this.conn, true);
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  close(): void {
+    this.cause = CloseCause.Asked;
+    this.#close(1000);
+  }
+
+  /** Ends the WebSocket in order, or cuts it off where its peer does not answer. */
+  #close(code: number): void {
+    this.#socket.close(code);
+    this.#cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MILLIS);
+  }
+
+  abort(): void {
+    this.cause = CloseCause.Asked;
+    this.#socket.terminate();
+  }
+
+  message(data: RawData, isBinary: boolean): void {
+    if (this.#isGone) return;
+    if (!isBinary) {
+      this.#close(1003); // [MQTT311-6.0.0-1]
+      this.#end(CloseCause.Transport);
+      return;
+    }
+    if (!this.#driver.bytes(this.conn, data as Buffer)) this.#socket.pause();
+  }
+
+  gone(): void {
+    if (this.#cutOff !== null) clearTimeout(this.#cutOff);
+    this.#end(this.cause);
+  }
+
+  #end(cause: CloseCause): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#driver.closed(this.conn, cause);
+  }
+}
+
+function accept(driver: Driver, socket: WebSocket, request: IncomingMessage): void {
+  const { remoteAddress, remotePort } = request.socket;
+  request.socket.setNoDelay(true);
+  const connection = new WebSocketConnection(driver, socket);
+  socket.on("error", () => {
+    connection.cause = CloseCause.Error;
+  });
+  connection.conn = driver.open(connection, connInfo("ws", `${remoteAddress}:${remotePort}`));
+  if (connection.conn === NO_CONN) {
+    socket.close(1013);
+    return;
+  }
+  socket.on("message", (data, isBinary) => connection.message(data, isBinary));
+  socket.on("close", () => connection.gone());
+}
+
+const PROTOCOLS: ReadonlySet<string> = new Set(["mqtt", "mqttv3.1.1", "mqttv3.1"]);
+const FRAME_BYTES_MIN = 65_536;

@@ -1,0 +1,79 @@
+/** Results as Markdown tables, which a terminal shows as well. */
+import type { MacroRow, MicroRow, Results } from "./results.ts";
+import { speedOf } from "./results.ts";
+
+/** Scenario by scenario; `reference` is the broker that the others are set against. */
+export function macroTable(rows: readonly MacroRow[], reference = "mosquitto"): string {
+  const lines = [
+    `| scenario | broker | per second | × ${reference} | p50 µs | p99 µs | p99.9 µs | CPU | memory MB | load |`,
+    "|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
+  ];
+  for (const row of rows) {
+    const base = rows.find((r) => r.scenario === row.scenario && r.broker === reference);
+    const cells = [
+      row.scenario,
+      row.broker,
+      row.msgsPerSec === 0 ? "" : Math.round(row.msgsPerSec).toLocaleString("en"),
+      base === undefined ? "" : (speedOf(row) / speedOf(base)).toFixed(2),
+      micros(row.p50Micros),
+      micros(row.p99Micros),
+      micros(row.p999Micros),
+      row.cpuShare.toFixed(2),
+      (row.rssBytes / 2 ** 20).toFixed(1),
+      row.loadShare > 0.9 ? `${row.loadShare.toFixed(2)} load-bound` : row.loadShare.toFixed(2),
+    ];
+    lines.push(`| ${cells.join(" | ")} |`);
+  }
+  return lines.join("\n");
+}
+
+/** One line a case, a column an implementation, and how the others stand to the first. */
+export function microTable(rows: readonly MicroRow[]): string {
+  const impls = [...new Set(rows.map((row) => row.impl))];
+  const cases = [...new Set(rows.map(caseOf))];
+  const lines = [
+    `| case | ${impls.map((impl) => `${impl} ns`).join(" | ")} | best ÷ ${impls[0]} |`,
+    `|---|${impls.map(() => "---:|").join("")}---:|`,
+  ];
+  for (const name of cases) {
+    const found = impls.map((impl) => rows.find((r) => caseOf(r) === name && r.impl === impl));
+    const times = found.map((row) => row?.nsPerOp ?? Number.POSITIVE_INFINITY);
+    const cells = found.map((row) =>
+      row === undefined ? "" : `${row.nsPerOp.toFixed(1)} ±${row.rme.toFixed(0)}%`,
+    );
+    const ratio = times.length < 2 ? "" : `${(times[0]! / Math.min(...times)).toFixed(2)}×`;
+    lines.push(`| ${[name, ...cells, ratio].join(" | ")} |`);
+  }
+  return lines.join("\n");
+}
+
+export function caseOf({ name, params }: Pick<MicroRow, "name" | "params">): string {
+  const values = Object.entries(params).map(([key, value]) => `${key} ${value}`);
+  return [name, ...values].join(", ");
+}
+
+/** The whole report; `chart` is the file of the picture beside it, or null. */
+export function markdown(results: Results, chart: string | null): string {
+  const { machine, micro, macro } = results;
+  const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`);
+  const parts = ["# Benchmark", facts.join(" · ")];
+  if (macro.length > 0) {
+    parts.push("## Over real sockets");
+    if (chart !== null) parts.push(`![throughput of each broker](${chart})`);
+    parts.push(
+      "Medians of alternating rounds. The ratio is of messages, of latency at the 99th percentile where " +
+        "there is one, of memory where nothing is sent: above 1 is better than mosquitto.",
+      macroTable(macro),
+    );
+  }
+  if (micro.length > 0) {
+    parts.push("## Parts", "Nanoseconds per operation, with the margin of error at 95 %.");
+    const groups = [...new Set(micro.map(({ name }) => name))];
+    for (const group of groups) parts.push(microTable(micro.filter(({ name }) => name === group)));
+  }
+  return `${parts.join("\n\n")}\n`;
+}
+
+function micros(value: number | null): string {
+  return value === null ? "" : Math.round(value).toString();
+}

@@ -1,0 +1,63 @@
+/** What is measured, as rows: written to JSON, compared, shown. */
+import { median } from "./statistics.ts";
+
+export interface MacroRow {
+  readonly scenario: string;
+  readonly broker: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly msgsPerSec: number;
+  readonly p50Micros: number | null;
+  readonly p99Micros: number | null;
+  readonly p999Micros: number | null;
+  readonly cpuShare: number;
+  readonly rssBytes: number;
+  /** How busy the load was; above 0.9 it is what was measured. */
+  readonly loadShare: number;
+  /** Half the distance between the best and the worst round, over the median. */
+  readonly noise: number;
+}
+
+export interface MicroRow {
+  readonly name: string;
+  readonly impl: string;
+  readonly params: Readonly<Record<string, string | number>>;
+  readonly nsPerOp: number;
+  readonly opsPerSec: number;
+  /** Relative margin of error at 95 %, in percent. */
+  readonly rme: number;
+}
+
+export interface Results {
+  readonly machine: Readonly<Record<string, string | number>>;
+  readonly micro: readonly MicroRow[];
+  readonly macro: readonly MacroRow[];
+}
+
+/** One row of several rounds: the median of each column. */
+export function medianRow(rows: readonly MacroRow[]): MacroRow {
+  const first = rows[0]!;
+  const middle = (read: (row: MacroRow) => number | null): number =>
+    median(rows.map((row) => read(row) ?? Number.NaN));
+  const optional = (read: (row: MacroRow) => number | null): number | null =>
+    read(first) === null ? null : middle(read);
+  const speeds = rows.map(speedOf);
+  return {
+    scenario: first.scenario,
+    broker: first.broker,
+    params: first.params,
+    msgsPerSec: middle((row) => row.msgsPerSec),
+    p50Micros: optional((row) => row.p50Micros),
+    p99Micros: optional((row) => row.p99Micros),
+    p999Micros: optional((row) => row.p999Micros),
+    cpuShare: middle((row) => row.cpuShare),
+    rssBytes: middle((row) => row.rssBytes),
+    loadShare: middle((row) => row.loadShare),
+    noise: (Math.max(...speeds) - Math.min(...speeds)) / 2 / median(speeds),
+  };
+}
+
+/** What a scenario is about, larger is better: latency where it measures one, memory where that. */
+export function speedOf(row: Pick<MacroRow, "p99Micros" | "msgsPerSec" | "rssBytes">): number {
+  if (row.p99Micros !== null) return 1e6 / row.p99Micros;
+  return row.msgsPerSec > 0 ? row.msgsPerSec : 1e12 / row.rssBytes;
+}

@@ -1,0 +1,101 @@
+/** How each broker is started: alone on its core, without persistence, without limits in the way. */
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { lineOf, startPinned } from "../lib/process.ts";
+import type { Need } from "./scenarios.ts";
+
+export interface RunningBroker {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly port: number;
+}
+
+export const brokerNames = ["mosquitto", "sansmq", "nats", "aedes", "relay"] as const;
+export type BrokerName = (typeof brokerNames)[number];
+
+/** What a broker can not do: the relay knows QoS 0 alone, Debian's nats-server no QoS 2 over MQTT. */
+const unable: Readonly<Partial<Record<BrokerName, readonly Need[]>>> = {
+  nats: ["qos2"],
+  relay: ["qos1", "qos2", "wildcards", "sessions", "retained", "back-pressure"],
+};
+
+export function isAble(broker: BrokerName, needs: readonly Need[]): boolean {
+  return !needs.some((need) => unable[broker]?.includes(need) === true);
+}
+
+export interface StartOptions {
+  readonly core: number | null;
+  /** What runs the brokers that are JavaScript, and flags for it. */
+  readonly runtime: readonly string[];
+}
+
+/** Starts a broker and resolves once it serves. */
+export async function startBroker(name: BrokerName, options: StartOptions): Promise<RunningBroker> {
+  const port = await freePort();
+  const script = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+  const commands: Record<BrokerName, () => string[]> = {
+    mosquitto: () => ["mosquitto", "-c", mosquittoConfig(port)],
+    sansmq: () => [
+      ...options.runtime,
+      script("../../adapters/cli/main.js"),
+      ...["--port", String(port), "--no-ws", "--log-level", "error"],
+    ],
+    nats: () => ["nats-server", "-c", natsConfig(port)],
+    aedes: () => [...options.runtime, script("./aedes.js"), String(port)],
+    relay: () => [...options.runtime, script("./relay.js"), String(port)],
+  };
+  const serves: Partial<Record<BrokerName, RegExp>> = {
+    mosquitto: /running/,
+    nats: /Server is ready/,
+  };
+  const child = startPinned(commands[name](), options.core);
+  await lineOf(child, serves[name] ?? /listening/);
+  return { child, pid: child.pid!, port };
+}
+
+function configFile(name: string, lines: readonly string[]): string {
+  const path = join(mkdtempSync(join(tmpdir(), "bench-")), name);
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  return path;
+}
+
+function mosquittoConfig(port: number): string {
+  return configFile("mosquitto.conf", [
+    `listener ${port} 127.0.0.1`,
+    "allow_anonymous true",
+    "persistence false",
+    "set_tcp_nodelay true",
+    "max_queued_messages 0",
+    "max_inflight_messages 20",
+    "connection_messages false",
+    "log_type notice",
+    "log_type information",
+    // Started as root it would become a user that may not exist.
+    "user root",
+  ]);
+}
+
+/** Its MQTT listener needs JetStream, which is given a folder of its own. */
+function natsConfig(port: number): string {
+  const folder = mkdtempSync(join(tmpdir(), "bench-nats-"));
+  return configFile("nats.conf", [
+    "server_name: bench",
+    "listen: 127.0.0.1:-1",
+    `jetstream: { store_dir: "${folder}" }`,
+    `mqtt: { listen: "127.0.0.1:${port}" }`,
+  ]);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = address !== null && typeof address === "object" ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,34 @@
+/**
+ * The load: a process of its own that runs one scenario against a port and prints what it saw as JSON.
+ *
+ * It says how busy it was itself: a load that has no time left measures itself.
+ */
+import { paced, sparse } from "./loads/latency.ts";
+import { retained } from "./loads/retained.ts";
+import { connects, idle, reconnects } from "./loads/sessions.ts";
+import { throughput } from "./loads/throughput.ts";
+import type { LoadJob, LoadResult } from "./scenarios.ts";
+
+function run(job: LoadJob): Promise<LoadResult> {
+  const { scenario } = job;
+  switch (scenario.kind) {
+    case "flow":
+      return throughput(job, scenario.flow);
+    case "sparse":
+      return sparse(job, scenario);
+    case "paced":
+      return paced(job, scenario);
+    case "connects":
+      return connects(job, scenario);
+    case "reconnects":
+      return reconnects(job, scenario);
+    case "idle":
+      return idle(job, scenario);
+    case "retained":
+      return retained(job, scenario);
+  }
+}
+
+const result = await run(JSON.parse(process.argv[2]!) as LoadJob);
+process.stdout.write(`${JSON.stringify(result)}\n`);
+process.exit(0);

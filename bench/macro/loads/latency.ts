@@ -1,0 +1,138 @@
+/**
+ * Messages at a fixed schedule, each late or not: a latency is counted from when the message was due, so
+ * that a broker that stalls is charged for all that it made wait, and not for one of them.
+ */
+import type { Socket } from "node:net";
+import { connectPacket, open, publishPacket, ready, subscribePacket } from "../../lib/client.ts";
+import { rssBytes } from "../../lib/process.ts";
+import { percentile } from "../../lib/statistics.ts";
+import type { LoadJob, LoadResult } from "../scenarios.ts";
+import { sleep, span } from "./span.ts";
+
+/** Many pairs, each of which has a message now and then. */
+export async function sparse(
+  job: LoadJob,
+  { pairs, msgsPerSec }: { readonly pairs: number; readonly msgsPerSec: number },
+): Promise<LoadResult> {
+  const { port } = job;
+  const latencies = new Latencies(msgsPerSec * (job.seconds + 2));
+  const publishers: Socket[] = [];
+  const packets: Buffer[] = [];
+  for (let n = 0; n < pairs; n++) {
+    const topic = `sparse/${String(n).padStart(4, "0")}`;
+    const packet = publishPacket(topic, Buffer.alloc(16), 0, 0);
+    packets.push(packet);
+    await ready(port, `s${n}`, topic, 0, latencies.reader(packet.length, 16));
+    publishers.push(await ready(port, `p${n}`, null, 0, () => {}));
+  }
+  return scheduled(job, msgsPerSec, latencies, (n, due) => {
+    const pair = (n * 7919) % pairs;
+    publishers[pair]!.write(stamped(packets[pair]!, 16, due));
+  });
+}
+
+/** One publisher to many subscribers, some of which read nothing. */
+export async function paced(
+  job: LoadJob,
+  params: { readonly subscribers: number; readonly frozen: number; readonly msgsPerSec: number },
+): Promise<LoadResult> {
+  const { port } = job;
+  const { subscribers, frozen, msgsPerSec } = params;
+  const packet = publishPacket("paced", Buffer.alloc(PACED_BYTES), 0, 0);
+  const latencies = new Latencies(msgsPerSec * subscribers * (job.seconds + 2));
+  for (let n = 0; n < frozen; n++) {
+    // A broker may close it.
+    const stuck: Socket = open(
+      port,
+      () => void stuck.pause(),
+      () => {},
+    );
+    stuck.write(connectPacket(`frozen${n}`));
+    stuck.write(subscribePacket("paced", 0));
+  }
+  for (let n = 0; n < subscribers; n++) {
+    await ready(port, `s${n}`, "paced", 0, latencies.reader(packet.length, PACED_BYTES));
+  }
+  const publisher = await ready(port, "p", null, 0, () => {});
+  return scheduled(job, msgsPerSec, latencies, (_, due) => {
+    publisher.write(stamped(packet, PACED_BYTES, due));
+  });
+}
+
+/** Sends message `n` when it is due, and measures after a while of warming up. */
+async function scheduled(
+  job: LoadJob,
+  msgsPerSec: number,
+  latencies: Latencies,
+  send: (n: number, due: number) => void,
+): Promise<LoadResult> {
+  let sent = 0;
+  const startAt = performance.now() + 100;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    for (; ; sent++) {
+      const due = startAt + (sent * 1000) / msgsPerSec;
+      if (due > now) break;
+      send(sent, due);
+    }
+  }, 1);
+  await sleep(600);
+  latencies.isMeasuring = true;
+  const end = span(job);
+  await sleep(job.seconds * 1000);
+  const { elapsed, cpuShare, loadShare } = end();
+  latencies.isMeasuring = false;
+  clearInterval(timer);
+  const sorted = latencies.sorted();
+  return {
+    msgsPerSec: sorted.length / elapsed,
+    cpuShare,
+    loadShare,
+    rssBytes: rssBytes(job.pid),
+    p50Micros: percentile(sorted, 0.5),
+    p99Micros: percentile(sorted, 0.99),
+    p999Micros: percentile(sorted, 0.999),
+  };
+}
+
+/** A packet whose payload begins with when it was due. */
+function stamped(packet: Buffer, payloadBytes: number, due: number): Buffer {
+  const copy = Buffer.from(packet);
+  copy.writeDoubleLE(due, copy.length - payloadBytes);
+  return copy;
+}
+
+class Latencies {
+  isMeasuring = false;
+  readonly #micros: Float64Array;
+  #count = 0;
+
+  constructor(max: number) {
+    this.#micros = new Float64Array(max);
+  }
+
+  /** Takes the stamps out of what one subscriber is sent: packets all of one length. */
+  reader(packetBytes: number, payloadBytes: number): (bytes: Uint8Array, count: number) => void {
+    const at = packetBytes - payloadBytes;
+    let partial: Buffer = Buffer.alloc(0);
+    return (bytes, count) => {
+      const lent = Buffer.from(bytes.buffer, bytes.byteOffset, count);
+      const all = partial.length === 0 ? lent : Buffer.concat([partial, lent]);
+      let start = 0;
+      for (; start + packetBytes <= all.length; start += packetBytes) {
+        const millis = performance.now() - all.readDoubleLE(start + at);
+        if (this.isMeasuring && this.#count < this.#micros.length) {
+          this.#micros[this.#count++] = millis * 1000;
+        }
+      }
+      partial = start === all.length ? EMPTY : Buffer.from(all.subarray(start));
+    };
+  }
+
+  sorted(): Float64Array {
+    return this.#micros.subarray(0, this.#count).sort();
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
+const PACED_BYTES = 256;

@@ -1,0 +1,107 @@
+/** Brokers side by side, each on a core of its own, in alternating rounds. */
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cores, lineOf, startPinned, stop } from "../lib/process.ts";
+import type { MacroRow } from "../lib/results.ts";
+import { medianRow } from "../lib/results.ts";
+import { type BrokerName, isAble, startBroker } from "./brokers.ts";
+import { type LoadJob, type LoadResult, scenarios } from "./scenarios.ts";
+
+export interface MacroOptions {
+  readonly scenarios: readonly string[];
+  readonly brokers: readonly BrokerName[];
+  readonly rounds: number;
+  readonly seconds: number;
+  /** What runs the brokers that are JavaScript. */
+  readonly runtime: string;
+  /** Folder for CPU profiles of sansmq, or null. */
+  readonly profileFolder: string | null;
+  progress(text: string): void;
+}
+
+/** The medians of every scenario and broker; `handleScenario` gets each scenario's when it is done. */
+export async function measureAll(
+  options: MacroOptions,
+  handleScenario: (rows: readonly MacroRow[]) => void,
+): Promise<MacroRow[]> {
+  const rows: MacroRow[] = [];
+  for (const name of options.scenarios) {
+    const able = options.brokers.filter((broker) => isAble(broker, scenarios[name]!.needs));
+    const measured = new Map<BrokerName, MacroRow[]>(able.map((broker) => [broker, []]));
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const broker of able) {
+        options.progress(`${name}: round ${round} of ${options.rounds}, ${broker}`);
+        const row = await measure(name, broker, options);
+        if (row !== null) measured.get(broker)!.push(row);
+      }
+    }
+    const medians = able.flatMap((broker) => {
+      const all = measured.get(broker)!;
+      return all.length === 0 ? [] : [medianRow(all)];
+    });
+    handleScenario(medians);
+    rows.push(...medians);
+  }
+  return rows;
+}
+
+/** Null, and said why, where the broker did not get through the scenario in time. */
+async function measure(
+  name: string,
+  broker: BrokerName,
+  options: MacroOptions,
+): Promise<MacroRow | null> {
+  const pinned = cores();
+  const isProfiled = options.profileFolder !== null && broker === "sansmq";
+  const flags = isProfiled ? ["--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`] : [];
+  const running = await startBroker(broker, {
+    core: pinned?.broker ?? null,
+    runtime: [options.runtime, ...flags],
+  });
+  const { scenario } = scenarios[name]!;
+  const { port, pid } = running;
+  const job: LoadJob = { port, pid, seconds: options.seconds, scenario };
+  const script = fileURLToPath(new URL("./load.js", import.meta.url));
+  const load = startPinned([process.execPath, script, JSON.stringify(job)], pinned?.load ?? null);
+  const timer = setTimeout(() => load.kill("SIGKILL"), (options.seconds + SETUP_SECONDS) * 1000);
+  try {
+    const [line] = await lineOf(load, /^\{.*\}$/m);
+    const result = JSON.parse(line) as LoadResult;
+    const { p50Micros = null, p99Micros = null, p999Micros = null } = result;
+    const { msgsPerSec, cpuShare, rssBytes, loadShare } = result;
+    const latency = { p50Micros, p99Micros, p999Micros };
+    const params = { ...scenario };
+    return {
+      scenario: name,
+      broker,
+      params,
+      msgsPerSec,
+      ...latency,
+      cpuShare,
+      rssBytes,
+      loadShare,
+      noise: 0,
+    };
+  } catch (error) {
+    process.stderr.write(`\n${name}, ${broker}: no result: ${String(error).slice(0, 200)}\n`);
+    return null;
+  } finally {
+    clearTimeout(timer);
+    await stop(load);
+    if (isProfiled) running.child.kill("SIGINT");
+    if (isProfiled) await new Promise((done) => running.child.once("exit", done));
+    else await stop(running.child);
+  }
+}
+
+/** Where profiles are left: the newest is the last to have been written. */
+export function profilesIn(folder: string): string[] {
+  mkdirSync(folder, { recursive: true });
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".cpuprofile"))
+    .map((name) => join(folder, name));
+}
+
+/** Opening connections and warming up may take as long; beyond it a broker has failed. */
+const SETUP_SECONDS = 30;

@@ -1,0 +1,125 @@
+/** What is measured over real sockets: each scenario in numbers. */
+import type { FlowParams } from "./flows.ts";
+
+export type Scenario =
+  | { readonly kind: "flow"; readonly flow: Omit<FlowParams, "port"> }
+  | { readonly kind: "sparse"; readonly pairs: number; readonly msgsPerSec: number }
+  | { readonly kind: "connects"; readonly count: number; readonly atOnce: number }
+  | { readonly kind: "reconnects"; readonly sessions: number; readonly queued: number }
+  | { readonly kind: "idle"; readonly count: number }
+  | { readonly kind: "retained"; readonly count: number; readonly subscribers: number }
+  | {
+      readonly kind: "paced";
+      readonly subscribers: number;
+      readonly frozen: number;
+      readonly msgsPerSec: number;
+    };
+
+/** What a broker has to know for a scenario, beside QoS 0 to the subscribers of one exact filter. */
+export type Need = "qos1" | "qos2" | "wildcards" | "sessions" | "retained" | "back-pressure";
+
+export interface NamedScenario {
+  readonly title: string;
+  readonly scenario: Scenario;
+  readonly needs: readonly Need[];
+}
+
+/** What the load process is told. */
+export interface LoadJob {
+  readonly port: number;
+  /** The broker's process. */
+  readonly pid: number;
+  readonly seconds: number;
+  readonly scenario: Scenario;
+}
+
+/** What it saw. `msgsPerSec` are messages received, connects, or sessions resumed. */
+export interface LoadResult {
+  readonly msgsPerSec: number;
+  readonly p50Micros?: number;
+  readonly p99Micros?: number;
+  readonly p999Micros?: number;
+  /** Processor time of the broker over time. */
+  readonly cpuShare: number;
+  /** That of the load itself: near 1, it is what is measured. */
+  readonly loadShare: number;
+  readonly rssBytes: number;
+}
+
+function flow(
+  title: string,
+  given: Partial<FlowParams>,
+  needs: readonly Need[] = [],
+): NamedScenario {
+  const usual = {
+    publishers: 50,
+    subscribers: 50,
+    isPaired: true,
+    qos: 0,
+    payloadBytes: 16,
+  } as const;
+  const full = { ...usual, window: 1024, topics: 1, wildcards: 0, ...given };
+  return { title, scenario: { kind: "flow", flow: full }, needs };
+}
+
+export const scenarios: Readonly<Record<string, NamedScenario>> = {
+  "pairs-qos0": flow("50 pairs, QoS 0, 16 B", {}),
+  "pairs-qos1": flow("50 pairs, QoS 1, 16 B", { qos: 1, window: 20 }, ["qos1"]),
+  "pairs-qos2": flow("50 pairs, QoS 2, 16 B", { qos: 2, window: 20 }, ["qos2"]),
+  "fan-in": flow("50 → 1, QoS 0, 16 B", { subscribers: 1, isPaired: false, window: 256 }),
+  "fan-out": flow("1 → 100, QoS 0, 16 B", {
+    ...{ publishers: 1, subscribers: 100, isPaired: false, window: 256 },
+  }),
+  "pairs-1k": flow("50 pairs, QoS 0, 1 KiB", { payloadBytes: 1024, window: 128 }),
+  "pairs-64k": flow("10 pairs, QoS 0, 64 KiB", {
+    ...{ publishers: 10, subscribers: 10, payloadBytes: 65_536, window: 8 },
+  }),
+  "pairs-256k": flow("10 pairs, QoS 0, 256 KiB", {
+    ...{ publishers: 10, subscribers: 10, payloadBytes: 262_144, window: 4 },
+  }),
+  wildcards: flow(
+    "50 pairs, 100 topics each, 10 000 wildcard filters",
+    { topics: 100, window: 256, wildcards: 200 },
+    ["wildcards"],
+  ),
+  "many-topics": flow(
+    "10 pairs, 1 000 000 topics",
+    { publishers: 10, subscribers: 10, topics: 100_000, window: 1000 },
+    ["wildcards"],
+  ),
+  sparse: {
+    title: "1000 pairs at 10 000/s",
+    scenario: { kind: "sparse", pairs: 1000, msgsPerSec: 10_000 },
+    needs: [],
+  },
+  paced: {
+    title: "1 → 100 at 500/s",
+    scenario: { kind: "paced", subscribers: 100, frozen: 0, msgsPerSec: 500 },
+    needs: [],
+  },
+  frozen: {
+    title: "1 → 100 at 500/s beside one that reads nothing",
+    scenario: { kind: "paced", subscribers: 100, frozen: 1, msgsPerSec: 500 },
+    needs: ["back-pressure"],
+  },
+  connects: {
+    title: "5000 connects, 100 at once",
+    scenario: { kind: "connects", count: 5000, atOnce: 100 },
+    needs: [],
+  },
+  reconnects: {
+    title: "2000 sessions come back to 10 messages each",
+    scenario: { kind: "reconnects", sessions: 2000, queued: 10 },
+    needs: ["sessions"],
+  },
+  retained: {
+    title: "100 000 retained under one wildcard, to 5",
+    scenario: { kind: "retained", count: 100_000, subscribers: 5 },
+    needs: ["retained"],
+  },
+  idle: {
+    title: "10 000 idle subscribers: memory",
+    scenario: { kind: "idle", count: 10_000 },
+    needs: [],
+  },
+};

@@ -1,0 +1,175 @@
+/** `npm run bench`: parts (micro), whole brokers (macro), or two files of results (compare). */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { compare, comparisonTable, isRegression } from "./compare.ts";
+import { chart } from "./lib/chart.ts";
+import { cores } from "./lib/process.ts";
+import { macroTable, markdown, microTable } from "./lib/report.ts";
+import type { MacroRow, MicroRow, Results } from "./lib/results.ts";
+import { brokerNames } from "./macro/brokers.ts";
+import { measureAll, profilesIn } from "./macro/measure.ts";
+import { scenarios } from "./macro/scenarios.ts";
+import { measureParts } from "./micro/measure.ts";
+
+const usage = `npm run bench -- [micro] [macro]      both where none is named
+npm run bench -- compare A.json B.json
+
+  --filter TEXT      only cases and scenarios whose name has it
+  --scenario A,B     only these scenarios: ${Object.keys(scenarios).join(", ")}
+  --broker A,B       only these brokers: ${brokerNames.join(", ")}
+  --rounds N         how often each is measured, in turns (3)
+  --seconds N        seconds of each round (2)
+  --time N           milliseconds of each case of micro (300)
+  --runtime PATH     what runs the brokers that are JavaScript (this Node)
+  --profile          leave a CPU profile of sansmq, and say where
+  --json FILE        write results there; a report (.md) and a chart (.svg) go beside it
+`;
+
+function fail(message: string): never {
+  process.stderr.write(`bench: ${message}\n\n${usage}`);
+  process.exit(2);
+}
+
+function parsed() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        filter: { type: "string", default: "" },
+        scenario: { type: "string" },
+        broker: { type: "string", default: brokerNames.join(",") },
+        rounds: { type: "string", default: "3" },
+        seconds: { type: "string", default: "2" },
+        time: { type: "string", default: "300" },
+        runtime: { type: "string", default: process.execPath },
+        profile: { type: "boolean", default: false },
+        json: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
+
+const { values, positionals } = parsed();
+
+function chosen<T extends string>(given: string, known: readonly T[], what: string): T[] {
+  return given.split(",").map((name) => {
+    const found = known.find((each) => each === name);
+    return found ?? fail(`no ${what} ${name}`);
+  });
+}
+
+function positive(name: "rounds" | "seconds" | "time"): number {
+  const number = Number(values[name]);
+  return number > 0 ? number : fail(`--${name}: ${values[name]} is not a number above 0`);
+}
+
+// All of it is looked at before anything is measured.
+const [rounds, seconds, millis] = [positive("rounds"), positive("seconds"), positive("time")];
+const allScenarios = Object.keys(scenarios);
+const scenarioNames =
+  values.scenario === undefined ? allScenarios : chosen(values.scenario, allScenarios, "scenario");
+const brokers = chosen(values.broker, brokerNames, "broker");
+
+function compareFiles(files: readonly string[]): never {
+  const [before, after] = files;
+  if (before === undefined || after === undefined || files.length > 2)
+    fail("compare takes two files");
+  const read = (path: string): Results => JSON.parse(readFileSync(path, "utf8")) as Results;
+  const comparisons = compare(read(before), read(after));
+  const slower = comparisons.filter(isRegression);
+  process.stdout.write(
+    `${comparisonTable(comparisons)}\n\n${slower.length} of ${comparisons.length} slower\n`,
+  );
+  process.exit(slower.length > 0 ? 1 : 0);
+}
+
+const progress = (text: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+  else process.stderr.write(`${text}\n`);
+};
+
+function micro(): MicroRow[] {
+  const { filter, runtime } = values;
+  const rows = measureParts({ filter, rounds, millis, runtime, progress });
+  const groups = [...new Set(rows.map(({ name }) => name))];
+  progress("");
+  for (const group of groups) {
+    process.stdout.write(`${microTable(rows.filter(({ name }) => name === group))}\n\n`);
+  }
+  return rows;
+}
+
+async function macro(): Promise<MacroRow[]> {
+  if (cores() === null)
+    process.stderr.write("bench: broker and load are not pinned to cores here\n");
+  const profileFolder = values.profile ? join(resultsFolder, "profiles") : null;
+  const before = new Set(profileFolder === null ? [] : profilesIn(profileFolder));
+  const rows = await measureAll(
+    {
+      scenarios: scenarioNames.filter((name) => name.includes(values.filter)),
+      brokers,
+      rounds,
+      seconds,
+      runtime: values.runtime,
+      profileFolder,
+      progress,
+    },
+    (medians) => {
+      progress("");
+      process.stdout.write(`${macroTable(medians)}\n\n`);
+    },
+  );
+  if (profileFolder !== null) {
+    const made = profilesIn(profileFolder).filter((path) => !before.has(path));
+    process.stdout.write(
+      `profiles, for the developer tools of Chrome or an editor:\n${made.join("\n")}\n`,
+    );
+  }
+  return rows;
+}
+
+function write(results: Results): void {
+  const json = values.json ?? join(resultsFolder, "latest.json");
+  const base = json.replace(/\.json$/, "");
+  mkdirSync(dirname(json), { recursive: true });
+  writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
+  const picture = chart(results.macro, scenarios);
+  if (picture !== "") writeFileSync(`${base}.svg`, picture);
+  writeFileSync(`${base}.md`, markdown(results, picture === "" ? null : `${basename(base)}.svg`));
+  process.stdout.write(`written: ${json}, ${base}.md${picture === "" ? "" : `, ${base}.svg`}\n`);
+}
+
+function machine(): Record<string, string | number> {
+  const runtime = execFileSync(values.runtime, ["--version"]).toString().trim();
+  return {
+    runtime,
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+  };
+}
+
+const resultsFolder = fileURLToPath(new URL("../../bench/results", import.meta.url));
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+const [what, ...rest] = positionals;
+if (what === "compare") compareFiles(rest);
+const kinds =
+  positionals.length === 0
+    ? ["micro", "macro"]
+    : chosen(positionals.join(","), ["micro", "macro"], "kind");
+const results: Results = {
+  machine: machine(),
+  micro: kinds.includes("micro") ? micro() : [],
+  macro: kinds.includes("macro") ? await macro() : [],
+};
+write(results);

@@ -1,0 +1,140 @@
+/**
+ * Ingest over the module's memory.
+ *
+ * A chunk is copied in and scanned in one call. A short one is not worth the call: it is scanned in
+ * TypeScript, and names are looked up in the same table, so that ids are the same whoever finds them;
+ * only a name that is new is interned by the module.
+ */
+import type { Ingest, NameTable } from "../core/mod.ts";
+import { decodeUtf8, hashBytes, NEEDS_WINDOW, ROW_WORDS, scanFrames } from "../core/mod.ts";
+import type { WasmMemory } from "./memory.ts";
+import { INPUT_BYTES, ROWS_MAX } from "./memory.ts";
+
+export class WasmIngest implements Ingest, NameTable {
+  readonly name: string;
+  topicEpoch = 0;
+  readonly #memory: WasmMemory;
+  readonly #seed: number;
+  readonly #wasmBytesMin: number;
+  #texts: (string | null)[] = [null];
+  /** Where the slots of the interning table begin, as an index of words, and how many less one. */
+  #slots = 0;
+  #mask = 0;
+  #words: Uint32Array;
+  #bytes: Uint8Array;
+
+  /** Chunks shorter than `wasmBytesMin` are scanned in TypeScript. */
+  constructor(name: string, memory: WasmMemory, seed: number, wasmBytesMin: number) {
+    this.name = name;
+    this.#memory = memory;
+    this.#seed = seed;
+    this.#wasmBytesMin = wasmBytesMin;
+    this.#words = memory.words;
+    this.#bytes = memory.bytes;
+    this.#noteState();
+  }
+
+  scan(chunk: Uint8Array, start: number, table: Uint32Array, frameBytesMax: number): number {
+    const available = chunk.length - start;
+    if (available < this.#wasmBytesMin) {
+      return scanFrames(chunk, start, table, frameBytesMax, this);
+    }
+    const rowsMax = Math.min(ROWS_MAX, Math.floor(table.length / ROW_WORDS));
+    const rows = this.#scan(
+      chunk,
+      start,
+      Math.min(available, WINDOW_BYTES),
+      rowsMax,
+      frameBytesMax,
+    );
+    if (rows > 0) {
+      const from = this.#memory.table;
+      table.set(this.#memory.words.subarray(from, from + rows * ROW_WORDS));
+    }
+    return rows;
+  }
+
+  intern(bytes: Uint8Array, start: number, end: number): number {
+    return end > start && end - start <= INPUT_BYTES
+      ? Math.max(0, this.find(bytes, start, end, true))
+      : 0;
+  }
+
+  topicName(id: number): string {
+    while (this.#texts.length <= id) this.#texts.push(null);
+    const known = this.#texts[id]!;
+    if (known !== null) return known;
+    const { exports, bytes } = this.#memory;
+    const start = exports.namePointer(id) >>> 0;
+    const text = decodeUtf8(bytes, start, start + exports.nameLength(id));
+    this.#texts[id] = text;
+    return text;
+  }
+
+  find(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number {
+    const hash = hashBytes(bytes, start, end, this.#seed);
+    // Made anew by whoever made the memory grow; here is where that is noticed.
+    if (this.#words.length === 0) this.#noteState();
+    const words = this.#words;
+    const mask = this.#mask;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const at = this.#slots + slot * 2;
+      const entry = words[at + 1]!;
+      if (entry === 0) return this.#intern(bytes, start, end, mayEmpty);
+      if (words[at] !== hash || words[(entry >>> 2) + 1] !== end - start) continue;
+      if (isSame(this.#bytes, entry + 8, bytes, start, end)) return words[entry >>> 2]!;
+    }
+  }
+
+  #intern(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number {
+    const memory = this.#memory;
+    memory.bytes.set(bytes.subarray(start, end), memory.input);
+    const id = memory.exports.intern(end - start, mayEmpty ? 1 : 0);
+    this.#noteState();
+    return id;
+  }
+
+  #scan(
+    chunk: Uint8Array,
+    start: number,
+    windowBytes: number,
+    rowsMax: number,
+    frameBytesMax: number,
+  ): number {
+    const { exports, bytes, input } = this.#memory;
+    const available = chunk.length - start;
+    bytes.set(chunk.subarray(start, start + windowBytes), input);
+    const rows = exports.scan(windowBytes, available, rowsMax, frameBytesMax, start);
+    this.#noteState();
+    if (rows !== NEEDS_WINDOW) return rows;
+    return this.#scan(chunk, start, Math.min(available, INPUT_BYTES), rowsMax, frameBytesMax);
+  }
+
+  /** After each call that may change the table. */
+  #noteState(): void {
+    this.#memory.renew();
+    const { words, bytes, state } = this.#memory;
+    this.#words = words;
+    this.#bytes = bytes;
+    this.#slots = words[state + 1]! >>> 2;
+    this.#mask = words[state + 2]!;
+    if (words[state] === this.topicEpoch) return;
+    this.topicEpoch = words[state]!;
+    this.#texts = [null];
+  }
+}
+
+/** Whether the name at `from` is `bytes[start, end)`. */
+function isSame(
+  names: Uint8Array,
+  from: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  for (let at = start; at < end; ) if (names[from++] !== bytes[at++]) return false;
+  return true;
+}
+
+/** Copied in at first: about as much as gives the rows that one call returns. */
+const WINDOW_BYTES = 32_768;

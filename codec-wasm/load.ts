@@ -1,0 +1,92 @@
+/** The module's bytes to a running instance: synchronous, no file, no network. */
+import { plainModule, simdModule } from "./generated/module.ts";
+
+/** What assembly/index.ts exports. Pointers and counts are u32, and come as i32. */
+export interface WasmExports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  init(
+    seed: number,
+    bytesMax: number,
+    inputMax: number,
+    rowsMax: number,
+    topicBytesMax: number,
+    topicLevelsMax: number,
+    topicTableBytesMax: number,
+  ): number;
+  inputPointer(): number;
+  tablePointer(): number;
+  statePointer(): number;
+  outPointer(): number;
+  usedBytes(): number;
+  scan(
+    windowBytes: number,
+    availableBytes: number,
+    rowsMax: number,
+    frameBytesMax: number,
+    offset: number,
+  ): number;
+  intern(bytes: number, mayEmpty: number): number;
+  namePointer(topic: number): number;
+  nameLength(topic: number): number;
+  add(bytes: number, subscriber: number, options: number): number;
+  remove(bytes: number, subscriber: number): number;
+  match(topic: number, skip: number): number;
+  reserveOut(rows: number): number;
+  topicsSize(): number;
+}
+
+export type WasmBuild = "wasm-simd" | "wasm-plain";
+
+export interface WasmInstance {
+  readonly build: WasmBuild;
+  readonly exports: WasmExports;
+}
+
+/**
+ * A new instance of the best build that this host runs, or of `build`; null where there is none, for want
+ * of WebAssembly or of SIMD.
+ */
+export function instantiate(build?: WasmBuild): WasmInstance | null {
+  if (typeof WebAssembly === "undefined") return null;
+  for (const [name, text] of builds) {
+    if (build !== undefined && build !== name) continue;
+    const bytes = fromBase64(text);
+    if (!WebAssembly.validate(bytes)) continue;
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    return { build: name, exports: exports as WasmExports };
+  }
+  return null;
+}
+
+const builds: readonly (readonly [WasmBuild, string])[] = [
+  ["wasm-simd", simdModule],
+  ["wasm-plain", plainModule],
+];
+
+/** Every host that has WebAssembly has this much of it. */
+declare const WebAssembly:
+  | {
+      validate(bytes: Uint8Array): boolean;
+      readonly Module: new (bytes: Uint8Array) => object;
+      readonly Instance: new (module: object) => { readonly exports: unknown };
+    }
+  | undefined;
+
+/** Hosts agree on no function for this. */
+function fromBase64(text: string): Uint8Array {
+  const bytes = new Uint8Array(Math.floor((text.replace(/=+$/, "").length * 3) / 4));
+  let bits = 0;
+  let word = 0;
+  let at = 0;
+  for (const digit of text) {
+    if (digit === "=") break;
+    word = (word << 6) | DIGITS.indexOf(digit);
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes[at++] = (word >> bits) & 0xff;
+  }
+  return bytes;
+}
+
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

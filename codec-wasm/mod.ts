@@ -1,0 +1,51 @@
+/** The hot path: ingest and topic index, compiled to WebAssembly or in TypeScript, behind one interface. */
+import type { Ingest, TopicIndexFactory } from "../core/mod.ts";
+import { ReferenceIngest, referenceTopics } from "../core/mod.ts";
+import { WasmIngest } from "./ingest.ts";
+import type { WasmBuild } from "./load.ts";
+import { instantiate } from "./load.ts";
+import type { CodecLimits } from "./memory.ts";
+import { WasmMemory } from "./memory.ts";
+import { WasmTopics } from "./topics.ts";
+
+export type { WasmBuild } from "./load.ts";
+export type { CodecLimits } from "./memory.ts";
+
+/** `auto`: WebAssembly where the host has it, and TypeScript for what is too short to be worth it. */
+export const codecKinds = ["auto", "wasm", "ts"] as const;
+export type CodecKind = (typeof codecKinds)[number];
+
+export interface Codec {
+  readonly ingest: Ingest;
+  readonly topics: TopicIndexFactory;
+  /** Memory of the module, in use and held; 0 without one. */
+  memoryBytes(): { readonly used: number; readonly held: number };
+}
+
+/**
+ * A codec of a kind, for one broker. `seed` is a u32 that peers must not know. Null where `wasm` was asked
+ * for and the host has no WebAssembly, or not the `build` asked for.
+ */
+export function createCodec(
+  kind: CodecKind,
+  limits: CodecLimits,
+  seed: number,
+  build?: WasmBuild,
+): Codec | null {
+  const instance = kind === "ts" ? null : instantiate(build);
+  if (instance === null) {
+    if (kind === "wasm") return null;
+    const ingest = new ReferenceIngest(limits, seed);
+    return { ingest, topics: referenceTopics(ingest), memoryBytes: () => ({ used: 0, held: 0 }) };
+  }
+  const memory = new WasmMemory(instance, limits, seed);
+  const wasmBytesMin = kind === "wasm" ? 0 : AUTO_WASM_BYTES_MIN;
+  return {
+    ingest: new WasmIngest(instance.build, memory, seed, wasmBytesMin),
+    topics: { create: () => new WasmTopics(memory) },
+    memoryBytes: () => ({ used: memory.usedBytes, held: memory.heldBytes }),
+  };
+}
+
+/** From this length of a chunk on, a call of the module is faster (bench: micro, ingest). */
+const AUTO_WASM_BYTES_MIN = 96;

@@ -1,0 +1,169 @@
+/**
+ * Memory for byte blocks of any size, without an allocation for each: pages of 64 KiB, each cut into
+ * blocks of one size class, with free lists of integers.
+ *
+ * A block over `SMALL_BYTES_MAX` is a buffer of its own. It is never used again after `free`, so somebody
+ * outside may go on reading it; the garbage collector takes it in the end.
+ */
+import { assert } from "./assert.ts";
+
+// Handle: 1 | large index << 1, or 0 | page << 12 | block << 1. Blocks of a page: at most 2048.
+export class BlockPool {
+  readonly #bytesMax: number;
+  readonly #pages: (Page | null)[] = [null];
+  readonly #spare: Page[] = [];
+  readonly #freePageIndices: number[] = [];
+  /** First page with a free block, by class; pages with room form a list through `next`. */
+  readonly #open: (Page | null)[] = classSizes.map(() => null);
+  readonly #large: (Uint8Array | null)[] = [];
+  readonly #freeLarge: number[] = [];
+  #heldBytes = 0;
+
+  /** `bytesMax` bounds the pages in use and the large buffers, together. */
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Bytes of the pages that are in use and of the large buffers. */
+  get usedBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** A handle of at least `byteCount` bytes, or 0 where `bytesMax` would be exceeded. */
+  allocate(byteCount: number): number {
+    if (byteCount > SMALL_BYTES_MAX) {
+      if (this.#heldBytes + byteCount > this.#bytesMax) return 0;
+      return this.adopt(new Uint8Array(byteCount));
+    }
+    const sizeClass = classOf[(byteCount + CLASS_STEP - 1) >> CLASS_STEP_LOG2]!;
+    let page = this.#open[sizeClass]!;
+    if (page === null) {
+      const opened = this.#openPage(sizeClass);
+      if (opened === null) return 0;
+      page = opened;
+    }
+    const block = page.take();
+    if (page.freeCount === 0) this.#unlink(page);
+    return (page.index << 12) | (block << 1);
+  }
+
+  /** A handle of a buffer that the caller made, or 0 where `bytesMax` would be exceeded. */
+  adopt(buffer: Uint8Array): number {
+    if (this.#heldBytes + buffer.length > this.#bytesMax) return 0;
+    this.#heldBytes += buffer.length;
+    const index = this.#freeLarge.pop() ?? this.#large.length;
+    this.#large[index] = buffer;
+    return (index << 1) | 1;
+  }
+
+  free(handle: number): void {
+    if ((handle & 1) === 1) {
+      const index = handle >> 1;
+      this.#heldBytes -= this.#large[index]!.length;
+      this.#large[index] = null;
+      this.#freeLarge.push(index);
+      return;
+    }
+    const page = this.#pages[handle >> 12]!;
+    page.give((handle >> 1) & 0x7ff);
+    if (page.freeCount === 1) this.#link(page);
+    if (page.freeCount === page.blockCount) this.#closePage(page);
+  }
+
+  /** The memory that the block lies in, at `offset`. */
+  bytes(handle: number): Uint8Array {
+    return (handle & 1) === 1 ? this.#large[handle >> 1]! : this.#pages[handle >> 12]!.bytes;
+  }
+
+  offset(handle: number): number {
+    if ((handle & 1) === 1) return 0;
+    return ((handle >> 1) & 0x7ff) * this.#pages[handle >> 12]!.blockBytes;
+  }
+
+  #openPage(sizeClass: number): Page | null {
+    if (this.#heldBytes + PAGE_BYTES > this.#bytesMax) return null;
+    const index = this.#freePageIndices.pop() ?? this.#pages.length;
+    if (index >= PAGES_MAX) return null;
+    this.#heldBytes += PAGE_BYTES;
+    const page = this.#spare.pop() ?? new Page();
+    page.open(index, sizeClass);
+    this.#pages[index] = page;
+    this.#link(page);
+    return page;
+  }
+
+  /** An empty page serves any class again, or goes; the last of its class stays, against flapping. */
+  #closePage(page: Page): void {
+    if (page.previous === null && page.next === null) return;
+    this.#unlink(page);
+    this.#heldBytes -= PAGE_BYTES;
+    this.#pages[page.index] = null;
+    this.#freePageIndices.push(page.index);
+    if (this.#spare.length < SPARE_PAGES_MAX) this.#spare.push(page);
+  }
+
+  #link(page: Page): void {
+    const head = this.#open[page.sizeClass]!;
+    page.previous = null;
+    page.next = head;
+    if (head !== null) head.previous = page;
+    this.#open[page.sizeClass] = page;
+  }
+
+  #unlink(page: Page): void {
+    if (page.previous === null) this.#open[page.sizeClass] = page.next;
+    else page.previous.next = page.next;
+    if (page.next !== null) page.next.previous = page.previous;
+    page.previous = null;
+    page.next = null;
+  }
+}
+
+class Page {
+  readonly bytes = new Uint8Array(PAGE_BYTES);
+  index = 0;
+  sizeClass = 0;
+  blockBytes = 0;
+  blockCount = 0;
+  previous: Page | null = null;
+  next: Page | null = null;
+  /** Stack of free blocks. */
+  #free = new Uint16Array(0);
+  freeCount = 0;
+
+  open(index: number, sizeClass: number): void {
+    this.index = index;
+    this.sizeClass = sizeClass;
+    this.blockBytes = classSizes[sizeClass]!;
+    this.blockCount = Math.floor(PAGE_BYTES / this.blockBytes);
+    if (this.#free.length < this.blockCount) this.#free = new Uint16Array(this.blockCount);
+    this.freeCount = this.blockCount;
+    for (let i = 0; i < this.blockCount; i++) this.#free[i] = this.blockCount - 1 - i;
+  }
+
+  take(): number {
+    return this.#free[--this.freeCount]!;
+  }
+
+  give(block: number): void {
+    assert(this.freeCount < this.blockCount, "a block is freed once");
+    this.#free[this.freeCount++] = block;
+  }
+}
+
+/** Bytes from which a block is a buffer of its own. */
+export const SMALL_BYTES_MAX = 8192;
+const PAGE_BYTES = 65_536;
+/** Handles have 19 bits for the page: pages make up at most 32 GiB. */
+const PAGES_MAX = 2 ** 19;
+const SPARE_PAGES_MAX = 16;
+const CLASS_STEP_LOG2 = 4;
+const CLASS_STEP = 1 << CLASS_STEP_LOG2;
+/** 32, 48, 64, 96, 128, … 8192: a block wastes at most a third. */
+const classSizes: readonly number[] = Array.from({ length: 17 }, (_, i) =>
+  i % 2 === 0 ? 32 << (i >> 1) : 48 << (i >> 1),
+);
+/** Class by size in steps of 16 bytes. */
+const classOf: Uint8Array = Uint8Array.from({ length: SMALL_BYTES_MAX / CLASS_STEP + 1 }, (_, i) =>
+  classSizes.findIndex((size) => size >= i * CLASS_STEP),
+);

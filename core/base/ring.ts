@@ -1,0 +1,125 @@
+/**
+ * First-in-first-out rings of u32 words that grow as needed: one word an entry, and two.
+ *
+ * The callers bound them; a ring that has emptied is dropped by its owner when it grew large.
+ */
+import { assert } from "./assert.ts";
+
+/** Entries of one word. */
+export class Ring {
+  #words: Uint32Array;
+  #head = 0;
+  /** How many entries wait. */
+  count = 0;
+
+  /** `capacity` is a power of two. */
+  constructor(capacity = 8) {
+    this.#words = new Uint32Array(capacity);
+  }
+
+  get capacity(): number {
+    return this.#words.length;
+  }
+
+  push(word: number): void {
+    if (this.count === this.#words.length) this.#grow();
+    this.#words[(this.#head + this.count) & (this.#words.length - 1)] = word;
+    this.count++;
+  }
+
+  /** The oldest entry, which stays. */
+  peek(): number {
+    return this.#words[this.#head]!;
+  }
+
+  shift(): number {
+    assert(this.count > 0, "a ring is shifted only while it has entries");
+    const word = this.#words[this.#head]!;
+    this.#head = (this.#head + 1) & (this.#words.length - 1);
+    this.count--;
+    return word;
+  }
+
+  #grow(): void {
+    this.#words = unrolled(this.#words, this.#head);
+    this.#head = 0;
+  }
+}
+
+/** Entries of two words. */
+export class PairRing {
+  #words: Uint32Array;
+  #head = 0;
+  count = 0;
+
+  /** `capacity` is a power of two. */
+  constructor(capacity = 8) {
+    this.#words = new Uint32Array(capacity * 2);
+  }
+
+  get capacity(): number {
+    return this.#words.length >> 1;
+  }
+
+  push(first: number, second: number): void {
+    const words = this.#words;
+    if (this.count * 2 === words.length) {
+      this.#grow();
+      this.push(first, second);
+      return;
+    }
+    const at = (this.#head + this.count * 2) & (words.length - 1);
+    words[at] = first;
+    words[at + 1] = second;
+    this.count++;
+  }
+
+  /** Puts an entry before the oldest. */
+  unshift(first: number, second: number): void {
+    if (this.count * 2 === this.#words.length) this.#grow();
+    this.#head = (this.#head - 2) & (this.#words.length - 1);
+    this.#words[this.#head] = first;
+    this.#words[this.#head + 1] = second;
+    this.count++;
+  }
+
+  /** The first word of the oldest entry. */
+  first(): number {
+    return this.#words[this.#head]!;
+  }
+
+  /** The second word of the oldest entry. */
+  second(): number {
+    return this.#words[this.#head + 1]!;
+  }
+
+  /** The first word of the entry at `index` from the oldest. */
+  firstAt(index: number): number {
+    return this.#words[(this.#head + index * 2) & (this.#words.length - 1)]!;
+  }
+
+  /** The second word of the entry at `index` from the oldest. */
+  secondAt(index: number): number {
+    return this.#words[(this.#head + index * 2 + 1) & (this.#words.length - 1)]!;
+  }
+
+  /** Drops the oldest entry. */
+  drop(): void {
+    assert(this.count > 0, "a ring is dropped from only while it has entries");
+    this.#head = (this.#head + 2) & (this.#words.length - 1);
+    this.count--;
+  }
+
+  #grow(): void {
+    this.#words = unrolled(this.#words, this.#head);
+    this.#head = 0;
+  }
+}
+
+/** The words of a full ring in order, in twice the room. */
+function unrolled(words: Uint32Array, head: number): Uint32Array {
+  const larger = new Uint32Array(words.length * 2);
+  larger.set(words.subarray(head));
+  larger.set(words.subarray(0, head), words.length - head);
+  return larger;
+}

@@ -1,0 +1,35 @@
+/** Allocates small integers, lowest unused first at the start and most recently freed first after. */
+import { assert } from "./assert.ts";
+
+export class Slots {
+  readonly #max: number;
+  #free = new Uint32Array(16);
+  #freeCount = 0;
+  #top = 1;
+
+  /** Slots are 1 … `max`; 0 is none. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** How many are taken. */
+  get count(): number {
+    return this.#top - 1 - this.#freeCount;
+  }
+
+  /** A free slot, or 0 when all are taken. */
+  take(): number {
+    if (this.#freeCount > 0) return this.#free[--this.#freeCount]!;
+    return this.#top > this.#max ? 0 : this.#top++;
+  }
+
+  give(slot: number): void {
+    assert(slot > 0 && slot < this.#top, "a slot given back was taken");
+    if (this.#freeCount === this.#free.length) {
+      const larger = new Uint32Array(this.#free.length * 2);
+      larger.set(this.#free);
+      this.#free = larger;
+    }
+    this.#free[this.#freeCount++] = slot;
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * The reference Ingest: frames of a chunk found, topic names of PUBLISH packets checked and interned.
+ *
+ * A name that is interned has been checked, so the usual packet costs a hash and a comparison of its
+ * topic; UTF-8 is looked at once a name.
+ */
+import { grownU8, grownU32 } from "../base/columns.ts";
+import { hashBytes } from "../base/hash.ts";
+import type { Limits } from "../config.ts";
+import type { Ingest } from "../ports.ts";
+import { Reason } from "../reason.ts";
+import type { NameTable } from "./frames.ts";
+import { scanFrames } from "./frames.ts";
+import { decodeUtf8, isUtf8 } from "./utf8.ts";
+
+export class ReferenceIngest implements Ingest, NameTable {
+  readonly name = "ts";
+  readonly seed: number;
+  readonly #topicBytesMax: number;
+  readonly #topicLevelsMax: number;
+  readonly #tableBytesMax: number;
+  topicEpoch = 0;
+  /** The names, one after the other: name `id` is `bytes[starts[id], starts[id + 1])`. */
+  #bytes: Uint8Array = new Uint8Array(1024);
+  #starts: Uint32Array = new Uint32Array(64);
+  #hashes: Uint32Array = new Uint32Array(64);
+  #texts: (string | null)[] = [null];
+  /** Open addressing: ids by hash, 0 where free, never more than half full. */
+  #slots: Uint32Array = new Uint32Array(128);
+  #lastId = 0;
+
+  /** `seed`, a u32, makes collisions of the table nobody's to choose. */
+  constructor(
+    limits: Pick<Limits, "topicBytesMax" | "topicLevelsMax" | "topicTableBytesMax">,
+    seed = 0,
+  ) {
+    this.seed = seed;
+    this.#topicBytesMax = limits.topicBytesMax;
+    this.#topicLevelsMax = limits.topicLevelsMax;
+    this.#tableBytesMax = limits.topicTableBytesMax;
+  }
+
+  scan(chunk: Uint8Array, start: number, table: Uint32Array, frameBytesMax: number): number {
+    return scanFrames(chunk, start, table, frameBytesMax, this);
+  }
+
+  intern(bytes: Uint8Array, start: number, end: number): number {
+    return end > start ? Math.max(0, this.find(bytes, start, end, true)) : 0;
+  }
+
+  topicName(id: number): string {
+    const known = this.#texts[id]!;
+    if (known !== null) return known;
+    const text = decodeUtf8(this.#bytes, this.#starts[id]!, this.#starts[id + 1]!);
+    this.#texts[id] = text;
+    return text;
+  }
+
+  /** Where the names lie. Made anew as it grows: not to be kept. */
+  get topicBytes(): Uint8Array {
+    return this.#bytes;
+  }
+  topicStart(id: number): number {
+    return this.#starts[id]!;
+  }
+  topicEnd(id: number): number {
+    return this.#starts[id + 1]!;
+  }
+
+  find(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number {
+    const hash = hashBytes(bytes, start, end, this.seed);
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    const length = end - start;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const id = slots[slot]!;
+      if (id === 0) return this.#add(bytes, start, end, hash, mayEmpty);
+      if (this.#hashes[id] !== hash) continue;
+      const from = this.#starts[id]!;
+      if (
+        this.#starts[id + 1]! - from === length &&
+        isSame(this.#bytes, from, bytes, start, length)
+      ) {
+        return id;
+      }
+    }
+  }
+
+  #add(bytes: Uint8Array, start: number, end: number, hash: number, mayEmpty: boolean): number {
+    const fault = this.#faultOf(bytes, start, end);
+    if (fault !== 0) return -fault;
+    const length = end - start;
+    const entries = this.#lastId + 1;
+    const needed = entries * ENTRY_BYTES + (this.#starts[entries]! + length) * NAME_BYTES;
+    if (needed > this.#tableBytesMax && this.#lastId > 0) {
+      if (!mayEmpty) return 0;
+      this.#empty();
+    }
+    if (this.#lastId * 2 >= this.#slots.length) this.#rehash();
+    const id = ++this.#lastId;
+    const from = this.#starts[id]!;
+    this.#bytes = grownU8(this.#bytes, from + length);
+    this.#starts = grownU32(this.#starts, id + 1);
+    this.#hashes = grownU32(this.#hashes, id);
+    this.#bytes.set(bytes.subarray(start, end), from);
+    this.#starts[id + 1] = from + length;
+    this.#hashes[id] = hash;
+    this.#texts.push(null);
+    this.#place(id, hash);
+    return id;
+  }
+
+  #faultOf(bytes: Uint8Array, start: number, end: number): number {
+    if (end - start > this.#topicBytesMax) return Reason.TopicNameInvalid;
+    let levels = 1;
+    for (let i = start; i < end; i++) {
+      const byte = bytes[i];
+      if (byte === PLUS || byte === HASH) return Reason.TopicNameInvalid; // [MQTT311-3.3.2-2]
+      if (byte === SLASH) levels++;
+    }
+    if (levels > this.#topicLevelsMax) return Reason.TopicNameInvalid;
+    return isUtf8(bytes, start, end) ? 0 : Reason.MalformedPacket; // [MQTT311-3.3.2-1]
+  }
+
+  #place(id: number, hash: number): void {
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = id;
+  }
+
+  #rehash(): void {
+    this.#slots = new Uint32Array(this.#slots.length * 2);
+    for (let id = 1; id <= this.#lastId; id++) this.#place(id, this.#hashes[id]!);
+  }
+
+  /** Every id of before means nothing from here on. The memory is kept, for the names will come back. */
+  #empty(): void {
+    this.topicEpoch++;
+    this.#slots.fill(0);
+    this.#texts = [null];
+    this.#lastId = 0;
+  }
+}
+
+function isSame(
+  a: Uint8Array,
+  aStart: number,
+  b: Uint8Array,
+  bStart: number,
+  length: number,
+): boolean {
+  for (let i = 0; i < length; i++) if (a[aStart + i] !== b[bStart + i]) return false;
+  return true;
+}
+
+const PLUS = 0x2b;
+const HASH = 0x23;
+const SLASH = 0x2f;
+/** What a name costs beside its bytes: columns, slots, the objects of its text and its route. */
+const ENTRY_BYTES = 192;
+/** What a byte of a name costs: itself, and in its text. */
+const NAME_BYTES = 2;

@@ -1,0 +1,80 @@
+/**
+ * Answers to a client, queued in the order in which they leave.
+ *
+ * An answer is one word: the first byte in the top eight bits, the packet identifier in the low sixteen.
+ * A packet that is more than that is kept beside, and its word is `PACKET`.
+ */
+import { FirstByte } from "../codec/packet.ts";
+import type { Connection } from "./connection.ts";
+import { Parked } from "./connection.ts";
+import { Gate } from "./gate.ts";
+import type { Parts } from "./parts.ts";
+
+/** The word that stands for the next of `Connection.packets`. */
+export const PACKET = 1;
+export const PINGRESP: number = (FirstByte.Pingresp << 24) >>> 0;
+
+export function answerWord(firstByte: number, packetId: number): number {
+  return ((firstByte << 24) | packetId) >>> 0;
+}
+
+/** Queues an answer that promises nothing: it waits for the CONNACK at most [MQTT311-3.2.0-1]. */
+export function answerNow(parts: Parts, connection: Connection, word: number): void {
+  if (parts.journal.committed < connection.connackSeq) {
+    wait(parts, connection, word);
+    return;
+  }
+  connection.answer(word);
+  parts.dirty.mark(connection.slot);
+  // It sends faster than it takes the answers: no more is read until they are gone.
+  if (connection.answers!.count >= ANSWERS_MAX) connection.parked |= Parked.Output;
+}
+
+/** Queues an answer that promises all that has been written: it waits until that is durable. */
+export function answerDurably(parts: Parts, connection: Connection, word: number): void {
+  const isWaiting = connection.gate !== null && connection.gate.count > 0;
+  if (!isWaiting && parts.journal.backlog === 0 && !parts.journal.hasFailed) {
+    answerNow(parts, connection, word);
+    return;
+  }
+  wait(parts, connection, word);
+  holdWriter(parts, connection);
+}
+
+function wait(parts: Parts, connection: Connection, word: number): void {
+  connection.gate ??= new Gate();
+  if (connection.gate.count === 0) parts.gated.add(connection);
+  connection.gate.push(parts.journal.lastSeq, word);
+}
+
+/** Where the store is behind, reads no more of a connection that has made it write. */
+export function holdWriter(parts: Parts, connection: Connection): void {
+  if (!isBehind(parts)) return;
+  connection.parked |= Parked.Journal;
+  parts.awaiting.add(connection);
+}
+
+export function isBehind({ journal, limits }: Parts): boolean {
+  return journal.hasFailed || journal.backlog >= limits.journalBacklogMax;
+}
+
+/** Queues what waited for what is durable now. */
+export function openAnswers(parts: Parts): void {
+  for (const connection of parts.gated) {
+    const gate = connection.gate!;
+    for (;;) {
+      const word = gate.take(parts.journal.committed);
+      if (word === 0) break;
+      answerNow(parts, connection, word);
+    }
+    if (gate.count === 0) parts.gated.delete(connection);
+  }
+}
+
+/** Queues a packet of its own, durably. */
+export function answerPacket(parts: Parts, connection: Connection, packet: Uint8Array): void {
+  connection.packets.push(packet);
+  answerDurably(parts, connection, PACKET);
+}
+
+const ANSWERS_MAX = 8192;

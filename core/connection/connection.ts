@@ -1,0 +1,102 @@
+/**
+ * One transport and where it stands.
+ *
+ * ```
+ * Opened ──CONNECT──▶ Connected ──last bytes owed──▶ Closing ──polled──▶ Ended ──handleClose──▶ gone
+ *    └──refused──▶ Closing      └──fault, DISCONNECT, takeover, reset──▶ Ended
+ * ```
+ */
+import { Ring } from "../base/ring.ts";
+import type { ConnId, ConnInfo, Decision, Millis, ProtocolLevel } from "../boundary.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
+import type { ReasonCode } from "../reason.ts";
+import { Reason } from "../reason.ts";
+import type { Session } from "../session/session.ts";
+import type { Gate } from "./gate.ts";
+
+export const Stage = {
+  /** No CONNECT accepted yet. */ Opened: 0,
+  Connected: 1,
+  /** Nothing more is read; closed when what is owed has been polled. */ Closing: 2,
+  /** The host was told to close it. */ Ended: 3,
+} as const;
+export type Stage = (typeof Stage)[keyof typeof Stage];
+
+/** Why a connection's input is held, as bits. */
+export const Parked = {
+  /** A decision is pending. */ Decision: 1,
+  /** Its own message is still being delivered, in slices. */ Fanout: 2,
+  /** It has been sent more answers than it takes. */ Output: 4,
+  /** The store is behind. */ Journal: 8,
+} as const;
+
+export class Connection {
+  readonly slot: number;
+  readonly id: ConnId;
+  readonly info: ConnInfo;
+  readonly openedAt: Millis;
+  stage: Stage = Stage.Opened;
+  level: ProtocolLevel = 4;
+  session: Session | null = null;
+  clientId = "";
+  /** Its user name and password were accepted. */
+  isAuthenticated = false;
+  username: string | null = null;
+  /** 0 is never. */
+  keepAliveMillis = 0;
+  lastSeen: Millis;
+  /** When the transport stopped taking bytes, or -1. */
+  stalledAt = -1;
+  will: MessageSlot = 0;
+  isWillRetained = false;
+  /** Why it ends, for the event. */
+  endReason: ReasonCode = Reason.Unspecified;
+
+  /** Answers in the order they leave: one word each (send.ts). */
+  answers: Ring | null = null;
+  /** Answers that are more than a word, in the order of their words. */
+  packets: Uint8Array[] = [];
+  gate: Gate | null = null;
+  /** The write that its CONNACK waits for; nothing of its session is sent before. */
+  connackSeq = 0;
+
+  /** Bits of `Parked`. While any is set, input is held. */
+  parked = 0;
+  /** Input that came while parked, or after what parked it. */
+  held: Uint8Array | null = null;
+  /** `handleBytes` said false: a `Read` effect is owed. */
+  owesRead = false;
+  /** The answer to the question that parked it, until it is used. */
+  decision: Decision | null = null;
+  /** The acknowledgement that is due when its fan-out is done; 0 is none. */
+  fanoutAnswer = 0;
+
+  /** The beginning of a packet, `partial[0, partialBytes)`. */
+  partial: Uint8Array | null = null;
+  partialBytes = 0;
+
+  constructor(slot: number, id: ConnId, info: ConnInfo, now: Millis) {
+    this.slot = slot;
+    this.id = id;
+    this.info = info;
+    this.openedAt = now;
+    this.lastSeen = now;
+  }
+
+  /** Whether input is to be handled as it comes. */
+  get isReading(): boolean {
+    return this.parked === 0 && this.stage <= Stage.Connected;
+  }
+
+  /** The decision that was waited for, once; null where none was. */
+  takeDecision(): Decision | null {
+    const decision = this.decision;
+    this.decision = null;
+    return decision;
+  }
+
+  answer(word: number): void {
+    this.answers ??= new Ring();
+    this.answers.push(word);
+  }
+}

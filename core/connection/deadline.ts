@@ -1,0 +1,37 @@
+/** What a connection may be too late for: its CONNECT, its keep alive, taking the bytes that wait. */
+import type { Millis } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import { Counter } from "../observe/counters.ts";
+import { Reason } from "../reason.ts";
+import type { Connection } from "./connection.ts";
+import { Parked, Stage } from "./connection.ts";
+import { fail } from "./end.ts";
+import type { Parts } from "./parts.ts";
+
+/** A deadline has passed, or may have: ends the connection, or sets the next. */
+export function handleDeadline(parts: Parts, connection: Connection, now: Millis): void {
+  const { limits } = parts;
+  // While we are the ones who do not read, it is not the client's silence.
+  // Deviates from MQTT 3.1.1 §3.1.2.10: keep alive is suspended while parked.
+  if (connection.parked !== 0) connection.lastSeen = now;
+  const isAsked = (connection.parked & Parked.Decision) !== 0;
+  const connectBy =
+    connection.stage === Stage.Opened
+      ? (isAsked ? now : connection.openedAt) + limits.connectMillisMax
+      : NEVER;
+  const takeBy = connection.stalledAt < 0 ? NEVER : connection.stalledAt + limits.stallMillisMax;
+  const aliveBy =
+    connection.stage === Stage.Connected && connection.keepAliveMillis > 0
+      ? connection.lastSeen + connection.keepAliveMillis
+      : NEVER;
+  if (connectBy <= now) {
+    fail(parts, connection, Reason.Unspecified, now, Counter.closedConnectTimeout);
+  } else if (takeBy <= now) {
+    fail(parts, connection, Reason.QuotaExceeded, now, Counter.closedStalled);
+  } else if (aliveBy <= now) {
+    fail(parts, connection, Reason.KeepAliveTimeout, now); // [MQTT311-3.1.2-24]
+  } else {
+    const next = Math.min(connectBy, takeBy, aliveBy) as Millis;
+    if (next !== NEVER) parts.deadlines.set(connection.slot, next);
+  }
+}

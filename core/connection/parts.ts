@@ -1,0 +1,92 @@
+/** The parts of one broker, as the packet handlers see them. */
+import { PairRing } from "../base/ring.ts";
+import type { DecisionRequest, EffectKind, Millis } from "../boundary.ts";
+import type { BrokerConfig, Limits } from "../config.ts";
+import { Journal } from "../journal/journal.ts";
+import { Records } from "../journal/records.ts";
+import { MessagePool } from "../message/message-pool.ts";
+import { PublishRuns } from "../message/publish-runs.ts";
+import { Retained } from "../message/retained.ts";
+import { counterNames } from "../observe/counters.ts";
+import { Events } from "../observe/events.ts";
+import type { Ingest, Policy, Ports } from "../ports.ts";
+import type { ReasonCode } from "../reason.ts";
+import { DirtyRing } from "../routing/dirty-ring.ts";
+import { Router } from "../routing/router.ts";
+import { SessionTable } from "../session/session-table.ts";
+import { TimingWheel } from "../time/wheel.ts";
+import type { Connection } from "./connection.ts";
+
+export class Parts {
+  readonly config: BrokerConfig;
+  readonly limits: Limits;
+  readonly ingest: Ingest;
+  readonly policy: Policy;
+  readonly entropy: (out: Uint8Array) => void;
+  readonly allocate: (byteCount: number) => Uint8Array;
+  readonly counters: Float64Array;
+  readonly events: Events;
+  readonly messages: MessagePool;
+  readonly runs: PublishRuns;
+  readonly retained: Retained;
+  readonly sessions: SessionTable;
+  readonly router: Router;
+  readonly dirty: DirtyRing = new DirtyRing();
+  readonly journal: Journal;
+  /** Null with the memory store: nothing is recorded and nothing waits. */
+  readonly records: Records | null;
+  /** Connection by slot. */
+  readonly connections: (Connection | null)[] = [null];
+  /** One deadline per connection, by slot. */
+  readonly deadlines: TimingWheel = new TimingWheel();
+  /** (kind | reason << 8, connection), and the request of each Decide in order. */
+  readonly effects: PairRing = new PairRing();
+  readonly requests: DecisionRequest[] = [];
+  /** Connections with answers that wait for a commit. */
+  readonly gated: Set<Connection> = new Set();
+  /** Connections whose next message waits for a commit, or whose input waits for the store. */
+  readonly awaiting: Set<Connection> = new Set();
+  /** Unix time, in milliseconds, at `Millis` zero. */
+  epochMillis: number;
+  /** New connections are refused: the broker shuts down. */
+  isShuttingDown = false;
+
+  constructor(config: BrokerConfig, ports: Ports) {
+    this.config = config;
+    this.limits = config.limits;
+    this.ingest = ports.ingest;
+    this.policy = ports.policy;
+    this.entropy = (out) => ports.entropy(out);
+    this.allocate = (byteCount) => ports.allocate?.(byteCount) ?? new Uint8Array(byteCount);
+    this.counters = new Float64Array(counterNames.length);
+    this.events = new Events(config.limits.eventsMax, this.counters);
+    this.messages = new MessagePool(config.limits.messageBytesMax, this.counters);
+    this.runs = new PublishRuns(this.messages);
+    this.retained = new Retained(config.limits, this.messages, this.counters);
+    this.journal = new Journal();
+    this.records = config.durable ? new Records(this.journal, this.messages) : null;
+    this.epochMillis = config.epochMillis;
+    this.sessions = new SessionTable(config.limits, this.messages, this.counters, this.records);
+    this.router = new Router(
+      config.limits,
+      ports.ingest,
+      ports.topics.create(config.limits),
+      this.sessions,
+      this.messages,
+      this.dirty,
+      this.counters,
+    );
+  }
+
+  effect(kind: EffectKind, connection: Connection, reason: ReasonCode): void {
+    this.effects.push(kind | (reason << 8), connection.id);
+  }
+
+  /** Makes the connection's deadline `deadline` unless it is earlier already. */
+  deadlineBy(connection: Connection, deadline: Millis): void {
+    const { slot } = connection;
+    if (!this.deadlines.isSet(slot) || this.deadlines.deadline(slot) > deadline) {
+      this.deadlines.set(slot, deadline);
+    }
+  }
+}

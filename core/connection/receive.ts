@@ -1,0 +1,277 @@
+/**
+ * From bytes to packets: completes what came in part, finds frames, hands each to its handler.
+ *
+ * The core keeps of a chunk what it needs after the call: the beginning of a packet, and the rest of a
+ * chunk that came while, or parked because, the connection waits for something.
+ */
+import type { Millis } from "../boundary.ts";
+import { EffectKind } from "../boundary.ts";
+import { ROW_HEADER, ROW_OFFSET, ROW_REMAINING, ROW_TOPIC, ROW_WORDS } from "../codec/layout.ts";
+import { PacketType } from "../codec/packet.ts";
+import { frameBytes } from "../codec/varint.ts";
+import { Counter } from "../observe/counters.ts";
+import type { ReasonCode } from "../reason.ts";
+import { Reason } from "../reason.ts";
+import { handleAcknowledgement } from "./acknowledge.ts";
+import { answerNow, PINGRESP } from "./answer.ts";
+import { handleConnect } from "./connect.ts";
+import type { Connection } from "./connection.ts";
+import { Stage } from "./connection.ts";
+import { fail, handleDisconnect } from "./end.ts";
+import type { Parts } from "./parts.ts";
+import { handlePublish } from "./publish.ts";
+import { handleSubscribe, handleUnsubscribe } from "./subscribe.ts";
+
+/** Handles a chunk that is lent. False: no more is to be read until a `Read` effect. */
+export function receive(
+  parts: Parts,
+  connection: Connection,
+  chunk: Uint8Array,
+  now: Millis,
+): boolean {
+  parts.counters[Counter.bytesReceived]! += chunk.length;
+  if (connection.stage >= Stage.Closing) return true;
+  if (connection.parked === 0) consume(parts, connection, chunk, now);
+  else hold(parts, connection, chunk, now);
+  connection.owesRead = connection.parked !== 0;
+  return !connection.owesRead;
+}
+
+/** What parked the connection is over: handles what was held, and reads on if that was all. */
+export function unpark(parts: Parts, connection: Connection, bit: number, now: Millis): void {
+  connection.parked &= ~bit;
+  if (!connection.isReading) return;
+  const { held } = connection;
+  if (held !== null) {
+    connection.held = null;
+    parts.counters[Counter.inputBytes]! -= held.length;
+    consume(parts, connection, held, now);
+    if (!connection.isReading) return;
+  }
+  if (connection.owesRead) {
+    connection.owesRead = false;
+    parts.effect(EffectKind.Read, connection, Reason.Success);
+  }
+}
+
+function consume(parts: Parts, connection: Connection, chunk: Uint8Array, now: Millis): void {
+  let start = 0;
+  if (connection.partial !== null) {
+    start = extendPartial(parts, connection, chunk, now);
+    if (!connection.isReading) return;
+    const { partial, partialBytes } = connection;
+    if (frameBytes(partial!, 0, partialBytes) !== partialBytes) return;
+    connection.partial = null;
+    parts.counters[Counter.inputBytes]! -= partial!.length;
+    const isExact = partial!.length === partialBytes;
+    const frame = isExact ? partial! : partial!.subarray(0, partialBytes);
+    // A long packet in a buffer of its own becomes the message, uncopied.
+    const isOwned = isExact && partialBytes >= OWNED_BYTES_MIN;
+    const end = handleFrames(parts, connection, frame, 0, isOwned, now);
+    if (!connection.isReading && end < partialBytes) hold(parts, connection, frame, now);
+  }
+  if (connection.isReading && start < chunk.length) {
+    start = handleFrames(parts, connection, chunk, start, false, now);
+  }
+  if (start === chunk.length) return;
+  if (connection.isReading) keepPartial(parts, connection, chunk, start, now);
+  else hold(parts, connection, start === 0 ? chunk : chunk.subarray(start), now);
+}
+
+/**
+ * Handles the complete frames of `bytes[start, …)` until there are no more, or the connection waits or
+ * ends. Returns where the first that was not handled begins.
+ */
+function handleFrames(
+  parts: Parts,
+  connection: Connection,
+  bytes: Uint8Array,
+  start: number,
+  isOwned: boolean,
+  now: Millis,
+): number {
+  const { ingest, counters } = parts;
+  const { packetBytesMax } = parts.limits;
+  for (;;) {
+    const rows = ingest.scan(bytes, start, table, packetBytesMax);
+    if (rows === 0) return start;
+    if (rows < 0) {
+      fail(parts, connection, -rows as ReasonCode, now);
+      return start;
+    }
+    connection.lastSeen = now;
+    const epoch = ingest.topicEpoch;
+    for (let at = 0; at < rows * ROW_WORDS; at += ROW_WORDS) {
+      const offset = table[at + ROW_OFFSET]!;
+      const header = table[at + ROW_HEADER]!;
+      const remaining = table[at + ROW_REMAINING]!;
+      const topic = table[at + ROW_TOPIC]!;
+      const isPublish = (header & 0xf0) === PacketType.Publish << 4;
+      const isHandled =
+        isPublish && connection.stage === Stage.Connected
+          ? handlePublish(parts, connection, bytes, offset, header, remaining, topic, isOwned, now)
+          : handlePacket(parts, connection, bytes, offset, header, remaining, now);
+      if (!isHandled) return offset;
+      counters[Counter.packetsReceived]!++;
+      start = offset + (header >> 8) + remaining;
+      if (!connection.isReading) return start;
+      // A will that was published meanwhile may have emptied the interning table, and these rows.
+      if (ingest.topicEpoch !== epoch) break;
+    }
+  }
+}
+
+/** Any packet but the PUBLISH of a client. False: to be handled again after a decision. */
+function handlePacket(
+  parts: Parts,
+  connection: Connection,
+  bytes: Uint8Array,
+  offset: number,
+  header: number,
+  remaining: number,
+  now: Millis,
+): boolean {
+  const type = (header >> 4) & 0xf;
+  const start = offset + (header >> 8);
+  const end = start + remaining;
+  const isConnect = type === PacketType.Connect;
+  if (isConnect !== (connection.stage === Stage.Opened)) {
+    return fail(parts, connection, Reason.ProtocolError, now); // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2]
+  }
+  if (!hasValidFlags(type, header & 0xf, connection)) {
+    return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-2.2.2-2]
+  }
+  switch (type) {
+    case PacketType.Connect:
+      return handleConnect(parts, connection, bytes, start, end, now);
+    case PacketType.Puback:
+    case PacketType.Pubrec:
+    case PacketType.Pubrel:
+    case PacketType.Pubcomp:
+      handleAcknowledgement(parts, connection, type, bytes, start, remaining, now);
+      return true;
+    case PacketType.Subscribe:
+      return handleSubscribe(parts, connection, bytes, start, end, now);
+    case PacketType.Unsubscribe:
+      return handleUnsubscribe(parts, connection, bytes, start, end, now);
+    case PacketType.Pingreq:
+      if (remaining !== 0) return fail(parts, connection, Reason.MalformedPacket, now);
+      answerNow(parts, connection, PINGRESP); // [MQTT311-3.12.4-1]
+      return true;
+    case PacketType.Disconnect:
+      if (remaining !== 0) return fail(parts, connection, Reason.MalformedPacket, now);
+      handleDisconnect(parts, connection, now);
+      return true;
+    default:
+      return fail(parts, connection, Reason.ProtocolError, now);
+  }
+}
+
+/** [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1] */
+function hasValidFlags(type: number, flags: number, connection: Connection): boolean {
+  switch (type) {
+    case PacketType.Pubrel:
+    case PacketType.Subscribe:
+    case PacketType.Unsubscribe:
+      // In 3.1 these are sent at QoS 1 and may be sent again, with DUP.
+      return flags === 0b0010 || (connection.level === 3 && flags === 0b1010);
+    default:
+      return flags === 0;
+  }
+}
+
+/** Keeps the beginning of a packet, `chunk[start, …)`. */
+function keepPartial(
+  parts: Parts,
+  connection: Connection,
+  chunk: Uint8Array,
+  start: number,
+  now: Millis,
+): void {
+  const have = chunk.length - start;
+  const total = frameBytes(chunk, start, chunk.length);
+  const partial = reserve(parts, connection, capacityFor(total, have), now);
+  if (partial === null) return;
+  partial.set(start === 0 ? chunk : chunk.subarray(start));
+  connection.partial = partial;
+  connection.partialBytes = have;
+}
+
+/**
+ * Adds to the partial packet what belongs to it of `chunk`; returns where the rest begins. Room is made
+ * as bytes come, not as they are announced.
+ */
+function extendPartial(
+  parts: Parts,
+  connection: Connection,
+  chunk: Uint8Array,
+  now: Millis,
+): number {
+  let start = 0;
+  for (;;) {
+    const have = connection.partialBytes;
+    const total = frameBytes(connection.partial!, 0, have);
+    if (total < 0 || total > parts.limits.packetBytesMax) {
+      fail(parts, connection, total < 0 ? Reason.MalformedPacket : Reason.PacketTooLarge, now);
+      return start;
+    }
+    // While its length is not known, byte by byte: there are at most five of them.
+    const missing = total === 0 ? 1 : total - have;
+    const take = Math.min(missing, chunk.length - start);
+    if (take === 0) return start;
+    if (have + take > connection.partial!.length) {
+      const larger = reserve(parts, connection, capacityFor(total, have + take), now);
+      if (larger === null) return start;
+      larger.set(connection.partial!.subarray(0, have));
+      parts.counters[Counter.inputBytes]! -= connection.partial!.length;
+      connection.partial = larger;
+    }
+    connection.partial!.set(chunk.subarray(start, start + take), have);
+    connection.partialBytes = have + take;
+    start += take;
+  }
+}
+
+/** Room for a packet of `total` bytes (0: not known) of which there are `have`. */
+function capacityFor(total: number, have: number): number {
+  if (total === 0) return PARTIAL_BYTES_MIN;
+  return Math.min(total, Math.max(have * 2, PARTIAL_BYTES_SMALL));
+}
+
+/** Keeps input for later, behind what is kept already. */
+function hold(parts: Parts, connection: Connection, bytes: Uint8Array, now: Millis): void {
+  if (connection.stage >= Stage.Closing) return;
+  const before = connection.held;
+  const held = reserve(parts, connection, (before?.length ?? 0) + bytes.length, now);
+  if (held === null) return;
+  if (before !== null) {
+    held.set(before);
+    parts.counters[Counter.inputBytes]! -= before.length;
+  }
+  held.set(bytes, before?.length ?? 0);
+  connection.held = held;
+}
+
+/** Memory for input, or null, and the connection ended, where there is no more. */
+function reserve(
+  parts: Parts,
+  connection: Connection,
+  byteCount: number,
+  now: Millis,
+): Uint8Array | null {
+  if (parts.counters[Counter.inputBytes]! + byteCount > parts.limits.inputBytesMax) {
+    fail(parts, connection, Reason.QuotaExceeded, now);
+    return null;
+  }
+  parts.counters[Counter.inputBytes]! += byteCount;
+  return parts.allocate(byteCount);
+}
+
+/** Rows of the chunk at hand. One table serves all: chunks are handled one at a time. */
+const table = new Uint32Array(1024 * ROW_WORDS);
+/** Room for a packet whose length is not known yet. */
+const PARTIAL_BYTES_MIN = 8;
+/** A packet up to this long gets all its room at once. */
+const PARTIAL_BYTES_SMALL = 4096;
+/** From this length on, a message takes over the buffer its packet came in. */
+const OWNED_BYTES_MIN = 16_384;

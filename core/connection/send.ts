@@ -1,0 +1,187 @@
+/** Fills a buffer with what one connection is owed: answers, what is sent again, what is ready. */
+import type { OutBuffer } from "../boundary.ts";
+import { FirstByte } from "../codec/packet.ts";
+import type { PublishRun } from "../message/publish-runs.ts";
+import { RUN_MESSAGES_MAX } from "../message/publish-runs.ts";
+import { DELIVERY_RETAIN, writePublish } from "../message/publish-writer.ts";
+import { Counter } from "../observe/counters.ts";
+import { OPTIONS_QOS } from "../routing/router.ts";
+import type { Outbox } from "../session/outbox.ts";
+import type { Session } from "../session/session.ts";
+import { PACKET } from "./answer.ts";
+import type { Connection } from "./connection.ts";
+import type { Parts } from "./parts.ts";
+
+/** Appends to `out` as much as fits. False: more is waiting. */
+export function fill(parts: Parts, connection: Connection, out: OutBuffer): boolean {
+  if (!fillAnswers(parts, connection, out)) return false;
+  const { session } = connection;
+  if (session === null) return true;
+  // No packet before the CONNACK [MQTT311-3.2.0-1], which may wait for a commit.
+  if (parts.journal.committed < connection.connackSeq) return true;
+  if (!fillResends(parts, session, out)) return false;
+  for (;;) {
+    if (!fillReady(parts, connection, session, out)) return false;
+    if (session.outbox.readyCount > 0) return true;
+    if (session.replays === null || !offerRetained(parts, session)) return true;
+  }
+}
+
+function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): boolean {
+  const { answers } = connection;
+  if (answers === null) return true;
+  const to = out.bytes;
+  let at = out.length;
+  let sent = 0;
+  while (answers.count > 0 && at + 4 <= to.length && out.tail === null) {
+    const word = answers.peek();
+    const first = word >>> 24;
+    if (word === PACKET) {
+      const packet = connection.packets[0]!;
+      if (at + packet.length <= to.length) {
+        to.set(packet, at);
+        at += packet.length;
+      } else if (at === 0) {
+        out.tail = packet;
+      } else {
+        break;
+      }
+      connection.packets.shift();
+    } else if (first === FirstByte.Pingresp) {
+      to[at++] = first;
+      to[at++] = 0;
+    } else {
+      to[at] = first;
+      to[at + 1] = 2;
+      to[at + 2] = (word >> 8) & 0xff;
+      to[at + 3] = word & 0xff;
+      at += 4;
+    }
+    answers.shift();
+    sent++;
+  }
+  out.length = at;
+  parts.counters[Counter.packetsSent]! += sent;
+  if (answers.count > 0) return false;
+  connection.answers = answers.capacity > ANSWERS_KEPT_MAX ? null : answers;
+  return out.tail === null;
+}
+
+function fillResends(parts: Parts, session: Session, out: OutBuffer): boolean {
+  const { outbox } = session;
+  for (;;) {
+    const position = outbox.resendPosition;
+    if (position < 0) return true;
+    if (out.tail !== null) return false;
+    const message = outbox.sentMessage(position);
+    const delivery = outbox.resentDelivery(position);
+    if (!writePublish(parts.messages, message, delivery, outbox.sentPacketId(position), out)) {
+      return false;
+    }
+    outbox.resent();
+    countPublish(parts, parts.messages.payloadBytes(message), 1);
+  }
+}
+
+/** True: what is left waits for a commit. */
+function fillReady(
+  parts: Parts,
+  connection: Connection,
+  session: Session,
+  out: OutBuffer,
+): boolean {
+  const { messages } = parts;
+  const { outbox } = session;
+  let run = runOf(parts, outbox, out);
+  while (run !== null && copyRun(parts, outbox, run, out)) run = runOf(parts, outbox, out);
+  const start = out.length;
+  let isRun = run !== null;
+  if (run !== null) run.begin();
+  let sent = 0;
+  let payloadBytes = 0;
+  let isFull = false;
+  while (outbox.readyCount > 0) {
+    const message = outbox.readyMessage();
+    const delivery = outbox.readyDelivery();
+    if (!outbox.isReadyDurable(parts.journal.committed)) {
+      parts.awaiting.add(connection);
+      break;
+    }
+    const packetId = outbox.readyPacketId();
+    if (out.tail !== null || !writePublish(messages, message, delivery, packetId, out)) {
+      isFull = true;
+      break;
+    }
+    isRun &&= packetId === 0 && out.tail === null && sent < RUN_MESSAGES_MAX;
+    if (isRun) run!.push(messages.born(message), delivery, out.length - start);
+    payloadBytes += messages.payloadBytes(message);
+    sent++;
+    outbox.takeReady();
+  }
+  if (run !== null) run.finish(out.bytes, start);
+  countPublish(parts, payloadBytes, sent);
+  return !isFull;
+}
+
+/** The run that what is ready may be like; null where it is not worth one. */
+function runOf(parts: Parts, outbox: Outbox, out: OutBuffer): PublishRun | null {
+  if (outbox.readyCount < RUN_MESSAGES_MIN || outbox.mayWait || out.tail !== null) return null;
+  return parts.runs.at(outbox.readyMessage());
+}
+
+/** Copies the packets of a run as far as they are what is ready, and fit; false where none is. */
+function copyRun(parts: Parts, outbox: Outbox, run: PublishRun, out: OutBuffer): boolean {
+  const { messages } = parts;
+  const room = out.bytes.length - out.length;
+  const countMax = Math.min(run.count, outbox.readyCount);
+  let count = 0;
+  let payloadBytes = 0;
+  for (; count < countMax && run.ends[count]! <= room; count++) {
+    const message = outbox.readyMessageAt(count);
+    if (!run.is(count, messages.born(message), outbox.readyDeliveryAt(count))) break;
+    payloadBytes += messages.payloadBytes(message);
+  }
+  if (count === 0) return false;
+  const length = run.ends[count - 1]!;
+  out.bytes.set(run.bytes.subarray(0, length), out.length);
+  out.length += length;
+  for (let i = 0; i < count; i++) outbox.takeReady();
+  countPublish(parts, payloadBytes, count);
+  return true;
+}
+
+function countPublish(parts: Parts, payloadBytes: number, count: number): void {
+  parts.counters[Counter.packetsSent]! += count;
+  parts.counters[Counter.publishesSent]! += count;
+  parts.counters[Counter.publishBytesSent]! += payloadBytes;
+}
+
+/**
+ * Makes the next retained messages of the oldest replay ready, as many as leave in one go and as the
+ * window takes; false where none is.
+ */
+function offerRetained(parts: Parts, session: Session): boolean {
+  const { outbox } = session;
+  let count = 0;
+  while (session.replays !== null && count < REPLAY_COUNT_MAX) {
+    const replay = session.replays[0]!;
+    const isWindowed = (replay.options & OPTIONS_QOS) > 0;
+    if (isWindowed && (!outbox.hasWindow || outbox.heldCount > 0)) break;
+    const message = parts.retained.next(replay);
+    if (message === 0) {
+      session.replays.shift();
+      if (session.replays.length === 0) session.replays = null;
+      continue;
+    }
+    parts.router.offer(session, message, replay.options, DELIVERY_RETAIN);
+    count++;
+  }
+  return count > 0;
+}
+
+/** Retained messages made ready at once: few, for each waits in memory, many enough to fill a buffer. */
+const REPLAY_COUNT_MAX = 64;
+/** Below so many messages a run is not worth looking for. */
+const RUN_MESSAGES_MIN = 4;
+/** A queue of answers that grew beyond this is let go when it has emptied. */
+const ANSWERS_KEPT_MAX = 256;

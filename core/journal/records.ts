@@ -1,0 +1,170 @@
+/**
+ * What is written of sessions and messages so that they outlive the process: keyed records in five
+ * tables, put or removed as the state they mirror changes.
+ *
+ * Keys and values are bytes, integers big-endian, so that the entries of one owner are neighbours in
+ * their order. Every value begins with `FORMAT`.
+ *
+ * ```
+ * Session       key  client identifier            value  owner u32 · ends at f64 (Unix ms, 0: connected)
+ * Subscription  key  owner u32 · filter           value  options u8
+ * Message       key  message f64                  value  qos u8 · topic field · payload
+ * Queue         key  owner u32 · kind u8 · n u32  value  message f64 · delivery u8
+ * Retained      key  topic name                   value  message f64 · expires at f64 (Unix ms, 0: never)
+ * ```
+ *
+ * A message is stored once, while any Queue or Retained record names it. The kinds of Queue are those of
+ * `Kind`; `n` is a number in the queue for what is held, and the packet identifier for the others.
+ */
+import { grownU32 } from "../base/columns.ts";
+import { Table } from "../boundary.ts";
+import { encodeUtf8 } from "../codec/utf8.ts";
+import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import type { Journal } from "./journal.ts";
+
+/** Number of a session whose state is recorded, in its records' keys; 0 is one whose state is not. */
+export type Owner = number;
+
+/** What a record of the Queue table says. */
+export const Kind = {
+  /** Waits for the window, or for the client to be there. */ Held: 1,
+  /** Has a packet identifier: sent, or about to be, and not acknowledged. */ Sent: 2,
+  /** QoS 2: the receiver has it, PUBREL goes out until PUBCOMP comes. No message. */ Released: 3,
+  /** QoS 2 inbound: the identifier was received and not yet released. No message. */ Receipt: 4,
+} as const;
+export type Kind = (typeof Kind)[keyof typeof Kind];
+
+export class Records {
+  readonly #journal: Journal;
+  readonly #messages: MessagePool;
+  /** How many records name the message in a slot. */
+  #references: Uint32Array = new Uint32Array(64);
+  #lastOwner = 0;
+
+  constructor(journal: Journal, messages: MessagePool) {
+    this.#journal = journal;
+    this.#messages = messages;
+  }
+
+  /** What has to be durable for all that was recorded so far to be. */
+  get lastSeq(): number {
+    return this.#journal.lastSeq;
+  }
+
+  newOwner(): Owner {
+    return ++this.#lastOwner;
+  }
+
+  /** `endsAt` is Unix time in milliseconds; 0 while the client is there. */
+  putSession(clientId: string, owner: Owner, endsAt: number): void {
+    const value = new Uint8Array(13);
+    const view = viewOf(value);
+    value[0] = FORMAT;
+    view.setUint32(1, owner);
+    view.setFloat64(5, endsAt);
+    this.#journal.write(Table.Session, encodeUtf8(clientId), value);
+  }
+
+  removeSession(clientId: string): void {
+    this.#journal.write(Table.Session, encodeUtf8(clientId), null);
+  }
+
+  putSubscription(owner: Owner, filter: string, options: number): void {
+    const value = Uint8Array.of(FORMAT, options);
+    this.#journal.write(Table.Subscription, subscriptionKey(owner, filter), value);
+  }
+
+  removeSubscription(owner: Owner, filter: string): void {
+    this.#journal.write(Table.Subscription, subscriptionKey(owner, filter), null);
+  }
+
+  /** Records that `message` is owed to `owner`; also in place of the record with the same key. */
+  putQueued(owner: Owner, kind: Kind, n: number, message: MessageSlot, delivery: number): void {
+    this.#hold(message);
+    const value = new Uint8Array(10);
+    value[0] = FORMAT;
+    viewOf(value).setFloat64(1, this.#messages.born(message));
+    value[9] = delivery;
+    this.#journal.write(Table.Queue, queueKey(owner, kind, n), value);
+  }
+
+  removeQueued(owner: Owner, kind: Kind, n: number, message: MessageSlot): void {
+    this.#journal.write(Table.Queue, queueKey(owner, kind, n), null);
+    this.#letGo(message);
+  }
+
+  /** Records a packet identifier alone: `Kind.Released` or `Kind.Receipt`. */
+  putIdentifier(owner: Owner, kind: Kind, packetId: number): void {
+    this.#journal.write(Table.Queue, queueKey(owner, kind, packetId), Uint8Array.of(FORMAT));
+  }
+
+  removeIdentifier(owner: Owner, kind: Kind, packetId: number): void {
+    this.#journal.write(Table.Queue, queueKey(owner, kind, packetId), null);
+  }
+
+  /** `expiresAt` is Unix time in milliseconds, 0 is never; `before` is what it replaces, or 0. */
+  putRetained(topic: string, message: MessageSlot, before: MessageSlot, expiresAt: number): void {
+    this.#hold(message);
+    if (before !== 0) this.#letGo(before);
+    const value = new Uint8Array(17);
+    const view = viewOf(value);
+    value[0] = FORMAT;
+    view.setFloat64(1, this.#messages.born(message));
+    view.setFloat64(9, expiresAt);
+    this.#journal.write(Table.Retained, encodeUtf8(topic), value);
+  }
+
+  removeRetained(topic: string, message: MessageSlot): void {
+    this.#journal.write(Table.Retained, encodeUtf8(topic), null);
+    this.#letGo(message);
+  }
+
+  #hold(message: MessageSlot): void {
+    this.#references = grownU32(this.#references, message);
+    if (this.#references[message]!++ > 0) return;
+    const messages = this.#messages;
+    const topicStart = messages.topicStart(message);
+    const topicBytes = messages.topicBytes(message);
+    const value = new Uint8Array(2 + topicBytes + messages.payloadBytes(message));
+    value[0] = FORMAT;
+    value[1] = messages.qos(message);
+    value.set(messages.bytes(message).subarray(topicStart, topicStart + topicBytes), 2);
+    value.set(messages.payload(message), 2 + topicBytes);
+    this.#journal.write(Table.Message, messageKey(messages.born(message)), value);
+  }
+
+  #letGo(message: MessageSlot): void {
+    if (--this.#references[message]! > 0) return;
+    this.#journal.write(Table.Message, messageKey(this.#messages.born(message)), null);
+  }
+}
+
+function subscriptionKey(owner: Owner, filter: string): Uint8Array {
+  const text = encodeUtf8(filter);
+  const key = new Uint8Array(4 + text.length);
+  viewOf(key).setUint32(0, owner);
+  key.set(text, 4);
+  return key;
+}
+
+function messageKey(born: number): Uint8Array {
+  const key = new Uint8Array(8);
+  viewOf(key).setFloat64(0, born);
+  return key;
+}
+
+function queueKey(owner: Owner, kind: Kind, n: number): Uint8Array {
+  const key = new Uint8Array(9);
+  const view = viewOf(key);
+  view.setUint32(0, owner);
+  key[4] = kind;
+  view.setUint32(5, n);
+  return key;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Version of the layouts above. */
+const FORMAT = 1;

@@ -1,0 +1,21 @@
+/** The core's public surface, and nothing else. */
+export { AssertionError } from "./base/assert.ts";
+export { hashBytes } from "./base/hash.ts";
+export * from "./boundary.ts";
+export { Broker } from "./broker.ts";
+export type { NameTable } from "./codec/frames.ts";
+export { scanFrames } from "./codec/frames.ts";
+export { ReferenceIngest } from "./codec/ingest.ts";
+export { NEEDS_WINDOW, ROW_WORDS } from "./codec/layout.ts";
+export { decodeUtf8, encodeUtf8 } from "./codec/utf8.ts";
+export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";
+export { ConfigError, limitNames, limitTable, parseLimit, parseLimits } from "./config.ts";
+export { WriteBatch } from "./journal/journal.ts";
+export type { CounterName, CounterSpec } from "./observe/counters.ts";
+export { Counter, counterNames, counterTable } from "./observe/counters.ts";
+export type { BrokerEvent } from "./observe/events.ts";
+export type { Ingest, Policy, Ports, TopicIndex, TopicIndexFactory } from "./ports.ts";
+export { Added, Verdict } from "./ports.ts";
+export type { ReasonCode } from "./reason.ts";
+export { Reason, reasonName } from "./reason.ts";
+export { referenceTopics } from "./topic/trie.ts";

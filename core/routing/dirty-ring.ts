@@ -1,0 +1,54 @@
+/**
+ * Who has bytes to send: each connection at most once, in turn; none while its transport is blocked.
+ */
+
+import { grownU8 } from "../base/columns.ts";
+import { Ring } from "../base/ring.ts";
+
+export class DirtyRing {
+  readonly #ring = new Ring(64);
+  #states: Uint8Array = new Uint8Array(64);
+
+  /** The connection in `slot` has something to send. */
+  mark(slot: number): void {
+    if (this.#states[slot] !== 0) return;
+    this.#states[slot] = QUEUED;
+    this.#ring.push(slot);
+  }
+
+  /** The transport takes no bytes. The connection is offered none until `unblock`. */
+  block(slot: number): void {
+    this.#states[slot]! |= BLOCKED;
+  }
+
+  /** The transport takes bytes again: the connection has its turn, in case something waits. */
+  unblock(slot: number): void {
+    this.#states[slot]! &= ~BLOCKED;
+    this.mark(slot);
+  }
+
+  isBlocked(slot: number): boolean {
+    return (this.#states[slot]! & BLOCKED) !== 0;
+  }
+
+  /** A new connection has taken the slot. */
+  open(slot: number): void {
+    this.#states = grownU8(this.#states, slot);
+    // An entry of the connection before may still be queued; it is this one's turn then, and harmless.
+    this.#states[slot]! &= QUEUED;
+  }
+
+  /** The connection whose turn it is, or 0. */
+  next(): number {
+    while (this.#ring.count > 0) {
+      const slot = this.#ring.shift();
+      const state = this.#states[slot]! & ~QUEUED;
+      this.#states[slot] = state;
+      if (state === 0) return slot;
+    }
+    return 0;
+  }
+}
+
+const QUEUED = 1;
+const BLOCKED = 2;

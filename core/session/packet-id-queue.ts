@@ -1,0 +1,95 @@
+/**
+ * Packet identifiers waiting for an answer, in the order in which their packets were sent, each with
+ * its message and delivery.
+ *
+ * Answers come mostly in order, so an entry is searched from the oldest and closing the gap moves what
+ * is older: nothing, usually. Linear, not hashed: a window is usually under 20.
+ */
+import { grownU16, grownU32 } from "../base/columns.ts";
+
+export class PacketIdQueue {
+  #ids: Uint16Array = new Uint16Array(4);
+  #messages: Uint32Array = new Uint32Array(4);
+  #deliveries: Uint32Array = new Uint32Array(4);
+  #start = 0;
+  #end = 0;
+  /** What is to be sent again: positions [next, end). */
+  #resendNext = 0;
+  #resendEnd = 0;
+
+  get count(): number {
+    return this.#end - this.#start;
+  }
+
+  push(packetId: number, message: number, delivery: number): void {
+    if (this.#end === this.#ids.length) this.#makeRoom();
+    this.#ids[this.#end] = packetId;
+    this.#messages[this.#end] = message;
+    this.#deliveries[this.#end] = delivery;
+    this.#end++;
+  }
+
+  /** Position from the oldest of an identifier, or -1. */
+  find(packetId: number): number {
+    const ids = this.#ids;
+    for (let i = this.#start; i < this.#end; i++) if (ids[i] === packetId) return i - this.#start;
+    return -1;
+  }
+
+  packetId(position: number): number {
+    return this.#ids[this.#start + position]!;
+  }
+  message(position: number): number {
+    return this.#messages[this.#start + position]!;
+  }
+  delivery(position: number): number {
+    return this.#deliveries[this.#start + position]!;
+  }
+
+  removeAt(position: number): void {
+    if (position > 0) {
+      const from = this.#start;
+      this.#ids.copyWithin(from + 1, from, from + position);
+      this.#messages.copyWithin(from + 1, from, from + position);
+      this.#deliveries.copyWithin(from + 1, from, from + position);
+    }
+    this.#start++;
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    if (position < this.#resendNext) this.#resendNext--;
+    if (position < this.#resendEnd) this.#resendEnd--;
+  }
+
+  /** Everything that is here now is to be sent again, in order. */
+  startResend(): void {
+    this.#resendNext = 0;
+    this.#resendEnd = this.count;
+  }
+
+  stopResend(): void {
+    this.#resendNext = this.#resendEnd = 0;
+  }
+
+  /** Position of the next entry to be sent again, or -1. */
+  get resendPosition(): number {
+    return this.#resendNext < this.#resendEnd ? this.#resendNext : -1;
+  }
+
+  /** The entry at `resendPosition` has been sent again. */
+  resent(): void {
+    this.#resendNext++;
+  }
+
+  #makeRoom(): void {
+    if (this.#start * 2 > this.#end) {
+      this.#ids.copyWithin(0, this.#start, this.#end);
+      this.#messages.copyWithin(0, this.#start, this.#end);
+      this.#deliveries.copyWithin(0, this.#start, this.#end);
+      this.#end -= this.#start;
+      this.#start = 0;
+      return;
+    }
+    this.#ids = grownU16(this.#ids, this.#end);
+    this.#messages = grownU32(this.#messages, this.#end);
+    this.#deliveries = grownU32(this.#deliveries, this.#end);
+  }
+}

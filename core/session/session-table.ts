@@ -1,0 +1,107 @@
+/** Client identifier → session, with their slots, their number and the end of those that stay away. */
+import { Slots } from "../base/slots.ts";
+import type { Millis } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import type { Limits } from "../config.ts";
+import type { Records } from "../journal/records.ts";
+import type { MessagePool } from "../message/message-pool.ts";
+import { Counter } from "../observe/counters.ts";
+import { TimingWheel } from "../time/wheel.ts";
+import type { SessionSlot } from "./session.ts";
+import { Session } from "./session.ts";
+
+export class SessionTable {
+  readonly #limits: Limits;
+  readonly #messages: MessagePool;
+  readonly #counters: Float64Array;
+  readonly #records: Records | null;
+  readonly #slots: Slots;
+  readonly #byClientId = new Map<string, Session>();
+  readonly #bySlot: (Session | null)[] = [null];
+  readonly #expiry = new TimingWheel();
+  /** Slots freed while `holdsSlots`: somebody may still name them. */
+  readonly #heldSlots: SessionSlot[] = [];
+  /** While true, the slot of a session that ends is not given to another. */
+  holdsSlots = false;
+
+  constructor(
+    limits: Limits,
+    messages: MessagePool,
+    counters: Float64Array,
+    records: Records | null,
+  ) {
+    this.#records = records;
+    this.#limits = limits;
+    this.#messages = messages;
+    this.#counters = counters;
+    this.#slots = new Slots(limits.sessionsMax);
+  }
+
+  find(clientId: string): Session | undefined {
+    return this.#byClientId.get(clientId);
+  }
+
+  /** The session in a slot, or null. */
+  at(slot: SessionSlot): Session | null {
+    return this.#bySlot[slot]!;
+  }
+
+  /** A new session, or null where `sessionsMax` is reached. The identifier has no session. */
+  create(clientId: string, isPersistent: boolean): Session | null {
+    const slot = this.#slots.take();
+    if (slot === 0) return null;
+    const session = new Session(
+      slot,
+      clientId,
+      isPersistent,
+      this.#messages,
+      this.#limits,
+      this.#counters,
+      this.#records,
+    );
+    this.#bySlot[slot] = session;
+    this.#byClientId.set(clientId, session);
+    this.#counters[Counter.sessions]!++;
+    return session;
+  }
+
+  /** Forgets a session whose subscriptions and messages its owner has cleared. */
+  remove(session: Session): void {
+    this.#expiry.cancel(session.slot);
+    this.#byClientId.delete(session.clientId);
+    this.#bySlot[session.slot] = null;
+    this.#counters[Counter.sessions]!--;
+    if (this.holdsSlots) this.#heldSlots.push(session.slot);
+    else this.#slots.give(session.slot);
+  }
+
+  /** Gives back what was held once nobody names the slots any more. */
+  releaseSlots(): void {
+    this.holdsSlots = false;
+    for (const slot of this.#heldSlots) this.#slots.give(slot);
+    this.#heldSlots.length = 0;
+  }
+
+  /** The client is away: the session ends at `deadline` unless it comes back. */
+  expireAt(session: Session, deadline: Millis): void {
+    if (deadline !== NEVER) this.#expiry.set(session.slot, deadline);
+  }
+
+  keep(session: Session): void {
+    this.#expiry.cancel(session.slot);
+  }
+
+  /** A session that has been away too long, or null. */
+  pollExpired(now: Millis): Session | null {
+    const slot = this.#expiry.poll(now);
+    return slot < 0 ? null : this.at(slot);
+  }
+
+  nextExpiry(): Millis {
+    return this.#expiry.next();
+  }
+
+  all(): Iterable<Session> {
+    return this.#byClientId.values();
+  }
+}

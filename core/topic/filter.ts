@@ -1,0 +1,43 @@
+/** Topic filters, MQTT 3.1.1 §4.7. */
+import { isUtf8 } from "../codec/utf8.ts";
+import { HASH, PLUS, SLASH } from "./name.ts";
+
+/**
+ * Whether `bytes[start, end)` is a topic filter: each wildcard a level of its own, `#` the last, within
+ * the limits [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1].
+ */
+export function isTopicFilter(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  bytesMax: number,
+  levelsMax: number,
+): boolean {
+  if (end <= start || end - start > bytesMax) return false;
+  let levels = 1;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i];
+    if (byte === SLASH) levels++;
+    if (byte !== PLUS && byte !== HASH) continue;
+    if (i > start && bytes[i - 1] !== SLASH) return false;
+    if (i + 1 < end && (byte === HASH || bytes[i + 1] !== SLASH)) return false;
+  }
+  return levels <= levelsMax && isUtf8(bytes, start, end);
+}
+
+/**
+ * Whether a filter matches a topic name, both valid: the rule itself, level by level, for whatever need
+ * not be fast and for testing what is.
+ */
+export function matchesFilter(filter: string, name: string): boolean {
+  const filterLevels = filter.split("/");
+  const nameLevels = name.split("/");
+  // A wildcard does not begin a match with a topic of the server's [MQTT311-4.7.2-1].
+  if (name.startsWith("$") && /^[+#]/.test(filter)) return false;
+  for (const [index, level] of filterLevels.entries()) {
+    if (level === "#") return true;
+    if (index >= nameLevels.length) return false;
+    if (level !== "+" && level !== nameLevels[index]) return false;
+  }
+  return filterLevels.length === nameLevels.length;
+}

@@ -1,0 +1,28 @@
+/** Topic names, MQTT 3.1.1 §4.7. */
+import { isUtf8 } from "../codec/utf8.ts";
+
+/**
+ * Whether `bytes[start, end)` is a topic name: at least one character, no wildcard, no U+0000, well-formed,
+ * and within the limits [MQTT311-3.3.2-2] [MQTT311-4.7.3-1] [MQTT311-4.7.3-2].
+ */
+export function isTopicName(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  bytesMax: number,
+  levelsMax: number,
+): boolean {
+  if (end <= start || end - start > bytesMax) return false;
+  let levels = 1;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i];
+    if (byte === PLUS || byte === HASH) return false;
+    if (byte === SLASH) levels++;
+  }
+  return levels <= levelsMax && isUtf8(bytes, start, end);
+}
+
+export const PLUS = 0x2b;
+export const HASH = 0x23;
+export const SLASH = 0x2f;
+export const DOLLAR = 0x24;

@@ -1,0 +1,328 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import { readShared } from "../../adapters/node/shared-read.ts";
+import type { Store } from "../../adapters/storage/store.ts";
+import { codecKind } from "../support/codecs.ts";
+import { concat, connect, disconnect, pingreq, publish, subscribe } from "../support/packets.ts";
+import { openSocket, openWs } from "../support/socket-client.ts";
+import { transportSuite } from "./suite.ts";
+
+async function start(options: BrokerOptions = {}) {
+  const broker = await createBroker({
+    codec: codecKind,
+    tcp: { port: 0 },
+    ws: { port: 0 },
+    ...options,
+  });
+  onTestFinished(() => broker.close(100));
+  const [tcp, ws] = broker.addresses as [string, string];
+  return { broker, tcp, ws };
+}
+
+transportSuite({
+  async start(limits = {}) {
+    const broker = await createBroker({
+      codec: codecKind,
+      tcp: { port: 0 },
+      ws: { port: 0 },
+      limits,
+    });
+    const [tcp, ws] = broker.addresses as [string, string];
+    return {
+      addresses: { tcp, ws },
+      counters: () => broker.counters,
+      stop: () => broker.close(500),
+    };
+  },
+});
+
+describe("WebSocket", () => {
+  test("[MQTT311-6.0.0-1] a text frame closes, with code 1003", async () => {
+    const { ws } = await start();
+    const client = await openWs(ws, ["mqtt"]);
+    client.send(connect());
+    await client.takes(1);
+    client.send("text");
+    expect(await client.closed).toBe(1003);
+  });
+
+  test("[MQTT311-6.0.0-4] answers the subprotocol that was chosen", async () => {
+    const { ws } = await start();
+    for (const [offered, chosen] of [
+      [["mqtt"], "mqtt"],
+      [["mqttv3.1"], "mqttv3.1"],
+      [["mqttv3.1.1"], "mqttv3.1.1"],
+      [["other", "mqtt"], "mqtt"],
+      [["mqttv3.1", "mqtt"], "mqttv3.1"],
+      [[], ""],
+    ] as const) {
+      const client = await openWs(ws, [...offered]);
+      expect(client.socket.protocol).toBe(chosen);
+      client.destroy();
+    }
+    await expect(openWs(ws, ["other"])).rejects.toThrow("400");
+  });
+
+  test("another path is 404, a plain request is 426", async () => {
+    const { ws } = await start({ ws: { port: 0, path: "/here" } });
+    await expect(openWs(ws.replace("/here", "/mqtt"), ["mqtt"])).rejects.toThrow("404");
+    const status = (path: string): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const url = new URL(path, ws.replace("ws:", "http:"));
+        request(url, (response) => resolve(response.resume().statusCode))
+          .on("error", reject)
+          .end();
+      });
+    expect(await status("/here")).toBe(426);
+    expect(await status("/")).toBe(404);
+  });
+
+  test("no compression is agreed on", async () => {
+    const { ws } = await start();
+    const client = await openWs(ws, ["mqtt"]);
+    expect(client.socket.extensions).toBe("");
+    client.destroy();
+  });
+
+  test("TCP and WebSocket clients meet", async () => {
+    const { tcp, ws } = await start();
+    const reader = await openSocket(ws);
+    reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
+    await reader.takes(2);
+    const publisher = await openSocket(tcp);
+    publisher.send(concat(connect({ clientId: "p" }), publish("a", "x")));
+    expect(await reader.takes(1)).toEqual(['PUBLISH a "x" q0']);
+  });
+});
+
+test("a half-open peer is closed by its keep alive", async () => {
+  const { tcp, broker } = await start();
+  const { port } = new URL(tcp);
+  const socket = connectTcp({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
+  onTestFinished(() => void socket.destroy());
+  socket.write(connect({ keepAlive: 1 }));
+  await new Promise((resolve) => socket.once("data", resolve));
+  const ended = new Promise((resolve) => broker.on("disconnected", resolve));
+  expect(await ended).toMatchObject({ clientId: "c", reason: 0x8d });
+  const end = new Promise((resolve) => socket.once("end", resolve));
+  socket.resume();
+  await end;
+});
+
+test("a peer that ends its side is gone, and its will is published", async () => {
+  const { tcp, broker } = await start();
+  const published = new Promise((resolve) => broker.on("published", resolve));
+  const { port } = new URL(tcp);
+  const socket = connectTcp({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
+  onTestFinished(() => void socket.destroy());
+  socket.write(connect({ will: { topic: "w", payload: "x" } }));
+  await new Promise((resolve) => socket.once("data", resolve));
+  socket.end();
+  expect(await published).toMatchObject({ topic: "w" });
+});
+
+describe("the library", () => {
+  test("publishes, tells what happens, and counts", async () => {
+    const { broker, tcp } = await start();
+    const kinds: string[] = [];
+    for (const kind of ["connected", "subscribed", "published", "disconnected"] as const) {
+      broker.on(kind, (event) => kinds.push(event.kind));
+    }
+    const gone = new Promise((resolve) => broker.on("disconnected", resolve));
+    const client = await openSocket(tcp);
+    client.send(concat(connect({ clientId: "me" }), subscribe(1, ["a", 1])));
+    await client.takes(2);
+    broker.publish("a", "hello", { qos: 1 });
+    expect(await client.takes(1)).toEqual(['PUBLISH a "hello" q1 #1']);
+    expect(broker.counters.clientsConnected).toBe(1);
+    broker.disconnect("me");
+    await client.closed;
+    await gone;
+    expect(kinds).toEqual(["connected", "subscribed", "published", "disconnected"]);
+    expect(() => broker.publish("a/#", "x")).toThrow('topic: "a/#" is not allowed');
+    expect(() => broker.publish("a", "x", { qos: 3 as 2 })).toThrow("qos: 3");
+  });
+
+  test("lets in who is known, with codes 4 and 5 for the others", async () => {
+    const { tcp } = await start({ users: { ada: "secret" } });
+    const code = async (fields: object): Promise<string> => {
+      const client = await openSocket(tcp);
+      client.send(connect(fields));
+      return (await client.takes(1))[0]!.slice(-1);
+    };
+    expect(await code({ username: "ada", password: "secret" })).toBe("0");
+    expect(await code({ username: "ada", password: "wrong" })).toBe("4");
+    expect(await code({ username: "ada", password: "" })).toBe("4");
+    expect(await code({ username: "ada" })).toBe("4");
+    expect(await code({ username: "bob", password: "secret" })).toBe("4");
+    expect(await code({ username: "__proto__", password: "" })).toBe("4");
+    expect(await code({})).toBe("5");
+  });
+
+  test("asks the program, at once or later, and refuses with code 3 where it fails", async () => {
+    const errors: unknown[] = [];
+    const { broker, tcp } = await start({
+      authenticate: ({ username }) => {
+        if (username === "throws") throw new Error("thrown");
+        if (username === "rejects") return Promise.reject(new Error("rejected"));
+        return username === "now" || Promise.resolve(username === "later");
+      },
+    });
+    broker.on("error", ({ error }) => errors.push(error));
+    const code = async (username: string): Promise<string> => {
+      const client = await openSocket(tcp);
+      client.send(connect({ clientId: username, username }));
+      return (await client.takes(1))[0]!.slice(-1);
+    };
+    expect(await code("now")).toBe("0");
+    expect(await code("later")).toBe("0");
+    expect(await code("nobody")).toBe("4");
+    expect(await code("throws")).toBe("3");
+    expect(await code("rejects")).toBe("3");
+    expect(errors).toHaveLength(2);
+  });
+
+  test("asks the program who may publish and subscribe, in order", async () => {
+    const seen: string[] = [];
+    const { tcp } = await start({
+      authorizePublish: ({ clientId }, topic) => {
+        seen.push(`${clientId} publishes ${topic}`);
+        return Promise.resolve(topic !== "no");
+      },
+      authorizeSubscribe: ({ clientId }, filter) => {
+        seen.push(`${clientId} subscribes ${filter}`);
+        return filter === "later" ? Promise.resolve(true) : filter !== "no";
+      },
+    });
+    const client = await openSocket(tcp);
+    client.send(connect({ clientId: "me" }));
+    client.send(concat(subscribe(1, ["yes", 0], ["later", 1], ["no", 0]), pingreq));
+    client.send(concat(publish("yes", "1"), publish("no", "2"), publish("later", "3"), pingreq));
+    expect(await client.takes(6)).toEqual([
+      "CONNACK present=0 code=0",
+      "SUBACK #1 0 1 128",
+      "PINGRESP",
+      'PUBLISH yes "1" q0',
+      "PINGRESP",
+      'PUBLISH later "3" q0',
+    ]);
+    expect(new Set(seen)).toEqual(
+      new Set([
+        "me subscribes yes",
+        "me subscribes later",
+        "me subscribes no",
+        "me publishes yes",
+        "me publishes no",
+        "me publishes later",
+      ]),
+    );
+  });
+
+  test("refuses to serve anonymous clients to other machines unless told to", async () => {
+    const open = { tcp: { host: "0.0.0.0", port: 0 } };
+    await expect(createBroker(open)).rejects.toThrow('host: "0.0.0.0" is not allowed');
+    for (const options of [{ allowAnonymous: true }, { users: { a: "b" } }]) {
+      const broker = await createBroker({ ...open, ...options });
+      await broker.close();
+    }
+  });
+
+  test("rejects where the port is taken, and leaves nothing open", async () => {
+    const { tcp } = await start();
+    const port = Number(new URL(tcp).port);
+    await expect(createBroker({ tcp: { port: 0 }, ws: { port } })).rejects.toThrow("EADDRINUSE");
+  });
+
+  test("closes at once when nobody is connected, and twice is once", async () => {
+    const broker = await createBroker({ tcp: { port: 0 } });
+    const closing = broker.close(60_000);
+    expect(broker.close()).toBe(closing);
+    await closing;
+  });
+});
+
+describe("a store of one's own", () => {
+  /** A durable store whose commits wait to be let through, or to fail. */
+  function slowStore() {
+    const waiting: { done: () => void; fail: (error: Error) => void }[] = [];
+    let isFast = false;
+    const store: Store = {
+      isDurable: true,
+      commit: () =>
+        new Promise((done, fail) => {
+          if (isFast) done();
+          else waiting.push({ done, fail });
+        }),
+      close: () => Promise.resolve(),
+    };
+    const letThrough = (): void => {
+      isFast = true;
+      for (const { done } of waiting) done();
+    };
+    return { store, waiting, letThrough };
+  }
+
+  test("an acknowledgement leaves when the batch is stored, one batch at a time", async () => {
+    const { store, waiting, letThrough } = slowStore();
+    const { broker, tcp } = await start({ store });
+    const client = await openSocket(tcp);
+    client.send(connect({ clientId: "c", clean: false }));
+    client.send(subscribe(1, ["t", 1]));
+    client.send(publish("t", "x", { qos: 1, id: 5 }));
+    await expect.poll(() => broker.counters.publishesReceived).toBe(1);
+    expect(waiting.length).toBe(1);
+    expect(client.waiting).toEqual([]);
+    letThrough();
+    expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+    const rest = await client.takes(3);
+    expect(rest).toContain("PUBACK #5");
+    expect(rest).toContain("SUBACK #1 1");
+  });
+
+  test("a store that fails is told of, and acknowledges nothing", async () => {
+    const { store, waiting } = slowStore();
+    const { broker, tcp } = await start({ store });
+    const errors: unknown[] = [];
+    broker.on("error", ({ error }) => errors.push(error));
+    const client = await openSocket(tcp);
+    client.send(connect({ clientId: "c", clean: false }));
+    await expect.poll(() => waiting.length).toBe(1);
+    waiting[0]!.fail(new Error("disk full"));
+    await expect.poll(() => errors.length).toBe(1);
+    const late = await openSocket(tcp);
+    late.send(connect({ clientId: "late" }));
+    expect(await late.takes(1)).toEqual(["CONNACK present=0 code=3"]);
+    expect(client.waiting).toEqual([]);
+  });
+});
+
+test("accepted sockets read into the shared buffer on this Node", async () => {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  onTestFinished(() => void server.close());
+  const accepted = new Promise<Socket>((done) => server.once("connection", done));
+  const peer = connectTcp((server.address() as AddressInfo).port, "127.0.0.1");
+  const socket = await accepted;
+  const chunks: string[] = [];
+  expect(readShared(socket, (_, chunk) => chunks.push(chunk.toString()) > 0)).toBe(true);
+  peer.end("hello");
+  await once(socket, "end");
+  expect(chunks.join("")).toBe("hello");
+});
+
+test("who goes on sending after DISCONNECT is cut off", async () => {
+  const { broker, tcp } = await start();
+  const { hostname, port } = new URL(tcp);
+  const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
+  socket.on("error", () => {});
+  socket.write(connect());
+  await once(socket, "data");
+  socket.write(disconnect);
+  const timer = setInterval(() => socket.write(pingreq), 50);
+  await new Promise<void>((done) => socket.once("close", () => done()));
+  clearInterval(timer);
+  expect(broker.counters.connectionsClosed).toBe(1);
+});

@@ -1,0 +1,221 @@
+/** What every runtime's transports do, by addresses alone. */
+import { describe, expect, onTestFinished, test } from "vitest";
+import {
+  concat,
+  connect,
+  disconnect,
+  pingreq,
+  puback,
+  publish,
+  subscribe,
+} from "../support/packets.ts";
+import { openSocket, type SocketClient } from "../support/socket-client.ts";
+
+export interface Target {
+  /** Such as `tcp://127.0.0.1:1883`; changed limits make a broker of its own. */
+  start(limits?: Readonly<Record<string, number>>): Promise<{
+    readonly addresses: Readonly<Record<"tcp" | "ws", string>>;
+    counters(): Promise<Readonly<Record<string, number>>> | Readonly<Record<string, number>>;
+    stop(): Promise<void>;
+  }>;
+}
+
+export function transportSuite(target: Target): void {
+  for (const transport of ["tcp", "ws"] as const) {
+    describe(transport, () => {
+      const started = async (limits?: Readonly<Record<string, number>>) => {
+        const broker = await target.start(limits);
+        onTestFinished(() => broker.stop());
+        const address = broker.addresses[transport];
+        const connected = async (clientId: string): Promise<SocketClient> => {
+          const client = await openSocket(address);
+          client.send(connect({ clientId }));
+          expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+          return client;
+        };
+        return { broker, address, connected };
+      };
+
+      test("a conversation, byte by byte", async () => {
+        const { address } = await started();
+        const client = await openSocket(address);
+        const stream = concat(connect(), subscribe(1, ["a/#", 1]), publish("a/b", "x", { qos: 1 }));
+        for (const byte of stream) client.send(Uint8Array.of(byte));
+        expect((await client.takes(4)).sort()).toEqual([
+          "CONNACK present=0 code=0",
+          "PUBACK #1",
+          'PUBLISH a/b "x" q1 #1',
+          "SUBACK #1 1",
+        ]);
+        client.send(concat(puback(1), disconnect));
+        await client.closed;
+      });
+
+      test("many packets in one write, and one packet over many", async () => {
+        const { connected } = await started();
+        const client = await connected("c");
+        client.send(subscribe(1, ["a", 0]));
+        await client.takes(1);
+        const many = Array.from({ length: 5000 }, (_, n) => publish("a", `${n}`));
+        client.send(concat(...many));
+        const lines = await client.takes(5000);
+        expect(lines[0]).toBe('PUBLISH a "0" q0');
+        expect(lines[4999]).toBe('PUBLISH a "4999" q0');
+        const long = publish("a", new Uint8Array(900_000).fill(0x61));
+        for (let at = 0; at < long.length; at += 10_000)
+          client.send(long.subarray(at, at + 10_000));
+        expect(await client.takes(1)).toEqual(["PUBLISH a 900000 bytes q0"]);
+      });
+
+      test("payloads of every size arrive whole", async () => {
+        const { connected } = await started();
+        const client = await connected("c");
+        client.send(subscribe(1, ["a", 0]));
+        await client.takes(1);
+        for (const size of [0, 1, 127, 128, 16_383, 16_384, 65_535, 65_536, 262_144, 1_000_000]) {
+          client.send(publish("a", new Uint8Array(size).fill(0x61)));
+          const [line] = await client.takes(1);
+          const shown = size > 64 ? `${size} bytes` : `"${"a".repeat(size)}"`;
+          expect(line).toBe(`PUBLISH a ${shown} q0`);
+        }
+      });
+
+      test("a reset in the middle of a packet leaves the others alone, and publishes the will", async () => {
+        const { address, connected, broker } = await started();
+        const watcher = await connected("watcher");
+        watcher.send(subscribe(1, ["w", 0]));
+        await watcher.takes(1);
+        const mortal = await openSocket(address);
+        mortal.send(connect({ clientId: "m", will: { topic: "w", payload: "gone" } }));
+        await mortal.takes(1);
+        mortal.send(publish("x", "y".repeat(1000)).subarray(0, 500));
+        mortal.destroy();
+        expect(await watcher.takes(1)).toEqual(['PUBLISH w "gone" q0']);
+        expect((await broker.counters())["inputBytes"]).toBe(0);
+      });
+
+      test("a malformed packet closes its own transport only", async () => {
+        const { connected } = await started();
+        const [bad, good] = [await connected("bad"), await connected("good")];
+        bad.send(Uint8Array.of(0x36, 0, 1, 2, 3));
+        await bad.closed;
+        good.send(pingreq);
+        expect(await good.takes(1)).toEqual(["PINGRESP"]);
+      });
+
+      test("a refused CONNECT gets its CONNACK before the transport closes", async () => {
+        const { address } = await started();
+        const client = await openSocket(address);
+        client.send(concat(connect({ clientId: "", clean: false }), pingreq, pingreq));
+        expect(await client.takes(1)).toEqual(["CONNACK present=0 code=2"]);
+        await client.closed;
+      });
+
+      test("a reader that stops never slows the others, and is closed after stallMillisMax", async () => {
+        const { connected, broker } = await started({
+          stallMillisMax: 700,
+          outputBytesMax: 65_536,
+        });
+        const [slow, fast, publisher] = [
+          await connected("slow"),
+          await connected("fast"),
+          await connected("p"),
+        ];
+        for (const reader of [slow, fast]) {
+          reader.send(subscribe(1, ["a", 0]));
+          await reader.takes(1);
+        }
+        slow.pause();
+        const payload = new Uint8Array(10_000);
+        for (let n = 0; n < 2000; n += 100) {
+          for (let i = 0; i < 100; i++) publisher.send(publish("a", payload));
+          await fast.takes(100);
+        }
+        expect((await broker.counters())["droppedSlowReader"]).toBeGreaterThan(0);
+        // The broker closes it; its own end is noticed only when it reads again.
+        while ((await broker.counters())["closedStalled"] === 0) {
+          fast.send(pingreq);
+          await fast.takes(1);
+        }
+        slow.resume();
+        await slow.closed;
+      });
+
+      test("a reader that stops and goes on gets everything at QoS 1, in order", async () => {
+        const { connected } = await started();
+        const [reader, publisher] = [await connected("r"), await connected("p")];
+        reader.send(subscribe(1, ["a", 1]));
+        await reader.takes(1);
+        reader.pause();
+        const payload = "x".repeat(2000);
+        for (let id = 1; id <= 2000; id++) {
+          publisher.send(publish("a", `${id} ${payload}`, { qos: 1, id }));
+        }
+        await publisher.takes(2000);
+        reader.resume();
+        for (let id = 1; id <= 2000; id++) {
+          const [line] = await reader.takes(1);
+          expect(line).toContain(`#${id}`);
+          reader.send(puback(id));
+        }
+      });
+
+      test("one who takes no answers is not read for ever", async () => {
+        const { connected, broker } = await started();
+        const [greedy, good] = [await connected("greedy"), await connected("good")];
+        greedy.pause();
+        const pings = concat(...Array.from({ length: 10_000 }, () => pingreq));
+        for (let n = 0; n < 100; n++) greedy.send(pings);
+        good.send(pingreq);
+        expect(await good.takes(1)).toEqual(["PINGRESP"]);
+        expect((await broker.counters())["inputBytes"]).toBeLessThan(2_000_000);
+        greedy.resume();
+        expect(new Set(await greedy.takes(1_000_000))).toEqual(new Set(["PINGRESP"]));
+      });
+
+      test("hundreds of clients come and go", async () => {
+        const { connected, broker } = await started();
+        const clients = await Promise.all(
+          Array.from({ length: 300 }, (_, n) => connected(`c${n}`)),
+        );
+        for (const client of clients) client.send(subscribe(1, ["all", 0]));
+        await Promise.all(clients.map((client) => client.takes(1)));
+        clients[0]!.send(publish("all", "x"));
+        const lines = await Promise.all(clients.map((client) => client.takes(1)));
+        expect(lines.flat()).toEqual(Array.from({ length: 300 }, () => 'PUBLISH all "x" q0'));
+        for (const [n, client] of clients.entries()) {
+          if (n % 2 === 0) client.send(disconnect);
+          else client.destroy();
+        }
+        await Promise.all(clients.map((client) => client.closed));
+        const last = await connected("last");
+        while ((await broker.counters())["clientsConnected"] !== 1) {
+          last.send(pingreq);
+          await last.takes(1);
+        }
+        expect((await broker.counters())["sessions"]).toBe(1);
+      });
+
+      test("a transport beyond connectionsMax is closed", async () => {
+        const { address, connected } = await started({ connectionsMax: 1 });
+        const first = await connected("first");
+        const second = await openSocket(address);
+        await second.closed;
+        first.send(pingreq);
+        expect(await first.takes(1)).toEqual(["PINGRESP"]);
+      });
+
+      test("stopping sends what is owed and closes", async () => {
+        const { broker, connected } = await started();
+        const [reader, publisher] = [await connected("r"), await connected("p")];
+        reader.send(subscribe(1, ["a", 1]));
+        await reader.takes(1);
+        publisher.send(publish("a", "last", { qos: 1 }));
+        await publisher.takes(1);
+        await broker.stop();
+        expect(await reader.takes(1)).toEqual(['PUBLISH a "last" q1 #1']);
+        await Promise.all([reader.closed, publisher.closed]);
+      });
+    });
+  }
+}

@@ -1,0 +1,91 @@
+// The benchmark's command: it measures, writes what it says it writes, and compares.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
+import type { Results } from "../bench/lib/results.ts";
+import { run } from "./support/process.ts";
+
+const script = fileURLToPath(new URL("../dist/bench/run.js", import.meta.url));
+const bench = (...args: string[]) => run(process.execPath, script, ...args).finished;
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), "sansmq-bench-"));
+  onTestFinished(() => rmSync(made, { recursive: true }));
+  return made;
+}
+
+test("micro writes rows and a report", async () => {
+  const json = join(folder(), "r.json");
+  const args = ["micro", "--filter", "queue", "--time", "5", "--rounds", "1", "--json", json];
+  const { code, stdout } = await bench(...args);
+  expect(code).toBe(0);
+  expect(stdout).toContain("| queue, qos 1 |");
+  const { micro, macro } = JSON.parse(readFileSync(json, "utf8")) as Results;
+  expect(macro).toEqual([]);
+  expect(micro.map(({ name, impl, params }) => [name, impl, params])).toEqual([
+    ["queue", "ts", { qos: 0 }],
+    ["queue", "ts", { qos: 1 }],
+  ]);
+  for (const { nsPerOp, opsPerSec } of micro) expect(nsPerOp * opsPerSec).toBeCloseTo(1e9, -3);
+  expect(readFileSync(json.replace(".json", ".md"), "utf8")).toContain("## Parts");
+});
+
+test("macro sets brokers against one another over real sockets, with a chart", async () => {
+  const json = join(folder(), "r.json");
+  const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
+  const brokers = ["--scenario", "pairs-qos1", "--broker", "mosquitto,sansmq,relay"];
+  const { code, stdout } = await bench("macro", ...brokers, ...flags);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/\| pairs-qos1 \| sansmq \| [\d,]+ \|/);
+  const { macro } = JSON.parse(readFileSync(json, "utf8")) as Results;
+  // The relay knows no QoS 1.
+  expect(macro.map(({ broker }) => broker)).toEqual(["mosquitto", "sansmq"]);
+  for (const row of macro) {
+    expect(row.msgsPerSec).toBeGreaterThan(100);
+    expect(row.rssBytes).toBeGreaterThan(1e6);
+    expect(row.loadShare).toBeGreaterThan(0);
+  }
+  expect(readFileSync(json.replace(".json", ".svg"), "utf8")).toMatch(/^<svg .*<\/svg>\n$/s);
+});
+
+test("compare prints ratios, and exits with 1 where something is slower beyond the noise", async () => {
+  const made = folder();
+  const file = (name: string, nsPerOp: number, msgsPerSec: number): string => {
+    const micro = {
+      name: "x",
+      impl: "ts",
+      params: { n: 1 },
+      nsPerOp,
+      opsPerSec: 1e9 / nsPerOp,
+      rme: 3,
+    };
+    const latency = { p50Micros: null, p99Micros: null, p999Micros: null };
+    const rest = { params: {}, cpuShare: 1, rssBytes: 1e7, loadShare: 0.5, noise: 0.02 };
+    const macro = { scenario: "s", broker: "b", msgsPerSec, ...latency, ...rest };
+    const path = join(made, name);
+    writeFileSync(path, JSON.stringify({ machine: {}, micro: [micro], macro: [macro] }));
+    return path;
+  };
+  const [before, same, slower] = [
+    file("a", 10, 1e6),
+    file("b", 10.4, 0.97e6),
+    file("c", 10, 0.9e6),
+  ];
+  const fine = await bench("compare", before, same);
+  expect(fine.code).toBe(0);
+  expect(fine.stdout).toContain("| x, n 1, ts | 0.962 | ±0.060 |");
+  expect(fine.stdout).toContain("0 of 2 slower");
+  const worse = await bench("compare", before, slower);
+  expect(worse.code).toBe(1);
+  expect(worse.stdout).toMatch(/\| s, b \| 0\.900 \| ±0\.050 \| slower \|/);
+});
+
+test("what it does not know is one line and the usage, and exit code 2", async () => {
+  for (const args of [["--scenario", "none"], ["nano"], ["--rounds", "0"], ["--what"]]) {
+    const { code, stderr } = await bench(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^bench: .*\n\nnpm run bench/);
+  }
+});

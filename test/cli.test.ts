@@ -1,0 +1,217 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { limitNames, limitTable } from "../core/mod.ts";
+import { concat, connect, publish, subscribe } from "./support/packets.ts";
+import { type Running, run, runSansmq, runWithoutWasm } from "./support/process.ts";
+import { openSocket } from "./support/socket-client.ts";
+
+const quiet = ["--port", "0", "--ws-port", "0", "--log-level", "silent"] as const;
+
+function serving(...args: string[]) {
+  return served(runSansmq(...args));
+}
+
+async function served(broker: Running) {
+  const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+)(?: (ws:\S+))?\n/);
+  return { broker, tcp: tcp!, ws };
+}
+
+function configFile(content: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "sansmq.json");
+  writeFileSync(path, content);
+  return path;
+}
+
+test("says on one line of standard output where it serves, and logs on standard error", async () => {
+  const { broker, tcp, ws } = await serving("--port", "0", "--ws-port", "0", "--ws-path", "/x");
+  expect(tcp).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+  expect(ws).toMatch(/^ws:\/\/127\.0\.0\.1:\d+\/x$/);
+  const client = await openSocket(tcp);
+  client.send(connect({ clientId: "seen" }));
+  const [line] = await broker.says(/^\{.*"clientId":"seen".*\}$/m);
+  expect(JSON.parse(line)).toMatchObject({ msg: "connected", level: 4 });
+  expect(broker.stdout.split("\n")).toHaveLength(2);
+});
+
+test("--no-ws listens for TCP alone", async () => {
+  expect((await serving("--port", "0", "--no-ws", "--log-level", "silent")).ws).toBeUndefined();
+});
+
+describe("the codec", () => {
+  const flags = ["--port", "0", "--no-ws"];
+  const codecOf = async ({ broker, tcp }: Awaited<ReturnType<typeof serving>>) => {
+    const client = await openSocket(tcp);
+    client.send(concat(connect(), subscribe(1, ["$SYS/broker/codec", 0])));
+    const [, , line] = await client.takes(3);
+    const [, logged] = await broker.says(/"codec":"([^"]+)".*"serving"/);
+    expect(line).toBe(`PUBLISH $SYS/broker/codec "${logged}" q0 retain`);
+    return logged;
+  };
+
+  test("that runs is in the log and in $SYS", async () => {
+    expect(await codecOf(await serving(...flags))).toBe("wasm-simd");
+    expect(await codecOf(await serving(...flags, "--codec", "wasm"))).toBe("wasm-simd");
+    expect(await codecOf(await serving(...flags, "--codec", "ts"))).toBe("ts");
+  });
+
+  test("is TypeScript where there is no WebAssembly, unless it was asked for", async () => {
+    expect(await codecOf(await served(runWithoutWasm(...flags)))).toBe("ts");
+    const { code, stderr } = await runWithoutWasm(...flags, "--codec", "wasm").finished;
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^sansmq: codec: "wasm" is not allowed; .*WebAssembly is missing\n$/m);
+  });
+});
+
+describe("a wrong flag or file is one line on standard error, and exit code 2", () => {
+  const file = (content: string): string[] => ["--config", configFile(content)];
+  const wrong: Record<string, readonly [() => string[], RegExp]> = {
+    "a typo": [() => ["--prot", "1"], /unknown option '--prot'.*--help/],
+    "a word too many": [() => ["serve"], /too many arguments.*--help/],
+    "a flag without its value": [() => ["--port"], /'--port <n>' argument missing/],
+    "a port that is none": [() => ["--port", "x"], /--port: "x" is not allowed; .* 0 to 65535/],
+    "a port beyond": [() => ["--ws-port", "65536"], /--ws-port: "65536" is not allowed/],
+    "a path that is none": [() => ["--ws-path", "mqtt"], /--ws-path: "mqtt" is not allowed/],
+    "a limit out of range": [() => ["--max-inflight", "0"], /--max-inflight: 0 .* from 1 to 65535/],
+    "a limit that is no number": [() => ["--max-sessions", "many"], /--max-sessions: "many"/],
+    "a codec that is none": [() => ["--codec", "fast"], /--codec: "fast" .*auto, wasm, ts/],
+    "a log level that is none": [() => ["--log-level", "loud"], /--log-level: "loud" .*silent/],
+    "a password alone": [() => ["--password", "x"], /username: null is not allowed/],
+    "another address, anonymously": [() => ["--host", "0.0.0.0"], /host: "0.0.0.0" .*loopback/],
+    "a file that is not there": [() => ["--config", "/nowhere"], /--config: "\/nowhere".*ENOENT/],
+    "a file that is not JSON": [() => file("{port: 1}"), /--config: .* a JSON file/],
+    "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
+    "an unknown name in the file": [() => file('{"prot": 1}'), /^sansmq: prot: 1 .*--help/],
+    "a wrong type in the file": [() => file('{"port": true}'), /^sansmq: port: true/],
+    "a wrong limit in the file": [() => file('{"inflightMax": "20"}'), /inflightMax: "20"/],
+  };
+  test.each(Object.entries(wrong))("%s", async (_, [args, message]) => {
+    const { code, stdout, stderr } = await runSansmq(...args()).finished;
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect([code, stdout]).toEqual([2, ""]);
+  });
+});
+
+test("a port that is taken, and an address that is not here, are one line and exit code 1", async () => {
+  const { tcp } = await serving(...quiet);
+  const { port } = new URL(tcp);
+  for (const where of [
+    ["--port", port],
+    ["--port", "0", "--ws-port", port],
+    ["--host", "192.0.2.1", "--allow-anonymous"],
+  ]) {
+    const { code, stderr } = await runSansmq(...where).finished;
+    expect(stderr).toMatch(/^sansmq: cannot listen: .*(EADDRINUSE|EADDRNOTAVAIL).*\n$/);
+    expect(code).toBe(1);
+  }
+});
+
+test("--version and --help print on standard output and exit 0; help names every limit", async () => {
+  const version = await runSansmq("--version").finished;
+  expect([version.code, version.stdout]).toEqual([0, "0.1.0\n"]);
+  const help = await runSansmq("--help").finished;
+  expect(help.code).toBe(0);
+  for (const name of limitNames) {
+    const kebab = (text: string): string => text.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+    const flag = name.endsWith("Max") ? `--max-${kebab(name.slice(0, -3))}` : `--${kebab(name)}`;
+    expect(help.stdout).toContain(`${flag} <n>`);
+    expect(help.stdout.replaceAll(/\s+/g, " ")).toContain(`default: ${limitTable[name].default})`);
+  }
+});
+
+test("flags go before the file, and the file before the defaults", async () => {
+  const config = configFile(
+    JSON.stringify({ port: 0, wsPort: 0, packetBytesMax: 300, sysMillis: 0, logLevel: "silent" }),
+  );
+  const { tcp } = await serving("--config", config, "--max-packet-bytes", "200");
+  const client = await openSocket(tcp);
+  client.send(concat(connect(), publish("a", new Uint8Array(250))));
+  await client.closed;
+  const other = await openSocket((await serving("--config", config)).tcp);
+  other.send(concat(connect(), subscribe(1, ["a", 0]), publish("a", new Uint8Array(250))));
+  await other.takes(3);
+});
+
+test("--username and --password let in one user", async () => {
+  const { tcp } = await serving(...quiet, "--username", "ada", "--password", "secret");
+  for (const [fields, code] of [
+    [{ username: "ada", password: "secret" }, 0],
+    [{ username: "ada", password: "no" }, 4],
+    [{}, 5],
+  ] as const) {
+    const client = await openSocket(tcp);
+    client.send(connect(fields));
+    expect(await client.takes(1)).toEqual([`CONNACK present=0 code=${code}`]);
+  }
+});
+
+test.each(["SIGINT", "SIGTERM"] as const)("%s sends what is owed and exits 0", async (signal) => {
+  const { broker, tcp } = await serving(...quiet);
+  const client = await openSocket(tcp);
+  client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "last", { qos: 1 })));
+  await client.takes(3);
+  const started = performance.now();
+  broker.child.kill(signal);
+  expect((await broker.finished).code).toBe(0);
+  expect(performance.now() - started).toBeLessThan(2000);
+  await client.closed;
+  expect(client.waiting).toEqual(['PUBLISH a "last" q1 #1']);
+});
+
+test("it stops within two seconds though a client takes nothing", async () => {
+  const { broker, tcp } = await serving(...quiet);
+  const [reader, publisher] = [await openSocket(tcp), await openSocket(tcp)];
+  reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
+  await reader.takes(2);
+  reader.pause();
+  publisher.send(connect({ clientId: "p" }));
+  for (let n = 0; n < 30; n++) publisher.send(publish("a", new Uint8Array(1_000_000)));
+  publisher.send(publish("b", "", { qos: 1 }));
+  await publisher.takes(2);
+  const started = performance.now();
+  broker.child.kill("SIGINT");
+  expect((await broker.finished).code).toBe(0);
+  expect(performance.now() - started).toBeLessThan(2000);
+});
+
+test("a second signal exits at once", async () => {
+  const { broker, tcp } = await serving("--port", "0", "--no-ws");
+  const [reader, publisher] = [await openSocket(tcp), await openSocket(tcp)];
+  reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
+  await reader.takes(2);
+  reader.pause();
+  publisher.send(connect({ clientId: "p" }));
+  for (let n = 0; n < 30; n++) publisher.send(publish("a", new Uint8Array(1_000_000)));
+  publisher.send(publish("b", "", { qos: 1 }));
+  await publisher.takes(2);
+  broker.child.kill("SIGINT");
+  await broker.says(/"msg":"stopping"/);
+  broker.child.kill("SIGINT");
+  expect((await broker.finished).code).toBe(130);
+});
+
+test("the example of the documentation runs", async () => {
+  const path = fileURLToPath(new URL("../docs/examples/embed.mjs", import.meta.url));
+  process.env["PORT"] = "0";
+  const example = run(process.execPath, path);
+  const [, tcp] = await example.says(/serving (tcp:\S+)/);
+  const client = await openSocket(tcp!);
+  client.send(connect({ clientId: "me", username: "ada", password: "lovelace" }));
+  client.send(
+    concat(subscribe(1, ["#", 0]), publish("ada/x", "mine"), publish("bob/x", "not mine")),
+  );
+  expect((await client.takes(4)).sort()).toEqual([
+    "CONNACK present=0 code=0",
+    'PUBLISH ada/x "mine" q0',
+    'PUBLISH news/start "the broker is up" q0 retain',
+    "SUBACK #1 0",
+  ]);
+  await example.says(/me is here\nada\/x: mine/);
+  example.child.kill("SIGINT");
+  expect((await example.finished).code).toBe(0);
+});

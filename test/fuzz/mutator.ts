@@ -1,0 +1,204 @@
+/**
+ * A broker under fire: valid, damaged and random bytes in random chunks, from clients that come, go,
+ * stop reading and take over from one another, with healthy clients beside them whose messages must
+ * arrive, all of them, in order. Everything follows from the seed.
+ */
+import { expect } from "vitest";
+import { Table } from "../../core/mod.ts";
+import { TestBroker, type TestClient } from "../support/broker.ts";
+import {
+  concat,
+  connect,
+  disconnect,
+  pingreq,
+  puback,
+  pubcomp,
+  publish,
+  pubrec,
+  pubrel,
+  subscribe,
+  unsubscribe,
+} from "../support/packets.ts";
+import { Random } from "../support/random.ts";
+
+const topics = ["a", "a/b", "", "+", "#", "a/+", "$SYS/x", "w", "ä", "a\0", "x".repeat(300)];
+const clientIds = ["f1", "f2", "f3", "", "x".repeat(30)];
+
+/** A packet that may well be valid. */
+function packet(random: Random): Uint8Array {
+  const id = random.chance(10) ? random.below(65_536) : random.below(8);
+  const qos = random.below(3) as 0 | 1 | 2;
+  const payload = new Uint8Array(random.chance(20) ? random.below(40_000) : random.below(40));
+  const [retain, dup] = [random.chance(4), random.chance(10)];
+  switch (random.below(12)) {
+    case 0:
+    case 1:
+    case 2:
+      return publish(random.pick(topics), payload, { qos, id, retain, dup });
+    case 3:
+      return subscribe(id, [random.pick(topics), qos], [random.pick(topics), random.below(4)]);
+    case 4:
+      return unsubscribe(id, random.pick(topics));
+    case 5:
+      return puback(id);
+    case 6:
+      return pubrec(id);
+    case 7:
+      return pubrel(id);
+    case 8:
+      return pubcomp(id);
+    case 9:
+      return pingreq;
+    case 10:
+      return connect(fields(random));
+    default:
+      return random.chance(4) ? disconnect : pingreq;
+  }
+}
+
+function fields(random: Random) {
+  const will = {
+    topic: random.pick(topics),
+    payload: "w",
+    qos: random.below(4),
+    retain: random.chance(2),
+  };
+  return {
+    level: random.pick([3, 4, 4, 4, 5] as const),
+    clientId: random.pick(clientIds),
+    clean: random.chance(2),
+    keepAlive: random.below(20),
+    ...(random.chance(3) ? { will } : {}),
+    ...(random.chance(4) ? { username: "u", password: "p" } : {}),
+  };
+}
+
+/** Damages bytes: flips, cuts, repeats, lengthens. */
+function damaged(bytes: Uint8Array, random: Random): Uint8Array {
+  const copy = bytes.slice();
+  switch (random.below(5)) {
+    case 0:
+      copy[random.below(copy.length)] = random.below(256);
+      return copy;
+    case 1:
+      return copy.subarray(0, random.below(copy.length + 1));
+    case 2:
+      return concat(copy, copy.subarray(random.below(copy.length)));
+    case 3:
+      if (copy.length > 1) copy[1] = (copy[1]! + 1 + random.below(200)) & 0xff;
+      return copy;
+    default:
+      return Uint8Array.from({ length: 1 + random.below(60) }, () => random.below(256));
+  }
+}
+
+/** Two clients that talk to each other at QoS 1, and see that nothing is lost, doubled or reordered. */
+class Healthy {
+  readonly #reader: TestClient;
+  readonly #writer: TestClient;
+  #sent = 0;
+  #got = 0;
+
+  constructor(world: TestBroker) {
+    this.#reader = world.connected({ clientId: "healthy-reader", clean: false });
+    this.#reader.send(subscribe(1, ["healthy", 1]));
+    this.#reader.takes();
+    this.#writer = world.connected("healthy-writer");
+  }
+
+  speak(): void {
+    this.#sent++;
+    const id = (this.#sent % 65_535) + 1;
+    this.#writer.send(publish("healthy", `${this.#sent}`, { qos: 1, id }));
+    expect(this.#writer.takes()).toEqual([`PUBACK #${id}`]);
+    for (const line of this.#reader.takes()) {
+      this.#got++;
+      expect(line).toMatch(`PUBLISH healthy "${this.#got}" q1`);
+      this.#reader.send(puback(Number(/#(\d+)/.exec(line)![1])));
+    }
+    expect(this.#got).toBe(this.#sent);
+  }
+}
+
+/** Runs `inputs` chunks from a seed. Throws where anything is not as it should be. */
+export function fire(seed: number, inputs: number): void {
+  const random = new Random(seed);
+  const world = new TestBroker({
+    ...(seed % 2 === 0 ? { durable: "at once" } : {}),
+    limits: {
+      packetBytesMax: 50_000,
+      connectionsMax: 20,
+      sessionsMax: 12,
+      subscriptionsPerClientMax: 6,
+      inflightMax: 4,
+      queuedMessagesMax: 10,
+      retainedMessagesMax: 8,
+      topicTableBytesMax: 65_536,
+      messageBytesMax: 4_194_304,
+      inputBytesMax: 1_048_576,
+      outputBytesMax: 20_000,
+      fanoutSlice: 16,
+      receiveMax: 5,
+      sysMillis: 5000,
+    },
+  });
+  const healthy = new Healthy(world);
+  let clients: TestClient[] = [];
+  for (let n = 0; n < inputs; n++) {
+    clients = clients.filter((client) => client.isOpen);
+    if (clients.length < 3 || (clients.length < 15 && random.chance(30))) {
+      const client = world.open();
+      if (client.conn !== 0) {
+        clients.push(client);
+        if (!random.chance(8)) client.send(connect(fields(random)));
+      }
+      continue;
+    }
+    const client = random.pick(clients);
+    // One that stops reading takes nothing, so what was sent to it is not looked at.
+    client.takes();
+    const choice = random.below(100);
+    if (choice < 3) client.cut();
+    else if (choice < 6) client.writable(random.chance(2));
+    else if (choice < 8) world.advance(random.below(8000));
+    else if (choice < 12) healthy.speak();
+    else {
+      let bytes = packet(random);
+      while (random.chance(2) && bytes.length < 3000) bytes = concat(bytes, packet(random));
+      if (random.chance(6)) bytes = damaged(bytes, random);
+      if (bytes.length === 0) continue;
+      const cut = random.chance(3) ? random.below(bytes.length) : 0;
+      world.drains = random.chance(3);
+      if (cut > 0) client.send(bytes.subarray(0, cut));
+      client.send(bytes.subarray(cut));
+      world.drains = true;
+      world.drain();
+    }
+  }
+  healthy.speak();
+  settle(world, clients);
+}
+
+/** Everybody leaves and time passes: what is left over was leaked. */
+function settle(world: TestBroker, clients: readonly TestClient[]): void {
+  for (const client of clients) if (client.isOpen) client.cut();
+  const count = (name: Parameters<TestBroker["count"]>[0]): number => world.count(name);
+  expect(count("clientsConnected")).toBe(2);
+  world.advance(2 * 86_400_000);
+  expect(count("connectionsOpened") - count("connectionsClosed")).toBe(2);
+  expect(count("sessions")).toBe(2);
+  expect(count("subscriptions")).toBe(1);
+  expect(count("inputBytes")).toBe(0);
+  expect(count("outputBytes")).toBe(0);
+  expect(count("inflight")).toBe(0);
+  expect(count("queued")).toBe(0);
+  expect(count("messages")).toBe(count("retainedMessages"));
+  if (world.store.size === 0) return;
+  // With a store: the healthy reader's session and subscription, what is retained, and no more.
+  const retained = world.records(Table.Retained);
+  expect(retained).toBeLessThanOrEqual(count("retainedMessages"));
+  expect(world.records(Table.Message)).toBe(retained);
+  expect(world.records(Table.Session)).toBe(1);
+  expect(world.records(Table.Subscription)).toBe(1);
+  expect(world.records(Table.Queue)).toBe(0);
+}

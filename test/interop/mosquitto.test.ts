@@ -1,0 +1,135 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import { codecKind } from "../support/codecs.ts";
+import { type Running, run } from "../support/process.ts";
+
+/** A broker, and mosquitto's clients pointed at it. A client that is not installed fails the test. */
+async function start(options: BrokerOptions = {}) {
+  const broker = await createBroker({ codec: codecKind, tcp: { port: 0 }, ...options });
+  onTestFinished(() => broker.close(100));
+  const { port } = new URL(broker.addresses[0]!);
+  const at = ["-h", "127.0.0.1", "-p", port];
+  /** A subscriber, once its subscription is made. */
+  const sub = async (...args: string[]): Promise<Running> => {
+    const ready = new Promise((resolve) => broker.on("subscribed", resolve));
+    const subscriber = run("mosquitto_sub", ...at, "-W", "15", ...args);
+    await Promise.race([ready, subscriber.finished]);
+    return subscriber;
+  };
+  const pub = async (...args: string[]): Promise<void> => {
+    const { code, stderr } = await run("mosquitto_pub", ...at, ...args).finished;
+    expect([code, stderr]).toEqual([0, ""]);
+  };
+  return { broker, at, sub, pub };
+}
+
+const versions = ["mqttv31", "mqttv311"] as const;
+
+describe.each(versions)("mosquitto's clients with %s", (version) => {
+  const v = ["-V", version] as const;
+
+  for (const published of [0, 1, 2]) {
+    for (const granted of [0, 1, 2]) {
+      test(`publish at QoS ${published}, subscribe at ${granted}`, async () => {
+        const { sub, pub } = await start();
+        const format = ["-F", "%t %q %p"];
+        const subscriber = await sub(...v, "-t", "a/#", "-q", `${granted}`, "-C", "3", ...format);
+        for (const n of [1, 2, 3])
+          await pub(...v, "-t", `a/${n}`, "-m", `m${n}`, "-q", `${published}`);
+        const qos = Math.min(published, granted);
+        const { stdout } = await subscriber.finished;
+        expect(stdout).toBe(`a/1 ${qos} m1\na/2 ${qos} m2\na/3 ${qos} m3\n`);
+      });
+    }
+  }
+
+  test("a retained message is there for who comes, until it is cleared", async () => {
+    const { sub, pub } = await start();
+    await pub(...v, "-t", "r/1", "-m", "kept", "-r", "-q", "1");
+    const first = await sub(...v, "-t", "r/+", "-C", "1", "-F", "%r %t %p");
+    expect((await first.finished).stdout).toBe("1 r/1 kept\n");
+    await pub(...v, "-t", "r/1", "-n", "-r");
+    const second = await sub(...v, "-t", "r/+", "-t", "r", "-C", "1", "-v");
+    await pub(...v, "-t", "r", "-m", "only this");
+    expect((await second.finished).stdout).toBe("r only this\n");
+  });
+
+  test("the will of a client that is killed", async () => {
+    const { sub } = await start();
+    const watcher = await sub(...v, "-t", "will", "-C", "1", "-q", "2", "-F", "%q %p");
+    const will = ["--will-topic", "will", "--will-payload", "gone", "--will-qos", "2"];
+    const mortal = await sub(...v, "-t", "other", ...will);
+    mortal.child.kill("SIGKILL");
+    expect((await watcher.finished).stdout).toBe("2 gone\n");
+  });
+
+  test("offline messages of a client that keeps its session", async () => {
+    const { broker, sub, pub } = await start();
+    const session = [...v, "-i", "keeper", "-c", "-t", "off/#", "-q", "1"];
+    const first = await sub(...session);
+    const gone = new Promise((resolve) => broker.on("disconnected", resolve));
+    first.child.kill("SIGINT");
+    await gone;
+    for (const n of [1, 2, 3]) await pub(...v, "-t", "off/x", "-m", `m${n}`, "-q", "1");
+    const second = await sub(...session, "-C", "3");
+    expect((await second.finished).stdout).toBe("m1\nm2\nm3\n");
+  });
+});
+
+test("$SYS says who we are, and what happens", async () => {
+  const { sub } = await start({ limits: { sysMillis: 100 } });
+  const version = await sub("-t", "$SYS/broker/version", "-C", "1");
+  expect((await version.finished).stdout).toMatch(/^sansmq \d+\.\d+\.\d+\n$/);
+  const connected = await sub("-t", "$SYS/broker/clients/connected", "-C", "1");
+  expect((await connected.finished).stdout).toMatch(/^\d+\n$/);
+  const all = await sub("-t", "$SYS/#", "-v", "-C", "40");
+  expect((await all.finished).stdout).toContain("$SYS/broker/load/messages/received/1min ");
+});
+
+test("a request and its response with mosquitto_rr in 3.1.1", async () => {
+  const { at, broker, pub, sub } = await start();
+  const server = await sub("-t", "question", "-C", "1");
+  const asked = new Promise((resolve) => {
+    broker.on("published", ({ topic }) => topic === "question" && resolve(null));
+  });
+  const args = ["-V", "mqttv311", "-t", "question", "-e", "answer", "-m", "why"];
+  const client = run("mosquitto_rr", ...at, "-W", "15", ...args);
+  await asked;
+  expect((await server.finished).stdout).toBe("why\n");
+  await pub("-t", "answer", "-m", "because");
+  const { code, stdout } = await client.finished;
+  expect([code, stdout]).toEqual([0, "because\n"]);
+});
+
+test("MQTT 5 is refused with return code 1", async () => {
+  const { at } = await start();
+  const five = run("mosquitto_pub", ...at, "-V", "mqttv5", "-t", "a", "-m", "x");
+  const { stderr, code } = await five.finished;
+  expect(code).not.toBe(0);
+  expect(stderr).toContain("Unsupported Protocol Version");
+});
+
+test("user name and password", async () => {
+  const { at, pub } = await start({ users: { ada: "secret" } });
+  await pub("-u", "ada", "-P", "secret", "-t", "a", "-m", "x");
+  const wrong = run("mosquitto_pub", ...at, "-u", "ada", "-P", "no", "-t", "a", "-m", "x");
+  expect((await wrong.finished).stderr).toMatch(/user name or password/i);
+  const nobody = run("mosquitto_pub", ...at, "-t", "a", "-m", "x");
+  expect((await nobody.finished).stderr).toMatch(/not authori[sz]ed/i);
+});
+
+test("a payload near packetBytesMax, and a stream of lines", async () => {
+  const { sub, pub, at } = await start();
+  const size = 1_000_000;
+  const big = await sub("-t", "big", "-C", "1", "-q", "1", "-F", "%l");
+  const file = run("mosquitto_pub", ...at, "-t", "big", "-s", "-q", "1");
+  file.child.stdin!.end(Buffer.alloc(size, 0x61));
+  await file.finished;
+  expect((await big.finished).stdout).toBe(`${size}\n`);
+  const lines = await sub("-t", "lines", "-C", "5000", "-q", "2");
+  const publisher = run("mosquitto_pub", ...at, "-t", "lines", "-l", "-q", "2");
+  const text = Array.from({ length: 5000 }, (_, n) => `line ${n}\n`).join("");
+  publisher.child.stdin!.end(text);
+  expect((await lines.finished).stdout).toBe(text);
+  await pub("-t", "x", "-m", "still here");
+});

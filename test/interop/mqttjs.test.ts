@@ -1,0 +1,147 @@
+import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import { codecKind } from "../support/codecs.ts";
+
+async function start(options: BrokerOptions = {}) {
+  const broker = await createBroker({
+    codec: codecKind,
+    tcp: { port: 0 },
+    ws: { port: 0 },
+    ...options,
+  });
+  onTestFinished(() => broker.close(100));
+  const [tcp, ws] = broker.addresses as [string, string];
+  return { broker, tcp, ws };
+}
+
+async function client(address: string, options: IClientOptions = {}): Promise<MqttClient> {
+  const connected = await mqtt.connectAsync(address, { reconnectPeriod: 0, ...options });
+  onTestFinished(() => void connected.end(true));
+  return connected;
+}
+
+/** The next `count` messages, as `topic payload qos` and whether it is retained. */
+function messages(from: MqttClient, count: number): Promise<string[]> {
+  const got: string[] = [];
+  return new Promise((resolve) => {
+    from.on("message", (topic, payload, { qos, retain }) => {
+      got.push(`${topic} ${payload.toString()} ${qos}${retain ? " retained" : ""}`);
+      if (got.length === count) resolve(got);
+    });
+  });
+}
+
+const protocols = [
+  { protocolId: "MQIsdp", protocolVersion: 3 },
+  { protocolId: "MQTT", protocolVersion: 4 },
+] as const;
+
+describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
+  describe.each(protocols)("with $protocolId", (protocol) => {
+    test("every QoS there and back", async () => {
+      const broker = await start();
+      const c = await client(broker[transport], protocol);
+      for (const published of [0, 1, 2] as const) {
+        for (const granted of [0, 1, 2] as const) {
+          const topic = `q/${published}/${granted}`;
+          await c.subscribeAsync(topic, { qos: granted });
+          const next = messages(c, 1);
+          await c.publishAsync(topic, "x", { qos: published });
+          expect(await next).toEqual([`${topic} x ${Math.min(published, granted)}`]);
+          c.removeAllListeners("message");
+          await c.unsubscribeAsync(topic);
+        }
+      }
+    });
+
+    test("retained messages are set, replayed and cleared", async () => {
+      const broker = await start({ limits: { sysMillis: 0 } });
+      const c = await client(broker[transport], protocol);
+      await c.publishAsync("r/1", "kept", { qos: 1, retain: true });
+      const next = messages(c, 1);
+      await c.subscribeAsync("r/#", { qos: 1 });
+      expect(await next).toEqual(["r/1 kept 1 retained"]);
+      await c.publishAsync("r/1", "", { qos: 1, retain: true });
+      expect(broker.broker.counters.retainedMessages).toBe(0);
+    });
+
+    test("the will of a client that vanishes", async () => {
+      const broker = await start();
+      const watcher = await client(broker[transport], protocol);
+      await watcher.subscribeAsync("will");
+      const next = messages(watcher, 1);
+      const will = { topic: "will", payload: Buffer.from("gone"), qos: 0, retain: false } as const;
+      const mortal = await client(broker[transport], { ...protocol, will });
+      mortal.stream.destroy();
+      expect(await next).toEqual(["will gone 0"]);
+    });
+
+    test("offline messages for a session that is kept", async () => {
+      const broker = await start();
+      const kept = { ...protocol, clientId: "keeper", clean: false };
+      const first = await client(broker[transport], kept);
+      await first.subscribeAsync("off", { qos: 2 });
+      await first.endAsync();
+      const publisher = await client(broker[transport], protocol);
+      for (const n of [1, 2, 3]) await publisher.publishAsync("off", `${n}`, { qos: 2 });
+      const second = mqtt.connect(broker[transport], { ...kept, reconnectPeriod: 0 });
+      onTestFinished(() => void second.end(true));
+      expect(await messages(second, 3)).toEqual(["off 1 2", "off 2 2", "off 3 2"]);
+    });
+  });
+
+  test("thousands at QoS 2 without waiting, none lost and none twice", async () => {
+    const broker = await start();
+    const c = await client(broker[transport]);
+    await c.subscribeAsync("many", { qos: 2 });
+    const all = messages(c, 3000);
+    await Promise.all(
+      Array.from({ length: 3000 }, (_, n) => c.publishAsync("many", `${n}`, { qos: 2 })),
+    );
+    expect(await all).toEqual(Array.from({ length: 3000 }, (_, n) => `many ${n} 2`));
+  });
+
+  test("a subscription that is denied is told", async () => {
+    const { [transport]: address } = await start({
+      authorizeSubscribe: (_, filter) => filter !== "no",
+    });
+    const c = await client(address);
+    await expect(c.subscribeAsync("no")).rejects.toThrow();
+    await c.subscribeAsync("yes");
+  });
+
+  test("a large payload both ways", async () => {
+    const broker = await start();
+    const c = await client(broker[transport]);
+    await c.subscribeAsync("big");
+    const next = new Promise<Buffer>((resolve) =>
+      c.on("message", (_, payload) => resolve(payload)),
+    );
+    const payload = Buffer.alloc(900_000, "abc");
+    await c.publishAsync("big", payload);
+    expect((await next).equals(payload)).toBe(true);
+  });
+});
+
+test("MQTT 5 is refused with return code 1", async () => {
+  const { tcp } = await start();
+  const refused = mqtt.connectAsync(tcp, { protocolVersion: 5, reconnectPeriod: 0 });
+  await expect(refused).rejects.toThrow(/nacceptable protocol|Unsupported/);
+});
+
+test("user name and password", async () => {
+  const { tcp, ws } = await start({ users: { ada: "secret" } });
+  for (const address of [tcp, ws]) {
+    await client(address, { username: "ada", password: "secret" });
+    const wrong = mqtt.connectAsync(address, {
+      username: "ada",
+      password: "x",
+      reconnectPeriod: 0,
+    });
+    await expect(wrong).rejects.toThrow(/Bad username or password/);
+    await expect(mqtt.connectAsync(address, { reconnectPeriod: 0 })).rejects.toThrow(
+      /Not authorized/,
+    );
+  }
+});

@@ -1,0 +1,246 @@
+/** A broker in virtual time, through its public boundary, with clients that are byte streams. */
+import { expect } from "vitest";
+import { createCodec } from "../../codec-wasm/mod.ts";
+import {
+  Broker,
+  type BrokerEvent,
+  CloseCause,
+  type ConnId,
+  Counter,
+  type CounterName,
+  type DecisionRequest,
+  type Effect,
+  EffectKind,
+  type LimitName,
+  type Millis,
+  NO_CONN,
+  type OutBuffer,
+  type Policy,
+  parseLimits,
+  type Table,
+  Verdict,
+  WriteBatch,
+} from "../../core/mod.ts";
+import { codecKind } from "./codecs.ts";
+import type { ConnectFields } from "./packets.ts";
+import { concat, connect, describe, split } from "./packets.ts";
+
+export interface TestBrokerOptions {
+  readonly limits?: Partial<Record<LimitName, number>>;
+  readonly policy?: Partial<Policy>;
+  /** A store that commits with every drain, or only when `commit` is called. */
+  readonly durable?: "at once" | "when told";
+  /** Length of the buffer that packets are encoded into. */
+  readonly outBytes?: number;
+}
+
+export class TestBroker {
+  readonly broker: Broker;
+  readonly clients = new Map<ConnId, TestClient>();
+  readonly requests: DecisionRequest[] = [];
+  /** Whether every input is followed by a drain. */
+  drains = true;
+  now = 0 as Millis;
+  /** What has been committed: value by table and key, both in hexadecimal. */
+  readonly store = new Map<string, Uint8Array>();
+  readonly #commitsAtOnce: boolean;
+  readonly #out: OutBuffer;
+  readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null };
+
+  constructor(options: TestBrokerOptions = {}) {
+    const limits = parseLimits({ sysMillis: 0, ...options.limits });
+    const codec = createCodec(codecKind, limits, 1)!;
+    let entropy = 0;
+    this.#commitsAtOnce = options.durable === "at once";
+    this.#out = { bytes: new Uint8Array(options.outBytes ?? 65_536), length: 0, tail: null };
+    this.broker = new Broker(
+      {
+        seed: [1, 2, 3, 4],
+        epochMillis: 1_700_000_000_000,
+        serverName: "sansmq test",
+        durable: options.durable !== undefined,
+        limits,
+      },
+      {
+        ingest: codec.ingest,
+        topics: codec.topics,
+        policy: {
+          authenticate: () => Verdict.Allow,
+          publish: () => Verdict.Allow,
+          subscribe: () => Verdict.Allow,
+          ...options.policy,
+        },
+        entropy: (out) => out.fill(++entropy),
+      },
+    );
+  }
+
+  /** A transport, without CONNECT. */
+  open(): TestClient {
+    const conn = this.broker.handleOpen(
+      { transport: "local", remote: "test", peer: null },
+      this.now,
+    );
+    const client = new TestClient(this, conn);
+    if (conn !== NO_CONN) this.clients.set(conn, client);
+    return client;
+  }
+
+  /** A client whose CONNECT was accepted; its CONNACK has been taken. */
+  connected(fields: ConnectFields | string = {}): TestClient {
+    const client = this.open();
+    client.send(connect(typeof fields === "string" ? { clientId: fields } : fields));
+    const [connack] = client.takes(1);
+    expect(connack).toMatch(/^CONNACK present=[01] code=0$/);
+    client.isSessionPresent = connack!.includes("present=1");
+    return client;
+  }
+
+  count(name: CounterName): number {
+    return this.broker.counters[Counter[name]]!;
+  }
+
+  events(): BrokerEvent[] {
+    const events: BrokerEvent[] = [];
+    for (let e = this.broker.pollEvent(); e !== null; e = this.broker.pollEvent()) events.push(e);
+    return events;
+  }
+
+  /** Lets time pass, with every deadline on the way handled when it is due. */
+  advance(millis: number): void {
+    const until = (this.now + millis) as Millis;
+    for (;;) {
+      const due = this.broker.pollTimeout();
+      if (due > until) break;
+      this.now = Math.max(this.now, due) as Millis;
+      this.broker.handleTimeout(this.now);
+      this.drain();
+    }
+    this.now = until;
+    this.drain();
+  }
+
+  /** Commits everything written so far; false where nothing was. */
+  commit(): boolean {
+    const hasWritten = this.#commitOnce();
+    while (this.#commitOnce());
+    this.drain();
+    return hasWritten;
+  }
+
+  #commitOnce(): boolean {
+    const batch = new WriteBatch();
+    if (!this.broker.pollJournal(batch)) return false;
+    for (let i = 0; i < batch.count; i++) {
+      const key = `${batch.table(i)}/${Buffer.from(batch.key(i)).toString("hex")}`;
+      const value = batch.value(i);
+      // What is removed was there: a record is not forgotten twice.
+      if (value === null) expect(this.store.delete(key)).toBe(true);
+      else this.store.set(key, value);
+    }
+    this.broker.handleCommit(batch.lastSeq, this.now);
+    return true;
+  }
+
+  /** How many records a table has. */
+  records(table: Table): number {
+    return [...this.store.keys()].filter((key) => key.startsWith(`${table}/`)).length;
+  }
+
+  /** Polls until there is no more. */
+  drain(): void {
+    do this.#drainOnce();
+    while (this.#commitsAtOnce && this.#commitOnce());
+  }
+
+  #drainOnce(): void {
+    const out = this.#out;
+    for (;;) {
+      const conn = this.broker.pollSend(out, this.now);
+      if (conn === NO_CONN) break;
+      const client = this.clients.get(conn)!;
+      client.stream = concat(
+        client.stream,
+        out.bytes.subarray(0, out.length),
+        out.tail ?? NO_BYTES,
+      );
+    }
+    while (this.broker.pollEffect(this.#effect)) {
+      const { kind, conn, reason, request } = this.#effect;
+      const client = this.clients.get(conn)!;
+      if (kind === EffectKind.Decide) this.requests.push(request!);
+      else if (kind === EffectKind.Read) client.isReading = true;
+      else client.ends(kind, reason);
+    }
+  }
+}
+
+export class TestClient {
+  readonly #world: TestBroker;
+  readonly conn: ConnId;
+  /** What was sent to it and not yet taken. */
+  stream: Uint8Array = NO_BYTES;
+  isReading = true;
+  isSessionPresent = false;
+  /** How the broker ended it: an EffectKind, or 0. */
+  ended = 0;
+  reason = 0;
+
+  constructor(world: TestBroker, conn: ConnId) {
+    this.#world = world;
+    this.conn = conn;
+  }
+
+  get isOpen(): boolean {
+    return this.ended === 0;
+  }
+
+  /** Sends bytes, in one chunk each, and drains. */
+  send(...chunks: readonly Uint8Array[]): this {
+    for (const chunk of chunks) {
+      // Lent: whatever the core keeps, it must have copied.
+      const lent = chunk.slice();
+      this.isReading = this.#world.broker.handleBytes(this.conn, lent, this.#world.now);
+      lent.fill(0xee);
+      if (this.#world.drains) this.#world.drain();
+    }
+    return this;
+  }
+
+  /** The packets that came since the last time, in words. `count` only the first so many. */
+  takes(count = Number.POSITIVE_INFINITY): string[] {
+    const { packets, rest } = split(this.stream);
+    const taken = packets.slice(0, count);
+    this.stream = concat(...packets.slice(taken.length), rest);
+    return taken.map(describe);
+  }
+
+  /** The same, as bytes. */
+  takesBytes(): Uint8Array {
+    const { stream } = this;
+    this.stream = NO_BYTES;
+    return stream;
+  }
+
+  writable(isWritable: boolean): void {
+    this.#world.broker.handleWritable(this.conn, isWritable, this.#world.now);
+    this.#world.drain();
+  }
+
+  /** The transport is cut. */
+  cut(cause: CloseCause = CloseCause.Error): void {
+    this.#world.broker.handleClose(this.conn, cause, this.#world.now);
+    this.#world.clients.delete(this.conn);
+    this.ended = EffectKind.Abort;
+    this.#world.drain();
+  }
+
+  /** The broker ended it: the host reports that it is closed. */
+  ends(kind: number, reason: number): void {
+    this.ended = kind;
+    this.reason = reason;
+    this.#world.broker.handleClose(this.conn, CloseCause.Asked, this.#world.now);
+  }
+}
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);

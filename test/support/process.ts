@@ -1,0 +1,75 @@
+/** Other people's processes, and ours, in tests: started, awaited, stopped. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A process whose output is kept, and that is stopped with the test. */
+export class Running {
+  readonly child: ChildProcess;
+  readonly finished: Promise<Finished>;
+  stdout = "";
+  stderr = "";
+  readonly #watchers = new Set<() => void>();
+
+  constructor(command: string, args: readonly string[]) {
+    const environment = { ...process.env, NO_COLOR: "1" };
+    this.child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: environment });
+    this.child.stdout!.on("data", (data: Buffer) => {
+      this.stdout += data.toString();
+      for (const watch of this.#watchers) watch();
+    });
+    this.child.stderr!.on("data", (data: Buffer) => {
+      this.stderr += data.toString();
+      for (const watch of this.#watchers) watch();
+    });
+    this.finished = new Promise((resolve, reject) => {
+      // A command that is missing fails the test that needs it.
+      this.child.once("error", reject);
+      this.child.once("close", (code) => {
+        resolve({ code, stdout: this.stdout, stderr: this.stderr });
+        for (const watch of this.#watchers) watch();
+      });
+    });
+    this.finished.catch(() => {});
+    onTestFinished(() => void this.child.kill("SIGKILL"));
+  }
+
+  /** Resolves once standard output or error matches; rejects where the process ends before. */
+  says(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
+        if (found !== null) resolve(found);
+        else if (this.child.exitCode !== null) {
+          reject(new Error(`ended with ${this.child.exitCode}: ${this.stdout}${this.stderr}`));
+        } else return;
+        this.#watchers.delete(look);
+      };
+      this.#watchers.add(look);
+      this.finished.catch(reject);
+      look();
+    });
+  }
+}
+
+export function run(command: string, ...args: readonly string[]): Running {
+  return new Running(command, args);
+}
+
+/** The `sansmq` command, as it was built. */
+export function runSansmq(...args: readonly string[]): Running {
+  return run(process.execPath, command, ...args);
+}
+
+/** The same on a Node without WebAssembly. */
+export function runWithoutWasm(...args: readonly string[]): Running {
+  return run(process.execPath, "--jitless", command, ...args);
+}
+
+const command = fileURLToPath(new URL("../../dist/adapters/cli/main.js", import.meta.url));

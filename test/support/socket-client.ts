@@ -1,0 +1,135 @@
+/** A raw MQTT client over a real transport: bytes out, packets in, each awaited. */
+import { connect as connectTcp, type Socket } from "node:net";
+import { onTestFinished } from "vitest";
+import { WebSocket } from "ws";
+import { concat, describe, split } from "./packets.ts";
+
+export abstract class SocketClient {
+  #stream: Uint8Array = new Uint8Array(0);
+  #lines: string[] = [];
+  #wake: (() => void) | null = null;
+  /** Resolves when the transport has closed, with its WebSocket code or 0. */
+  readonly closed: Promise<number>;
+  isClosed = false;
+  protected resolveClosed: (code: number) => void = () => {};
+
+  constructor() {
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = (code) => {
+        this.isClosed = true;
+        resolve(code);
+        this.#wake?.();
+      };
+    });
+  }
+
+  abstract send(bytes: Uint8Array): this;
+  abstract destroy(): void;
+  abstract pause(): void;
+  abstract resume(): void;
+
+  protected received(bytes: Uint8Array): void {
+    const { packets, rest } = split(concat(this.#stream, bytes));
+    this.#stream = rest;
+    this.#lines.push(...packets.map(describe));
+    this.#wake?.();
+  }
+
+  /** The next `count` packets, in words; rejects where the transport closes before. */
+  async takes(count: number): Promise<string[]> {
+    while (this.#lines.length < count) {
+      if (this.isClosed) throw new Error(`closed after ${JSON.stringify(this.#lines)}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#lines.splice(0, count);
+  }
+
+  /** What has come and not been taken. */
+  get waiting(): readonly string[] {
+    return this.#lines;
+  }
+}
+
+class TcpClient extends SocketClient {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    super();
+    this.#socket = socket;
+    socket.on("data", (bytes) => this.received(bytes as Uint8Array));
+    socket.on("error", () => {});
+    socket.on("close", () => this.resolveClosed(0));
+  }
+
+  send(bytes: Uint8Array): this {
+    this.#socket.write(bytes);
+    return this;
+  }
+  destroy(): void {
+    this.#socket.resetAndDestroy();
+  }
+  pause(): void {
+    this.#socket.pause();
+  }
+  resume(): void {
+    this.#socket.resume();
+  }
+}
+
+class WsClient extends SocketClient {
+  readonly socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    super();
+    this.socket = socket;
+    socket.on("message", (data) => this.received(data as Buffer));
+    socket.on("error", () => {});
+    socket.on("close", (code) => this.resolveClosed(code));
+  }
+
+  send(bytes: Uint8Array | string): this {
+    this.socket.send(bytes);
+    return this;
+  }
+  destroy(): void {
+    this.socket.terminate();
+  }
+  pause(): void {
+    this.socket.pause();
+  }
+  resume(): void {
+    this.socket.resume();
+  }
+}
+
+/** Opens a transport to an address such as `tcp://127.0.0.1:1883`. */
+export async function openSocket(
+  address: string,
+  protocols: string[] = ["mqtt"],
+): Promise<SocketClient> {
+  const client = address.startsWith("tcp:")
+    ? await openTcp(address)
+    : await openWs(address, protocols);
+  onTestFinished(() => client.destroy());
+  return client;
+}
+
+function openTcp(address: string): Promise<SocketClient> {
+  const { hostname, port } = new URL(address);
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp({ host: hostname, port: Number(port), noDelay: true });
+    socket.once("error", reject);
+    socket.once("connect", () => resolve(new TcpClient(socket)));
+  });
+}
+
+export function openWs(address: string, protocols: string[]): Promise<WsClient> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(address, protocols, { perMessageDeflate: false });
+    socket.once("error", reject);
+    const client = new WsClient(socket);
+    socket.once("open", () => resolve(client));
+  });
+}

@@ -1,0 +1,162 @@
+/** The repository keeps its shape: layers, names, citations, what is published. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { statementIds } from "./conformance/statement-ids.ts";
+import {
+  checkCitations,
+  checkCycles,
+  checkImports,
+  checkPurity,
+  checkText,
+  codeOnly,
+  type SourceFile,
+} from "./support/tidy.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+/** What git tracks, and what is new and not ignored. */
+const paths = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root })
+  .toString()
+  .split("\n")
+  .filter((path) => path !== "" && existsSync(join(root, path)));
+const files: SourceFile[] = paths
+  .filter((path) => /\.(ts|mjs|json|md)$/.test(path) && path !== "package-lock.json")
+  .map((path) => ({ path, text: read(path) }));
+const sources = files.filter(({ path }) => path.endsWith(".ts"));
+
+describe("the repository", () => {
+  test("imports go where they may", () => expect(sources.flatMap(checkImports)).toEqual([]));
+  test("the core is pure", () => expect(sources.flatMap(checkPurity)).toEqual([]));
+  test("no imports go round", () => expect(checkCycles(sources)).toEqual([]));
+  test("every file is tidy", () => expect(files.flatMap(checkText)).toEqual([]));
+  test("every citation names a statement", () => {
+    expect(sources.flatMap((file) => checkCitations(file, statementIds))).toEqual([]);
+  });
+
+  test("the top level holds what it should", () => {
+    const allowed = new Set([
+      ...["core", "codec-wasm", "adapters", "bench", "test", "docs", ".ci"],
+      ...["package.json", "package-lock.json", "tsconfig.json", "README.md", "LICENSE"],
+      ...["biome.json", "vitest.config.ts", ".gitignore", ".npmrc"],
+    ]);
+    const top = new Set(paths.map((path) => path.split("/")[0]!));
+    expect([...top].filter((name) => !allowed.has(name))).toEqual([]);
+  });
+
+  test("the lock file names no address", () => {
+    expect(read("package-lock.json")).not.toMatch(/"resolved":\s*"http/);
+  });
+
+  test("what package.json exports is built from a file that is there", () => {
+    const { exports, bin } = JSON.parse(read("package.json")) as {
+      exports: Record<string, string | Record<string, string>>;
+      bin: Record<string, string>;
+    };
+    const built = [
+      ...Object.values(bin),
+      ...Object.values(exports).flatMap((e) => (typeof e === "string" ? [] : Object.values(e))),
+    ];
+    for (const path of built) {
+      const source = path.replace(/^(\.\/)?dist\//, "").replace(/(\.d)?\.[jt]s$/, ".ts");
+      expect([path, existsSync(join(root, source))]).toEqual([path, true]);
+    }
+    for (const entry of Object.values(exports)) {
+      if (typeof entry !== "string") expect(Object.keys(entry)[0]).toBe("types");
+    }
+  });
+
+  test("every link of the documentation leads to a file", () => {
+    const broken = files
+      .filter(({ path }) => path.endsWith(".md"))
+      .flatMap(({ path, text }) =>
+        Array.from(text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g), (match) => match[1]!)
+          .filter((link) => !/^[a-z]+:/.test(link))
+          .filter((link) => !existsSync(join(root, dirname(path), link)))
+          .map((link) => `${path} links to ${link}`),
+      );
+    expect(broken).toEqual([]);
+  });
+});
+
+describe("the checks find", () => {
+  const found = (path: string, text: string): string[] => {
+    const file = { path, text };
+    return [...checkImports(file), ...checkPurity(file), ...checkText(file)];
+  };
+  const header = "/** Why. */\n";
+  const offending: Record<string, readonly [path: string, text: string, offence: RegExp]> = {
+    "a host's module in core": ["core/a.ts", 'import { x } from "node:fs";', /only core/],
+    "a package in core": ["core/base/a.ts", 'import x from "ws";', /only core/],
+    "an adapter in core": [
+      "core/base/a.ts",
+      'import { x } from "../../adapters/a.ts";',
+      /only core/,
+    ],
+    "a layer upside down": [
+      "core/codec/a.ts",
+      'import { x } from "../session/session.ts";',
+      /left to right/,
+    ],
+    "a type of a layer to the right": [
+      "core/codec/a.ts",
+      'import type { X } from "../session/session.ts";',
+      /left to right/,
+    ],
+    "a folder without a layer": ["core/new/a.ts", 'import { x } from "../base/b.ts";', /its place/],
+    "a path without its ending": ["core/base/a.ts", 'import { x } from "./b";', /\.ts file/],
+    "a clock in core": ["core/base/a.ts", "const t = Date.now();", /names Date/],
+    "chance in core": ["core/base/a.ts", "const t = Math.random();", /Math\.random/],
+    "a promise in core": ["core/base/a.ts", "async function f() {}", /names async/],
+    "a re-export": ["adapters/a.ts", 'export { x } from "./b.ts";', /only mod\.ts/],
+    "a way round core/mod.ts": [
+      "adapters/a.ts",
+      'import { x } from "../core/broker.ts";',
+      /mod\.ts/,
+    ],
+    "a runtime in another": [
+      "adapters/bun/a.ts",
+      'import { x } from "../node/tcp.ts";',
+      /one another/,
+    ],
+    "ws elsewhere": ["adapters/node/tcp.ts", 'import { WebSocket } from "ws";', /only .* names ws/],
+    "Node in the driver": ["adapters/driver.ts", 'import { x } from "node:net";', /Node's modules/],
+    "a test that ships": [
+      "adapters/a.ts",
+      'import { x } from "../test/a.ts";',
+      /nothing that ships/,
+    ],
+    "a file that is too long": ["core/base/a.ts", header.repeat(451), /451 lines/],
+    "a name in camel case": ["core/base/aB.ts", header, /kebab/],
+    "a file without a header": ["core/base/a.ts", "export const a = 1;", /no header/],
+    "a default export": ["core/base/a.ts", `${header}export default 1;`, /default export/],
+    "a left-over marker": ["core/base/a.ts", `${header}// ${"TO"}${"DO"}: later`, /left-over/],
+    "a test left out": ["test/a.test.ts", `test.${"skip"}("x", f);`, /leaves tests out/],
+  };
+  test.each(Object.entries(offending))("%s", (_, [path, text, offence]) => {
+    expect(found(path, text).join("\n")).toMatch(offence);
+  });
+
+  test("nothing where nothing is wrong", () => {
+    const text = `${header}import type { X } from "../base/b.ts";\n// Date is a word here.\nconst s = "await";\n`;
+    expect(found("core/codec/a.ts", text)).toEqual([]);
+    expect(codeOnly('a("//x") // Date')).not.toContain("Date");
+  });
+
+  test("a cycle", () => {
+    const files = [
+      { path: "core/a.ts", text: 'import { b } from "./b.ts";' },
+      { path: "core/b.ts", text: 'import { a } from "./a.ts";' },
+      { path: "core/c.ts", text: 'import type { a } from "./a.ts";' },
+    ];
+    expect(checkCycles(files)).toHaveLength(1);
+  });
+
+  test("a citation of nothing", () => {
+    const unknown = "MQTT-9.9.9-9";
+    const file = { path: "core/a.ts", text: `// [${unknown}] [MQTT311-2.2.2-1] [MQTT-1.5.5-1]` };
+    expect(checkCitations(file, statementIds)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,169 @@
+import { describe, expect, test } from "vitest";
+import { EffectKind, Reason } from "../../../core/mod.ts";
+import { TestBroker } from "../../support/broker.ts";
+import {
+  concat,
+  connect,
+  disconnect,
+  hex,
+  pingreq,
+  publish,
+  toHex,
+} from "../../support/packets.ts";
+
+test("accepts 3.1.1 with a CONNACK of four bytes [MQTT311-3.2.0-1]", () => {
+  const client = new TestBroker().open().send(connect());
+  expect(toHex(client.takesBytes())).toBe("20020000");
+});
+
+test("accepts 3.1, whose CONNACK has no session present flag", () => {
+  const world = new TestBroker();
+  world.connected({ level: 3, clientId: "old", clean: false }).send(disconnect);
+  const client = world.open().send(connect({ level: 3, clientId: "old", clean: false }));
+  expect(toHex(client.takesBytes())).toBe("20020000");
+});
+
+test("[MQTT311-3.1.2-2] answers an unknown level with return code 1 and closes", () => {
+  for (const level of ["05", "03", "00", "84", "ff"]) {
+    const client = new TestBroker().open();
+    client.send(hex(`10 0d 0004 4d515454 ${level} 02 0000 0001 63`));
+    expect(client.takes()).toEqual(["CONNACK present=0 code=1"]);
+    expect(client.ended).toBe(EffectKind.Close);
+  }
+  const bridge = new TestBroker().open();
+  bridge.send(hex("10 0f 0006 4d5149736470 83 02 0000 0001 63"));
+  expect(bridge.takes()).toEqual(["CONNACK present=0 code=1"]);
+});
+
+describe("closes without an answer", () => {
+  const malformed: Record<string, string> = {
+    "[MQTT311-3.1.2-1] a protocol name that is none": "10 0d 0004 4d515455 04 02 0000 0001 63",
+    "a protocol name in another case": "10 0d 0004 6d717474 04 02 0000 0001 63",
+    "[MQTT311-3.1.2-3] the reserved flag": "10 0d 0004 4d515454 04 03 0000 0001 63",
+    "[MQTT311-3.1.2-13] will QoS without a will": "10 0d 0004 4d515454 04 0a 0000 0001 63",
+    "[MQTT311-3.1.2-15] will retain without a will": "10 0d 0004 4d515454 04 22 0000 0001 63",
+    "[MQTT311-3.1.2-14] will QoS 3": "10 13 0004 4d515454 04 1e 0000 0001 63 0001 77 0001 78",
+    "[MQTT311-3.1.2-22] a password without a user name":
+      "10 10 0004 4d515454 04 42 0000 0001 63 0001 70",
+    "[MQTT311-3.1.2-19] a user name that is missing": "10 0d 0004 4d515454 04 82 0000 0001 63",
+    "[MQTT311-3.1.2-21] a password that is missing":
+      "10 10 0004 4d515454 04 c2 0000 0001 63 0001 75",
+    "[MQTT311-3.1.3-4] an ill-formed client identifier": "10 0e 0004 4d515454 04 02 0000 0002 c328",
+    "a client identifier beyond the packet": "10 0d 0004 4d515454 04 02 0000 0009 63",
+    "bytes after the last field": "10 0e 0004 4d515454 04 02 0000 0001 63 00",
+    "a header that is cut short": "10 06 0004 4d515454",
+    "flags in the first byte": "11 0d 0004 4d515454 04 02 0000 0001 63",
+    "[MQTT311-3.1.3-11] an ill-formed user name":
+      "10 11 0004 4d515454 04 82 0000 0001 63 0002 c328",
+    "[MQTT311-3.1.3-10] an ill-formed will topic":
+      "10 14 0004 4d515454 04 06 0000 0001 63 0002 c328 0001 78",
+    "a will topic with a wildcard": "10 13 0004 4d515454 04 06 0000 0001 63 0001 23 0001 78",
+    "an empty will topic": "10 12 0004 4d515454 04 06 0000 0001 63 0000 0001 78",
+  };
+  test.each(Object.entries(malformed))("%s", (_, bytes) => {
+    const client = new TestBroker().open().send(hex(bytes));
+    expect(client.takes()).toEqual([]);
+    expect(client.ended).toBe(EffectKind.Abort);
+  });
+});
+
+test("[MQTT311-3.1.0-1] closes on a first packet that is not CONNECT", () => {
+  for (const packet of [pingreq, publish("a", "x"), disconnect, hex("20020000")]) {
+    const client = new TestBroker().open().send(packet);
+    expect(client.ended).toBe(EffectKind.Abort);
+    expect(client.takes()).toEqual([]);
+  }
+});
+
+test("[MQTT311-3.1.0-2] closes on a second CONNECT", () => {
+  const client = new TestBroker().connected().send(connect());
+  expect(client.ended).toBe(EffectKind.Abort);
+  expect(client.reason).toBe(Reason.ProtocolError);
+});
+
+test("[MQTT311-3.1.3-8] refuses an empty client identifier without Clean Session, code 2", () => {
+  const client = new TestBroker().open().send(connect({ clientId: "", clean: false }));
+  expect(client.takes()).toEqual(["CONNACK present=0 code=2"]); // [MQTT311-3.1.3-9]
+  expect(client.ended).toBe(EffectKind.Close);
+});
+
+test("[MQTT311-3.1.3-6] gives a client without identifier one of its own", () => {
+  const world = new TestBroker();
+  world.connected({ clientId: "" });
+  world.connected({ clientId: "" });
+  const ids = world.events().flatMap((e) => (e.kind === "connected" ? [e.clientId] : []));
+  expect(new Set(ids).size).toBe(2);
+  for (const id of ids) expect(id).toMatch(/^auto-[0-9a-f]{32}$/);
+});
+
+test("3.1 takes client identifiers of 1 to 23 characters only, code 2", () => {
+  for (const [clientId, code] of [
+    ["x".repeat(23), 0],
+    ["é".repeat(23), 0],
+    ["x".repeat(24), 2],
+    ["", 2],
+  ] as const) {
+    const client = new TestBroker().open().send(connect({ level: 3, clientId }));
+    expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
+  }
+});
+
+test("3.1.1 takes client identifiers up to clientIdBytesMax, code 2 beyond", () => {
+  const limits = { clientIdBytesMax: 30 };
+  for (const [length, code] of [
+    [30, 0],
+    [31, 2],
+  ] as const) {
+    const client = new TestBroker({ limits }).open();
+    client.send(connect({ clientId: "x".repeat(length) }));
+    expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
+  }
+});
+
+test("3.1 lets a user name and a password that are announced be missing", () => {
+  const client = new TestBroker().open();
+  client.send(hex("10 0f 0006 4d5149736470 03 c2 0000 0001 63"));
+  expect(client.takes()).toEqual(["CONNACK present=0 code=0"]);
+});
+
+test("[MQTT311-3.2.0-1] sends CONNACK before anything else", () => {
+  const world = new TestBroker();
+  world.drains = false;
+  const client = world.open();
+  client.send(concat(connect(), hex("82 06 0001 0001 61 00"), publish("a", "x"), pingreq));
+  world.drain();
+  expect(client.takes()).toEqual([
+    "CONNACK present=0 code=0",
+    "SUBACK #1 0",
+    "PINGRESP",
+    'PUBLISH a "x" q0',
+  ]);
+});
+
+test("a CONNECT and a DISCONNECT in one chunk end in order", () => {
+  const world = new TestBroker();
+  const client = world.open().send(concat(connect(), disconnect));
+  expect(client.ended).toBe(EffectKind.Close);
+  expect(world.count("clientsConnected")).toBe(0);
+});
+
+test("[MQTT311-3.1.4-5] nothing after a refused CONNECT is handled", () => {
+  const world = new TestBroker();
+  const client = world.open();
+  client.send(concat(connect({ clientId: "", clean: false }), publish("a", "x")));
+  expect(client.takes()).toEqual(["CONNACK present=0 code=2"]);
+  expect(world.count("publishesReceived")).toBe(0);
+});
+
+test("bytes, writability and decisions for a connection that is gone are ignored", () => {
+  const world = new TestBroker();
+  const client = world.connected();
+  client.cut();
+  expect(world.broker.handleBytes(client.conn, pingreq, world.now)).toBe(true);
+  world.broker.handleWritable(client.conn, false, world.now);
+  world.broker.handleDecision(client.conn, { kind: "allow" }, world.now);
+  const next = world.connected();
+  expect(next.conn).not.toBe(client.conn);
+  next.send(pingreq);
+  expect(next.takes()).toEqual(["PINGRESP"]);
+});

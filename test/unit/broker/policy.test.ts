@@ -1,0 +1,189 @@
+import { describe, expect, test } from "vitest";
+import { type Decision, EffectKind, Reason, Verdict } from "../../../core/mod.ts";
+import { TestBroker, type TestClient } from "../../support/broker.ts";
+import { concat, connect, disconnect, pingreq, publish, subscribe } from "../../support/packets.ts";
+
+function decide(world: TestBroker, client: TestClient, decision: Decision): void {
+  world.broker.handleDecision(client.conn, decision, world.now);
+  world.drain();
+}
+
+test("[MQTT311-3.2.2-4] a denied client is told code 5 without, code 4 with a user name, and closed", () => {
+  const world = new TestBroker({ policy: { authenticate: () => Verdict.Deny } });
+  const anonymous = world.open().send(connect());
+  expect(anonymous.takes()).toEqual(["CONNACK present=0 code=5"]);
+  expect(anonymous.ended).toBe(EffectKind.Close); // [MQTT311-3.2.2-5]
+  const named = world.open().send(connect({ username: "u", password: "p" }));
+  expect(named.takes()).toEqual(["CONNACK present=0 code=4"]);
+  expect(world.count("connectsRefused")).toBe(2);
+});
+
+test("the policy is told who wants to connect", () => {
+  const seen: unknown[] = [];
+  const authenticate = (request: unknown) => {
+    seen.push(request);
+    return Verdict.Allow;
+  };
+  const world = new TestBroker({ policy: { authenticate } });
+  world.open().send(connect({ clientId: "me", username: "u", password: "p" }));
+  expect(seen).toMatchObject([
+    { clientId: "me", level: 4, username: "u", password: new TextEncoder().encode("p") },
+  ]);
+});
+
+test("a client may send before its CONNACK; it is handled after the decision", () => {
+  const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+  const other = world.open();
+  const client = world.open();
+  client.send(concat(connect({ clientId: "c" }), subscribe(1, ["a", 0])), publish("a", "x"));
+  expect(client.takes()).toEqual([]);
+  expect(client.isReading).toBe(false);
+  expect(world.requests).toMatchObject([{ kind: "authenticate", clientId: "c" }]);
+  decide(world, other, { kind: "allow" }); // not asked for: ignored
+  decide(world, client, { kind: "allow" });
+  expect(client.takes()).toEqual(["CONNACK present=0 code=0", "SUBACK #1 0", 'PUBLISH a "x" q0']);
+  expect(client.isReading).toBe(true);
+  expect(world.count("inputBytes")).toBe(0);
+});
+
+test("a pending CONNECT is refused with the reason that was decided", () => {
+  for (const [reason, code] of [
+    [Reason.BadUserNameOrPassword, 4],
+    [Reason.NotAuthorized, 5],
+    [Reason.ServerUnavailable, 3],
+  ] as const) {
+    const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+    const client = world.open().send(connect());
+    decide(world, client, { kind: "deny", reason });
+    expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
+  }
+});
+
+test("a client that goes while its decision is pending leaves nothing behind", () => {
+  const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+  const client = world.open().send(concat(connect(), pingreq));
+  client.cut();
+  decide(world, client, { kind: "allow" });
+  expect(world.count("sessions")).toBe(0);
+  expect(world.count("inputBytes")).toBe(0);
+});
+
+describe("[MQTT311-3.3.5-2] a PUBLISH that is denied is acknowledged and goes nowhere", () => {
+  test.each([
+    [0, []],
+    [1, ["PUBACK #5"]],
+    [2, ["PUBREC #5"]],
+  ] as const)("QoS %i", (qos, answer) => {
+    const policy = { publish: (_: number, topic: string) => Number(topic === "secret") as 0 | 1 };
+    const world = new TestBroker({ policy });
+    const client = world.connected().send(subscribe(1, ["#", 0]));
+    client.takes();
+    client.send(publish("secret", "x", { qos, id: 5, retain: true }));
+    expect(client.takes()).toEqual(answer);
+    expect(world.count("publishesDenied")).toBe(1);
+    expect(world.count("retainedMessages")).toBe(0);
+  });
+});
+
+test("a pending PUBLISH parks its connection, in order, and nobody else's", () => {
+  const policy = {
+    publish: (_: number, topic: string) => (topic === "ask" ? Verdict.Pending : Verdict.Allow),
+  };
+  const world = new TestBroker({ policy });
+  const watcher = world.connected("w").send(subscribe(1, ["#", 0]));
+  watcher.takes();
+  const client = world.connected("c");
+  const chunk = [publish("now", "1"), publish("ask", "2"), publish("later", "3"), pingreq];
+  client.send(concat(...chunk));
+  watcher.send(publish("other", "4"));
+  expect(watcher.takes()).toEqual(['PUBLISH now "1" q0', 'PUBLISH other "4" q0']);
+  expect(world.requests).toMatchObject([{ kind: "publish", clientId: "c", topic: "ask", qos: 0 }]);
+  decide(world, client, { kind: "allow" });
+  expect(watcher.takes()).toEqual(['PUBLISH ask "2" q0', 'PUBLISH later "3" q0']);
+  client.send(publish("ask", "5", { qos: 1 }), publish("ask", "6", { qos: 1 }));
+  decide(world, client, { kind: "deny", reason: Reason.NotAuthorized });
+  decide(world, client, { kind: "allow" });
+  expect(client.takes()).toEqual(["PINGRESP", "PUBACK #1", "PUBACK #1"]);
+  expect(watcher.takes()).toEqual(['PUBLISH ask "6" q0']);
+});
+
+test("a pending PUBLISH that came in pieces is handled whole", () => {
+  const world = new TestBroker({ policy: { publish: () => Verdict.Pending } });
+  const client = world.connected().send(subscribe(1, ["a", 0]));
+  client.takes();
+  const packet = publish("a", "z".repeat(30_000));
+  client.send(packet.subarray(0, 9000), packet.subarray(9000), pingreq);
+  expect(client.takes()).toEqual([]);
+  decide(world, client, { kind: "allow" });
+  expect(client.takes()).toEqual(["PINGRESP", "PUBLISH a 30000 bytes q0"]);
+});
+
+test("a SUBSCRIBE that is denied fails filter by filter; 3.1 is told what it asked for", () => {
+  const policy = { subscribe: (_: number, filter: string) => Number(filter === "no") as 0 | 1 };
+  const world = new TestBroker({ policy });
+  const client = world.connected("a").send(subscribe(1, ["yes", 1], ["no", 1]));
+  expect(client.takes()).toEqual(["SUBACK #1 1 128"]);
+  const old = world.connected({ level: 3, clientId: "old" }).send(subscribe(1, ["no", 1]));
+  expect(old.takes()).toEqual(["SUBACK #1 1"]);
+  client.send(publish("no", "x"));
+  expect(old.takes()).toEqual([]);
+  expect(world.count("subscriptions")).toBe(1);
+});
+
+test("a pending SUBSCRIBE is answered filter by filter", () => {
+  const world = new TestBroker({ policy: { subscribe: () => Verdict.Pending } });
+  const client = world.connected().send(subscribe(1, ["a", 1], ["b", 2]));
+  expect(world.requests).toMatchObject([
+    {
+      kind: "subscribe",
+      filters: [
+        { filter: "a", qos: 1 },
+        { filter: "b", qos: 2 },
+      ],
+    },
+  ]);
+  const reasons = [Reason.NotAuthorized, Reason.Success];
+  decide(world, client, { kind: "filters", reasons });
+  expect(client.takes()).toEqual(["SUBACK #1 128 2"]);
+  client.send(subscribe(2, ["c", 0]));
+  decide(world, client, { kind: "deny", reason: Reason.NotAuthorized });
+  client.send(subscribe(3, ["c", 0]));
+  decide(world, client, { kind: "allow" });
+  expect(client.takes()).toEqual(["SUBACK #2 128", "SUBACK #3 0"]);
+});
+
+test("a will is asked for as a publish, at CONNECT", () => {
+  const will = { topic: "w", payload: "x" };
+  const deny = new TestBroker({ policy: { publish: () => Verdict.Deny } });
+  expect(deny.open().send(connect({ will })).takes()).toEqual(["CONNACK present=0 code=5"]);
+  const pending = () => Verdict.Pending;
+  const world = new TestBroker({ policy: { authenticate: pending, publish: pending } });
+  const client = world.open().send(connect({ will }));
+  decide(world, client, { kind: "allow" });
+  expect(world.requests.map(({ kind }) => kind)).toEqual(["authenticate", "publish"]);
+  decide(world, client, { kind: "allow" });
+  expect(client.takes()).toEqual(["CONNACK present=0 code=0"]);
+  client.send(disconnect);
+  expect(world.count("messages")).toBe(0);
+});
+
+test("clients may not publish to $SYS, whatever the policy says", () => {
+  const world = new TestBroker();
+  const client = world.connected().send(subscribe(1, ["$SYS/#", 0]));
+  client.takes();
+  client.send(publish("$SYS/broker/uptime", "x", { qos: 1, retain: true }), publish("$SYS", "x"));
+  expect(client.takes()).toEqual(["PUBACK #1"]);
+  expect(world.count("publishesDenied")).toBe(2);
+});
+
+test("a policy that calls the broker is a fault of its host, told at once", () => {
+  const world = new TestBroker({
+    policy: {
+      authenticate: () => {
+        world.broker.handleTimeout(world.now);
+        return Verdict.Allow;
+      },
+    },
+  });
+  expect(() => world.open().send(connect())).toThrow("the core is not called from within");
+});

@@ -1,0 +1,213 @@
+import { expect, test } from "vitest";
+import { TestBroker } from "../../support/broker.ts";
+import { disconnect, puback, publish, subscribe, unsubscribe } from "../../support/packets.ts";
+
+function retaining(topics: Record<string, string>, options = {}) {
+  const world = new TestBroker(options);
+  const publisher = world.connected("p");
+  for (const [topic, payload] of Object.entries(topics)) {
+    publisher.send(publish(topic, payload, { retain: true, qos: 1 }));
+  }
+  publisher.takes();
+  return { world, publisher };
+}
+
+/** What a new subscription gets, without its SUBACK, in no particular order. */
+function gets(world: TestBroker, filter: string, qos = 0): string[] {
+  const client = world.connected({ clientId: "", clean: true }).send(subscribe(1, [filter, qos]));
+  const lines = client.takes().slice(1).sort();
+  client.send(disconnect);
+  return lines;
+}
+
+test("[MQTT311-3.3.1-6] a new subscription gets the retained messages, with RETAIN [MQTT311-3.3.1-8]", () => {
+  const { world } = retaining({ "a/1": "x", "a/2": "y", "b/1": "z" });
+  expect(gets(world, "a/+", 2)).toEqual([
+    'PUBLISH a/1 "x" q1 #1 retain',
+    'PUBLISH a/2 "y" q1 #2 retain',
+  ]);
+  expect(gets(world, "a/1")).toEqual(['PUBLISH a/1 "x" q0 retain']);
+  expect(gets(world, "nothing")).toEqual([]);
+});
+
+test("[MQTT311-3.3.1-5] the last retained message replaces the one before", () => {
+  const { world, publisher } = retaining({ a: "1" });
+  publisher.send(publish("a", "2", { retain: true }));
+  expect(gets(world, "#")).toEqual(['PUBLISH a "2" q0 retain']);
+  expect(world.count("retainedMessages")).toBe(1);
+});
+
+test("[MQTT311-3.3.1-10] an empty payload removes it, and is delivered as a message [MQTT311-3.3.1-11]", () => {
+  const { world, publisher } = retaining({ a: "1" });
+  const client = world.connected("s").send(subscribe(1, ["a", 0]));
+  client.takes();
+  publisher.send(publish("a", "", { retain: true }));
+  expect(client.takes()).toEqual(['PUBLISH a "" q0']);
+  expect(gets(world, "a")).toEqual([]);
+  expect(world.count("retainedMessages")).toBe(0);
+  expect(world.count("retainedBytes")).toBe(0);
+});
+
+test("[MQTT311-3.3.1-9] an established subscription gets it with RETAIN 0", () => {
+  const world = new TestBroker();
+  const client = world.connected("s").send(subscribe(1, ["a", 0]));
+  client.takes();
+  world.connected("p").send(publish("a", "x", { retain: true }));
+  expect(client.takes()).toEqual(['PUBLISH a "x" q0']);
+});
+
+test("[MQTT311-3.3.1-12] a message without RETAIN leaves the retained one alone", () => {
+  const { world, publisher } = retaining({ a: "1" });
+  publisher.send(publish("a", "2"), publish("a", ""));
+  expect(gets(world, "a")).toEqual(['PUBLISH a "1" q0 retain']);
+});
+
+test("[MQTT311-3.8.4-3] an identical filter replaces the subscription and gets them again", () => {
+  const { world, publisher } = retaining({ a: "1" });
+  const client = world.connected("s").send(subscribe(1, ["a", 0]), subscribe(2, ["a", 1]));
+  expect(client.takes()).toEqual([
+    "SUBACK #1 0",
+    'PUBLISH a "1" q0 retain',
+    "SUBACK #2 1",
+    'PUBLISH a "1" q1 #1 retain',
+  ]);
+  publisher.send(publish("a", "2", { qos: 1 }));
+  expect(client.takes()).toEqual(['PUBLISH a "2" q1 #2']);
+});
+
+test("wildcards find what they match, and no topic of the server's", () => {
+  const { world } = retaining({ a: "", b: "" });
+  expect(world.count("retainedMessages")).toBe(0);
+  const { world: w } = retaining({
+    a: "1",
+    "a/b": "2",
+    "a/b/c": "3",
+    "/": "4",
+    "/a": "5",
+    "a//c": "6",
+  });
+  const names = (filter: string): string[] => gets(w, filter).map((line) => line.split(" ")[1]!);
+  expect(names("#")).toEqual(["/", "/a", "a", "a//c", "a/b", "a/b/c"]);
+  expect(names("a/#")).toEqual(["a", "a//c", "a/b", "a/b/c"]);
+  expect(names("+/+")).toEqual(["/", "/a", "a/b"]);
+  expect(names("+/b/#")).toEqual(["a/b", "a/b/c"]);
+  expect(names("a/+/c")).toEqual(["a//c", "a/b/c"]);
+  expect(names("+")).toEqual(["a"]);
+  expect(names("/+")).toEqual(["/", "/a"]);
+});
+
+test("a wildcard over very many is paced by the receiver's window, and misses none", () => {
+  const world = new TestBroker({ limits: { inflightMax: 5, queuedMessagesMax: 10 } });
+  const publisher = world.connected("p");
+  for (let n = 0; n < 1000; n++)
+    publisher.send(publish(`r/${n}`, `${n}`, { retain: true, qos: 1 }));
+  const client = world.connected("s").send(subscribe(1, ["r/#", 1]));
+  const got = new Set<string>();
+  let lines = client.takes().slice(1);
+  expect(lines).toHaveLength(5);
+  while (lines.length > 0) {
+    expect(world.count("queued")).toBe(0); // nothing is queued whole
+    for (const line of lines) {
+      got.add(line.split(" ")[1]!);
+      client.send(puback(Number(/#(\d+)/.exec(line)![1])));
+    }
+    lines = client.takes();
+  }
+  expect(got.size).toBe(1000);
+  expect(world.count("droppedQueueFull")).toBe(0);
+});
+
+test("a wildcard at QoS 0 over very many waits for a reader that is slow", () => {
+  const world = new TestBroker({ limits: { outputBytesMax: 2000 } });
+  const publisher = world.connected("p");
+  for (let n = 0; n < 500; n++) publisher.send(publish(`r/${n}`, "x".repeat(50), { retain: true }));
+  const client = world.connected("s");
+  client.writable(false);
+  client.send(subscribe(1, ["r/#", 0]));
+  expect(client.takes()).toEqual([]);
+  client.writable(true);
+  expect(client.takes()).toHaveLength(501);
+  expect(world.count("droppedSlowReader")).toBe(0);
+});
+
+test("what comes while a replay goes on is not sent twice", () => {
+  const { world, publisher } = retaining(
+    { "r/1": "1", "r/2": "2", "r/3": "3" },
+    {
+      limits: { inflightMax: 1 },
+    },
+  );
+  const client = world.connected("s").send(subscribe(1, ["r/#", 1]));
+  const first = client.takes()[1]!;
+  publisher.send(publish("r/3", "new", { retain: true, qos: 1 }));
+  publisher.send(publish("r/4", "new", { retain: true, qos: 1 }));
+  const rest: string[] = [];
+  for (let id = 1; id <= 6; id++) {
+    client.send(puback(id));
+    rest.push(...client.takes());
+  }
+  expect(first).toBe('PUBLISH r/1 "1" q1 #1 retain');
+  expect(rest.map((line) => line.replace(/ #\d/, "")).sort()).toEqual([
+    'PUBLISH r/2 "2" q1 retain',
+    'PUBLISH r/3 "new" q1',
+    'PUBLISH r/4 "new" q1',
+  ]);
+});
+
+test("a replay goes on after a reconnect, and ends with its subscription", () => {
+  const { world } = retaining(
+    { "r/1": "1", "r/2": "2", "r/3": "3" },
+    { limits: { inflightMax: 1 } },
+  );
+  const fields = { clientId: "s", clean: false } as const;
+  const client = world.connected(fields).send(subscribe(1, ["r/#", 1]));
+  expect(client.takes()).toHaveLength(2);
+  client.cut();
+  const back = world.connected(fields);
+  expect(back.takes()).toEqual(['PUBLISH r/1 "1" q1 #1 retain dup']);
+  back.send(puback(1));
+  expect(back.takes()).toEqual(['PUBLISH r/2 "2" q1 #2 retain']);
+  back.send(unsubscribe(2, "r/#"), puback(2));
+  expect(back.takes()).toEqual(["UNSUBACK #2"]);
+});
+
+test("retained messages expire after retainedMillisMax, from their last", () => {
+  const { world, publisher } = retaining(
+    { a: "1", b: "1" },
+    { limits: { retainedMillisMax: 5000 } },
+  );
+  world.advance(4000);
+  publisher.send(publish("b", "2", { retain: true }));
+  world.advance(1000);
+  expect(gets(world, "#")).toEqual(['PUBLISH b "2" q0 retain']);
+  expect(world.count("retainedExpired")).toBe(1);
+  world.advance(4000);
+  expect(world.count("retainedMessages")).toBe(0);
+  expect(world.count("messages")).toBe(0);
+});
+
+test("by default they stay", () => {
+  const { world } = retaining({ a: "1" });
+  world.advance(30 * 86_400_000);
+  expect(world.count("retainedMessages")).toBe(1);
+});
+
+test("a topic beyond retainedMessagesMax is delivered and not retained; known ones go on", () => {
+  const { world, publisher } = retaining(
+    { a: "1", b: "1" },
+    { limits: { retainedMessagesMax: 2 } },
+  );
+  const client = world.connected("s").send(subscribe(1, ["#", 0]));
+  client.takes();
+  publisher.send(publish("c", "1", { retain: true }), publish("a", "2", { retain: true }));
+  expect(client.takes()).toEqual(['PUBLISH c "1" q0', 'PUBLISH a "2" q0']);
+  expect(gets(world, "#")).toEqual(['PUBLISH a "2" q0 retain', 'PUBLISH b "1" q0 retain']);
+  expect(world.count("retainedRefused")).toBe(1);
+});
+
+test("retainedBytesMax bounds their bytes, and what cannot be retained does not leave the old one", () => {
+  const { world, publisher } = retaining({ a: "1" }, { limits: { retainedBytesMax: 100 } });
+  publisher.send(publish("a", "x".repeat(200), { retain: true }));
+  expect(gets(world, "a")).toEqual([]);
+  expect(world.count("retainedBytes")).toBe(0);
+});

@@ -1,0 +1,96 @@
+// Routes are cached by topic: a change of subscriptions shows in the very next message, whatever was
+// cached, whichever codec runs.
+import { expect, test } from "vitest";
+import { TestBroker } from "../../support/broker.ts";
+import { concat, publish, subscribe, unsubscribe } from "../../support/packets.ts";
+import { Random } from "../../support/random.ts";
+
+const names = ["a", "a/b", "$other/x", "$SYS/of/mine"];
+
+test.each(names)("a subscription made or ended shows in the next message to %j", (topic) => {
+  const world = new TestBroker();
+  const say = (): void => {
+    world.broker.handleCommand(
+      { kind: "publish", topic, payload: new Uint8Array(1), qos: 0, retain: false },
+      world.now,
+    );
+    world.drain();
+  };
+  const reader = world.connected("r");
+  for (let round = 0; round < 5; round++) {
+    say();
+    expect(reader.takes()).toEqual([]);
+    reader.send(subscribe(1, [topic, 0]));
+    reader.takes();
+    say();
+    expect(reader.takes()).toHaveLength(1);
+    say();
+    expect(reader.takes()).toHaveLength(1);
+    reader.send(unsubscribe(2, topic));
+    reader.takes();
+  }
+});
+
+test("in one chunk, subscriptions and messages of the same client take turns", () => {
+  const world = new TestBroker();
+  const client = world.connected("c");
+  client.send(
+    concat(
+      publish("t", "1"),
+      subscribe(1, ["t", 0]),
+      publish("t", "2"),
+      unsubscribe(2, "t"),
+      publish("t", "3"),
+      subscribe(3, ["+", 0]),
+      publish("t", "4"),
+    ),
+  );
+  expect(client.takes().filter((line) => line.startsWith("PUBLISH"))).toEqual([
+    'PUBLISH t "2" q0',
+    'PUBLISH t "4" q0',
+  ]);
+});
+
+test("what a session that ended was subscribed to is not matched by the next in its slot", () => {
+  const world = new TestBroker();
+  const publisher = world.connected("p");
+  world
+    .connected("one")
+    .send(subscribe(1, ["t", 0]))
+    .cut();
+  const two = world.connected("two");
+  publisher.send(publish("t", "x"));
+  expect(two.takes()).toEqual([]);
+});
+
+test("the table of names is emptied in the middle of a chunk, and every message finds its readers", () => {
+  const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
+  const random = new Random(5);
+  const readers = Array.from({ length: 10 }, (_, n) => {
+    const client = world.connected(`r${n}`).send(subscribe(1, [`t/${n}/#`, 0]));
+    client.takes();
+    return client;
+  });
+  const publisher = world.connected("p");
+  let sent = 0;
+  for (let round = 0; round < 100; round++) {
+    const owed = readers.map(() => [] as string[]);
+    const packets: Uint8Array[] = [];
+    for (let n = 0; n < 100; n++) {
+      const reader = random.below(10);
+      // Some names come again and again, most are new.
+      const topic = `t/${reader}/${random.chance(3) ? "known" : `n${sent++}`}`;
+      packets.push(publish(topic, `${n}`));
+      owed[reader]!.push(`PUBLISH ${topic} "${n}" q0`);
+      if (random.chance(30)) {
+        // A change of subscriptions in between, which is no change of who is owed what.
+        packets.push(subscribe(9, ["unused", 0]), unsubscribe(9, "unused"));
+      }
+    }
+    const chunk = concat(...packets);
+    const cut = random.below(chunk.length);
+    publisher.send(chunk.subarray(0, cut), chunk.subarray(cut));
+    publisher.takes();
+    expect(readers.map((reader) => reader.takes())).toEqual(owed);
+  }
+});

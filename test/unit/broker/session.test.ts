@@ -1,0 +1,211 @@
+import { expect, test } from "vitest";
+import { EffectKind, Reason } from "../../../core/mod.ts";
+import { TestBroker } from "../../support/broker.ts";
+import {
+  connect,
+  disconnect,
+  pingreq,
+  puback,
+  publish,
+  subscribe,
+  unsubscribe,
+} from "../../support/packets.ts";
+
+const kept = { clientId: "s", clean: false } as const;
+
+/** A persistent session that subscribes to `t`, away. */
+function away(limits = {}) {
+  const world = new TestBroker({ limits });
+  world
+    .connected(kept)
+    .send(subscribe(1, ["t", 1]))
+    .send(disconnect);
+  return { world, publisher: world.connected("p") };
+}
+
+test("[MQTT311-3.1.2-4] a session without Clean Session is resumed, [MQTT311-3.2.2-2] and said to be", () => {
+  const world = new TestBroker();
+  const first = world.connected(kept);
+  expect(first.isSessionPresent).toBe(false); // [MQTT311-3.2.2-3]
+  first.send(subscribe(1, ["t", 0]), disconnect);
+  const second = world.connected(kept);
+  expect(second.isSessionPresent).toBe(true);
+  second.send(publish("t", "x"));
+  expect(second.takes()).toEqual(['PUBLISH t "x" q0']);
+});
+
+test("[MQTT311-3.1.2-6] Clean Session discards what was there, and itself at its end", () => {
+  const { world, publisher } = away();
+  publisher.send(publish("t", "lost", { qos: 1 }));
+  const clean = world.connected({ clientId: "s", clean: true });
+  expect(clean.isSessionPresent).toBe(false); // [MQTT311-3.2.2-1]
+  expect(clean.takes()).toEqual([]);
+  clean.send(subscribe(1, ["t", 1]), disconnect);
+  expect(world.connected(kept).isSessionPresent).toBe(false);
+  expect(world.count("messages")).toBe(0);
+  expect(world.count("subscriptions")).toBe(0);
+});
+
+test("[MQTT311-3.1.2-5] keeps QoS 1 and 2 messages for a session that is away, not QoS 0", () => {
+  const { world, publisher } = away();
+  publisher.send(publish("t", "0"), publish("t", "1", { qos: 1 }), publish("t", "2", { qos: 2 }));
+  expect(world.count("queued")).toBe(2);
+  expect(world.connected(kept).takes()).toEqual(['PUBLISH t "1" q1 #1', 'PUBLISH t "2" q1 #2']);
+});
+
+test("keeps QoS 0 messages too with queueQos0", () => {
+  const { world, publisher } = away({ queueQos0: 1 });
+  publisher.send(publish("t", "0"), publish("t", "1", { qos: 1 }), publish("t", "00"));
+  expect(world.connected(kept).takes()).toEqual([
+    'PUBLISH t "0" q0',
+    'PUBLISH t "1" q1 #1',
+    'PUBLISH t "00" q0',
+  ]);
+});
+
+test("what was ready and not sent is sent on the next connection", () => {
+  const world = new TestBroker();
+  const subscriber = world.connected(kept).send(subscribe(1, ["t", 1]));
+  subscriber.takes();
+  subscriber.writable(false);
+  const publisher = world.connected("p");
+  for (let id = 1; id <= 25; id++) publisher.send(publish("t", `${id}`, { qos: 1, id }));
+  subscriber.cut();
+  const back = world.connected(kept);
+  const got: string[] = [];
+  for (let lines = back.takes(); lines.length > 0; lines = back.takes()) {
+    for (const line of lines) {
+      got.push(/"(\d+)"/.exec(line)![1]!);
+      expect(line).not.toContain("dup"); // none of them was ever sent
+      back.send(puback(Number(/#(\d+)/.exec(line)![1])));
+    }
+  }
+  expect(got).toEqual(Array.from({ length: 25 }, (_, i) => `${i + 1}`));
+});
+
+test("a session that stays away longer than sessionMillisMax ends", () => {
+  const { world, publisher } = away({ sessionMillisMax: 60_000 });
+  publisher.send(publish("t", "x", { qos: 1 }), disconnect);
+  world.advance(59_999);
+  expect(world.count("sessions")).toBe(1);
+  world.advance(1);
+  expect(world.count("sessions")).toBe(0);
+  expect(world.count("sessionsExpired")).toBe(1);
+  expect(world.count("messages")).toBe(0);
+  expect(world.count("subscriptions")).toBe(0);
+  expect(world.connected(kept).isSessionPresent).toBe(false);
+});
+
+test("a session that comes back in time does not expire while it is there", () => {
+  const { world } = away({ sessionMillisMax: 60_000 });
+  world.advance(59_000);
+  const back = world.connected(kept);
+  world.advance(10 * 60_000);
+  expect(back.isOpen).toBe(true);
+  back.send(pingreq);
+  expect(back.takes()).toEqual(["PINGRESP"]);
+});
+
+test("by default a session is kept for a day", () => {
+  const { world } = away();
+  world.advance(86_400_000 - 1);
+  expect(world.connected(kept).isSessionPresent).toBe(true);
+});
+
+test("[MQTT311-3.1.4-2] the same client identifier takes over, and the session goes with it", () => {
+  const world = new TestBroker();
+  const first = world.connected(kept).send(subscribe(1, ["t", 1]));
+  const second = world.connected(kept);
+  expect(first.ended).toBe(EffectKind.Close);
+  expect(first.reason).toBe(Reason.SessionTakenOver);
+  expect(second.isSessionPresent).toBe(true);
+  second.send(publish("t", "x"));
+  expect(second.takes()).toEqual(['PUBLISH t "x" q0']);
+  expect(world.count("sessionsTakenOver")).toBe(1);
+  expect(world.count("clientsConnected")).toBe(1);
+});
+
+test("a takeover of a clean session starts anew", () => {
+  const world = new TestBroker();
+  world.connected("s").send(subscribe(1, ["t", 1]));
+  const second = world.connected("s").send(publish("t", "x"));
+  expect(second.takes()).toEqual([]);
+  expect(world.count("sessions")).toBe(1);
+});
+
+test("a takeover within one drain leaves one owner, and the loser's late bytes do nothing", () => {
+  const world = new TestBroker();
+  world.drains = false;
+  const [a, b, c] = [world.open(), world.open(), world.open()];
+  for (const client of [a, b, c]) client.send(connect(kept), subscribe(1, ["t", 0]));
+  a.send(publish("t", "late"));
+  world.drain();
+  expect([a.isOpen, b.isOpen, c.isOpen]).toEqual([false, false, true]);
+  expect(c.takes()).toEqual(["CONNACK present=1 code=0", "SUBACK #1 0"]);
+  expect(world.count("sessions")).toBe(1);
+});
+
+test("refuses a new session beyond sessionsMax with code 3, and lets known clients in", () => {
+  const world = new TestBroker({ limits: { sessionsMax: 2 } });
+  world.connected({ clientId: "a", clean: false }).send(disconnect);
+  world.connected({ clientId: "b", clean: false });
+  const third = world.open().send(connect({ clientId: "third" }));
+  expect(third.takes()).toEqual(["CONNACK present=0 code=3"]);
+  expect(third.ended).toBe(EffectKind.Close);
+  expect(world.connected({ clientId: "a", clean: false }).isSessionPresent).toBe(true);
+});
+
+test("refuses transports beyond connectionsMax", () => {
+  const world = new TestBroker({ limits: { connectionsMax: 2 } });
+  world.connected("a");
+  const b = world.connected("b");
+  expect(world.open().conn).toBe(0);
+  expect(world.count("connectionsRefused")).toBe(1);
+  b.cut();
+  expect(world.connected("c").isOpen).toBe(true);
+});
+
+test("drops the newest beyond queuedMessagesMax and queuedBytesMax, counted", () => {
+  const { world, publisher } = away({ queuedMessagesMax: 2 });
+  for (let id = 1; id <= 4; id++) publisher.send(publish("t", `${id}`, { qos: 1, id }));
+  expect(world.count("droppedQueueFull")).toBe(2);
+  expect(world.connected(kept).takes()).toEqual(['PUBLISH t "1" q1 #1', 'PUBLISH t "2" q1 #2']);
+
+  const bytes = away({ queuedBytesMax: 300 });
+  for (let id = 1; id <= 4; id++) {
+    bytes.publisher.send(publish("t", new Uint8Array(100), { qos: 1, id }));
+  }
+  expect(bytes.world.count("droppedQueueFull")).toBe(2);
+  expect(bytes.publisher.takes()).toHaveLength(4);
+});
+
+test("an UNSUBSCRIBE ends what it names and nothing else", () => {
+  const world = new TestBroker();
+  const client = world.connected().send(subscribe(1, ["a", 0], ["b", 0], ["+", 0]));
+  client.send(unsubscribe(2, "a", "nothing", "+"));
+  client.takes();
+  client.send(publish("a", "x"), publish("b", "x"));
+  expect(client.takes()).toEqual(['PUBLISH b "x" q0']);
+  expect(world.count("subscriptions")).toBe(1);
+});
+
+test("what happened is told as events", () => {
+  const world = new TestBroker();
+  const client = world.connected(kept).send(subscribe(1, ["a", 1]), unsubscribe(2, "a"));
+  client.send(disconnect);
+  world.open().send(pingreq);
+  expect(world.events().map(({ kind }) => kind)).toEqual([
+    "connected",
+    "subscribed",
+    "unsubscribed",
+    "disconnected",
+    "refused",
+  ]);
+});
+
+test("events beyond eventsMax are dropped, oldest first, and counted", () => {
+  const world = new TestBroker({ limits: { eventsMax: 2 } });
+  world.connected("a").send(subscribe(1, ["x", 0], ["y", 0]));
+  expect(world.events().map(({ kind }) => kind)).toEqual(["subscribed", "subscribed"]);
+  expect(world.count("eventsDropped")).toBe(1);
+});

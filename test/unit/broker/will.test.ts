@@ -1,0 +1,104 @@
+import { describe, expect, test } from "vitest";
+import { CloseCause, Reason } from "../../../core/mod.ts";
+import { TestBroker } from "../../support/broker.ts";
+import { connect, disconnect, hex, publish, subscribe } from "../../support/packets.ts";
+
+const will = { topic: "w", payload: "gone", qos: 1 } as const;
+
+function watched() {
+  const world = new TestBroker();
+  const watcher = world.connected("watcher").send(subscribe(1, ["w", 2]));
+  watcher.takes();
+  const client = world.connected({ clientId: "mortal", keepAlive: 10, will });
+  return { world, watcher, client };
+}
+
+describe("[MQTT311-3.1.2-8] the will is published when the connection ends by", () => {
+  const endings: Record<string, (w: ReturnType<typeof watched>) => void> = {
+    "a reset": ({ client }) => client.cut(),
+    "the peer closing without DISCONNECT": ({ client }) => client.cut(CloseCause.Ended),
+    "a keep alive that passed": ({ world }) => world.advance(15_000),
+    "a malformed packet": ({ client }) => void client.send(hex("36 05 0001 61 0001")),
+    "a protocol error": ({ client }) => void client.send(connect()),
+    "a takeover": ({ world }) => void world.connected("mortal"),
+    "a command": ({ world }) => {
+      const reason = Reason.AdministrativeAction;
+      world.broker.handleCommand({ kind: "kick", clientId: "mortal", reason }, world.now);
+      world.drain();
+    },
+  };
+  test.each(Object.entries(endings))("%s", (_, end) => {
+    const setting = watched();
+    end(setting);
+    expect(setting.watcher.takes()).toEqual(['PUBLISH w "gone" q1 #1']);
+    expect(setting.world.count("willsPublished")).toBe(1);
+  });
+});
+
+test("[MQTT311-3.1.2-10] DISCONNECT discards the will [MQTT311-3.14.4-3]", () => {
+  const { world, watcher, client } = watched();
+  client.send(disconnect);
+  expect(watcher.takes()).toEqual([]);
+  watcher.send(disconnect);
+  expect(world.count("messages")).toBe(0);
+});
+
+test("[MQTT311-3.1.2-17] a will with RETAIN is retained, [MQTT311-3.1.2-16] one without is not", () => {
+  for (const retain of [true, false]) {
+    const world = new TestBroker();
+    world.connected({ clientId: "m", will: { ...will, retain } }).cut();
+    const late = world.connected("late").send(subscribe(1, ["w", 0]));
+    expect(late.takes().slice(1)).toEqual(retain ? ['PUBLISH w "gone" q0 retain'] : []);
+  }
+});
+
+test("a will with QoS 2 is delivered at QoS 2", () => {
+  const world = new TestBroker();
+  const watcher = world.connected("watcher").send(subscribe(1, ["w", 2]));
+  world.connected({ clientId: "m", will: { ...will, qos: 2 } }).cut();
+  expect(watcher.takes().at(-1)).toBe('PUBLISH w "gone" q2 #1');
+});
+
+test("an empty will message is one too [MQTT311-3.1.2-9]", () => {
+  const world = new TestBroker();
+  const watcher = world.connected("watcher").send(subscribe(1, ["w", 0]));
+  world.connected({ clientId: "m", will: { topic: "w" } }).cut();
+  expect(watcher.takes().at(-1)).toBe('PUBLISH w "" q0');
+});
+
+test("the will of a connection that was never accepted is not published", () => {
+  const world = new TestBroker();
+  const watcher = world.connected("watcher").send(subscribe(1, ["w", 0]));
+  watcher.takes();
+  world.open().send(connect({ clientId: "", clean: false, will }));
+  expect(watcher.takes()).toEqual([]);
+});
+
+test("a will reaches a persistent session that is away", () => {
+  const world = new TestBroker();
+  const kept = { clientId: "k", clean: false } as const;
+  world.connected(kept).send(subscribe(1, ["w", 1]), disconnect);
+  world.connected({ clientId: "m", will }).cut();
+  expect(world.connected(kept).takes()).toEqual(['PUBLISH w "gone" q1 #1']);
+});
+
+test("a will to a topic of the server's is refused with code 5", () => {
+  const client = new TestBroker().open().send(connect({ will: { topic: "$SYS/broker/x" } }));
+  expect(client.takes()).toEqual(["CONNACK present=0 code=5"]);
+});
+
+test("a will published in the middle of a chunk may empty the interning table without harm", () => {
+  const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
+  const watcher = world.connected("watcher").send(subscribe(1, ["t/#", 0], ["w", 0]));
+  watcher.takes();
+  // Fill the table until the will's topic is what empties it, whatever comes just before and after.
+  for (let n = 0; n < 400; n++) {
+    const topic = `w${"x".repeat(n % 50)}`;
+    world.connected({ clientId: "m", will: { topic, payload: "gone" } });
+    const taker = world.open();
+    const chunk = [connect({ clientId: "m" }), publish(`t/${n}`, "1"), publish(`t/${n}`, "2")];
+    taker.send(Uint8Array.from(chunk.flatMap((packet) => [...packet])));
+    const got = watcher.takes().filter((line) => line.startsWith("PUBLISH t/"));
+    expect(got).toEqual([`PUBLISH t/${n} "1" q0`, `PUBLISH t/${n} "2" q0`]);
+  }
+});

@@ -1,0 +1,33 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError, limitNames, limitTable, parseLimits } from "../../core/mod.ts";
+
+test("every limit has a default within its range, a unit and a sentence", () => {
+  for (const name of limitNames) {
+    const spec = limitTable[name];
+    expect(spec.default).toBeGreaterThanOrEqual(spec.min);
+    expect(spec.default).toBeLessThanOrEqual(spec.max);
+    expect(spec.help.length).toBeGreaterThan(10);
+    expect(parseLimits()[name]).toBe(spec.default);
+    expect(parseLimits({ [name]: spec.min })[name]).toBe(spec.min);
+    expect(parseLimits({ [name]: spec.max })[name]).toBe(spec.max);
+  }
+});
+
+describe("a bad limit is named, with its value and what is allowed", () => {
+  test.each([
+    [
+      { inflightMax: 0 },
+      "inflightMax: 0 is not allowed; allowed is a whole number from 1 to 65535",
+    ],
+    [{ inflightMax: 65_536 }, "inflightMax: 65536"],
+    [{ inflightMax: 1.5 }, "inflightMax: 1.5"],
+    [{ inflightMax: "20" }, 'inflightMax: "20"'],
+    [{ inflightMax: Number.NaN }, "inflightMax: NaN"],
+    [{ inflightMax: null }, "inflightMax: null"],
+    [{ keepAliveFactor: 0.5 }, "keepAliveFactor: 0.5 is not allowed; allowed is a number from 1"],
+    [{ nothing: 1 }, "nothing: 1 is not allowed; allowed is one of packetBytesMax"],
+  ])("%j", (given, message) => {
+    expect(() => parseLimits(given)).toThrow(message);
+    expect(() => parseLimits(given)).toThrow(ConfigError);
+  });
+});
