@@ -51,7 +51,10 @@ export interface OutBuffer {
   /** Filled from 0. At least `OUT_BYTES_MIN` long. */
   bytes: Uint8Array;
   length: number;
-  /** Never written again by the core, so the host may hold on to it as long as it likes. */
+  /**
+   * Not written by the core before its next `handle*`. A host that goes on reading it then says first that
+   * the connection is not writable; from there on it may, as long as it likes.
+   */
   tail: Uint8Array | null;
 }
 

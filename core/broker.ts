@@ -102,9 +102,13 @@ export class Broker {
     return readsOn;
   }
 
-  /** The transport can (not) take more bytes. While it cannot, the core offers it none. */
+  /**
+   * The transport can (not) take more bytes. While it cannot, the core offers it none. Said before any
+   * other call where the host still reads what `pollSend` gave it.
+   */
   handleWritable(conn: ConnId, writable: boolean, now: Millis): void {
     this.#enter(now);
+    if (!writable) this.#parts.messages.keepLent();
     const connection = this.#connection(conn);
     if (connection !== null) {
       if (writable) {
@@ -351,7 +355,7 @@ export class Broker {
     bytes.set(name, 2);
     bytes.set(payload, 2 + name.length);
     const topicEnd = 2 + name.length;
-    const message = messages.create(bytes, 0, topicEnd, topicEnd, bytes.length, qos, false);
+    const message = messages.create(bytes, 0, topicEnd, topicEnd, bytes.length, qos, null);
     if (message !== 0) publishMessage(this.#parts, "", message, retain, now);
   }
 

@@ -20,7 +20,7 @@ function queueCase(qos: 0 | 1): MicroCase {
       const messages = new MessagePool(limits.messageBytesMax, counters);
       const outbox = new Outbox(messages, limits, counters, null, 0);
       const packet = publishPacket("a/b", Buffer.alloc(16), 0, 0);
-      const message = messages.create(packet, 2, 7, 7, packet.length, qos, false);
+      const message = messages.create(packet, 2, 7, 7, packet.length, qos, null);
       return () => {
         let sum = 0;
         for (let n = 0; n < 1000; n++) {

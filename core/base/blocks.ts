@@ -2,14 +2,18 @@
  * Memory for byte blocks of any size, without an allocation for each: pages of 64 KiB, each cut into
  * blocks of one size class, with free lists of integers.
  *
- * A block over `SMALL_BYTES_MAX` is a buffer of its own. It is never used again after `free`, so somebody
- * outside may go on reading it; the garbage collector takes it in the end.
+ * A block over `SMALL_BYTES_MAX` is a buffer of its own, which goes back to the pool of buffers after
+ * `free`, unless somebody outside goes on reading it (`keep`): then the garbage collector takes it.
  */
 import { assert } from "./assert.ts";
+import { BufferPool } from "./buffers.ts";
 
 // Handle: 1 | large index << 1, or 0 | page << 12 | block << 1. Blocks of a page: at most 2048.
 export class BlockPool {
   readonly #bytesMax: number;
+  readonly #buffers: BufferPool;
+  /** Large buffers that are read outside, until they are freed. */
+  readonly #kept = new Set<Uint8Array>();
   readonly #pages: (Page | null)[] = [null];
   readonly #spare: Page[] = [];
   readonly #freePageIndices: number[] = [];
@@ -20,8 +24,9 @@ export class BlockPool {
   #heldBytes = 0;
 
   /** `bytesMax` bounds the pages in use and the large buffers, together. */
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, buffers: BufferPool = plainBuffers()) {
     this.#bytesMax = bytesMax;
+    this.#buffers = buffers;
   }
 
   /** Bytes of the pages that are in use and of the large buffers. */
@@ -33,7 +38,7 @@ export class BlockPool {
   allocate(byteCount: number): number {
     if (byteCount > SMALL_BYTES_MAX) {
       if (this.#heldBytes + byteCount > this.#bytesMax) return 0;
-      return this.adopt(new Uint8Array(byteCount));
+      return this.adopt(this.#buffers.take(byteCount));
     }
     const sizeClass = classOf[(byteCount + CLASS_STEP - 1) >> CLASS_STEP_LOG2]!;
     let page = this.#open[sizeClass]!;
@@ -47,7 +52,7 @@ export class BlockPool {
     return (page.index << 12) | (block << 1);
   }
 
-  /** A handle of a buffer that the caller made, or 0 where `bytesMax` would be exceeded. */
+  /** A handle of a buffer of the pool that the caller took, or 0 where `bytesMax` would be exceeded. */
   adopt(buffer: Uint8Array): number {
     if (this.#heldBytes + buffer.length > this.#bytesMax) return 0;
     this.#heldBytes += buffer.length;
@@ -59,7 +64,9 @@ export class BlockPool {
   free(handle: number): void {
     if ((handle & 1) === 1) {
       const index = handle >> 1;
-      this.#heldBytes -= this.#large[index]!.length;
+      const buffer = this.#large[index]!;
+      this.#heldBytes -= buffer.length;
+      if (!this.#kept.delete(buffer)) this.#buffers.give(buffer);
       this.#large[index] = null;
       this.#freeLarge.push(index);
       return;
@@ -68,6 +75,12 @@ export class BlockPool {
     page.give((handle >> 1) & 0x7ff);
     if (page.freeCount === 1) this.#link(page);
     if (page.freeCount === page.blockCount) this.#closePage(page);
+  }
+
+  /** A large block is read outside for as long as anybody pleases. It may have been freed just now. */
+  keep(handle: number, buffer: Uint8Array): void {
+    if (this.#large[handle >> 1] === buffer) this.#kept.add(buffer);
+    else this.#buffers.remove(buffer);
   }
 
   /** The memory that the block lies in, at `offset`. */
@@ -117,6 +130,10 @@ export class BlockPool {
     page.previous = null;
     page.next = null;
   }
+}
+
+function plainBuffers(): BufferPool {
+  return new BufferPool((byteCount) => new Uint8Array(byteCount));
 }
 
 class Page {

@@ -4,6 +4,7 @@
  * An answer is one word: the first byte in the top eight bits, the packet identifier in the low sixteen.
  * A packet that is more than that is kept beside, and its word is `PACKET`.
  */
+import { Ring } from "../base/ring.ts";
 import { FirstByte } from "../codec/packet.ts";
 import type { Connection } from "./connection.ts";
 import { Parked } from "./connection.ts";
@@ -24,10 +25,11 @@ export function answerNow(parts: Parts, connection: Connection, word: number): v
     wait(parts, connection, word);
     return;
   }
-  connection.answer(word);
+  connection.answers ??= parts.spareRings.pop() ?? new Ring();
+  connection.answers.push(word);
   parts.dirty.mark(connection.slot);
   // It sends faster than it takes the answers: no more is read until they are gone.
-  if (connection.answers!.count >= ANSWERS_MAX) connection.parked |= Parked.Output;
+  if (connection.answers.count >= ANSWERS_MAX) connection.parked |= Parked.Output;
 }
 
 /** Queues an answer that promises all that has been written: it waits until that is durable. */

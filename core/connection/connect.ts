@@ -42,7 +42,7 @@ export function handleConnect(
   if (packet.will !== null) {
     const { topicStart, topicEnd, payloadStart, payloadEnd, qos } = packet.will;
     const { messages } = parts;
-    will = messages.create(bytes, topicStart, topicEnd, payloadStart, payloadEnd, qos, false);
+    will = messages.create(bytes, topicStart, topicEnd, payloadStart, payloadEnd, qos, null);
     if (will === 0) return refuse(parts, connection, Reason.ServerBusy, now);
   }
   if (!attachSession(parts, connection, packet, now)) {

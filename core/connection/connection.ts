@@ -6,7 +6,7 @@
  *    └──refused──▶ Closing      └──fault, DISCONNECT, takeover, reset──▶ Ended
  * ```
  */
-import { Ring } from "../base/ring.ts";
+import type { Ring } from "../base/ring.ts";
 import type { ConnId, ConnInfo, Decision, Millis, ProtocolLevel } from "../boundary.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -52,7 +52,7 @@ export class Connection {
   /** Why it ends, for the event. */
   endReason: ReasonCode = Reason.Unspecified;
 
-  /** Answers in the order they leave: one word each (send.ts). */
+  /** Answers in the order they leave: one word each (answer.ts). Null: none. */
   answers: Ring | null = null;
   /** Answers that are more than a word, in the order of their words. */
   packets: Uint8Array[] = [];
@@ -93,10 +93,5 @@ export class Connection {
     const decision = this.decision;
     this.decision = null;
     return decision;
-  }
-
-  answer(word: number): void {
-    this.answers ??= new Ring();
-    this.answers.push(word);
   }
 }

@@ -127,6 +127,7 @@ export function dropWill(parts: Parts, connection: Connection): void {
 function dropInput(parts: Parts, connection: Connection): void {
   parts.counters[Counter.inputBytes]! -=
     (connection.held?.length ?? 0) + (connection.partial?.length ?? 0);
+  if (connection.partial !== null) parts.buffers.give(connection.partial);
   connection.held = null;
   connection.partial = null;
 }

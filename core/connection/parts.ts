@@ -1,4 +1,6 @@
 /** The parts of one broker, as the packet handlers see them. */
+import { BufferPool } from "../base/buffers.ts";
+import type { Ring } from "../base/ring.ts";
 import { PairRing } from "../base/ring.ts";
 import type { DecisionRequest, EffectKind, Millis } from "../boundary.ts";
 import type { BrokerConfig, Limits } from "../config.ts";
@@ -23,7 +25,7 @@ export class Parts {
   readonly ingest: Ingest;
   readonly policy: Policy;
   readonly entropy: (out: Uint8Array) => void;
-  readonly allocate: (byteCount: number) => Uint8Array;
+  readonly buffers: BufferPool;
   readonly counters: Float64Array;
   readonly events: Events;
   readonly messages: MessagePool;
@@ -46,6 +48,8 @@ export class Parts {
   readonly gated: Set<Connection> = new Set();
   /** Connections whose next message waits for a commit, or whose input waits for the store. */
   readonly awaiting: Set<Connection> = new Set();
+  /** Queues of answers that are empty: a connection that is owed nothing has none. */
+  readonly spareRings: Ring[] = [];
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis: number;
   /** New connections are refused: the broker shuts down. */
@@ -57,10 +61,12 @@ export class Parts {
     this.ingest = ports.ingest;
     this.policy = ports.policy;
     this.entropy = (out) => ports.entropy(out);
-    this.allocate = (byteCount) => ports.allocate?.(byteCount) ?? new Uint8Array(byteCount);
+    this.buffers = new BufferPool(
+      (byteCount) => ports.allocate?.(byteCount) ?? new Uint8Array(byteCount),
+    );
     this.counters = new Float64Array(counterNames.length);
     this.events = new Events(config.limits.eventsMax, this.counters);
-    this.messages = new MessagePool(config.limits.messageBytesMax, this.counters);
+    this.messages = new MessagePool(config.limits.messageBytesMax, this.counters, this.buffers);
     this.runs = new PublishRuns(this.messages);
     this.retained = new Retained(config.limits, this.messages, this.counters);
     this.journal = new Journal();

@@ -13,8 +13,8 @@ import type { Parts } from "./parts.ts";
 import { isReserved, pushPublished, setRetained } from "./publish-message.ts";
 
 /**
- * Handles the frame at `offset`; `header` and `topic` are those of its row. `isOwned`: nobody will write
- * to `bytes` again. False: a decision is pending, the frame is to be handled again then.
+ * Handles the frame at `offset`; `header` and `topic` are those of its row. `owned` is the buffer
+ * that `bytes` begins, where the message may have it. False: a decision is pending, the frame is to be handled again then.
  */
 export function handlePublish(
   parts: Parts,
@@ -24,7 +24,7 @@ export function handlePublish(
   header: number,
   remaining: number,
   topic: number,
-  isOwned: boolean,
+  owned: Uint8Array | null,
   now: Millis,
 ): boolean {
   const first = header & 0xff;
@@ -76,7 +76,7 @@ export function handlePublish(
         payloadStart,
         end,
         qos as QoS,
-        isOwned,
+        owned,
       );
       if (message === 0) {
         // Out of memory. What is not acknowledged, its publisher still has.

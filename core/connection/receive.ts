@@ -63,15 +63,16 @@ function consume(parts: Parts, connection: Connection, chunk: Uint8Array, now: M
     if (frameBytes(partial!, 0, partialBytes) !== partialBytes) return;
     connection.partial = null;
     parts.counters[Counter.inputBytes]! -= partial!.length;
-    const isExact = partial!.length === partialBytes;
-    const frame = isExact ? partial! : partial!.subarray(0, partialBytes);
-    // A long packet in a buffer of its own becomes the message, uncopied.
-    const isOwned = isExact && partialBytes >= OWNED_BYTES_MIN;
-    const end = handleFrames(parts, connection, frame, 0, isOwned, now);
+    const frame = partial!.subarray(0, partialBytes);
+    // A long packet becomes the message together with its buffer, uncopied.
+    const owned = partialBytes >= OWNED_BYTES_MIN ? partial : null;
+    const { adoptedCount } = parts.messages;
+    const end = handleFrames(parts, connection, frame, 0, owned, now);
     if (!connection.isReading && end < partialBytes) hold(parts, connection, frame, now);
+    if (parts.messages.adoptedCount === adoptedCount) parts.buffers.give(partial!);
   }
   if (connection.isReading && start < chunk.length) {
-    start = handleFrames(parts, connection, chunk, start, false, now);
+    start = handleFrames(parts, connection, chunk, start, null, now);
   }
   if (start === chunk.length) return;
   if (connection.isReading) keepPartial(parts, connection, chunk, start, now);
@@ -80,14 +81,15 @@ function consume(parts: Parts, connection: Connection, chunk: Uint8Array, now: M
 
 /**
  * Handles the complete frames of `bytes[start, …)` until there are no more, or the connection waits or
- * ends. Returns where the first that was not handled begins.
+ * ends. Returns where the first that was not handled begins. `owned` is the buffer that `bytes` begins,
+ * where a message may have it.
  */
 function handleFrames(
   parts: Parts,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
-  isOwned: boolean,
+  owned: Uint8Array | null,
   now: Millis,
 ): number {
   const { ingest, counters } = parts;
@@ -109,7 +111,7 @@ function handleFrames(
       const isPublish = (header & 0xf0) === PacketType.Publish << 4;
       const isHandled =
         isPublish && connection.stage === Stage.Connected
-          ? handlePublish(parts, connection, bytes, offset, header, remaining, topic, isOwned, now)
+          ? handlePublish(parts, connection, bytes, offset, header, remaining, topic, owned, now)
           : handlePacket(parts, connection, bytes, offset, header, remaining, now);
       if (!isHandled) return offset;
       counters[Counter.packetsReceived]!++;
@@ -224,6 +226,7 @@ function extendPartial(
       if (larger === null) return start;
       larger.set(connection.partial!.subarray(0, have));
       parts.counters[Counter.inputBytes]! -= connection.partial!.length;
+      parts.buffers.give(connection.partial!);
       connection.partial = larger;
     }
     connection.partial!.set(chunk.subarray(start, start + take), have);
@@ -242,29 +245,36 @@ function capacityFor(total: number, have: number): number {
 function hold(parts: Parts, connection: Connection, bytes: Uint8Array, now: Millis): void {
   if (connection.stage >= Stage.Closing) return;
   const before = connection.held;
-  const held = reserve(parts, connection, (before?.length ?? 0) + bytes.length, now);
-  if (held === null) return;
+  const byteCount = (before?.length ?? 0) + bytes.length;
+  if (!admit(parts, connection, byteCount, now)) return;
+  const held = new Uint8Array(byteCount);
   if (before !== null) {
     held.set(before);
     parts.counters[Counter.inputBytes]! -= before.length;
   }
   held.set(bytes, before?.length ?? 0);
+  parts.counters[Counter.inputBytes]! += byteCount;
   connection.held = held;
 }
 
-/** Memory for input, or null, and the connection ended, where there is no more. */
+/** Memory for at least `byteCount` bytes of input, or null, and the connection ended. */
 function reserve(
   parts: Parts,
   connection: Connection,
   byteCount: number,
   now: Millis,
 ): Uint8Array | null {
-  if (parts.counters[Counter.inputBytes]! + byteCount > parts.limits.inputBytesMax) {
-    fail(parts, connection, Reason.QuotaExceeded, now);
-    return null;
-  }
-  parts.counters[Counter.inputBytes]! += byteCount;
-  return parts.allocate(byteCount);
+  if (!admit(parts, connection, byteCount, now)) return null;
+  const buffer = parts.buffers.take(byteCount);
+  parts.counters[Counter.inputBytes]! += buffer.length;
+  return buffer;
+}
+
+/** False, and the connection ended: there is no memory for more input. */
+function admit(parts: Parts, connection: Connection, byteCount: number, now: Millis): boolean {
+  if (parts.counters[Counter.inputBytes]! + byteCount <= parts.limits.inputBytesMax) return true;
+  fail(parts, connection, Reason.QuotaExceeded, now);
+  return false;
 }
 
 /** Rows of the chunk at hand. One table serves all: chunks are handled one at a time. */
@@ -272,6 +282,6 @@ const table = new Uint32Array(1024 * ROW_WORDS);
 /** Room for a packet whose length is not known yet. */
 const PARTIAL_BYTES_MIN = 8;
 /** A packet up to this long gets all its room at once. */
-const PARTIAL_BYTES_SMALL = 4096;
+const PARTIAL_BYTES_SMALL = 131_072;
 /** From this length on, a message takes over the buffer its packet came in. */
 const OWNED_BYTES_MIN = 16_384;

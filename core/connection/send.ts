@@ -63,7 +63,10 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
   out.length = at;
   parts.counters[Counter.packetsSent]! += sent;
   if (answers.count > 0) return false;
-  connection.answers = answers.capacity > ANSWERS_KEPT_MAX ? null : answers;
+  connection.answers = null;
+  if (answers.capacity <= RING_KEPT_MAX && parts.spareRings.length < RINGS_KEPT_MAX) {
+    parts.spareRings.push(answers);
+  }
   return out.tail === null;
 }
 
@@ -183,5 +186,6 @@ function offerRetained(parts: Parts, session: Session): boolean {
 const REPLAY_COUNT_MAX = 64;
 /** Below so many messages a run is not worth looking for. */
 const RUN_MESSAGES_MIN = 4;
-/** A queue of answers that grew beyond this is let go when it has emptied. */
-const ANSWERS_KEPT_MAX = 256;
+/** A queue of answers that has emptied is kept for the next who needs one, unless it grew beyond this. */
+const RING_KEPT_MAX = 256;
+const RINGS_KEPT_MAX = 256;

@@ -8,6 +8,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { BlockPool } from "../base/blocks.ts";
+import type { BufferPool } from "../base/buffers.ts";
 import { copyBytes } from "../base/bytes.ts";
 import { grownF64, grownU8, grownU32 } from "../base/columns.ts";
 import { Slots } from "../base/slots.ts";
@@ -33,16 +34,20 @@ export class MessagePool {
   /** Views of payloads that are too long to copy in a loop, made once a message, on demand. */
   readonly #views: (Uint8Array | null)[] = [];
   #lastBorn = 0;
+  /** The buffer that was lent last, and the handle it had. */
+  #lent: Uint8Array | null = null;
+  #lentHandle = 0;
+  #adoptedCount = 0;
 
-  constructor(bytesMax: number, counters: Float64Array) {
-    this.#blocks = new BlockPool(bytesMax);
+  constructor(bytesMax: number, counters: Float64Array, buffers?: BufferPool) {
+    this.#blocks = new BlockPool(bytesMax, buffers);
     this.#counters = counters;
   }
 
   /**
    * A message with one reference, from the topic field `bytes[topicStart, topicEnd)`, its two bytes of
-   * length included, and the payload `bytes[payloadStart, payloadEnd)`. Copies both, unless `isOwned`
-   * says that nobody will write to `bytes` again and the copy is worth saving. 0: no memory, counted.
+   * length included, and the payload `bytes[payloadStart, payloadEnd)`. Copies both, unless the message
+   * may have `owned`, a buffer of the pool that `bytes` begins. 0: no memory, counted.
    */
   create(
     bytes: Uint8Array,
@@ -51,13 +56,14 @@ export class MessagePool {
     payloadStart: number,
     payloadEnd: number,
     qos: QoS,
-    isOwned: boolean,
+    owned: Uint8Array | null,
   ): MessageSlot {
     const topicBytes = topicEnd - topicStart;
     const payloadBytes = payloadEnd - payloadStart;
     let handle: number;
-    if (isOwned) {
-      handle = this.#blocks.adopt(bytes);
+    if (owned !== null) {
+      handle = this.#blocks.adopt(owned);
+      if (handle !== 0) this.#adoptedCount++;
     } else {
       handle = this.#blocks.allocate(topicBytes + payloadBytes);
       if (handle !== 0) {
@@ -161,6 +167,22 @@ export class MessagePool {
     const view = this.bytes(slot).subarray(start, start + this.#payloadBytes[slot]!);
     if (isKept) this.#views[slot] = view;
     return view;
+  }
+
+  /** The payload, for a host to read until it calls again: `keepLent` where it goes on reading. */
+  lend(slot: MessageSlot): Uint8Array {
+    this.#lentHandle = this.#handles[slot]!;
+    this.#lent = this.#blocks.bytes(this.#lentHandle);
+    return this.payload(slot);
+  }
+  keepLent(): void {
+    if (this.#lent !== null) this.#blocks.keep(this.#lentHandle, this.#lent);
+    this.#lent = null;
+  }
+
+  /** How many buffers have become messages so far. */
+  get adoptedCount(): number {
+    return this.#adoptedCount;
   }
 
   #grow(slot: number): void {

@@ -55,7 +55,7 @@ export function writePublish(
     at += 2;
   }
   if (isTail) {
-    out.tail = messages.payload(slot);
+    out.tail = messages.lend(slot);
   } else if (payloadBytes > VIEW_BYTES_MIN) {
     to.set(messages.payload(slot), at);
     at += payloadBytes;

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { PacketIdSet } from "../../../core/base/bitset.ts";
 import { BlockPool } from "../../../core/base/blocks.ts";
+import { BufferPool } from "../../../core/base/buffers.ts";
 import { PairRing, Ring } from "../../../core/base/ring.ts";
 import { Slots } from "../../../core/base/slots.ts";
 import { PacketIdQueue } from "../../../core/session/packet-id-queue.ts";
@@ -48,12 +49,34 @@ test("blocks stay within their bound, pages and long ones together", () => {
   expect(pool.allocate(32)).toBeGreaterThan(0);
 });
 
-test("a long block is not written again after it was freed", () => {
+test("a long block is used again once it was freed, unless it is kept", () => {
   const pool = new BlockPool(2 ** 24);
-  const first = pool.allocate(20_000);
-  const bytes = pool.bytes(first);
+  const allocated = (): [number, Uint8Array] => {
+    const handle = pool.allocate(20_000);
+    return [handle, pool.bytes(handle)];
+  };
+  const [first, bytes] = allocated();
   pool.free(first);
-  expect(pool.bytes(pool.allocate(20_000))).not.toBe(bytes);
+  const [second, again] = allocated();
+  expect(again).toBe(bytes);
+  pool.keep(second, bytes);
+  pool.free(second);
+  const [third, other] = allocated();
+  expect(other).not.toBe(bytes);
+  pool.free(third);
+  pool.keep(third, other);
+  expect([bytes, other]).not.toContain(allocated()[1]);
+});
+
+test("a pool of buffers keeps so many bytes, of the lengths that are asked for", () => {
+  const pool = new BufferPool((byteCount) => new Uint8Array(byteCount));
+  const buffers = Array.from({ length: 600 }, () => pool.take(20_000));
+  expect(buffers[0]!.length).toBe(20_480);
+  for (const buffer of buffers) pool.give(buffer);
+  const again = Array.from({ length: 600 }, () => pool.take(20_480));
+  const kept = again.filter((buffer) => buffers.includes(buffer)).length;
+  expect(kept).toBeGreaterThan(100);
+  expect(kept * 20_480).toBeLessThanOrEqual(8 * 2 ** 20);
 });
 
 test("a set of packet identifiers agrees with a Set", () => {

@@ -276,3 +276,25 @@ test.each([4096, 65_536])(
     }
   },
 );
+
+test("a long payload that the host still reads is not written, and one that it does not is used again", () => {
+  const { world, readers, publisher } = fanout(1);
+  world.drains = false;
+  const out: OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
+  /** What is polled for a payload that comes in two parts, so that it is in a buffer of its own. */
+  const polled = (fill: number): Uint8Array => {
+    const packet = publish("t", new Uint8Array(40_000).fill(fill));
+    publisher.send(packet.subarray(0, 100), packet.subarray(100));
+    expect(world.broker.pollSend(out, world.now)).toBe(readers[0]!.conn);
+    expect(out.tail).toEqual(new Uint8Array(40_000).fill(fill));
+    return out.tail!;
+  };
+  const first = polled(1);
+  const second = polled(2);
+  expect(second.buffer).toBe(first.buffer);
+  const { conn } = readers[0]!;
+  world.broker.handleWritable(conn, false, world.now);
+  world.broker.handleWritable(conn, true, world.now);
+  expect(polled(3).buffer).not.toBe(second.buffer);
+  expect(second).toEqual(new Uint8Array(40_000).fill(2));
+});
