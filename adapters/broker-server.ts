@@ -9,6 +9,7 @@ import type {
   LimitName,
   OutBuffer,
   Policy,
+  PropertyValues,
   QoS,
 } from "../core/mod.ts";
 import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
@@ -45,7 +46,29 @@ export interface BrokerOptions extends PolicyOptions {
    * faster of the two for each chunk.
    */
   readonly codec?: CodecKind;
+  /** What CONNACK tells MQTT 5.0 clients that ask where responses are to go. */
+  readonly responseInformation?: string;
 }
+
+/** How the program publishes. */
+export interface PublishOptions {
+  /** Default: 0. */
+  readonly qos?: QoS;
+  readonly retain?: boolean;
+  /** Of MQTT 5.0: those that receivers get, and MessageExpiryInterval. */
+  readonly properties?: MessageProperties;
+}
+
+/** The properties of a message of the program's own. */
+export type MessageProperties = Pick<
+  PropertyValues,
+  | "PayloadFormatIndicator"
+  | "MessageExpiryInterval"
+  | "ContentType"
+  | "ResponseTopic"
+  | "CorrelationData"
+  | "UserProperty"
+>;
 
 /** What `BrokerServer.on` takes, and what its listeners get. */
 export type BrokerEvents = {
@@ -111,6 +134,7 @@ export class BrokerServer {
         epochMillis: Date.now() - runtime.loop.now(),
         serverName: runtime.serverName,
         durable: this.#store.isDurable,
+        responseInformation: options.responseInformation ?? null,
         limits,
       },
       {
@@ -146,20 +170,25 @@ export class BrokerServer {
   }
 
   /** Publishes a message of the program's own. Throws ConfigError where `topic` is no topic name. */
-  publish(
-    topic: string,
-    payload: Uint8Array | string,
-    options: { readonly qos?: QoS; readonly retain?: boolean } = {},
-  ): void {
-    const { qos = 0, retain = false } = options;
+  publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
+    const { qos = 0, retain = false, properties = {} } = options;
     if (qos !== 0 && qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "0, 1 or 2");
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
-    this.#driver.command({ kind: "publish", topic, payload: bytes, qos, retain });
+    this.#driver.command({ kind: "publish", topic, payload: bytes, qos, retain, properties });
   }
 
   /** Ends the connection of a client; its will is published. */
   disconnect(clientId: string): void {
     this.#driver.command({ kind: "kick", clientId, reason: Reason.AdministrativeAction });
+  }
+
+  /**
+   * Sends clients to another server: those that are connected are disconnected, and those that come are
+   * refused, with its address for those of MQTT 5.0. Null: they are welcome again.
+   */
+  moveClients(reference: string | null, options: { readonly isForGood?: boolean } = {}): void {
+    const { isForGood = false } = options;
+    this.#driver.command({ kind: "move", reference, isForGood });
   }
 
   on<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {

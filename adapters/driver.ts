@@ -43,6 +43,8 @@ export class Driver {
   readonly #sockets: (HostSocket | null)[] = [];
   readonly #batch = new WriteBatch();
   #openCount = 0;
+  /** Short chunks since the last turn. */
+  #reads = 0;
   #handleIdle: (() => void) | null = null;
   #isCommitting = false;
   #isScheduled = false;
@@ -80,6 +82,8 @@ export class Driver {
     this.#schedule();
     // Sent while it is warm, and before a burst for one reader outgrows what may wait for it.
     if (this.#broker.backlogBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
+    // Few come, and few wait: there is nothing to batch, and the first need not wait for the others.
+    else if (chunk.length <= EAGER_BYTES && this.#reads++ < EAGER_READS) this.#send(EAGER_READS);
     return readsOn;
   }
 
@@ -121,6 +125,7 @@ export class Driver {
 
   #turn(): void {
     this.#isScheduled = false;
+    this.#reads = 0;
     const now = this.#loop.now();
     if (this.#broker.pollTimeout() <= now) this.#broker.handleTimeout(now);
     this.#commit();
@@ -207,6 +212,9 @@ export class Driver {
 const SLOT_MASK = 0xf_ffff;
 /** Writes of one turn, after which the event loop reads again. */
 const SENDS_MAX = 4096;
+/** So many short chunks of a turn are answered at once. */
+const EAGER_READS = 4;
+const EAGER_BYTES = 256;
 /** Bytes made ready after which they are sent at once. */
 const DRAIN_BYTES = 262_144;
 /** The longest delay that timers of every runtime take. */

@@ -91,6 +91,12 @@ export interface AuthenticateRequest {
   readonly username: string | null;
   /** Owned by the request. */
   readonly password: Uint8Array | null;
+  /** Enhanced authentication, MQTT 5.0 §4.12; null: by user name and password, or not at all. */
+  readonly method: string | null;
+  /** What the method says in this step. Owned by the request. */
+  readonly data: Uint8Array | null;
+  /** The CONNECT, an answer to a challenge, or a client that is connected and authenticates again. */
+  readonly step: "connect" | "continue" | "reauthenticate";
 }
 
 export interface PublishRequest {
@@ -110,10 +116,45 @@ export interface SubscribeRequest {
 }
 
 export type Decision =
-  | { readonly kind: "allow"; readonly principal?: string }
+  /** `data` is what the authentication method tells the client in the end. */
+  | { readonly kind: "allow"; readonly principal?: string; readonly data?: Uint8Array }
+  /** Of an AuthenticateRequest with a method: the exchange goes on, the client answers `data`. */
+  | { readonly kind: "challenge"; readonly data: Uint8Array }
   | { readonly kind: "deny"; readonly reason: ReasonCode }
   /** One reason code per filter of a SubscribeRequest: below 0x80 is allowed. */
   | { readonly kind: "filters"; readonly reasons: readonly ReasonCode[] };
+
+/** Properties of MQTT 5.0 by name: numbers, texts, bytes, and User Property as pairs in order. */
+export interface PropertyValues {
+  readonly PayloadFormatIndicator?: number;
+  readonly MessageExpiryInterval?: number;
+  readonly ContentType?: string;
+  readonly ResponseTopic?: string;
+  readonly CorrelationData?: Uint8Array;
+  /** In a PUBLISH several. */
+  readonly SubscriptionIdentifier?: number | readonly number[];
+  readonly SessionExpiryInterval?: number;
+  readonly AssignedClientIdentifier?: string;
+  readonly ServerKeepAlive?: number;
+  readonly AuthenticationMethod?: string;
+  readonly AuthenticationData?: Uint8Array;
+  readonly RequestProblemInformation?: number;
+  readonly WillDelayInterval?: number;
+  readonly RequestResponseInformation?: number;
+  readonly ResponseInformation?: string;
+  readonly ServerReference?: string;
+  readonly ReasonString?: string;
+  readonly ReceiveMaximum?: number;
+  readonly TopicAliasMaximum?: number;
+  readonly TopicAlias?: number;
+  readonly MaximumQoS?: number;
+  readonly RetainAvailable?: number;
+  readonly UserProperty?: readonly (readonly [name: string, value: string])[];
+  readonly MaximumPacketSize?: number;
+  readonly WildcardSubscriptionAvailable?: number;
+  readonly SubscriptionIdentifierAvailable?: number;
+  readonly SharedSubscriptionAvailable?: number;
+}
 
 /** What the embedding program asks of the broker. */
 export type Command =
@@ -124,9 +165,16 @@ export type Command =
       readonly payload: Uint8Array;
       readonly qos: QoS;
       readonly retain: boolean;
+      /** Of MQTT 5.0, those that receivers get, and MessageExpiryInterval; no others. */
+      readonly properties?: PropertyValues;
     }
   /** Ends the connection of one client; its will is published. */
   | { readonly kind: "kick"; readonly clientId: string; readonly reason: ReasonCode }
+  /**
+   * Sends every client elsewhere: those that are here, and those that come. `reference` is told to clients
+   * of MQTT 5.0; null: they are welcome again.
+   */
+  | { readonly kind: "move"; readonly reference: string | null; readonly isForGood: boolean }
   /** Refuses new connections, then closes each once what it is owed has been polled. */
   | { readonly kind: "shutdown" }
   /** Turns `published` events on or off; they are off at first, for they cost on the data path. */

@@ -19,6 +19,7 @@ import type {
   Seq,
 } from "./boundary.ts";
 import { CloseCause, EffectKind, NEVER, NO_CONN, OUT_BYTES_MIN } from "./boundary.ts";
+import { encodeProperties, joined } from "./codec/property-values.ts";
 import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
 import { ConfigError } from "./config.ts";
@@ -26,7 +27,7 @@ import { answerDurably } from "./connection/answer.ts";
 import { openGates } from "./connection/commit.ts";
 import { Connection, Parked, Stage } from "./connection/connection.ts";
 import { handleDeadline } from "./connection/deadline.ts";
-import { close, dropWill, end, endSession } from "./connection/end.ts";
+import { close, dropWill, end, endSession, publishWill } from "./connection/end.ts";
 import { Parts } from "./connection/parts.ts";
 import { publishMessage, removeRetained } from "./connection/publish-message.ts";
 import { receive, unpark } from "./connection/receive.ts";
@@ -175,7 +176,7 @@ export class Broker {
   /** The host's wall clock was set: it is `epochMillis`, Unix time, now. */
   handleClock(epochMillis: number, now: Millis): void {
     this.#enter(now);
-    this.#parts.epochMillis = epochMillis - now;
+    this.#parts.setEpoch(epochMillis - now);
     this.#leave();
   }
 
@@ -197,7 +198,12 @@ export class Broker {
     }
     for (let s = parts.sessions.pollExpired(now); s !== null; s = parts.sessions.pollExpired(now)) {
       parts.counters[Counter.sessionsExpired]!++;
-      endSession(parts, s);
+      endSession(parts, s, now);
+    }
+    for (let s = parts.sessions.pollWill(now); s !== null; s = parts.sessions.pollWill(now)) {
+      const { will } = s;
+      s.will = null;
+      publishWill(parts, s, will, now);
     }
     for (
       let topic = parts.retained.pollExpired(now);
@@ -209,7 +215,10 @@ export class Broker {
     if (now >= this.#sysAt) {
       this.#sysAt = (now + parts.limits.sysMillis) as Millis;
       this.#sys.update(now, (topic, value) => {
-        this.#publish(topic, encodeUtf8(value), 0, true, now);
+        this.#publish(
+          { kind: "publish", topic, payload: encodeUtf8(value), qos: 0, retain: true },
+          now,
+        );
       });
     }
     this.#leave();
@@ -278,7 +287,7 @@ export class Broker {
     const { deadlines, sessions, retained } = this.#parts;
     return Math.min(
       deadlines.next(),
-      sessions.nextExpiry(),
+      sessions.nextDeadline(),
       retained.nextExpiry(),
       this.#sysAt,
     ) as Millis;
@@ -303,13 +312,14 @@ export class Broker {
   /** The last bytes owed to a closing connection have been polled. */
   #finish(connection: Connection, now: Millis): void {
     if (connection.gate !== null && connection.gate.count > 0) return;
+    // What it was owed has gone out: of 5.0, it is told why before it is closed.
     close(this.#parts, connection, connection.endReason, now);
   }
 
   #command(command: Command, now: Millis): void {
     switch (command.kind) {
       case "publish":
-        this.#publish(command.topic, command.payload, command.qos, command.retain, now);
+        this.#publish(command, now);
         break;
       case "kick": {
         const slot = this.#parts.sessions.find(command.clientId)?.connSlot ?? 0;
@@ -320,6 +330,9 @@ export class Broker {
       }
       case "observe":
         this.#parts.events.publishes = command.publishes;
+        break;
+      case "move":
+        this.#move(command.reference, command.isForGood, now);
         break;
       case "shutdown":
         this.#shutdown(now);
@@ -343,20 +356,42 @@ export class Broker {
     }
   }
 
-  #publish(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, retain: boolean, now: Millis): void {
+  #move(reference: string | null, isForGood: boolean, now: Millis): void {
+    const parts = this.#parts;
+    parts.serverReference = reference;
+    parts.isMovedForGood = isForGood;
+    if (reference === null) return;
+    const reason = isForGood ? Reason.ServerMoved : Reason.UseAnotherServer;
+    for (const connection of parts.connections) {
+      if (connection === null || connection.session === null) continue;
+      parts.counters[Counter.closedByCommand]!++;
+      close(parts, connection, reason, now);
+    }
+  }
+
+  #publish(command: Extract<Command, { kind: "publish" }>, now: Millis): void {
     const { messages, limits } = this.#parts;
+    const { topic, payload, qos, retain, properties = {} } = command;
     const name = encodeUtf8(topic);
     if (!isTopicName(name, 0, name.length, limits.topicBytesMax, limits.topicLevelsMax)) {
       throw new ConfigError("topic", topic, "a topic name within the limits, without wildcards");
     }
-    const bytes = new Uint8Array(2 + name.length + payload.length);
-    bytes[0] = name.length >> 8;
-    bytes[1] = name.length & 0xff;
-    bytes.set(name, 2);
-    bytes.set(payload, 2 + name.length);
+    const { MessageExpiryInterval: seconds, ...forwarded } = properties;
+    const fields = encodeProperties(forwarded);
+    const length = Uint8Array.of(name.length >> 8, name.length & 0xff);
+    const bytes = joined([length, name, fields, payload]);
     const topicEnd = 2 + name.length;
-    const message = messages.create(bytes, 0, topicEnd, topicEnd, bytes.length, qos, null);
-    if (message !== 0) publishMessage(this.#parts, "", message, retain, now);
+    const payloadStart = topicEnd + fields.length;
+    const message = messages.create({
+      ...{ bytes, topicStart: 0, topicEnd, aliased: null, owned: null },
+      propertyRuns: fields.length === 0 ? [] : [topicEnd, payloadStart],
+      payloadStart,
+      payloadEnd: bytes.length,
+      qos,
+      isRetained: retain,
+      expiresAt: seconds === undefined ? NEVER : ((now + seconds * 1000) as Millis),
+    });
+    if (message !== 0) publishMessage(this.#parts, "", message, null, now);
   }
 
   #enter(now: Millis): void {
@@ -364,6 +399,7 @@ export class Broker {
     assert(now >= this.#now, "time never goes back");
     this.#isBusy = true;
     this.#now = now;
+    this.#parts.messages.now = now;
   }
 
   #leave(): void {

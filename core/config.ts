@@ -14,6 +14,8 @@ export interface BrokerConfig {
    * store: no record is made and every gate is open at once.
    */
   readonly durable: boolean;
+  /** What CONNACK says of where to find responses, to clients that ask; null: nothing. */
+  readonly responseInformation: string | null;
   readonly limits: Limits;
 }
 
@@ -32,6 +34,15 @@ export type LimitName =
   | "subscriptionsMax"
   | "inflightMax"
   | "receiveMax"
+  | "qosMax"
+  | "topicAliasMax"
+  | "topicAliasOutMax"
+  | "keepAliveSecondsMax"
+  | "retainAvailable"
+  | "wildcardAvailable"
+  | "sharedAvailable"
+  | "subscriptionIdAvailable"
+  | "payloadFormatCheck"
   | "queuedMessagesMax"
   | "queuedBytesMax"
   | "queueQos0"
@@ -54,7 +65,7 @@ export interface LimitSpec {
   readonly default: number;
   readonly min: number;
   readonly max: number;
-  readonly unit: "bytes" | "messages" | "ms" | "count" | "factor" | "switch";
+  readonly unit: "bytes" | "messages" | "ms" | "s" | "count" | "factor" | "switch";
   /** One sentence, for `--help` and the documentation. */
   readonly help: string;
 }
@@ -111,7 +122,34 @@ export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
     1,
     65_535,
     "messages",
-    "Most QoS 2 messages taken from a client and not yet released by it",
+    "Most messages taken from a client and not yet acknowledged (QoS 1) or released (QoS 2)",
+  ),
+  qosMax: limit(2, 0, 2, "count", "Highest QoS that clients may publish with and are granted"),
+  topicAliasMax: limit(32, 0, 65_535, "count", "Most topic aliases that a client may set"),
+  topicAliasOutMax: limit(
+    64,
+    0,
+    65_535,
+    "count",
+    "Most topic aliases used towards a client that takes them",
+  ),
+  keepAliveSecondsMax: limit(
+    0,
+    0,
+    65_535,
+    "s",
+    "Longest keep alive, imposed on MQTT 5.0 clients that ask for more or none; 0 is any",
+  ),
+  retainAvailable: limit(1, 0, 1, "switch", "0 refuses retained messages"),
+  wildcardAvailable: limit(1, 0, 1, "switch", "0 refuses filters with wildcards"),
+  sharedAvailable: limit(1, 0, 1, "switch", "0 refuses shared subscriptions"),
+  subscriptionIdAvailable: limit(1, 0, 1, "switch", "0 refuses subscription identifiers"),
+  payloadFormatCheck: limit(
+    0,
+    0,
+    1,
+    "switch",
+    "1 refuses payloads that claim to be text and are not UTF-8",
   ),
   queuedMessagesMax: limit(
     10_000,
@@ -256,7 +294,7 @@ export function parseLimit(name: LimitName, value: unknown, field: string = name
   if (!isNumber || !isWhole || value < spec.min || value > spec.max) {
     const kind = spec.unit === "factor" ? "a number" : "a whole number";
     const unit =
-      spec.unit === "bytes" || spec.unit === "ms" || spec.unit === "messages"
+      spec.unit === "bytes" || spec.unit === "ms" || spec.unit === "s" || spec.unit === "messages"
         ? ` (${spec.unit})`
         : "";
     throw new ConfigError(field, value, `${kind} from ${spec.min} to ${spec.max}${unit}`);

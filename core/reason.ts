@@ -9,6 +9,9 @@ export const Reason = {
   GrantedQoS2: 0x02,
   DisconnectWithWill: 0x04,
   NoMatchingSubscribers: 0x10,
+  NoSubscriptionExisted: 0x11,
+  ContinueAuthentication: 0x18,
+  Reauthenticate: 0x19,
   Unspecified: 0x80,
   MalformedPacket: 0x81,
   ProtocolError: 0x82,
@@ -35,8 +38,94 @@ export const Reason = {
   QuotaExceeded: 0x97,
   AdministrativeAction: 0x98,
   PayloadFormatInvalid: 0x99,
+  RetainNotSupported: 0x9a,
+  QoSNotSupported: 0x9b,
+  UseAnotherServer: 0x9c,
+  ServerMoved: 0x9d,
+  SharedSubscriptionsNotSupported: 0x9e,
+  ConnectionRateExceeded: 0x9f,
+  MaximumConnectTime: 0xa0,
+  SubscriptionIdentifiersNotSupported: 0xa1,
+  WildcardSubscriptionsNotSupported: 0xa2,
 } as const;
 export type ReasonCode = (typeof Reason)[keyof typeof Reason];
+
+/** From here on a code is a failure. */
+export const FAILURE_MIN = 0x80;
+
+/** A packet that carries reason codes. */
+export type ReasonPacket =
+  | "CONNACK"
+  | "PUBACK"
+  | "PUBREC"
+  | "PUBREL"
+  | "PUBCOMP"
+  | "SUBACK"
+  | "UNSUBACK"
+  | "DISCONNECT"
+  | "AUTH";
+
+/** Which packets may carry each code, MQTT 5.0 §2.4. */
+export const reasonTable: ReadonlyMap<number, readonly ReasonPacket[]> = new Map(
+  Object.entries({
+    0: "CONNACK PUBACK PUBREC PUBREL PUBCOMP SUBACK UNSUBACK DISCONNECT AUTH",
+    1: "SUBACK",
+    2: "SUBACK",
+    4: "DISCONNECT",
+    16: "PUBACK PUBREC",
+    17: "UNSUBACK",
+    24: "AUTH",
+    25: "AUTH",
+    128: "CONNACK PUBACK PUBREC SUBACK UNSUBACK DISCONNECT",
+    129: "CONNACK DISCONNECT",
+    130: "CONNACK DISCONNECT",
+    131: "CONNACK PUBACK PUBREC SUBACK UNSUBACK DISCONNECT",
+    132: "CONNACK",
+    133: "CONNACK",
+    134: "CONNACK",
+    135: "CONNACK PUBACK PUBREC SUBACK UNSUBACK DISCONNECT",
+    136: "CONNACK",
+    137: "CONNACK DISCONNECT",
+    138: "CONNACK",
+    139: "DISCONNECT",
+    140: "CONNACK DISCONNECT",
+    141: "DISCONNECT",
+    142: "DISCONNECT",
+    143: "SUBACK UNSUBACK DISCONNECT",
+    144: "CONNACK PUBACK PUBREC DISCONNECT",
+    145: "PUBACK PUBREC SUBACK UNSUBACK",
+    146: "PUBREL PUBCOMP",
+    147: "DISCONNECT",
+    148: "DISCONNECT",
+    149: "CONNACK DISCONNECT",
+    150: "DISCONNECT",
+    151: "CONNACK PUBACK PUBREC SUBACK DISCONNECT",
+    152: "DISCONNECT",
+    153: "CONNACK PUBACK PUBREC DISCONNECT",
+    154: "CONNACK DISCONNECT",
+    155: "CONNACK DISCONNECT",
+    156: "CONNACK DISCONNECT",
+    157: "CONNACK DISCONNECT",
+    158: "SUBACK DISCONNECT",
+    159: "CONNACK DISCONNECT",
+    160: "DISCONNECT",
+    161: "SUBACK DISCONNECT",
+    162: "SUBACK DISCONNECT",
+  }).map(([code, packets]) => [Number(code), packets.split(" ") as ReasonPacket[]]),
+);
+
+/** Whether a packet may carry a code. */
+export function mayCarry(packet: ReasonPacket, code: number): boolean {
+  return reasonTable.get(code)?.includes(packet) ?? false;
+}
+
+/**
+ * What `packet` says of `reason`: the code itself, or where the packet has no such code, the one that is
+ * nearest: Unspecified.
+ */
+export function carried(packet: ReasonPacket, reason: ReasonCode): ReasonCode {
+  return mayCarry(packet, reason) ? reason : Reason.Unspecified;
+}
 
 /**
  * The CONNACK return code of MQTT 3.1 and 3.1.1 that says what `reason` says, or -1 where those
@@ -54,6 +143,8 @@ export function connectReturnCode(reason: ReasonCode): number {
     case Reason.ServerBusy:
     case Reason.ServerShuttingDown:
     case Reason.QuotaExceeded:
+    case Reason.UseAnotherServer:
+    case Reason.ServerMoved:
       return 3;
     case Reason.BadUserNameOrPassword:
       return 4;
@@ -65,7 +156,7 @@ export function connectReturnCode(reason: ReasonCode): number {
   }
 }
 
-/** The name of a reason code in words, for logs and events: `malformed packet`. */
+/** The name of a reason code in words, for logs, events and Reason Strings: `malformed packet`. */
 export function reasonName(reason: number): string {
   return names.get(reason) ?? `reason 0x${reason.toString(16)}`;
 }

@@ -1,5 +1,6 @@
 /** What a session and a connection cost on the data path: the outbox, the timing wheel. */
 import type { Millis } from "../../core/boundary.ts";
+import { NEVER } from "../../core/boundary.ts";
 import { parseLimits } from "../../core/config.ts";
 import { MessagePool } from "../../core/message/message-pool.ts";
 import { counterNames } from "../../core/observe/counters.ts";
@@ -20,14 +21,30 @@ function queueCase(qos: 0 | 1): MicroCase {
       const messages = new MessagePool(limits.messageBytesMax, counters);
       const outbox = new Outbox(messages, limits, counters, null, 0);
       const packet = publishPacket("a/b", Buffer.alloc(16), 0, 0);
-      const message = messages.create(packet, 2, 7, 7, packet.length, qos, null);
+      const message = messages.create({
+        ...{
+          bytes: packet,
+          topicStart: 2,
+          topicEnd: 7,
+          payloadStart: 7,
+          payloadEnd: packet.length,
+        },
+        ...{
+          aliased: null,
+          propertyRuns: [],
+          qos,
+          isRetained: false,
+          expiresAt: NEVER,
+          owned: null,
+        },
+      });
       return () => {
         let sum = 0;
         for (let n = 0; n < 1000; n++) {
-          outbox.offer(message, qos, false);
+          outbox.offer(message, qos, null, false);
           const packetId = outbox.readyPacketId();
           outbox.takeReady();
-          if (qos === 1) sum += outbox.acknowledge(packetId);
+          if (qos === 1) sum += outbox.window.acknowledge(packetId);
         }
         return sum;
       };

@@ -1,5 +1,5 @@
 /**
- * First-in-first-out rings of u32 words that grow as needed: one word an entry, and two.
+ * First-in-first-out rings that grow as needed: of one u32 word an entry, of two, and of objects.
  *
  * The callers bound them; a ring that has emptied is dropped by its owner when it grew large.
  */
@@ -112,6 +112,52 @@ export class PairRing {
 
   #grow(): void {
     this.#words = unrolled(this.#words, this.#head);
+    this.#head = 0;
+  }
+}
+
+/** Entries that are objects, or null. */
+export class ObjectRing<T> {
+  #entries: (T | null)[];
+  #head = 0;
+  count = 0;
+
+  /** `capacity` is a power of two. */
+  constructor(capacity = 8) {
+    this.#entries = new Array<T | null>(capacity).fill(null);
+  }
+
+  push(entry: T | null): void {
+    if (this.count === this.#entries.length) this.#grow();
+    this.#entries[(this.#head + this.count) & (this.#entries.length - 1)] = entry;
+    this.count++;
+  }
+
+  unshift(entry: T | null): void {
+    if (this.count === this.#entries.length) this.#grow();
+    this.#head = (this.#head - 1) & (this.#entries.length - 1);
+    this.#entries[this.#head] = entry;
+    this.count++;
+  }
+
+  /** The entry at `index` from the oldest. */
+  at(index: number): T | null {
+    return this.#entries[(this.#head + index) & (this.#entries.length - 1)]!;
+  }
+
+  drop(): void {
+    assert(this.count > 0, "a ring is dropped from only while it has entries");
+    this.#entries[this.#head] = null;
+    this.#head = (this.#head + 1) & (this.#entries.length - 1);
+    this.count--;
+  }
+
+  #grow(): void {
+    const before = this.#entries;
+    this.#entries = new Array<T | null>(before.length * 2).fill(null);
+    for (let i = 0; i < this.count; i++) {
+      this.#entries[i] = before[(this.#head + i) & (before.length - 1)]!;
+    }
     this.#head = 0;
   }
 }

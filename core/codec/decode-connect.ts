@@ -1,14 +1,17 @@
-/** CONNECT, of every version the broker speaks, MQTT 3.1.1 §3.1 and MQTT 3.1 §3.1. */
+/** CONNECT, of every version the broker speaks: MQTT 5.0, 3.1.1 and 3.1 §3.1. */
 import { ownBytes } from "../base/bytes.ts";
 import type { ProtocolLevel, QoS } from "../boundary.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
+import { PacketType } from "./packet.ts";
+import { Property, PropertyScan, WILL_PROPERTIES } from "./properties.ts";
 import { Reader } from "./reader.ts";
 import { decodeUtf8 } from "./utf8.ts";
 
 export interface ConnectPacket {
   readonly level: ProtocolLevel;
-  readonly isCleanSession: boolean;
+  /** Clean Session, or Clean Start. */
+  readonly isClean: boolean;
   /** 0 is never. */
   readonly keepAliveSeconds: number;
   readonly clientId: string;
@@ -18,6 +21,22 @@ export interface ConnectPacket {
   readonly username: string | null;
   /** A copy. */
   readonly password: Uint8Array | null;
+  readonly properties: ConnectProperties;
+}
+
+/** The properties of a CONNECT, each with what its absence means; of older versions what they imply. */
+export interface ConnectProperties {
+  /** 0xffffffff is for ever; -1 with 3.1 and 3.1.1, which leave it to the server. */
+  readonly sessionExpirySeconds: number;
+  readonly receiveMax: number;
+  /** The longest packet that the client takes. */
+  readonly packetBytesMax: number;
+  readonly topicAliasMax: number;
+  readonly wantsResponseInformation: boolean;
+  readonly wantsProblemInformation: boolean;
+  readonly authenticationMethod: string | null;
+  /** A copy. */
+  readonly authenticationData: Uint8Array | null;
 }
 
 /** Where the will stands in the packet: the topic field with its two bytes of length, the payload without. */
@@ -26,8 +45,23 @@ export interface WillFields {
   readonly topicEnd: number;
   readonly payloadStart: number;
   readonly payloadEnd: number;
+  /** What of its properties a receiver gets: runs `bytes[start, end)`, two numbers each. */
+  readonly propertyRuns: readonly number[];
+  readonly delaySeconds: number;
+  /** -1: does not expire. */
+  readonly expirySeconds: number;
+  readonly isPayloadText: boolean;
   readonly qos: QoS;
   readonly isRetained: boolean;
+}
+
+/**
+ * What is wrong with a CONNECT. `level` says in which version to answer, where that is known; 0: not at
+ * all.
+ */
+export interface ConnectFault {
+  readonly level: ProtocolLevel | 0;
+  readonly fault: ReasonCode;
 }
 
 /** Decodes the variable header and payload `bytes[start, end)`, or says what is wrong with them. */
@@ -35,50 +69,40 @@ export function decodeConnect(
   bytes: Uint8Array,
   start: number,
   end: number,
-): ConnectPacket | ReasonCode {
+): ConnectPacket | ConnectFault {
   const reader = new Reader(bytes, start, end);
-  const nameStart = reader.field();
-  const nameEnd = reader.at;
-  const levelByte = reader.u8();
-  if (reader.isOverrun) return Reason.MalformedPacket;
-  const name = isText(bytes, nameStart, nameEnd, "MQTT")
-    ? "MQTT"
-    : isText(bytes, nameStart, nameEnd, "MQIsdp")
-      ? "MQIsdp"
-      : "";
-  if (name === "") return Reason.MalformedPacket; // [MQTT311-3.1.2-1]
-  const level =
-    name === "MQTT" && levelByte === 4 ? 4 : name === "MQIsdp" && levelByte === 3 ? 3 : 0;
-  if (level === 0) return Reason.UnsupportedProtocolVersion; // [MQTT311-3.1.2-2]
-
+  const level = readLevel(reader);
+  if (typeof level !== "number") return level;
+  const malformed = { level, fault: Reason.MalformedPacket };
   const flags = reader.u8();
   const keepAliveSeconds = reader.u16();
-  if (level >= 4 && (flags & Flag.Reserved) !== 0) return Reason.MalformedPacket; // [MQTT311-3.1.2-3]
+  if (level >= 4 && (flags & Flag.Reserved) !== 0) return malformed; // [MQTT311-3.1.2-3] [MQTT-3.1.2-3]
   const hasWill = (flags & Flag.Will) !== 0;
   const willQos = (flags >> Flag.WillQosShift) & 0b11;
   const isWillRetained = (flags & Flag.WillRetain) !== 0;
-  if (!hasWill && (willQos !== 0 || isWillRetained)) return Reason.MalformedPacket; // [MQTT311-3.1.2-13] [MQTT311-3.1.2-15]
-  if (willQos === 3) return Reason.MalformedPacket; // [MQTT311-3.1.2-14]
+  // [MQTT311-3.1.2-13] [MQTT311-3.1.2-15] [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+  if (!hasWill && (willQos !== 0 || isWillRetained)) return malformed;
+  if (willQos === 3) return malformed; // [MQTT311-3.1.2-14] [MQTT-3.1.2-12]
   const hasUsername = (flags & Flag.Username) !== 0;
   const hasPassword = (flags & Flag.Password) !== 0;
-  if (level >= 4 && hasPassword && !hasUsername) return Reason.MalformedPacket; // [MQTT311-3.1.2-22]
+  if (level === 4 && hasPassword && !hasUsername) return malformed; // [MQTT311-3.1.2-22]
 
+  scan.clear();
+  if (level === 5) {
+    const fault = scan.read(reader, PacketType.Connect);
+    if (fault !== Reason.Success) return { level, fault };
+  }
+  const properties = connectProperties(bytes, level);
+  if (properties.authenticationData !== null && properties.authenticationMethod === null) {
+    return { level, fault: Reason.ProtocolError };
+  }
   const clientIdStart = reader.text();
   const clientIdEnd = reader.at;
   let will: WillFields | null = null;
   if (hasWill) {
-    const topicStart = reader.at;
-    reader.text();
-    const topicEnd = reader.at;
-    const payloadStart = reader.field();
-    will = {
-      topicStart,
-      topicEnd,
-      payloadStart,
-      payloadEnd: reader.at,
-      qos: willQos as QoS,
-      isRetained: isWillRetained,
-    };
+    const found = readWill(reader, level, willQos as QoS, isWillRetained);
+    if (typeof found === "number") return { level, fault: found };
+    will = found;
   }
   // In 3.1 the remaining length has the last word: a string that is announced may be missing.
   const isMissing = (): boolean => level === 3 && reader.at === reader.end && reader.isWell;
@@ -92,18 +116,88 @@ export function decodeConnect(
     const passwordStart = reader.field();
     password = ownBytes(bytes, passwordStart, reader.at);
   }
-  if (!reader.isDone) return Reason.MalformedPacket;
+  if (!reader.isDone) return malformed;
   return {
     level,
-    isCleanSession: (flags & Flag.CleanSession) !== 0,
+    isClean: (flags & Flag.CleanSession) !== 0,
     keepAliveSeconds,
     clientId: decodeUtf8(bytes, clientIdStart, clientIdEnd),
     clientIdBytes: clientIdEnd - clientIdStart,
     will,
     username,
     password,
+    properties,
   };
 }
+
+function readLevel(reader: Reader): ProtocolLevel | ConnectFault {
+  const nameStart = reader.field();
+  const nameEnd = reader.at;
+  const level = reader.u8();
+  if (reader.isOverrun) return { level: 0, fault: Reason.MalformedPacket };
+  const { bytes } = reader;
+  if (isText(bytes, nameStart, nameEnd, "MQTT")) {
+    if (level === 4 || level === 5) return level;
+    // Answered in the version that is nearest [MQTT311-3.1.2-2] [MQTT-3.1.2-2]; with the top bit, which
+    // some bridges set, it is what is below it.
+    const nearest = (level & 0x7f) > 4 ? 5 : 4;
+    return { level: nearest, fault: Reason.UnsupportedProtocolVersion };
+  }
+  if (isText(bytes, nameStart, nameEnd, "MQIsdp")) {
+    return level === 3 ? 3 : { level: 3, fault: Reason.UnsupportedProtocolVersion };
+  }
+  return { level: 0, fault: Reason.MalformedPacket }; // [MQTT311-3.1.2-1] [MQTT-3.1.2-1]
+}
+
+/** Of what was scanned last. */
+function connectProperties(bytes: Uint8Array, level: ProtocolLevel): ConnectProperties {
+  const method = Property.AuthenticationMethod;
+  const data = Property.AuthenticationData;
+  return {
+    sessionExpirySeconds: level === 5 ? scan.number(Property.SessionExpiryInterval, 0) : -1,
+    receiveMax: scan.number(Property.ReceiveMaximum, 65_535),
+    packetBytesMax: scan.number(Property.MaximumPacketSize, Number.POSITIVE_INFINITY),
+    topicAliasMax: scan.number(Property.TopicAliasMaximum, 0),
+    wantsResponseInformation: scan.number(Property.RequestResponseInformation, 0) === 1,
+    wantsProblemInformation: scan.number(Property.RequestProblemInformation, 1) === 1,
+    authenticationMethod: scan.has(method)
+      ? decodeUtf8(bytes, scan.start(method), scan.end(method))
+      : null,
+    authenticationData: scan.has(data) ? ownBytes(bytes, scan.start(data), scan.end(data)) : null,
+  };
+}
+
+function readWill(
+  reader: Reader,
+  level: ProtocolLevel,
+  qos: QoS,
+  isRetained: boolean,
+): WillFields | ReasonCode {
+  scan.clear();
+  if (level === 5) {
+    const fault = scan.read(reader, WILL_PROPERTIES);
+    if (fault !== Reason.Success) return fault;
+  }
+  const topicStart = reader.at;
+  reader.text();
+  const topicEnd = reader.at;
+  const payloadStart = reader.field();
+  return {
+    topicStart,
+    topicEnd,
+    payloadStart,
+    payloadEnd: reader.at,
+    propertyRuns: scan.forwarded.slice(),
+    delaySeconds: scan.number(Property.WillDelayInterval, 0),
+    expirySeconds: scan.number(Property.MessageExpiryInterval, -1),
+    isPayloadText: scan.number(Property.PayloadFormatIndicator, 0) === 1,
+    qos,
+    isRetained,
+  };
+}
+
+/** The properties at hand: of the CONNECT, then of its will. */
+const scan = new PropertyScan();
 
 function isText(bytes: Uint8Array, start: number, end: number, ascii: string): boolean {
   if (end - start !== ascii.length) return false;

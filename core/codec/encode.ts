@@ -1,21 +1,79 @@
-/** Packets that a server sends now and then, as bytes of their own. PUBLISH and acknowledgements are
+/** Packets that a server sends now and then, as bytes of their own. PUBLISH and most acknowledgements are
  * written where they leave (message/publish-writer.ts, connection/send.ts). */
+
+import type { PropertyValues } from "../boundary.ts";
 import { FirstByte } from "./packet.ts";
+import { encodeProperties, joined } from "./property-values.ts";
 import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
 
+/** Of 3.1 and 3.1.1. */
 export function encodeConnack(isSessionPresent: boolean, returnCode: number): Uint8Array {
   return Uint8Array.of(FirstByte.Connack, 2, isSessionPresent ? 1 : 0, returnCode);
 }
 
+/** Of 5.0. */
+export function encodeConnack5(
+  isSessionPresent: boolean,
+  reason: number,
+  properties: PropertyValues,
+): Uint8Array {
+  const head = Uint8Array.of(isSessionPresent ? 1 : 0, reason);
+  return packet(FirstByte.Connack, head, sized(encodeProperties(properties)));
+}
+
 /** One return code per filter, in the order of the SUBSCRIBE [MQTT311-3.9.3-1]. */
 export function encodeSuback(packetId: number, returnCodes: readonly number[]): Uint8Array {
-  const remaining = 2 + returnCodes.length;
-  const lengthBytes = remainingLengthBytes(remaining);
-  const packet = new Uint8Array(1 + lengthBytes + remaining);
-  packet[0] = FirstByte.Suback;
-  let at = writeRemainingLength(packet, 1, remaining);
-  packet[at++] = packetId >> 8;
-  packet[at++] = packetId & 0xff;
-  packet.set(returnCodes, at);
-  return packet;
+  return packet(FirstByte.Suback, u16(packetId), Uint8Array.from(returnCodes));
+}
+
+/** SUBACK or UNSUBACK of 5.0: one reason code per filter, in their order [MQTT-3.9.3-1] [MQTT-3.11.3-1]. */
+export function encodeFilterAck(
+  firstByte: number,
+  packetId: number,
+  reasons: readonly number[],
+  properties: PropertyValues = {},
+): Uint8Array {
+  const fields = sized(encodeProperties(properties));
+  return packet(firstByte, u16(packetId), fields, Uint8Array.from(reasons));
+}
+
+/** PUBACK, PUBREC, PUBREL or PUBCOMP of 5.0 with more than a reason code. */
+export function encodeAck(
+  firstByte: number,
+  packetId: number,
+  reason: number,
+  properties: PropertyValues,
+): Uint8Array {
+  const fields = sized(encodeProperties(properties));
+  return packet(firstByte, u16(packetId), Uint8Array.of(reason), fields);
+}
+
+/** DISCONNECT or AUTH of 5.0. */
+export function encodeReason(
+  firstByte: number,
+  reason: number,
+  properties: PropertyValues = {},
+): Uint8Array {
+  const encoded = encodeProperties(properties);
+  if (encoded.length === 0) return packet(firstByte, Uint8Array.of(reason));
+  return packet(firstByte, Uint8Array.of(reason), sized(encoded));
+}
+
+function packet(firstByte: number, ...parts: readonly Uint8Array[]): Uint8Array {
+  const body = joined(parts);
+  const bytes = new Uint8Array(1 + remainingLengthBytes(body.length) + body.length);
+  bytes[0] = firstByte;
+  bytes.set(body, writeRemainingLength(bytes, 1, body.length));
+  return bytes;
+}
+
+/** With their length before them. */
+function sized(properties: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(remainingLengthBytes(properties.length) + properties.length);
+  bytes.set(properties, writeRemainingLength(bytes, 0, properties.length));
+  return bytes;
+}
+
+function u16(value: number): Uint8Array {
+  return Uint8Array.of(value >> 8, value & 0xff);
 }

@@ -1,4 +1,4 @@
-/** Packet types as they stand in the first byte of a packet, MQTT 3.1.1 §2.2.1. */
+/** Packet types as they stand in the first byte of a packet, MQTT 5.0 §2.1.2. */
 export const PacketType = {
   Connect: 1,
   Connack: 2,
@@ -14,6 +14,7 @@ export const PacketType = {
   Pingreq: 12,
   Pingresp: 13,
   Disconnect: 14,
+  /** MQTT 5.0 only. */ Auth: 15,
 } as const;
 
 /** First bytes of the packets whose flags are fixed. */
@@ -26,4 +27,6 @@ export const FirstByte = {
   Suback: 0x90,
   Unsuback: 0xb0,
   Pingresp: 0xd0,
+  Disconnect: 0xe0,
+  Auth: 0xf0,
 } as const;

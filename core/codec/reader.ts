@@ -6,7 +6,7 @@ export class Reader {
   readonly end: number;
   at: number;
   isOverrun = false;
-  /** A string was not UTF-8 as MQTT wants it [MQTT311-1.5.3-1] [MQTT311-1.5.3-2]. */
+  /** A string was not UTF-8 as MQTT wants it [MQTT311-1.5.3-1] [MQTT311-1.5.3-2], or a number too long. */
   isIllFormed = false;
 
   constructor(bytes: Uint8Array, start: number, end: number) {
@@ -29,6 +29,25 @@ export class Reader {
 
   u16(): number {
     return this.#take(2) ? (this.bytes[this.at - 2]! << 8) | this.bytes[this.at - 1]! : 0;
+  }
+
+  u32(): number {
+    return this.u16() * 0x1_0000 + this.u16();
+  }
+
+  /** A Variable Byte Integer in as few bytes as it takes, at most four [MQTT-1.5.5-1]. */
+  varint(): number {
+    let value = 0;
+    for (let i = 0; i < 4; i++) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * 128 ** i;
+      if (byte < 0x80) {
+        if (byte === 0 && i > 0) this.isIllFormed = true;
+        return value;
+      }
+    }
+    this.isIllFormed = true;
+    return 0;
   }
 
   /** Skips a field of two bytes of length and so many bytes; its content is `bytes[result, at)`. */

@@ -1,11 +1,19 @@
 /** UTF-8 strings as MQTT wants them: well-formed, without surrogates and without U+0000. */
 
-/** Whether `bytes[start, end)` is an MQTT string [MQTT311-1.5.3-1] [MQTT311-1.5.3-2]. */
-export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
+/**
+ * Whether `bytes[start, end)` is an MQTT string [MQTT311-1.5.3-1] [MQTT311-1.5.3-2] [MQTT-1.5.4-1]
+ * [MQTT-1.5.4-2]; or with `mayHaveNull`, any UTF-8.
+ */
+export function isUtf8(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  mayHaveNull = false,
+): boolean {
   for (let at = start; at < end; ) {
     const first = bytes[at]!;
     if (first < 0x80) {
-      if (first === 0) return false;
+      if (first === 0 && !mayHaveNull) return false;
       at++;
       continue;
     }

@@ -1,10 +1,13 @@
-/** PUBACK, PUBREC, PUBREL and PUBCOMP from a client, MQTT 3.1.1 §4.3. */
+/** PUBACK, PUBREC, PUBREL and PUBCOMP from a client, MQTT 5.0 and 3.1.1 §4.3. */
 import type { Millis } from "../boundary.ts";
 import { FirstByte, PacketType } from "../codec/packet.ts";
+import { PropertyScan } from "../codec/properties.ts";
+import { Reader } from "../codec/reader.ts";
 import { Counter } from "../observe/counters.ts";
-import { Reason } from "../reason.ts";
-import { Acknowledged } from "../session/outbox.ts";
+import type { ReasonCode, ReasonPacket } from "../reason.ts";
+import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
+import { Acknowledged } from "../session/window.ts";
 import { answerDurably, answerWord } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { fail } from "./end.ts";
@@ -20,40 +23,72 @@ export function handleAcknowledgement(
   remaining: number,
   now: Millis,
 ): void {
+  const packetId = remaining < 2 ? 0 : (bytes[at]! << 8) | bytes[at + 1]!;
+  let reason: number = Reason.Success;
   if (remaining !== 2) {
-    fail(parts, connection, Reason.MalformedPacket, now);
-    return;
+    const isFive = connection.level === 5;
+    const fault = isFive ? faultOf(type, bytes, at, remaining) : Reason.MalformedPacket;
+    if (fault !== Reason.Success) {
+      fail(parts, connection, fault, now);
+      return;
+    }
+    reason = bytes[at + 2]!;
   }
-  const packetId = (bytes[at]! << 8) | bytes[at + 1]!;
   if (packetId === 0) {
     fail(parts, connection, Reason.ProtocolError, now);
     return;
   }
   const session = connection.session!;
   if (type === PacketType.Pubrel) {
+    const isKnown = session.hasReceipt(packetId);
     session.removeReceipt(packetId);
     // An identifier that is not known is completed too, so that the client can let go of it.
-    answerDurably(parts, connection, answerWord(FirstByte.Pubcomp, packetId)); // [MQTT311-4.3.3-2]
+    // [MQTT311-4.3.3-2] [MQTT-4.3.3-11]
+    const told = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
+    answerDurably(parts, connection, answerWord(FirstByte.Pubcomp, packetId, told));
     return;
   }
-  const { outbox } = session;
-  let result: Acknowledged;
-  if (type === PacketType.Puback) result = outbox.acknowledge(packetId);
-  else if (type === PacketType.Pubcomp) result = outbox.complete(packetId);
-  else {
-    result = outbox.receive(packetId);
-    // Also for one that is not known: only PUBREL ends it on the client's side. [MQTT311-4.3.3-1]
-    if (result !== Acknowledged.WrongKind) {
-      // Durably: released by a broker that then forgets it, it would be published once more.
-      answerDurably(parts, connection, answerWord(FirstByte.Pubrel, packetId));
-    }
-  }
+  const result = acknowledged(parts, connection, session, type, packetId, reason);
   if (result === Acknowledged.WrongKind) {
     fail(parts, connection, Reason.ProtocolError, now);
     return;
   }
   if (result === Acknowledged.Unknown) parts.counters[Counter.acknowledgementsUnknown]!++;
-  if (type !== PacketType.Pubrec) refill(parts, connection, session);
+  if (type !== PacketType.Pubrec || reason >= FAILURE_MIN) refill(parts, connection, session);
+}
+
+function acknowledged(
+  parts: Parts,
+  connection: Connection,
+  session: Session,
+  type: number,
+  packetId: number,
+  reason: number,
+): Acknowledged {
+  const { window } = session.outbox;
+  if (type === PacketType.Puback) return window.acknowledge(packetId);
+  if (type === PacketType.Pubcomp) return window.complete(packetId);
+  // Refused: the message is done with, and its identifier free [MQTT-4.3.3-4].
+  if (reason >= FAILURE_MIN) return window.refuse(packetId);
+  const result = window.receive(packetId);
+  if (result !== Acknowledged.WrongKind) {
+    // Also for one that is not known: only PUBREL ends it on the client's side. [MQTT311-4.3.3-1]
+    const isKnown = result === Acknowledged.Done;
+    const told = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
+    // Durably: released by a broker that then forgets it, it would be published once more.
+    answerDurably(parts, connection, answerWord(FirstByte.Pubrel, packetId, told));
+  }
+  return result;
+}
+
+/** What is wrong with a packet of 5.0 that has more, or less, than a packet identifier. */
+function faultOf(type: number, bytes: Uint8Array, at: number, remaining: number): ReasonCode {
+  if (remaining < 3) return Reason.MalformedPacket;
+  if (!mayCarry(NAMES[type]!, bytes[at + 2]!)) return Reason.MalformedPacket;
+  if (remaining === 3) return Reason.Success;
+  const reader = new Reader(bytes, at + 3, at + remaining);
+  const fault = scan.read(reader, type);
+  return fault === Reason.Success && !reader.isDone ? Reason.MalformedPacket : fault;
 }
 
 /** The window has room: what waited for it becomes ready, and retained messages go on. */
@@ -61,3 +96,11 @@ function refill(parts: Parts, connection: Connection, session: Session): void {
   const hasReady = session.outbox.refill();
   if (hasReady || session.replays !== null) parts.dirty.mark(connection.slot);
 }
+
+const scan = new PropertyScan();
+const NAMES: Readonly<Record<number, ReasonPacket>> = {
+  [PacketType.Puback]: "PUBACK",
+  [PacketType.Pubrec]: "PUBREC",
+  [PacketType.Pubrel]: "PUBREL",
+  [PacketType.Pubcomp]: "PUBCOMP",
+};

@@ -1,11 +1,14 @@
 /**
  * Answers to a client, queued in the order in which they leave.
  *
- * An answer is one word: the first byte in the top eight bits, the packet identifier in the low sixteen.
- * A packet that is more than that is kept beside, and its word is `PACKET`.
+ * An answer is one word: the first byte in the top eight bits, the reason code, the packet identifier in
+ * the low sixteen. A packet that is more than that is kept beside, and its word is `PACKET`.
  */
 import { Ring } from "../base/ring.ts";
+import type { PropertyValues } from "../boundary.ts";
 import { FirstByte } from "../codec/packet.ts";
+import type { ReasonCode } from "../reason.ts";
+import { FAILURE_MIN, Reason, reasonName } from "../reason.ts";
 import type { Connection } from "./connection.ts";
 import { Parked } from "./connection.ts";
 import { Gate } from "./gate.ts";
@@ -15,8 +18,13 @@ import type { Parts } from "./parts.ts";
 export const PACKET = 1;
 export const PINGRESP: number = (FirstByte.Pingresp << 24) >>> 0;
 
-export function answerWord(firstByte: number, packetId: number): number {
-  return ((firstByte << 24) | packetId) >>> 0;
+/** The reason is told to 5.0 only. */
+export function answerWord(
+  firstByte: number,
+  packetId: number,
+  reason: ReasonCode = Reason.Success,
+): number {
+  return ((firstByte << 24) | (reason << 16) | packetId) >>> 0;
 }
 
 /** Queues an answer that promises nothing: it waits for the CONNACK at most [MQTT311-3.2.0-1]. */
@@ -73,10 +81,23 @@ export function openAnswers(parts: Parts): void {
   }
 }
 
-/** Queues a packet of its own, durably. */
+/** Queues a packet of its own, durably; one that the client does not take is dropped [MQTT-3.1.2-25]. */
 export function answerPacket(parts: Parts, connection: Connection, packet: Uint8Array): void {
+  if (packet.length > connection.packetBytesMax) return;
   connection.packets.push(packet);
   answerDurably(parts, connection, PACKET);
 }
 
+/**
+ * What a packet that says no says beside its code, as far as the client wants to be told [MQTT-3.1.2-29],
+ * and takes packets that long [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3].
+ */
+export function problem(connection: Connection, reason: ReasonCode | number): PropertyValues {
+  const isTold = connection.wantsProblemInformation && reason >= FAILURE_MIN;
+  const hasRoom = connection.packetBytesMax >= PROBLEM_BYTES_MAX;
+  return isTold && hasRoom ? { ReasonString: reasonName(reason) } : {};
+}
+
 const ANSWERS_MAX = 8192;
+/** More than any packet with a Reason String of ours has. */
+const PROBLEM_BYTES_MAX = 128;

@@ -8,10 +8,12 @@
  */
 import type { Ring } from "../base/ring.ts";
 import type { ConnId, ConnInfo, Decision, Millis, ProtocolLevel } from "../boundary.ts";
-import type { MessageSlot } from "../message/message-pool.ts";
+import type { TopicAliases } from "../message/topic-aliases.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
-import type { Session } from "../session/session.ts";
+import type { Session, Will } from "../session/session.ts";
+import type { Exchange } from "./authenticate.ts";
+import type { ClientAliases } from "./client-aliases.ts";
 import type { Gate } from "./gate.ts";
 
 export const Stage = {
@@ -36,7 +38,23 @@ export class Connection {
   readonly info: ConnInfo;
   readonly openedAt: Millis;
   stage: Stage = Stage.Opened;
+  /** It is nobody's any more: its session goes on without it, or has ended. */
+  hasLeft = false;
   level: ProtocolLevel = 4;
+  /** Whether its packets have properties: MQTT 5.0. */
+  hasProperties = false;
+  /** The longest packet that the client takes. */
+  packetBytesMax: number = Number.POSITIVE_INFINITY;
+  /** Aliases towards the client; null: it takes none. */
+  aliases: TopicAliases | null = null;
+  /** Aliases that the client has set; null: none yet. */
+  clientAliases: ClientAliases | null = null;
+  /** Messages at QoS 1 and 2 that the client has sent and that are not finally answered, of 5.0. */
+  receivedCount = 0;
+  /** Whether it wants Reason Strings with any failure. */
+  wantsProblemInformation = false;
+  /** An authentication of more than one step; null: none. */
+  exchange: Exchange | null = null;
   session: Session | null = null;
   clientId = "";
   /** Its user name and password were accepted. */
@@ -47,8 +65,7 @@ export class Connection {
   lastSeen: Millis;
   /** When the transport stopped taking bytes, or -1. */
   stalledAt = -1;
-  will: MessageSlot = 0;
-  isWillRetained = false;
+  will: Will | null = null;
   /** Why it ends, for the event. */
   endReason: ReasonCode = Reason.Unspecified;
 

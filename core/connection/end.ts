@@ -1,21 +1,21 @@
 /** Every way a connection ends, and what becomes of its session and its will. */
-import type { Millis } from "../boundary.ts";
-import { EffectKind } from "../boundary.ts";
-import { encodeConnack } from "../codec/encode.ts";
-import { encodeUtf8 } from "../codec/utf8.ts";
+import type { Millis, PropertyValues } from "../boundary.ts";
+import { EffectKind, NEVER } from "../boundary.ts";
+import { encodeConnack, encodeConnack5, encodeReason } from "../codec/encode.ts";
+import { FirstByte } from "../codec/packet.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
-import { connectReturnCode, Reason } from "../reason.ts";
-import type { Session } from "../session/session.ts";
-import { answerNow, PACKET } from "./answer.ts";
+import { carried, connectReturnCode, Reason } from "../reason.ts";
+import type { Session, Will } from "../session/session.ts";
+import { answerNow, PACKET, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import type { Parts } from "./parts.ts";
 import { publishMessage } from "./publish-message.ts";
 
 /**
- * Ends a connection at once for what its peer did, counted by cause; its will is published. Always true:
- * the packet that did it needs no more handling.
+ * Ends a connection at once for what its peer did, counted by cause; its will is published. A client of
+ * 5.0 is told why. Always true: the packet that did it needs no more handling.
  */
 export function fail(
   parts: Parts,
@@ -25,6 +25,7 @@ export function fail(
   counter: number = counterOf(reason),
 ): true {
   parts.counters[counter]!++;
+  if (disconnect(parts, connection, reason, now)) return true;
   end(parts, connection, reason, now);
   parts.effect(EffectKind.Abort, connection, reason);
   return true;
@@ -41,60 +42,117 @@ export function refuse(
   now: Millis,
 ): true {
   parts.counters[Counter.connectsRefused]!++;
-  const returnCode = connectReturnCode(reason);
-  if (returnCode < 0) return fail(parts, connection, reason, now);
+  if (connection.level === 5) {
+    connection.packets.push(encodeRefusal(parts, connection, reason));
+  } else {
+    const returnCode = connectReturnCode(reason);
+    if (returnCode < 0) return fail(parts, connection, reason, now);
+    connection.packets.push(encodeConnack(false, returnCode)); // [MQTT311-3.2.2-4]
+  }
   connection.endReason = reason;
   connection.stage = Stage.Closing;
-  connection.packets.push(encodeConnack(false, returnCode)); // [MQTT311-3.2.2-4]
   answerNow(parts, connection, PACKET);
-  return true; // [MQTT311-3.2.2-5]
+  return true; // [MQTT311-3.2.2-5] [MQTT-3.2.2-7]
+}
+
+/** [MQTT-3.2.2-6] */
+function encodeRefusal(parts: Parts, connection: Connection, reason: ReasonCode): Uint8Array {
+  const properties = { ...problem(connection, reason), ...reference(parts, reason) };
+  return encodeConnack5(false, carried("CONNACK", reason), properties);
+}
+
+function reference(parts: Parts, reason: ReasonCode): PropertyValues {
+  const isElsewhere = reason === Reason.UseAnotherServer || reason === Reason.ServerMoved;
+  const { serverReference } = parts;
+  return isElsewhere && serverReference !== null ? { ServerReference: serverReference } : {};
 }
 
 /** Ends a connection in order, for a reason that is not its peer's fault; its will is published. */
 export function close(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): void {
+  if (reason !== Reason.Success && disconnect(parts, connection, reason, now)) return;
   end(parts, connection, reason, now);
   parts.effect(EffectKind.Close, connection, reason);
 }
 
-/** DISCONNECT: the will is discarded [MQTT311-3.1.2-10] [MQTT311-3.14.4-3]. */
-export function handleDisconnect(parts: Parts, connection: Connection, now: Millis): void {
-  dropWill(parts, connection);
-  close(parts, connection, Reason.Success, now);
+/**
+ * Sends DISCONNECT to a client of 5.0 and ends the connection once that has been polled; false, and nothing
+ * done, for any other.
+ */
+function disconnect(
+  parts: Parts,
+  connection: Connection,
+  reason: ReasonCode,
+  now: Millis,
+): boolean {
+  const { stage, slot } = connection;
+  // Not before the CONNACK [MQTT-3.14.0-1], and only once.
+  if (connection.level !== 5 || connection.session === null || stage >= Stage.Ended) return false;
+  const isConfirmed = parts.journal.committed >= connection.connackSeq;
+  if (!isConfirmed || parts.dirty.isBlocked(slot)) return false;
+  leave(parts, connection, reason, now);
+  connection.stage = Stage.Closing;
+  connection.parked = 0;
+  connection.answers = null;
+  connection.gate = null;
+  const properties = { ...problem(connection, reason), ...reference(parts, reason) };
+  const packet = encodeReason(FirstByte.Disconnect, carried("DISCONNECT", reason), properties);
+  connection.packets = [packet];
+  answerNow(parts, connection, PACKET);
+  return true;
+}
+
+/** The connection is over: nothing is owed to it any more. */
+export function end(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): void {
+  if (connection.stage === Stage.Ended) return;
+  leave(parts, connection, reason, now);
+  connection.stage = Stage.Ended;
 }
 
 /** The connection is nobody's any more: its session goes on without it, or ends; its will is published. */
-export function end(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): void {
-  if (connection.stage === Stage.Ended) return;
-  connection.stage = Stage.Ended;
+function leave(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): void {
+  if (connection.hasLeft) return;
+  connection.hasLeft = true;
   connection.endReason = reason;
   dropInput(parts, connection);
   parts.gated.delete(connection);
   parts.awaiting.delete(connection);
   parts.deadlines.cancel(connection.slot);
-  const { session, clientId } = connection;
+  const { session, clientId, will } = connection;
   if (session === null) {
     const { id, info } = connection;
     parts.events.push({ kind: "refused", conn: id, clientId, info, reason });
     return;
   }
   connection.session = null;
+  connection.will = null;
   session.connSlot = 0;
   parts.counters[Counter.clientsConnected]!--;
-  if (session.isPersistent) {
+  if (session.expiryMillis > 0) {
     session.outbox.detach(parts.limits.queueQos0 === 1);
-    const endsAt = (now + parts.limits.sessionMillisMax) as Millis;
+    const endsAt = (now + session.expiryMillis) as Millis;
     parts.sessions.expireAt(session, endsAt);
     recordSession(parts, session, parts.epochMillis + endsAt);
+    if (will !== null && will.delayMillis > 0) {
+      session.will = will;
+      parts.sessions.willAt(session, (now + will.delayMillis) as Millis);
+    } else {
+      publishWill(parts, session, will, now);
+    }
   } else {
-    endSession(parts, session);
+    endSession(parts, session, now);
+    publishWill(parts, session, will, now);
   }
   parts.events.push({ kind: "disconnected", conn: connection.id, clientId, reason });
-  const { will } = connection;
-  connection.will = 0;
-  if (will !== 0) {
-    parts.counters[Counter.willsPublished]!++;
-    publishMessage(parts, clientId, will, connection.isWillRetained, now); // [MQTT311-3.1.2-8]
+}
+
+/** [MQTT311-3.1.2-8] [MQTT-3.1.2-8] */
+export function publishWill(parts: Parts, session: Session, will: Will | null, now: Millis): void {
+  if (will === null) return;
+  parts.counters[Counter.willsPublished]!++;
+  if (will.expiryMillis !== NEVER) {
+    parts.messages.setExpiresAt(will.message, (now + will.expiryMillis) as Millis);
   }
+  publishMessage(parts, session.clientId, will.message, session, now);
 }
 
 /** `endsAt` is Unix time in milliseconds; 0 while the client is there. */
@@ -102,11 +160,17 @@ export function recordSession(parts: Parts, session: Session, endsAt: number): v
   if (session.owner !== 0) parts.records!.putSession(session.clientId, session.owner, endsAt);
 }
 
-/** The session and all that belongs to it is gone. */
-export function endSession(parts: Parts, session: Session): void {
+/**
+ * The session and all that belongs to it is gone. A will that waited for its delay is published, and
+ * what it had of shared subscriptions goes to other members.
+ */
+export function endSession(parts: Parts, session: Session, now: Millis): void {
   const { owner } = session;
+  const { messages, router } = parts;
+  const unfinished = [...session.outbox.unfinishedShared()];
+  for (const { message } of unfinished) messages.retain(message);
   for (const filter of session.subscriptions?.keys() ?? []) {
-    parts.router.unsubscribe(encodeUtf8(filter), session);
+    router.unsubscribe(filter, session);
     if (owner !== 0) parts.records!.removeSubscription(owner, filter);
   }
   session.clearReceipts();
@@ -115,21 +179,30 @@ export function endSession(parts: Parts, session: Session): void {
   session.replays = null;
   session.outbox.clear();
   parts.sessions.remove(session);
+  for (const { message, group } of unfinished) {
+    router.offerShared(group, message);
+    messages.release(message);
+  }
+  const { will } = session;
+  session.will = null;
+  publishWill(parts, session, will, now);
 }
 
 export function dropWill(parts: Parts, connection: Connection): void {
-  if (connection.will === 0) return;
-  parts.messages.release(connection.will);
-  connection.will = 0;
+  if (connection.will === null) return;
+  parts.messages.release(connection.will.message);
+  connection.will = null;
 }
 
 /** Lets go of all input that is kept for a connection. */
 function dropInput(parts: Parts, connection: Connection): void {
-  parts.counters[Counter.inputBytes]! -=
-    (connection.held?.length ?? 0) + (connection.partial?.length ?? 0);
-  if (connection.partial !== null) parts.buffers.give(connection.partial);
+  const { held, partial, clientAliases } = connection;
+  const bytes = (held?.length ?? 0) + (partial?.length ?? 0) + (clientAliases?.byteCount ?? 0);
+  parts.counters[Counter.inputBytes]! -= bytes;
+  if (partial !== null) parts.buffers.give(partial);
   connection.held = null;
   connection.partial = null;
+  connection.clientAliases = null;
 }
 
 function counterOf(reason: ReasonCode): number {

@@ -51,7 +51,10 @@ export class Parts {
   /** Queues of answers that are empty: a connection that is owed nothing has none. */
   readonly spareRings: Ring[] = [];
   /** Unix time, in milliseconds, at `Millis` zero. */
-  epochMillis: number;
+  epochMillis = 0;
+  /** Where clients are sent instead; null: they are welcome. */
+  serverReference: string | null = null;
+  isMovedForGood = false;
   /** New connections are refused: the broker shuts down. */
   isShuttingDown = false;
 
@@ -71,7 +74,7 @@ export class Parts {
     this.retained = new Retained(config.limits, this.messages, this.counters);
     this.journal = new Journal();
     this.records = config.durable ? new Records(this.journal, this.messages) : null;
-    this.epochMillis = config.epochMillis;
+    this.setEpoch(config.epochMillis);
     this.sessions = new SessionTable(config.limits, this.messages, this.counters, this.records);
     this.router = new Router(
       config.limits,
@@ -82,6 +85,11 @@ export class Parts {
       this.dirty,
       this.counters,
     );
+  }
+
+  setEpoch(epochMillis: number): void {
+    this.epochMillis = epochMillis;
+    if (this.records !== null) this.records.epochMillis = epochMillis;
   }
 
   effect(kind: EffectKind, connection: Connection, reason: ReasonCode): void {

@@ -1,8 +1,10 @@
 /** How a message enters, whoever publishes it: retained, routed, told. */
 import { ownBytes } from "../base/bytes.ts";
 import type { Millis } from "../boundary.ts";
-import { NO_CONN } from "../boundary.ts";
+import { NEVER, NO_CONN } from "../boundary.ts";
+import { decodeProperties } from "../codec/property-values.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
+import type { Session } from "../session/session.ts";
 import type { Parts } from "./parts.ts";
 
 /**
@@ -13,7 +15,7 @@ export function publishMessage(
   parts: Parts,
   clientId: string,
   message: MessageSlot,
-  isRetained: boolean,
+  from: Session | null,
   now: Millis,
 ): boolean {
   const { messages, ingest } = parts;
@@ -21,11 +23,12 @@ export function publishMessage(
   const end = start - 2 + messages.topicBytes(message);
   const topic = ingest.intern(messages.bytes(message), start, end);
   if (topic !== 0) {
-    if (isRetained) setRetained(parts, ingest.topicName(topic), message, now);
-    parts.router.deliver(message, parts.router.route(topic), NO_CONN);
+    messages.setTopic(message, topic, ingest.topicEpoch);
+    if (messages.isRetained(message)) setRetained(parts, ingest.topicName(topic), message, now);
+    parts.router.deliver(message, parts.router.route(topic), NO_CONN, from);
     // $SYS is no news: what it says is in the counters.
     if (parts.events.publishes && !isReserved(ingest.topicName(topic))) {
-      pushPublished(parts, clientId, ingest.topicName(topic), message, isRetained);
+      pushPublished(parts, clientId, ingest.topicName(topic), message);
     }
   }
   messages.release(message);
@@ -37,13 +40,13 @@ export function isReserved(topic: string): boolean {
   return topic.charCodeAt(0) === DOLLAR && (topic === "$SYS" || topic.startsWith("$SYS/"));
 }
 
-/** [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] */
+/** [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6] */
 export function setRetained(parts: Parts, topic: string, message: MessageSlot, now: Millis): void {
   if (parts.messages.payloadBytes(message) === 0) {
     removeRetained(parts, topic);
     return;
   }
-  const { records, retained, limits } = parts;
+  const { records, retained } = parts;
   const isRecorded = records !== null && !isReserved(topic);
   const before = isRecorded ? retained.at(topic) : 0;
   // Until its record is gone or replaced, the message before is needed.
@@ -51,8 +54,8 @@ export function setRetained(parts: Parts, topic: string, message: MessageSlot, n
   const isSet = retained.set(topic, message, now);
   if (!isRecorded) return;
   if (isSet) {
-    const expiresAt = limits.retainedMillisMax === 0 ? 0 : now + limits.retainedMillisMax;
-    const unix = expiresAt === 0 ? 0 : parts.epochMillis + expiresAt;
+    const expiresAt = retained.expiresAt(message, now);
+    const unix = expiresAt === NEVER ? 0 : parts.epochMillis + expiresAt;
     records.putRetained(topic, message, before, unix);
   } else if (before !== 0) {
     records.removeRetained(topic, before);
@@ -74,16 +77,18 @@ export function pushPublished(
   clientId: string,
   topic: string,
   message: MessageSlot,
-  retain: boolean,
 ): void {
-  const payload = ownBytes(parts.messages.payload(message));
+  const { messages } = parts;
+  const start = messages.propertyStart(message);
+  const end = start + messages.propertyBytes(message);
   parts.events.push({
     kind: "published",
     clientId,
     topic,
-    payload,
-    qos: parts.messages.qos(message),
-    retain,
+    payload: ownBytes(messages.payload(message)),
+    qos: messages.qos(message),
+    retain: messages.isRetained(message),
+    properties: decodeProperties(messages.bytes(message), start, end),
   });
 }
 

@@ -1,9 +1,13 @@
-/** PUBLISH from a client, MQTT 3.1.1 §3.3. */
+/** PUBLISH from a client, MQTT 5.0 and 3.1.1 §3.3. */
 import type { Millis, QoS } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
 import { FirstByte } from "../codec/packet.ts";
+import { isUtf8 } from "../codec/utf8.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
 import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
-import { Reason } from "../reason.ts";
+import type { ReasonCode } from "../reason.ts";
+import { carried, FAILURE_MIN, Reason } from "../reason.ts";
 import { answerDurably, answerWord, holdWriter } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Parked } from "./connection.ts";
@@ -11,10 +15,12 @@ import { fail } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
 import { isReserved, pushPublished, setRetained } from "./publish-message.ts";
+import { Incoming, readProperties } from "./publish-properties.ts";
 
 /**
  * Handles the frame at `offset`; `header` and `topic` are those of its row. `owned` is the buffer
- * that `bytes` begins, where the message may have it. False: a decision is pending, the frame is to be handled again then.
+ * that `bytes` begins, where the message may have it. False: a decision is pending, the frame is to be
+ * handled again then.
  */
 export function handlePublish(
   parts: Parts,
@@ -29,113 +35,164 @@ export function handlePublish(
 ): boolean {
   const first = header & 0xff;
   const qos = (first >> 1) & 0b11;
-  const topicStart = offset + (header >> 8);
-  const end = topicStart + remaining;
-  if (qos === 3) return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-3.3.1-4]
-  if (topic === 0) return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-4.7.3-1]
-  if (qos === 0 && (first & DUP) !== 0 && connection.level >= 4) {
-    return fail(parts, connection, Reason.ProtocolError, now); // [MQTT311-3.3.1-2]
-  }
-  const topicEnd = topicStart + 2 + ((bytes[topicStart]! << 8) | bytes[topicStart + 1]!);
-  let payloadStart = topicEnd;
-  let packetId = 0;
-  if (qos > 0) {
-    payloadStart += 2;
-    if (payloadStart > end) return fail(parts, connection, Reason.MalformedPacket, now);
-    packetId = (bytes[topicEnd]! << 8) | bytes[topicEnd + 1]!;
-    if (packetId === 0) return fail(parts, connection, Reason.ProtocolError, now); // [MQTT311-2.3.1-1]
-    if (qos === 2 && connection.session!.hasReceipt(packetId)) {
-      count(parts, end - payloadStart);
-      parts.counters[Counter.publishesDuplicate]!++;
-      answerDurably(parts, connection, answerWord(FirstByte.Pubrec, packetId)); // [MQTT311-4.3.3-2]
-      return true;
-    }
-  }
   const isRetained = (first & RETAIN) !== 0;
-  const name = parts.ingest.topicName(topic);
-  const verdict = judge(parts, connection, name, qos as QoS, isRetained);
-  if (verdict === Verdict.Pending) return false;
-  count(parts, end - payloadStart);
-  if (qos === 2) {
-    if (connection.session!.receiptCount >= parts.limits.receiveMax) {
+  const fault = faultOf(parts, connection, first, qos, topic);
+  if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+  const packet = incoming;
+  packet.begin(bytes, offset + (header >> 8), remaining, topic, qos as QoS, isRetained, owned);
+  if (qos > 0) {
+    if (packet.payloadStart > packet.payloadEnd) {
+      return fail(parts, connection, Reason.MalformedPacket, now);
+    }
+    // [MQTT311-2.3.1-1] [MQTT-2.2.1-3]
+    if (packet.packetId === 0) return fail(parts, connection, Reason.ProtocolError, now);
+  }
+  if (connection.level === 5) {
+    const wrong = readProperties(parts, connection, packet, now);
+    if (wrong !== Reason.Success) return fail(parts, connection, wrong, now);
+    // [MQTT-3.3.4-7] [MQTT-3.3.4-8]
+    if (qos > 0 && connection.receivedCount >= parts.limits.receiveMax) {
       return fail(parts, connection, Reason.ReceiveMaximumExceeded, now);
     }
-    connection.session!.addReceipt(packetId);
   }
-  let isDelivered = true;
-  if (verdict === Verdict.Deny) {
-    // 3.1.1 has no way to say no: the message is acknowledged and goes nowhere [MQTT311-3.3.5-2].
+  const { packetId } = packet;
+  const session = connection.session!;
+  if (qos === 2 && session.hasReceipt(packetId)) {
+    count(parts, packet);
+    parts.counters[Counter.publishesDuplicate]!++;
+    connection.receivedCount++;
+    // [MQTT311-4.3.3-2] [MQTT-4.3.3-10]
+    answerDurably(parts, connection, answerWord(FirstByte.Pubrec, packetId));
+    return true;
+  }
+  const name = parts.ingest.topicName(packet.topic);
+  const refusal = judge(parts, connection, packet, name);
+  if (refusal === null) return false;
+  count(parts, packet);
+  if (qos > 0) connection.receivedCount++;
+  if (refusal !== Reason.Success) {
     parts.counters[Counter.publishesDenied]!++;
-  } else {
-    const route = parts.router.route(topic);
-    if (route.length > 0 || isRetained || parts.events.publishes) {
-      const message = parts.messages.create(
-        bytes,
-        topicStart,
-        topicEnd,
-        payloadStart,
-        end,
-        qos as QoS,
-        owned,
-      );
-      if (message === 0) {
-        // Out of memory. What is not acknowledged, its publisher still has.
-        connection.session!.removeReceipt(packetId);
-        if (qos > 0) return fail(parts, connection, Reason.QuotaExceeded, now);
-        return true;
-      }
-      // Sent before its receipt is durable, a restart would make it a second one to its receivers.
-      if (qos === 2) parts.messages.setWaitsFor(message, parts.journal.lastSeq);
-      if (isRetained) {
-        setRetained(parts, name, message, now);
-        holdWriter(parts, connection);
-      }
-      isDelivered = parts.router.deliver(message, route, connection.id);
-      if (parts.events.publishes) {
-        pushPublished(parts, connection.clientId, name, message, isRetained);
-      }
-      parts.messages.release(message);
+    answer(parts, connection, packet, refusal);
+    return true;
+  }
+  if (qos === 2) {
+    if (session.receiptCount >= parts.limits.receiveMax) {
+      return fail(parts, connection, Reason.ReceiveMaximumExceeded, now);
     }
+    session.addReceipt(packetId);
   }
-  const answer =
-    qos === 0 ? 0 : answerWord(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, packetId);
-  if (!isDelivered) {
-    connection.parked |= Parked.Fanout;
-    connection.fanoutAnswer = answer;
-  } else if (answer !== 0) {
-    answerDurably(parts, connection, answer);
-  }
+  publish(parts, connection, packet, name, now);
   return true;
 }
 
+/** What the first byte and the topic alone say is wrong. */
+function faultOf(
+  parts: Parts,
+  connection: Connection,
+  first: number,
+  qos: number,
+  topic: number,
+): ReasonCode {
+  if (qos === 3) return Reason.MalformedPacket; // [MQTT311-3.3.1-4] [MQTT-3.3.1-4]
+  const isFive = connection.level === 5;
+  if (topic === 0 && !isFive) return Reason.MalformedPacket; // [MQTT311-4.7.3-1]
+  // [MQTT311-3.3.1-2] [MQTT-3.3.1-2]
+  if (qos === 0 && (first & DUP) !== 0 && connection.level >= 4) return Reason.ProtocolError;
+  if (qos > parts.limits.qosMax) return Reason.QoSNotSupported; // [MQTT-3.2.2-11]
+  if ((first & RETAIN) !== 0 && parts.limits.retainAvailable === 0 && isFive) {
+    return Reason.RetainNotSupported; // [MQTT-3.2.2-14]
+  }
+  return Reason.Success;
+}
+
+/** The message becomes what it is to its receivers, and its publisher is answered when that is done. */
+function publish(
+  parts: Parts,
+  connection: Connection,
+  packet: Incoming,
+  name: string,
+  now: Millis,
+): void {
+  const { topic, qos, packetId } = packet;
+  const isRetained = packet.isRetained && parts.limits.retainAvailable === 1;
+  const route = parts.router.route(topic);
+  const hasReceivers = route.rows.length > 0;
+  const success = hasReceivers ? Reason.Success : Reason.NoMatchingSubscribers;
+  if (!hasReceivers && !isRetained && !parts.events.publishes) {
+    answer(parts, connection, packet, success);
+    return;
+  }
+  const message: MessageSlot = parts.messages.create(packet);
+  if (message === 0) {
+    // Out of memory. What is not acknowledged, its publisher still has.
+    connection.session!.removeReceipt(packetId);
+    if (connection.level === 5) answer(parts, connection, packet, Reason.QuotaExceeded);
+    else if (qos > 0) fail(parts, connection, Reason.QuotaExceeded, now);
+    return;
+  }
+  parts.messages.setTopic(message, topic, parts.ingest.topicEpoch);
+  // Sent before its receipt is durable, a restart would make it a second one to its receivers.
+  if (qos === 2) parts.messages.setWaitsFor(message, parts.journal.lastSeq);
+  if (isRetained) {
+    setRetained(parts, name, message, now);
+    holdWriter(parts, connection);
+  }
+  const isDelivered = parts.router.deliver(message, route, connection.id, connection.session);
+  if (parts.events.publishes) pushPublished(parts, connection.clientId, name, message);
+  parts.messages.release(message);
+  if (isDelivered) {
+    answer(parts, connection, packet, success);
+  } else {
+    connection.parked |= Parked.Fanout;
+    connection.fanoutAnswer = answerOf(packet, success);
+  }
+}
+
+function answer(parts: Parts, connection: Connection, packet: Incoming, reason: ReasonCode): void {
+  if (packet.qos > 0) answerDurably(parts, connection, answerOf(packet, reason));
+}
+
+/** 0 at QoS 0. Before 5.0 there is no way to say no: the message is acknowledged [MQTT311-3.3.5-2]. */
+function answerOf({ qos, packetId }: Incoming, reason: ReasonCode): number {
+  if (qos === 0) return 0;
+  return answerWord(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, packetId, reason);
+}
+
+/** Success, or why the message goes nowhere; null: a decision is pending. */
 function judge(
   parts: Parts,
   connection: Connection,
+  packet: Incoming,
   topic: string,
-  qos: QoS,
-  retain: boolean,
-): Verdict {
+): ReasonCode | null {
   const decision = connection.takeDecision();
-  if (decision !== null) return decision.kind === "allow" ? Verdict.Allow : Verdict.Deny;
-  if (isReserved(topic)) return Verdict.Deny;
-  const verdict = parts.policy.publish(connection.id, topic, qos, retain);
-  if (verdict === Verdict.Pending) {
-    ask(parts, connection, {
-      kind: "publish",
-      conn: connection.id,
-      clientId: connection.clientId,
-      topic,
-      qos,
-      retain,
-    });
+  if (decision !== null) {
+    if (decision.kind === "allow") return Reason.Success;
+    return decision.kind === "deny" && decision.reason >= FAILURE_MIN
+      ? carried("PUBACK", decision.reason)
+      : Reason.NotAuthorized;
   }
-  return verdict;
+  if (isReserved(topic)) return Reason.NotAuthorized;
+  if (packet.isText && parts.limits.payloadFormatCheck === 1) {
+    const { bytes, payloadStart, payloadEnd } = packet;
+    if (!isUtf8(bytes, payloadStart, payloadEnd, true)) return Reason.PayloadFormatInvalid;
+  }
+  const { qos, isRetained: retain } = packet;
+  const verdict = parts.policy.publish(connection.id, topic, qos, retain);
+  if (verdict === Verdict.Allow) return Reason.Success;
+  if (verdict === Verdict.Deny) return Reason.NotAuthorized;
+  const { id: conn, clientId } = connection;
+  ask(parts, connection, { kind: "publish", conn, clientId, topic, qos, retain });
+  return null;
 }
 
-function count(parts: Parts, payloadBytes: number): void {
+function count(parts: Parts, { payloadStart, payloadEnd }: Incoming): void {
   parts.counters[Counter.publishesReceived]!++;
-  parts.counters[Counter.publishBytesReceived]! += payloadBytes;
+  parts.counters[Counter.publishBytesReceived]! += payloadEnd - payloadStart;
 }
+
+/** The PUBLISH at hand. One serves all: packets are handled one at a time. */
+const incoming = new Incoming(NEVER);
 
 const DUP = 0x08;
 const RETAIN = 0x01;

@@ -14,10 +14,12 @@ import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import { handleAcknowledgement } from "./acknowledge.ts";
 import { answerNow, PINGRESP } from "./answer.ts";
+import { handleAuth, handleUnauthenticated } from "./authenticate.ts";
 import { handleConnect } from "./connect.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
-import { fail, handleDisconnect } from "./end.ts";
+import { handleDisconnect } from "./disconnect.ts";
+import { fail } from "./end.ts";
 import type { Parts } from "./parts.ts";
 import { handlePublish } from "./publish.ts";
 import { handleSubscribe, handleUnsubscribe } from "./subscribe.ts";
@@ -137,11 +139,17 @@ function handlePacket(
   const start = offset + (header >> 8);
   const end = start + remaining;
   const isConnect = type === PacketType.Connect;
-  if (isConnect !== (connection.stage === Stage.Opened)) {
-    return fail(parts, connection, Reason.ProtocolError, now); // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2]
+  const isOpened = connection.stage === Stage.Opened;
+  const isAnswering = isOpened && connection.exchange?.isChallenged === true;
+  if (isConnect !== (isOpened && !isAnswering)) {
+    // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
+    return fail(parts, connection, Reason.ProtocolError, now);
   }
   if (!hasValidFlags(type, header & 0xf, connection)) {
-    return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-2.2.2-2]
+    return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-2.2.2-2] [MQTT-2.1.3-1]
+  }
+  if (isAnswering && type !== PacketType.Auth) {
+    return handleUnauthenticated(parts, connection, type, bytes, start, end, now);
   }
   switch (type) {
     case PacketType.Connect:
@@ -158,18 +166,21 @@ function handlePacket(
       return handleUnsubscribe(parts, connection, bytes, start, end, now);
     case PacketType.Pingreq:
       if (remaining !== 0) return fail(parts, connection, Reason.MalformedPacket, now);
-      answerNow(parts, connection, PINGRESP); // [MQTT311-3.12.4-1]
+      answerNow(parts, connection, PINGRESP); // [MQTT311-3.12.4-1] [MQTT-3.12.4-1]
       return true;
     case PacketType.Disconnect:
-      if (remaining !== 0) return fail(parts, connection, Reason.MalformedPacket, now);
-      handleDisconnect(parts, connection, now);
-      return true;
+      return handleDisconnect(parts, connection, bytes, start, end, now);
+    case PacketType.Auth:
+      if (connection.level < 5) return fail(parts, connection, Reason.ProtocolError, now);
+      return handleAuth(parts, connection, bytes, start, end, now, (connect) =>
+        handleConnect(parts, connection, connect, 0, connect.length, now),
+      );
     default:
       return fail(parts, connection, Reason.ProtocolError, now);
   }
 }
 
-/** [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1] */
+/** [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] */
 function hasValidFlags(type: number, flags: number, connection: Connection): boolean {
   switch (type) {
     case PacketType.Pubrel:

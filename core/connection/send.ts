@@ -1,14 +1,17 @@
 /** Fills a buffer with what one connection is owed: answers, what is sent again, what is ready. */
 import type { OutBuffer } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import { encodeAck } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import type { PublishRun } from "../message/publish-runs.ts";
 import { RUN_MESSAGES_MAX } from "../message/publish-runs.ts";
-import { DELIVERY_RETAIN, writePublish } from "../message/publish-writer.ts";
+import { DELIVERY_RETAIN, Written, writePublish } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
-import { OPTIONS_QOS } from "../routing/router.ts";
+import { FAILURE_MIN, Reason } from "../reason.ts";
+import { OPTIONS_QOS, viaOf } from "../routing/route.ts";
 import type { Outbox } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
-import { PACKET } from "./answer.ts";
+import { PACKET, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import type { Parts } from "./parts.ts";
 
@@ -19,7 +22,7 @@ export function fill(parts: Parts, connection: Connection, out: OutBuffer): bool
   if (session === null) return true;
   // No packet before the CONNACK [MQTT311-3.2.0-1], which may wait for a commit.
   if (parts.journal.committed < connection.connackSeq) return true;
-  if (!fillResends(parts, session, out)) return false;
+  if (!fillResends(parts, connection, session, out)) return false;
   for (;;) {
     if (!fillReady(parts, connection, session, out)) return false;
     if (session.outbox.readyCount > 0) return true;
@@ -36,6 +39,7 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
   while (answers.count > 0 && at + 4 <= to.length && out.tail === null) {
     const word = answers.peek();
     const first = word >>> 24;
+    const reason = (word >> 16) & 0xff;
     if (word === PACKET) {
       const packet = connection.packets[0]!;
       if (at + packet.length <= to.length) {
@@ -50,6 +54,11 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
     } else if (first === FirstByte.Pingresp) {
       to[at++] = first;
       to[at++] = 0;
+    } else if (reason !== Reason.Success && connection.level === 5) {
+      const packet = encodeAck(first, word & 0xffff, reason, problem(connection, reason));
+      if (at + packet.length > to.length) break;
+      to.set(packet, at);
+      at += packet.length;
     } else {
       to[at] = first;
       to[at + 1] = 2;
@@ -57,6 +66,7 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
       to[at + 3] = word & 0xff;
       at += 4;
     }
+    if (connection.level === 5 && isFinal(first, reason)) connection.receivedCount--;
     answers.shift();
     sent++;
   }
@@ -70,19 +80,37 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
   return out.tail === null;
 }
 
-function fillResends(parts: Parts, session: Session, out: OutBuffer): boolean {
-  const { outbox } = session;
+/** Whether an answer ends the flow of a message that was received: it counts no more. */
+function isFinal(first: number, reason: number): boolean {
+  return (
+    first === FirstByte.Puback ||
+    first === FirstByte.Pubcomp ||
+    (first === FirstByte.Pubrec && reason >= FAILURE_MIN)
+  );
+}
+
+function fillResends(
+  parts: Parts,
+  connection: Connection,
+  session: Session,
+  out: OutBuffer,
+): boolean {
+  const { messages } = parts;
+  const { window } = session.outbox;
   for (;;) {
-    const position = outbox.resendPosition;
+    const position = window.resendPosition;
     if (position < 0) return true;
     if (out.tail !== null) return false;
-    const message = outbox.sentMessage(position);
-    const delivery = outbox.resentDelivery(position);
-    if (!writePublish(parts.messages, message, delivery, outbox.sentPacketId(position), out)) {
-      return false;
-    }
-    outbox.resent();
-    countPublish(parts, parts.messages.payloadBytes(message), 1);
+    const message = window.sentMessage(position);
+    const delivery = window.resentDelivery(position);
+    const packetId = window.sentPacketId(position);
+    const own = window.sentVia(position)?.properties ?? null;
+    // It fitted when it was sent first; a client that takes less now is sent what it has a part in.
+    const max = Number.POSITIVE_INFINITY;
+    const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
+    if (written !== Written.Whole) return false;
+    window.resent();
+    countPublish(parts, messages.payloadBytes(message), 1);
   }
 }
 
@@ -95,8 +123,12 @@ function fillReady(
 ): boolean {
   const { messages } = parts;
   const { outbox } = session;
-  let run = runOf(parts, outbox, out);
-  while (run !== null && copyRun(parts, outbox, run, out)) run = runOf(parts, outbox, out);
+  const max = connection.packetBytesMax;
+  const layout = connection.hasProperties ? LAYOUT_PROPERTIES : 0;
+  let run = runOf(parts, connection, outbox, out);
+  while (run !== null && copyRun(parts, outbox, run, layout, out)) {
+    run = runOf(parts, connection, outbox, out);
+  }
   const start = out.length;
   let isRun = run !== null;
   if (run !== null) run.begin();
@@ -110,13 +142,33 @@ function fillReady(
       parts.awaiting.add(connection);
       break;
     }
-    const packetId = outbox.readyPacketId();
-    if (out.tail !== null || !writePublish(messages, message, delivery, packetId, out)) {
+    if (messages.expiresAt(message) !== NEVER) {
+      isRun = false;
+      if (messages.isExpired(message)) {
+        parts.counters[Counter.droppedExpired]!++;
+        outbox.discardReady(); // [MQTT-3.3.2-5]
+        continue;
+      }
+    }
+    if (out.tail !== null) {
       isFull = true;
       break;
     }
+    const packetId = outbox.readyPacketId();
+    const own = outbox.readyVia()?.properties ?? null;
+    const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
+    if (written === Written.NoRoom) {
+      isFull = true;
+      break;
+    }
+    if (written === Written.TooLong) {
+      isRun = false;
+      parts.counters[Counter.droppedTooLarge]!++;
+      outbox.discardReady(); // [MQTT-3.1.2-25]
+      continue;
+    }
     isRun &&= packetId === 0 && out.tail === null && sent < RUN_MESSAGES_MAX;
-    if (isRun) run!.push(messages.born(message), delivery, out.length - start);
+    if (isRun) run!.push(messages.born(message), delivery | layout, out.length - start);
     payloadBytes += messages.payloadBytes(message);
     sent++;
     outbox.takeReady();
@@ -127,21 +179,35 @@ function fillReady(
 }
 
 /** The run that what is ready may be like; null where it is not worth one. */
-function runOf(parts: Parts, outbox: Outbox, out: OutBuffer): PublishRun | null {
-  if (outbox.readyCount < RUN_MESSAGES_MIN || outbox.mayWait || out.tail !== null) return null;
+function runOf(
+  parts: Parts,
+  connection: Connection,
+  outbox: Outbox,
+  out: OutBuffer,
+): PublishRun | null {
+  if (outbox.readyCount < RUN_MESSAGES_MIN || outbox.isReadyVaried || out.tail !== null)
+    return null;
+  if (connection.aliases !== null) return null;
+  if (connection.packetBytesMax !== Number.POSITIVE_INFINITY) return null;
   return parts.runs.at(outbox.readyMessage());
 }
 
 /** Copies the packets of a run as far as they are what is ready, and fit; false where none is. */
-function copyRun(parts: Parts, outbox: Outbox, run: PublishRun, out: OutBuffer): boolean {
+function copyRun(
+  parts: Parts,
+  outbox: Outbox,
+  run: PublishRun,
+  layout: number,
+  out: OutBuffer,
+): boolean {
   const { messages } = parts;
   const room = out.bytes.length - out.length;
   const countMax = Math.min(run.count, outbox.readyCount);
   let count = 0;
   let payloadBytes = 0;
   for (; count < countMax && run.ends[count]! <= room; count++) {
-    const message = outbox.readyMessageAt(count);
-    if (!run.is(count, messages.born(message), outbox.readyDeliveryAt(count))) break;
+    const message = outbox.readyMessage(count);
+    if (!run.is(count, messages.born(message), outbox.readyDelivery(count) | layout)) break;
     payloadBytes += messages.payloadBytes(message);
   }
   if (count === 0) return false;
@@ -176,7 +242,8 @@ function offerRetained(parts: Parts, session: Session): boolean {
       if (session.replays.length === 0) session.replays = null;
       continue;
     }
-    parts.router.offer(session, message, replay.options, DELIVERY_RETAIN);
+    // [MQTT-3.3.1-8]
+    parts.router.offer(session, message, replay.options, viaOf([replay.options]), DELIVERY_RETAIN);
     count++;
   }
   return count > 0;
@@ -184,6 +251,8 @@ function offerRetained(parts: Parts, session: Session): boolean {
 
 /** Retained messages made ready at once: few, for each waits in memory, many enough to fill a buffer. */
 const REPLAY_COUNT_MAX = 64;
+/** Bit of a run's delivery: the packets have properties. */
+const LAYOUT_PROPERTIES = 0x10;
 /** Below so many messages a run is not worth looking for. */
 const RUN_MESSAGES_MIN = 4;
 /** A queue of answers that has emptied is kept for the next who needs one, unless it grew beyond this. */

@@ -1,16 +1,24 @@
-/** SUBSCRIBE and UNSUBSCRIBE, MQTT 3.1.1 §3.8 to §3.11. */
-import type { Decision, Millis } from "../boundary.ts";
+/** SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 and 3.1.1 §3.8 to §3.11. */
+import type { Decision, Millis, QoS } from "../boundary.ts";
 import type { FilterField, FilterPacket } from "../codec/decode-subscribe.ts";
-import { decodeFilters } from "../codec/decode-subscribe.ts";
-import { encodeSuback } from "../codec/encode.ts";
+import {
+  decodeFilters,
+  SUBSCRIBE_NO_LOCAL,
+  SUBSCRIBE_QOS,
+  SUBSCRIBE_RETAIN_AS_PUBLISHED,
+  SUBSCRIBE_RETAIN_HANDLING_SHIFT,
+} from "../codec/decode-subscribe.ts";
+import { encodeFilterAck, encodeSuback } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { Counter } from "../observe/counters.ts";
 import { Added, Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
-import { Reason } from "../reason.ts";
+import { carried, FAILURE_MIN, Reason } from "../reason.ts";
+import { subscriptionOptions } from "../routing/route.ts";
+import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
-import { answerDurably, answerPacket, answerWord } from "./answer.ts";
+import { answerDurably, answerPacket, answerWord, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { fail } from "./end.ts";
 import { ask } from "./park.ts";
@@ -25,20 +33,33 @@ export function handleSubscribe(
   end: number,
   now: Millis,
 ): boolean {
-  const packet = decode(parts, bytes, start, end, true);
+  const packet = decode(parts, connection, bytes, start, end, true);
   if (typeof packet === "number") return fail(parts, connection, packet, now);
   const verdicts = judge(parts, connection, packet);
   if (verdicts === null) return false;
   const session = connection.session!;
-  const codes = packet.filters.map((field, index) => {
-    const reason = verdicts[index]!;
-    const isGranted = reason < FAILURE && subscribe(parts, session, bytes, field);
-    if (isGranted) return field.qos;
+  const { packetId, subscriptionId } = packet;
+  const codes = packet.filters.map((field, index): number => {
+    const verdict = verdicts[index]!;
+    const reason =
+      verdict < FAILURE_MIN ? subscribe(parts, session, field, subscriptionId) : verdict;
+    if (reason < FAILURE_MIN) return reason;
     parts.counters[Counter.subscribesDenied]!++;
-    // MQTT 3.1 has no code for a failure: the QoS asked for is all that it can be told.
-    return connection.level === 3 ? field.qos : FAILURE; // [MQTT311-3.9.3-2]
+    return carried("SUBACK", reason);
   });
-  answerPacket(parts, connection, encodeSuback(packet.packetId, codes)); // [MQTT311-3.8.4-1]
+  const { level } = connection;
+  const told = codes.map((code, index) => {
+    if (code < FAILURE_MIN || level === 5) return code;
+    // MQTT 3.1 has no code for a failure: the QoS asked for is all that it can be told.
+    return level === 3 ? packet.filters[index]!.options & SUBSCRIBE_QOS : FAILURE_MIN; // [MQTT311-3.9.3-2]
+  });
+  const failed = codes.find((code) => code >= FAILURE_MIN) ?? Reason.Success;
+  // [MQTT311-3.8.4-1] [MQTT-3.8.4-1]
+  const suback =
+    level === 5
+      ? encodeFilterAck(FirstByte.Suback, packetId, told, problem(connection, failed))
+      : encodeSuback(packetId, told);
+  answerPacket(parts, connection, suback);
   if (session.replays !== null) parts.dirty.mark(connection.slot);
   return true;
 }
@@ -51,40 +72,45 @@ export function handleUnsubscribe(
   end: number,
   now: Millis,
 ): boolean {
-  const packet = decode(parts, bytes, start, end, false);
+  const packet = decode(parts, connection, bytes, start, end, false);
   if (typeof packet === "number") return fail(parts, connection, packet, now);
   const session = connection.session!;
-  for (const field of packet.filters) {
-    // Filters are compared character by character [MQTT311-3.10.4-1].
-    if (session.subscriptions?.delete(field.text) !== true) continue;
-    parts.router.unsubscribe(bytes.subarray(field.start, field.end), session);
-    if (session.owner !== 0) parts.records!.removeSubscription(session.owner, field.text);
-    dropReplay(session, field.text);
-    parts.events.push({
-      kind: "unsubscribed",
-      clientId: connection.clientId,
-      filter: field.text,
-    });
+  const codes = packet.filters.map(({ text }) => {
+    // Filters are compared character by character [MQTT311-3.10.4-1] [MQTT-3.10.4-1].
+    if (session.subscriptions?.delete(text) !== true) return Reason.NoSubscriptionExisted;
+    parts.router.unsubscribe(text, session);
+    if (session.owner !== 0) parts.records!.removeSubscription(session.owner, text);
+    dropReplay(session, text);
+    parts.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
+    return Reason.Success;
+  });
+  // Also where no filter matched one that was there [MQTT311-3.10.4-5] [MQTT-3.10.4-5].
+  if (connection.level < 5) {
+    answerDurably(parts, connection, answerWord(FirstByte.Unsuback, packet.packetId));
+  } else {
+    answerPacket(parts, connection, encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes));
   }
-  // Also where no filter matched one that was there [MQTT311-3.10.4-5].
-  answerDurably(parts, connection, answerWord(FirstByte.Unsuback, packet.packetId));
   return true;
 }
 
 function decode(
   parts: Parts,
+  { level }: Connection,
   bytes: Uint8Array,
   start: number,
   end: number,
   isSubscribe: boolean,
 ): FilterPacket | ReasonCode {
-  const packet = decodeFilters(bytes, start, end, isSubscribe);
+  const packet = decodeFilters(bytes, start, end, isSubscribe, level);
   if (typeof packet === "number") return packet;
   const { topicBytesMax, topicLevelsMax } = parts.limits;
-  for (const field of packet.filters) {
-    if (!isTopicFilter(bytes, field.start, field.end, topicBytesMax, topicLevelsMax)) {
-      return Reason.TopicFilterInvalid; // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1]
-    }
+  for (const { start: from, end: to, text, options } of packet.filters) {
+    // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]
+    const isFilter = isTopicFilter(bytes, from, to, topicBytesMax, topicLevelsMax);
+    if (!isFilter) return Reason.TopicFilterInvalid;
+    if (!isShared(text)) continue;
+    if (sharedFilter(text) === null) return Reason.TopicFilterInvalid; // [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+    if ((options & SUBSCRIBE_NO_LOCAL) !== 0) return Reason.ProtocolError; // [MQTT-3.8.3-4]
   }
   return packet;
 }
@@ -95,14 +121,19 @@ function judge(parts: Parts, connection: Connection, packet: FilterPacket): Reas
   const decision = connection.takeDecision();
   if (decision !== null) return filters.map((_, index) => decided(decision, index));
   const reasons: ReasonCode[] = [];
-  for (const { text, qos } of filters) {
-    const verdict = parts.policy.subscribe(connection.id, text, qos);
+  const asked = filters.map(({ text, options }) => ({
+    // What is shared does not matter to who may read it.
+    filter: sharedFilter(text)?.filter ?? text,
+    qos: (options & SUBSCRIBE_QOS) as QoS,
+  }));
+  for (const { filter, qos } of asked) {
+    const verdict = parts.policy.subscribe(connection.id, filter, qos);
     if (verdict === Verdict.Pending) {
       ask(parts, connection, {
         kind: "subscribe",
         conn: connection.id,
         clientId: connection.clientId,
-        filters: filters.map((field) => ({ filter: field.text, qos: field.qos })),
+        filters: asked,
       });
       return null;
     }
@@ -117,39 +148,53 @@ function decided(decision: Decision, index: number): ReasonCode {
       return Reason.Success;
     case "deny":
       return decision.reason;
+    case "challenge":
+      return Reason.NotAuthorized;
     case "filters":
       return decision.reasons[index] ?? Reason.NotAuthorized;
   }
 }
 
-/** False: a limit is reached. */
-function subscribe(parts: Parts, session: Session, bytes: Uint8Array, field: FilterField): boolean {
+/** The QoS that is granted, or why there is no subscription. */
+function subscribe(
+  parts: Parts,
+  session: Session,
+  field: FilterField,
+  subscriptionId: number,
+): ReasonCode {
   const { limits, router, retained } = parts;
+  const { text } = field;
+  const shared = isShared(text);
+  const isWildcard = /[+#]/.test(text);
+  if (isWildcard && limits.wildcardAvailable === 0) return Reason.WildcardSubscriptionsNotSupported;
+  if (shared && limits.sharedAvailable === 0) return Reason.SharedSubscriptionsNotSupported;
+  if (subscriptionId !== 0 && limits.subscriptionIdAvailable === 0) {
+    return Reason.SubscriptionIdentifiersNotSupported;
+  }
   session.subscriptions ??= new Map();
-  const isReplacement = session.subscriptions.has(field.text);
-  if (!isReplacement) {
-    if (session.subscriptions.size >= limits.subscriptionsPerClientMax) return false;
-    if (router.subscriptionCount >= limits.subscriptionsMax) return false;
+  const isNew = !session.subscriptions.has(text);
+  if (isNew) {
+    if (session.subscriptions.size >= limits.subscriptionsPerClientMax) return Reason.QuotaExceeded;
+    if (router.subscriptionCount >= limits.subscriptionsMax) return Reason.QuotaExceeded;
   }
-  const options = field.qos;
-  const filter = bytes.subarray(field.start, field.end);
-  if (router.subscribe(filter, session, options) === Added.NoMemory) return false;
-  session.subscriptions.set(field.text, options);
-  if (session.owner !== 0) parts.records!.putSubscription(session.owner, field.text, options);
-  // A subscription that is made again gets the retained messages again [MQTT311-3.8.4-3].
-  dropReplay(session, field.text);
-  const isWildcard = /[+#]/.test(field.text);
-  if (isWildcard || retained.at(field.text) !== 0) {
+  const qos = Math.min(field.options & SUBSCRIBE_QOS, limits.qosMax);
+  const flags = field.options & (SUBSCRIBE_NO_LOCAL | SUBSCRIBE_RETAIN_AS_PUBLISHED);
+  const options = subscriptionOptions(qos | flags, subscriptionId);
+  if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
+  session.subscriptions.set(text, options);
+  if (session.owner !== 0) parts.records!.putSubscription(session.owner, text, options);
+  // A subscription that is made again gets the retained messages again [MQTT311-3.8.4-3], unless its
+  // client has them not sent, or only once [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
+  dropReplay(session, text);
+  const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
+  const wantsRetained = !shared && (handling === 0 || (handling === 1 && isNew));
+  if (wantsRetained && (isWildcard || retained.at(text) !== 0)) {
     session.replays ??= [];
-    session.replays.push(retained.replay(field.text, options)); // [MQTT311-3.3.1-6]
+    session.replays.push(retained.replay(text, options)); // [MQTT311-3.3.1-6]
   }
-  parts.events.push({
-    kind: "subscribed",
-    clientId: session.clientId,
-    filter: field.text,
-    qos: field.qos,
-  });
-  return true;
+  const { clientId } = session;
+  parts.events.push({ kind: "subscribed", clientId, filter: text, qos: qos as QoS });
+  return qos as ReasonCode;
 }
 
 function dropReplay(session: Session, filter: string): void {
@@ -157,5 +202,3 @@ function dropReplay(session: Session, filter: string): void {
   const left = session.replays.filter((replay) => replay.filter !== filter);
   session.replays = left.length === 0 ? null : left;
 }
-
-const FAILURE = 0x80;

@@ -7,9 +7,10 @@
  *
  * ```
  * Session       key  client identifier            value  owner u32 · ends at f64 (Unix ms, 0: connected)
- * Subscription  key  owner u32 · filter           value  options u8
- * Message       key  message f64                  value  qos u8 · topic field · payload
- * Queue         key  owner u32 · kind u8 · n u32  value  message f64 · delivery u8
+ * Subscription  key  owner u32 · filter           value  options u32
+ * Message       key  message f64                  value  published u8 · expires at f64 · property bytes u32 ·
+ *                                                        topic field · properties · payload
+ * Queue         key  owner u32 · kind u8 · n u32  value  message f64 · delivery u8 · Subscription Identifiers
  * Retained      key  topic name                   value  message f64 · expires at f64 (Unix ms, 0: never)
  * ```
  *
@@ -17,7 +18,7 @@
  * `Kind`; `n` is a number in the queue for what is held, and the packet identifier for the others.
  */
 import { grownU32 } from "../base/columns.ts";
-import { Table } from "../boundary.ts";
+import { NEVER, Table } from "../boundary.ts";
 import { encodeUtf8 } from "../codec/utf8.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { Journal } from "./journal.ts";
@@ -40,6 +41,8 @@ export class Records {
   /** How many records name the message in a slot. */
   #references: Uint32Array = new Uint32Array(64);
   #lastOwner = 0;
+  /** Unix time, in milliseconds, at `Millis` zero. */
+  epochMillis = 0;
 
   constructor(journal: Journal, messages: MessagePool) {
     this.#journal = journal;
@@ -70,7 +73,9 @@ export class Records {
   }
 
   putSubscription(owner: Owner, filter: string, options: number): void {
-    const value = Uint8Array.of(FORMAT, options);
+    const value = new Uint8Array(5);
+    value[0] = FORMAT;
+    viewOf(value).setUint32(1, options);
     this.#journal.write(Table.Subscription, subscriptionKey(owner, filter), value);
   }
 
@@ -79,12 +84,20 @@ export class Records {
   }
 
   /** Records that `message` is owed to `owner`; also in place of the record with the same key. */
-  putQueued(owner: Owner, kind: Kind, n: number, message: MessageSlot, delivery: number): void {
+  putQueued(
+    owner: Owner,
+    kind: Kind,
+    n: number,
+    message: MessageSlot,
+    delivery: number,
+    via: { readonly properties: Uint8Array } | null,
+  ): void {
     this.#hold(message);
-    const value = new Uint8Array(10);
+    const value = new Uint8Array(10 + (via?.properties.length ?? 0));
     value[0] = FORMAT;
     viewOf(value).setFloat64(1, this.#messages.born(message));
     value[9] = delivery;
+    if (via !== null) value.set(via.properties, 10);
     this.#journal.write(Table.Queue, queueKey(owner, kind, n), value);
   }
 
@@ -123,13 +136,23 @@ export class Records {
     this.#references = grownU32(this.#references, message);
     if (this.#references[message]!++ > 0) return;
     const messages = this.#messages;
+    const from = messages.bytes(message);
     const topicStart = messages.topicStart(message);
     const topicBytes = messages.topicBytes(message);
-    const value = new Uint8Array(2 + topicBytes + messages.payloadBytes(message));
+    const propertyStart = messages.propertyStart(message);
+    const propertyBytes = messages.propertyBytes(message);
+    const payloadStart = MESSAGE_HEAD_BYTES + topicBytes + propertyBytes;
+    const value = new Uint8Array(payloadStart + messages.payloadBytes(message));
+    const view = viewOf(value);
     value[0] = FORMAT;
-    value[1] = messages.qos(message);
-    value.set(messages.bytes(message).subarray(topicStart, topicStart + topicBytes), 2);
-    value.set(messages.payload(message), 2 + topicBytes);
+    value[1] = messages.qos(message) | (messages.isRetained(message) ? 4 : 0);
+    const expiresAt = messages.expiresAt(message);
+    view.setFloat64(2, expiresAt === NEVER ? 0 : this.epochMillis + expiresAt);
+    view.setUint32(10, propertyBytes);
+    value.set(from.subarray(topicStart, topicStart + topicBytes), MESSAGE_HEAD_BYTES);
+    const properties = from.subarray(propertyStart, propertyStart + propertyBytes);
+    value.set(properties, MESSAGE_HEAD_BYTES + topicBytes);
+    value.set(messages.payload(message), payloadStart);
     this.#journal.write(Table.Message, messageKey(messages.born(message)), value);
   }
 
@@ -168,3 +191,4 @@ function viewOf(bytes: Uint8Array): DataView {
 
 /** Version of the layouts above. */
 const FORMAT = 1;
+const MESSAGE_HEAD_BYTES = 14;

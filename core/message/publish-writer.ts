@@ -1,13 +1,17 @@
 /**
  * Writes the PUBLISH packet of a message for one receiver.
  *
- * The message holds topic field and payload as they stand in the packet, so writing is a header, one or
- * two copies and the packet identifier: no allocation for a receiver.
+ * The message holds topic field, properties and payload as they stand in the packet, so writing is a
+ * header, a few copies and what is the receiver's own: no allocation for a receiver.
  */
 import type { OutBuffer } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import { Property } from "../codec/properties.ts";
 import { remainingLengthBytes, writeRemainingLength } from "../codec/varint.ts";
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
 import { VIEW_BYTES_MIN } from "./message-pool.ts";
+import type { TopicAliases } from "./topic-aliases.ts";
+import { ALIASED_BYTES_MIN } from "./topic-aliases.ts";
 
 /** What a delivery is: bits 0–1 the QoS, bit 2 RETAIN, bit 3 DUP. */
 export const DELIVERY_QOS = 0b0011;
@@ -17,42 +21,84 @@ export const DELIVERY_DUP = 0b1000;
 /** A payload at least this long goes by reference, as the tail of the buffer. */
 export const TAIL_BYTES_MIN = 16_384;
 
+/** What a PUBLISH says to its receiver alone. */
+export interface Receiver {
+  /** Whether its packets have properties: MQTT 5.0. */
+  readonly hasProperties: boolean;
+  /** Null: it takes no topic aliases. */
+  readonly aliases: TopicAliases | null;
+}
+
+/** What became of a packet that was to be written. */
+export const Written = { Whole: 0, /** Nothing was written. */ NoRoom: 1, TooLong: 2 } as const;
+export type Written = (typeof Written)[keyof typeof Written];
+
 /**
- * Appends the packet to `out`; false, and nothing written, where it does not fit. A packet that sets
- * `out.tail` is the last that the buffer takes. Anything fits an empty buffer.
+ * Appends the packet to `out`, unless it does not fit, or is longer than `bytesMax`. A packet that sets
+ * `out.tail` is the last that the buffer takes. Anything fits an empty buffer. `own`: the Subscription
+ * Identifiers of its receiver, or null.
  */
 export function writePublish(
   messages: MessagePool,
   slot: MessageSlot,
   delivery: number,
   packetId: number,
+  receiver: Receiver,
+  own: Uint8Array | null,
+  bytesMax: number,
   out: OutBuffer,
-): boolean {
+): Written {
   const payloadBytes = messages.payloadBytes(slot);
-  const topicBytes = messages.topicBytes(slot);
   const idBytes = (delivery & DELIVERY_QOS) !== 0 ? 2 : 0;
-  const remaining = topicBytes + idBytes + payloadBytes;
-  const room = out.bytes.length - out.length;
+  let topicBytes = messages.topicBytes(slot);
+  let alias = 0;
+  let propertyBytes = 0;
+  let remaining = topicBytes + idBytes + payloadBytes;
+  if (receiver.hasProperties) {
+    alias = chooseAlias(messages, slot, receiver.aliases);
+    if (alias > 0) topicBytes = EMPTY_TOPIC_BYTES;
+    propertyBytes = messages.propertyBytes(slot) + (own === null ? 0 : own.length);
+    if (alias !== 0) propertyBytes += ALIAS_BYTES;
+    if (messages.expiresAt(slot) !== NEVER) propertyBytes += EXPIRY_BYTES;
+    remaining =
+      topicBytes + idBytes + remainingLengthBytes(propertyBytes) + propertyBytes + payloadBytes;
+  }
   const isTail = payloadBytes >= TAIL_BYTES_MIN;
-  if (FIXED_HEADER_BYTES_MAX + remaining - (isTail ? payloadBytes : 0) > room) {
-    if (out.length > 0) return false;
-    writeWhole(messages, slot, delivery, packetId, remaining, out);
-    return true;
+  if (bytesMax < FIXED_HEADER_BYTES_MAX + remaining) {
+    if (bytesMax < 1 + remainingLengthBytes(remaining) + remaining) return Written.TooLong;
   }
-  const to = out.bytes;
+  let to = out.bytes;
+  let at = out.length;
+  const needed = FIXED_HEADER_BYTES_MAX + remaining - (isTail ? payloadBytes : 0);
+  // The rare packet that overruns an empty buffer without its payload: all of it is the tail.
+  const isWhole = needed > to.length - at;
+  if (isWhole) {
+    if (at > 0) return Written.NoRoom;
+    to = new Uint8Array(1 + remainingLengthBytes(remaining) + remaining);
+  }
+  at = writeHeader(to, at, delivery, remaining);
   const from = messages.bytes(slot);
-  let at = writeHeader(to, out.length, delivery, remaining);
-  const topicStart = messages.topicStart(slot);
-  if (topicBytes > VIEW_BYTES_MIN) {
-    to.set(from.subarray(topicStart, topicStart + topicBytes), at);
+  if (alias > 0) {
+    to[at] = 0;
+    to[at + 1] = 0;
+    at += 2;
   } else {
-    for (let i = 0; i < topicBytes; i++) to[at + i] = from[topicStart + i]!;
+    at = copy(from, messages.topicStart(slot), topicBytes, to, at);
   }
-  at += topicBytes;
   if (idBytes !== 0) {
     to[at] = packetId >> 8;
     to[at + 1] = packetId & 0xff;
     at += 2;
+  }
+  if (receiver.hasProperties) {
+    at = writeRemainingLength(to, at, propertyBytes);
+    if (propertyBytes > 0) at = writeProperties(messages, slot, alias, own, to, at);
+    if (alias < 0) receiver.aliases!.told(messages.topic(slot));
+  }
+  if (isWhole) {
+    to.set(messages.payload(slot), at);
+    out.tail = to;
+    return Written.Whole;
   }
   if (isTail) {
     out.tail = messages.lend(slot);
@@ -65,36 +111,63 @@ export function writePublish(
     at += payloadBytes;
   }
   out.length = at;
-  return true;
+  return Written.Whole;
 }
 
-/** Bytes of the packet that `writePublish` writes. */
-export function publishBytes(messages: MessagePool, slot: MessageSlot, delivery: number): number {
-  const remaining = messages.size(slot) + ((delivery & DELIVERY_QOS) !== 0 ? 2 : 0);
-  return 1 + remainingLengthBytes(remaining) + remaining;
-}
-
-/** The rare packet whose topic and short payload overrun an empty buffer: all of it is the tail. */
-function writeWhole(
+function chooseAlias(
   messages: MessagePool,
   slot: MessageSlot,
-  delivery: number,
-  packetId: number,
-  remaining: number,
-  out: OutBuffer,
-): void {
-  const tail = new Uint8Array(1 + remainingLengthBytes(remaining) + remaining);
-  let at = writeHeader(tail, 0, delivery, remaining);
-  const topicStart = messages.topicStart(slot);
-  const topicEnd = topicStart + messages.topicBytes(slot);
-  tail.set(messages.bytes(slot).subarray(topicStart, topicEnd), at);
-  at += topicEnd - topicStart;
-  if ((delivery & DELIVERY_QOS) !== 0) {
-    tail[at++] = packetId >> 8;
-    tail[at++] = packetId & 0xff;
+  aliases: TopicAliases | null,
+): number {
+  if (aliases === null || messages.topicBytes(slot) < ALIASED_BYTES_MIN) return 0;
+  const topic = messages.topic(slot);
+  return topic === 0 ? 0 : aliases.choose(topic, messages.topicEpoch(slot));
+}
+
+function writeProperties(
+  messages: MessagePool,
+  slot: MessageSlot,
+  alias: number,
+  own: Uint8Array | null,
+  to: Uint8Array,
+  at: number,
+): number {
+  if (alias !== 0) {
+    const value = Math.abs(alias);
+    to[at] = Property.TopicAlias;
+    to[at + 1] = value >> 8;
+    to[at + 2] = value & 0xff;
+    at += ALIAS_BYTES;
   }
-  tail.set(messages.payload(slot), at);
-  out.tail = tail;
+  const expiresAt = messages.expiresAt(slot);
+  if (expiresAt !== NEVER) {
+    // What was sent in time and is sent again may be over meanwhile [MQTT-3.3.2-6].
+    const seconds = Math.max(0, Math.ceil((expiresAt - messages.now) / 1000));
+    to[at] = Property.MessageExpiryInterval;
+    to[at + 1] = seconds >>> 24;
+    to[at + 2] = (seconds >>> 16) & 0xff;
+    to[at + 3] = (seconds >>> 8) & 0xff;
+    to[at + 4] = seconds & 0xff;
+    at += EXPIRY_BYTES;
+  }
+  if (own !== null) at = copy(own, 0, own.length, to, at); // [MQTT-3.3.4-3]
+  const start = messages.propertyStart(slot);
+  return copy(messages.bytes(slot), start, messages.propertyBytes(slot), to, at);
+}
+
+function copy(
+  from: Uint8Array,
+  start: number,
+  byteCount: number,
+  to: Uint8Array,
+  at: number,
+): number {
+  if (byteCount > VIEW_BYTES_MIN) {
+    to.set(from.subarray(start, start + byteCount), at);
+  } else {
+    for (let i = 0; i < byteCount; i++) to[at + i] = from[start + i]!;
+  }
+  return at + byteCount;
 }
 
 function writeHeader(to: Uint8Array, at: number, delivery: number, remaining: number): number {
@@ -108,3 +181,6 @@ function writeHeader(to: Uint8Array, at: number, delivery: number, remaining: nu
 
 const PUBLISH = 0x30;
 const FIXED_HEADER_BYTES_MAX = 5;
+const EMPTY_TOPIC_BYTES = 2;
+const ALIAS_BYTES = 3;
+const EXPIRY_BYTES = 5;

@@ -5,6 +5,7 @@
  * as its receiver takes messages; nothing is queued for it.
  */
 import type { Millis } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
 import type { Limits } from "../config.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
@@ -27,7 +28,7 @@ export class Retained {
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
   readonly #tree = new NameTree();
-  /** Deadline by message slot, and the topic to remove then; only with `retainedMillisMax`. */
+  /** Deadline by message slot, and the topic to remove then; of those that expire. */
   readonly #expiry = new TimingWheel();
   readonly #expiringTopics = new Map<MessageSlot, string>();
 
@@ -57,11 +58,19 @@ export class Retained {
     if (before >= 0) this.#forget(before);
     this.#counters[Counter.retainedMessages]!++;
     this.#counters[Counter.retainedBytes]! += this.#messages.size(message);
-    if (this.#limits.retainedMillisMax > 0) {
-      this.#expiry.set(message, (now + this.#limits.retainedMillisMax) as Millis);
+    const expiresAt = this.expiresAt(message, now);
+    if (expiresAt !== NEVER) {
+      this.#expiry.set(message, expiresAt);
       this.#expiringTopics.set(message, topic);
     }
     return true;
+  }
+
+  /** When a message that is retained now is to go: by its own time or by ours, whichever is sooner. */
+  expiresAt(message: MessageSlot, now: Millis): Millis {
+    const { retainedMillisMax } = this.#limits;
+    const ours = retainedMillisMax === 0 ? NEVER : now + retainedMillisMax;
+    return Math.min(ours, this.#messages.expiresAt(message)) as Millis;
   }
 
   /** [MQTT311-3.3.1-10] */

@@ -59,6 +59,11 @@ export const Counter = {
   willsPublished: 45,
   eventsDropped: 46,
   commitsFailed: 47,
+  droppedExpired: 48,
+  droppedTooLarge: 49,
+  droppedNoMember: 50,
+  sharedSubscriptions: 51,
+  authenticationsExtended: 52,
 } as const;
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
@@ -113,6 +118,13 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
   willsPublished: counter("Wills published"),
   eventsDropped: counter("Events dropped because nobody polled them"),
   commitsFailed: counter("Groups of writes that the store could not take"),
+  droppedExpired: counter("Deliveries dropped because the message's time was over"),
+  droppedTooLarge: counter(
+    "Deliveries dropped because the packet was longer than the client takes",
+  ),
+  droppedNoMember: counter("Messages of shared subscriptions that no member could be given"),
+  sharedSubscriptions: gauge("Shared subscriptions, whatever the number of their members"),
+  authenticationsExtended: counter("Authentications of more than one step, and repeated ones"),
 };
 
 function counter(help: string): CounterSpec {

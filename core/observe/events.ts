@@ -1,5 +1,5 @@
 /** Control-plane news, for logs and hooks: a bounded ring, oldest dropped first and counted. */
-import type { ConnId, ConnInfo, ProtocolLevel, QoS } from "../boundary.ts";
+import type { ConnId, ConnInfo, PropertyValues, ProtocolLevel, QoS } from "../boundary.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Counter } from "./counters.ts";
 
@@ -45,6 +45,8 @@ export type BrokerEvent =
       readonly payload: Uint8Array;
       readonly qos: QoS;
       readonly retain: boolean;
+      /** Those that receivers get, of MQTT 5.0. */
+      readonly properties: PropertyValues;
     };
 
 export class Events {

@@ -7,21 +7,32 @@
  */
 import { assert } from "../base/assert.ts";
 import { grownU32 } from "../base/columns.ts";
-import type { ConnId, QoS } from "../boundary.ts";
+import type { ConnId } from "../boundary.ts";
 import { NO_CONN } from "../boundary.ts";
+import { decodeUtf8, encodeUtf8 } from "../codec/utf8.ts";
 import type { Limits } from "../config.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
-import { DELIVERY_QOS } from "../message/publish-writer.ts";
+import { DELIVERY_QOS, DELIVERY_RETAIN } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Ingest, TopicIndex } from "../ports.ts";
 import { Added } from "../ports.ts";
+import type { Via } from "../session/delivery-queue.ts";
 import { Offer } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
+import { matchesFilter } from "../topic/filter.ts";
 import type { DirtyRing } from "./dirty-ring.ts";
-
-/** Rows of (session slot, options), one per session. */
-type Route = Uint32Array;
+import type { Route } from "./route.ts";
+import {
+  GROUP_SUBSCRIBER,
+  mergedOptions,
+  OPTIONS_NO_LOCAL,
+  OPTIONS_QOS,
+  OPTIONS_RETAIN,
+  RouteMaker,
+  viaOf,
+} from "./route.ts";
+import { chooseMember, SharedSubscriptions, sharedFilter } from "./shared.ts";
 
 /** A fan-out that is being delivered in slices. */
 interface Fanout {
@@ -30,10 +41,8 @@ interface Fanout {
   next: number;
   /** The publisher's connection, not read until this is done; NO_CONN where there is none. */
   readonly publisher: ConnId;
+  readonly from: Session | null;
 }
-
-/** Options of a subscription: bits 0–1 are the granted QoS. */
-export const OPTIONS_QOS = 0b11;
 
 export class Router {
   readonly #limits: Limits;
@@ -49,8 +58,9 @@ export class Router {
   #stamp = 1;
   #topicEpoch = -1;
   #matches: Uint32Array = new Uint32Array(512);
-  /** Row of each session in the route that is being merged, plus one. */
-  #rowOf: Uint32Array = new Uint32Array(64);
+  readonly #maker = new RouteMaker();
+  readonly #shared: SharedSubscriptions;
+  readonly #isBlocked = (connSlot: number): boolean => this.#dirty.isBlocked(connSlot);
   readonly #fanouts: Fanout[] = [];
 
   constructor(
@@ -69,25 +79,43 @@ export class Router {
     this.#messages = messages;
     this.#dirty = dirty;
     this.#counters = counters;
+    this.#shared = new SharedSubscriptions(counters);
   }
 
   /** How many subscriptions there are, of all sessions. */
   get subscriptionCount(): number {
-    return this.#index.size;
+    return this.#counters[Counter.subscriptions]!;
   }
 
-  subscribe(filter: Uint8Array, session: Session, options: number): Added {
+  subscribe(filter: string, session: Session, options: number): Added {
     this.#stamp++;
-    const added = this.#index.add(filter, session.slot, options);
+    const shared = sharedFilter(filter);
+    let added: Added;
+    if (shared === null) {
+      added = this.#index.add(encodeUtf8(filter), session.slot, options);
+    } else {
+      const { slot, isNew } = this.#shared.join(filter, session, options);
+      added = this.#index.add(encodeUtf8(shared.filter), GROUP_SUBSCRIBER | slot, 0);
+      if (added === Added.NoMemory) this.#shared.leave(filter, session);
+      else added = isNew ? Added.New : Added.Replaced;
+    }
     if (added === Added.New) this.#counters[Counter.subscriptions]!++;
     return added;
   }
 
-  unsubscribe(filter: Uint8Array, session: Session): void {
+  /** Ends a subscription that is there. */
+  unsubscribe(filter: string, session: Session): void {
     this.#stamp++;
-    const wasThere = this.#index.remove(filter, session.slot);
-    assert(wasThere, "a subscription of a session is in the topic index");
     this.#counters[Counter.subscriptions]!--;
+    const shared = sharedFilter(filter);
+    let subscriber: number = session.slot;
+    if (shared !== null) {
+      const group = this.#shared.leave(filter, session);
+      if (group.members.length > 0) return;
+      subscriber = GROUP_SUBSCRIBER | group.slot;
+    }
+    const wasThere = this.#index.remove(encodeUtf8(shared?.filter ?? filter), subscriber);
+    assert(wasThere, "a subscription of a session is in the topic index");
   }
 
   /** The sessions that a topic reaches. The id is of the current epoch. */
@@ -98,7 +126,8 @@ export class Router {
       this.#stamp++;
     }
     if (this.#stamps[topic] === this.#stamp) return this.#routes[topic]!;
-    const route = this.#merged(this.#match(topic));
+    const count = this.#match(topic);
+    const route = this.#maker.make(this.#matches, count);
     this.#stamps = grownU32(this.#stamps, topic);
     this.#stamps[topic] = this.#stamp;
     // Filled in order, so that the array stays packed.
@@ -109,14 +138,14 @@ export class Router {
 
   /**
    * Delivers a message along a route. False: the route is long, and the rest follows in slices from
-   * `continueFanouts`; `publisher` is not to be read until then.
+   * `continueFanouts`; `publisher` is not to be read until then. `from` is the session that published it.
    */
-  deliver(message: MessageSlot, route: Route, publisher: ConnId): boolean {
-    const end = Math.min(route.length, this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, 0, end);
-    if (end === route.length) return true;
+  deliver(message: MessageSlot, route: Route, publisher: ConnId, from: Session | null): boolean {
+    const end = Math.min(route.rows.length, this.#limits.fanoutSlice * 2);
+    this.#deliverRows(message, route, 0, end, from);
+    if (end === route.rows.length) return true;
     this.#messages.retain(message);
-    this.#fanouts.push({ message, route, next: end, publisher });
+    this.#fanouts.push({ message, route, next: end, publisher, from });
     this.#sessions.holdsSlots = true;
     return false;
   }
@@ -129,9 +158,10 @@ export class Router {
   continueFanouts(): ConnId {
     const fanout = this.#fanouts[0]!;
     const start = fanout.next;
-    fanout.next = Math.min(fanout.route.length, start + this.#limits.fanoutSlice * 2);
-    this.#deliverRows(fanout.message, fanout.route, start, fanout.next);
-    if (fanout.next < fanout.route.length) return NO_CONN;
+    const { length } = fanout.route.rows;
+    fanout.next = Math.min(length, start + this.#limits.fanoutSlice * 2);
+    this.#deliverRows(fanout.message, fanout.route, start, fanout.next, fanout.from);
+    if (fanout.next < length) return NO_CONN;
     this.#messages.release(fanout.message);
     this.#fanouts.shift();
     if (this.#fanouts.length === 0) this.#sessions.releaseSlots();
@@ -140,29 +170,91 @@ export class Router {
 
   /**
    * Offers a message to one session, at the smaller of the published and the granted QoS
-   * [MQTT311-3.8.4-6]. `flags` are the delivery bits above the QoS.
+   * [MQTT311-3.8.4-6] [MQTT-3.8.4-8]. `flags` are the delivery bits above the QoS.
    */
-  offer(session: Session, message: MessageSlot, options: number, flags: number): void {
+  offer(
+    session: Session,
+    message: MessageSlot,
+    options: number,
+    via: Via | null,
+    flags: number,
+  ): void {
     const granted = options & OPTIONS_QOS;
     const published = this.#messages.qos(message);
-    const qos = Math.min(granted, published) as QoS;
+    const delivery = Math.min(granted, published) | flags;
     if (session.connSlot === 0) {
-      if (qos > 0 || this.#limits.queueQos0 === 1) session.outbox.hold(message, qos | flags);
+      if ((delivery & DELIVERY_QOS) > 0 || this.#limits.queueQos0 === 1) {
+        session.outbox.hold(message, delivery, via);
+      }
       return;
     }
     const { connSlot } = session;
     const isBlocked = this.#dirty.isBlocked(connSlot);
-    if (session.outbox.offer(message, qos | flags, isBlocked) === Offer.Ready) {
+    if (session.outbox.offer(message, delivery, via, isBlocked) === Offer.Ready) {
       this.#dirty.mark(connSlot);
     }
   }
 
-  #deliverRows(message: MessageSlot, route: Route, start: number, end: number): void {
-    for (let i = start; i < end; i += 2) {
-      const session = this.#sessions.at(route[i]!);
-      // Null: it ended after the route was read, while its message was delivered in slices.
-      if (session !== null) this.offer(session, message, route[i + 1]!, 0);
+  /** Gives a message of a shared subscription to one of its members. */
+  offerShared(slot: number, message: MessageSlot): void {
+    const group = this.#shared.at(slot);
+    // Null: it ended after the route was read, while its message was delivered in slices.
+    if (group === null) return;
+    const mayWait = this.#messages.qos(message) > 0 || this.#limits.queueQos0 === 1;
+    const member = chooseMember(group, mayWait, this.#isBlocked);
+    if (member === null) {
+      this.#counters[Counter.droppedNoMember]!++;
+      return;
     }
+    const { session, options, via } = member;
+    this.offer(session, message, options, via, this.#flags(message, options));
+  }
+
+  #deliverRows(
+    message: MessageSlot,
+    { rows, vias }: Route,
+    start: number,
+    end: number,
+    from: Session | null,
+  ): void {
+    for (let i = start; i < end; i += 2) {
+      const subscriber = rows[i]!;
+      const options = rows[i + 1]!;
+      if (subscriber >= GROUP_SUBSCRIBER) {
+        this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message);
+        continue;
+      }
+      const session = this.#sessions.at(subscriber);
+      // Null: it ended after the route was read, while its message was delivered in slices.
+      if (session === null) continue;
+      if ((options & OPTIONS_NO_LOCAL) !== 0 && session === from) {
+        this.#offerToPublisher(session, message);
+        continue;
+      }
+      const via = vias === null ? null : vias[i >> 1]!;
+      this.offer(session, message, options, via, this.#flags(message, options));
+    }
+  }
+
+  /** Retain As Published: RETAIN as it was [MQTT-3.3.1-13]; otherwise 0 [MQTT-3.3.1-12]. */
+  #flags(message: MessageSlot, options: number): number {
+    if ((options & OPTIONS_RETAIN) === 0) return 0;
+    return this.#messages.isRetained(message) ? DELIVERY_RETAIN : 0;
+  }
+
+  /** To the session that published it, by those of its subscriptions without No Local [MQTT-3.8.3-3]. */
+  #offerToPublisher(session: Session, message: MessageSlot): void {
+    const start = this.#messages.topicStart(message);
+    const end = start + this.#messages.topicBytes(message);
+    const topic = decodeUtf8(this.#messages.bytes(message), start + 2, end);
+    const matching: number[] = [];
+    for (const [filter, options] of session.subscriptions ?? []) {
+      if ((options & OPTIONS_NO_LOCAL) !== 0 || sharedFilter(filter) !== null) continue;
+      if (matchesFilter(filter, topic)) matching.push(options);
+    }
+    if (matching.length === 0) return;
+    const options = matching.reduce(mergedOptions);
+    this.offer(session, message, options, viaOf(matching), this.#flags(message, options));
   }
 
   #match(topic: number): number {
@@ -173,33 +265,6 @@ export class Router {
     }
     return rows;
   }
-
-  /**
-   * One row per session of the first `rows` matches: overlapping subscriptions deliver once, at the
-   * largest of their QoS [MQTT311-3.3.5-1].
-   */
-  #merged(rows: number): Route {
-    if (rows === 0) return NOBODY;
-    const matches = this.#matches;
-    let length = 0;
-    for (let i = 0; i < rows * 2; i += 2) {
-      const slot = matches[i]!;
-      const options = matches[i + 1]!;
-      this.#rowOf = grownU32(this.#rowOf, slot);
-      const row = this.#rowOf[slot]!;
-      if (row === 0) {
-        matches[length] = slot;
-        matches[length + 1] = options;
-        length += 2;
-        this.#rowOf[slot] = length;
-      } else if ((options & DELIVERY_QOS) > (matches[row - 1]! & DELIVERY_QOS)) {
-        matches[row - 1] = options;
-      }
-    }
-    const route = matches.slice(0, length);
-    for (let i = 0; i < length; i += 2) this.#rowOf[route[i]!] = 0;
-    return route;
-  }
 }
 
-const NOBODY: Route = new Uint32Array(0);
+const NOBODY: Route = { rows: new Uint32Array(0), vias: null };

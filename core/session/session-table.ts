@@ -19,6 +19,7 @@ export class SessionTable {
   readonly #byClientId = new Map<string, Session>();
   readonly #bySlot: (Session | null)[] = [null];
   readonly #expiry = new TimingWheel();
+  readonly #wills = new TimingWheel();
   /** Slots freed while `holdsSlots`: somebody may still name them. */
   readonly #heldSlots: SessionSlot[] = [];
   /** While true, the slot of a session that ends is not given to another. */
@@ -47,13 +48,13 @@ export class SessionTable {
   }
 
   /** A new session, or null where `sessionsMax` is reached. The identifier has no session. */
-  create(clientId: string, isPersistent: boolean): Session | null {
+  create(clientId: string, expiryMillis: number): Session | null {
     const slot = this.#slots.take();
     if (slot === 0) return null;
     const session = new Session(
       slot,
       clientId,
-      isPersistent,
+      expiryMillis,
       this.#messages,
       this.#limits,
       this.#counters,
@@ -68,6 +69,7 @@ export class SessionTable {
   /** Forgets a session whose subscriptions and messages its owner has cleared. */
   remove(session: Session): void {
     this.#expiry.cancel(session.slot);
+    this.#wills.cancel(session.slot);
     this.#byClientId.delete(session.clientId);
     this.#bySlot[session.slot] = null;
     this.#counters[Counter.sessions]!--;
@@ -87,8 +89,15 @@ export class SessionTable {
     if (deadline !== NEVER) this.#expiry.set(session.slot, deadline);
   }
 
+  /** Its will is due at `deadline` unless it comes back. */
+  willAt(session: Session, deadline: Millis): void {
+    this.#wills.set(session.slot, deadline);
+  }
+
+  /** The client is there: nothing of it is due any more. */
   keep(session: Session): void {
     this.#expiry.cancel(session.slot);
+    this.#wills.cancel(session.slot);
   }
 
   /** A session that has been away too long, or null. */
@@ -97,8 +106,15 @@ export class SessionTable {
     return slot < 0 ? null : this.at(slot);
   }
 
-  nextExpiry(): Millis {
-    return this.#expiry.next();
+  /** A session whose will is due, or null. */
+  pollWill(now: Millis): Session | null {
+    const slot = this.#wills.poll(now);
+    return slot < 0 ? null : this.at(slot);
+  }
+
+  /** When the next session expires or the next will is due. */
+  nextDeadline(): Millis {
+    return Math.min(this.#expiry.next(), this.#wills.next()) as Millis;
   }
 
   all(): Iterable<Session> {

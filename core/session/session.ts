@@ -3,18 +3,29 @@ import { PacketIdSet } from "../base/bitset.ts";
 import type { Limits } from "../config.ts";
 import type { Owner, Records } from "../journal/records.ts";
 import { Kind } from "../journal/records.ts";
-import type { MessagePool } from "../message/message-pool.ts";
+import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { RetainedReplay } from "../message/retained.ts";
 import { Outbox } from "./outbox.ts";
 
 /** Slot of a session, which is its subscriber number in the topic index; 0 is none. */
 export type SessionSlot = number;
 
+/** A message to be published when its client is gone. */
+export interface Will {
+  readonly message: MessageSlot;
+  /** How long after the connection ended, if the session lasts that long. */
+  readonly delayMillis: number;
+  /** How long it is delivered once it is published; NEVER: for ever. */
+  readonly expiryMillis: number;
+}
+
 export class Session {
   readonly slot: SessionSlot;
   readonly clientId: string;
-  /** Whether it is kept when its connection ends. */
-  readonly isPersistent: boolean;
+  /** How long it is kept when its connection ends; 0: not at all. */
+  expiryMillis: number;
+  /** The will of a client that is away, until its delay is over. */
+  will: Will | null = null;
   /** Its number in the journal; 0 where nothing of it is recorded. */
   readonly owner: Owner;
   readonly #records: Records | null;
@@ -30,7 +41,7 @@ export class Session {
   constructor(
     slot: SessionSlot,
     clientId: string,
-    isPersistent: boolean,
+    expiryMillis: number,
     messages: MessagePool,
     limits: Limits,
     counters: Float64Array,
@@ -38,9 +49,9 @@ export class Session {
   ) {
     this.slot = slot;
     this.clientId = clientId;
-    this.isPersistent = isPersistent;
+    this.expiryMillis = expiryMillis;
     this.#records = records;
-    this.owner = records !== null && isPersistent ? records.newOwner() : 0;
+    this.owner = records !== null && expiryMillis > 0 ? records.newOwner() : 0;
     this.outbox = new Outbox(messages, limits, counters, records, this.owner);
   }
 

@@ -30,6 +30,7 @@ export interface TestBrokerOptions {
   readonly policy?: Partial<Policy>;
   /** A store that commits with every drain, or only when `commit` is called. */
   readonly durable?: "at once" | "when told";
+  readonly responseInformation?: string;
   /** Length of the buffer that packets are encoded into. */
   readonly outBytes?: number;
 }
@@ -59,6 +60,7 @@ export class TestBroker {
         epochMillis: 1_700_000_000_000,
         serverName: "sansmq test",
         durable: options.durable !== undefined,
+        responseInformation: options.responseInformation ?? null,
         limits,
       },
       {

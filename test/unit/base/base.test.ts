@@ -135,12 +135,15 @@ test("a queue of packet identifiers keeps its order whatever is removed", () => 
   let model: number[] = [];
   for (let step = 1; step < 30_000; step++) {
     if (random.chance(2) && model.length < 100) {
-      queue.push(step & 0xffff, step, 1);
+      const via = step % 3 === 0 ? { properties: Uint8Array.of(step & 0xff), group: 0 } : null;
+      queue.push(step & 0xffff, step, 1, via);
       model.push(step);
     } else if (model.length > 0) {
       const position = random.chance(3) ? random.below(model.length) : 0;
       expect(queue.find(model[position]! & 0xffff)).toBe(position);
-      expect(queue.message(position)).toBe(model[position]);
+      const step = model[position]!;
+      expect(queue.message(position)).toBe(step);
+      expect(queue.via(position)?.properties[0] ?? -1).toBe(step % 3 === 0 ? step & 0xff : -1);
       queue.removeAt(position);
       model = model.filter((_, index) => index !== position);
     }
@@ -151,7 +154,7 @@ test("a queue of packet identifiers keeps its order whatever is removed", () => 
 
 test("what is to be sent again is what was there, whatever is answered meanwhile", () => {
   const queue = new PacketIdQueue();
-  for (let id = 1; id <= 6; id++) queue.push(id, id, 1);
+  for (let id = 1; id <= 6; id++) queue.push(id, id, 1, null);
   queue.startResend();
   const resent: number[] = [];
   const next = (): void => {
@@ -162,7 +165,7 @@ test("what is to be sent again is what was there, whatever is answered meanwhile
   queue.removeAt(0); // 1, sent again
   queue.removeAt(queue.find(3));
   next(); // 2
-  queue.push(7, 7, 1);
+  queue.push(7, 7, 1, null);
   next(); // 4
   queue.removeAt(queue.find(6));
   next(); // 5

@@ -1,0 +1,191 @@
+/** An accepted CONNECT gets its session, and its CONNACK. */
+import type { Millis, PropertyValues } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
+import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
+import { FirstByte } from "../codec/packet.ts";
+import { TopicAliases } from "../message/topic-aliases.ts";
+import { Counter } from "../observe/counters.ts";
+import type { ReasonCode } from "../reason.ts";
+import { Reason } from "../reason.ts";
+import type { Session, Will } from "../session/session.ts";
+import { answerNow, answerPacket, answerWord } from "./answer.ts";
+import { authenticationProperties } from "./authenticate.ts";
+import type { Connection } from "./connection.ts";
+import { Stage } from "./connection.ts";
+import { close, endSession, recordSession } from "./end.ts";
+import type { Parts } from "./parts.ts";
+
+/** Gives the client of `packet`, which lies in `bytes`, its session and its CONNACK, or says why not. */
+export function attachSession(
+  parts: Parts,
+  connection: Connection,
+  packet: ConnectPacket,
+  bytes: Uint8Array,
+  now: Millis,
+): ReasonCode {
+  const { sessions, limits, counters } = parts;
+  let will: Will | null = null;
+  if (packet.will !== null) {
+    will = createWill(parts, packet.will, bytes);
+    if (will === null) return Reason.ServerBusy;
+  }
+  const clientId = packet.clientId === "" ? assignedClientId(parts) : packet.clientId;
+  const takenOver = sessions.find(clientId)?.connSlot ?? 0;
+  if (takenOver !== 0) {
+    counters[Counter.sessionsTakenOver]!++;
+    // [MQTT311-3.1.4-2] [MQTT-3.1.4-3]
+    close(parts, parts.connections[takenOver]!, Reason.SessionTakenOver, now);
+  }
+  let session = sessions.find(clientId) ?? null;
+  if (session !== null && packet.isClean) {
+    endSession(parts, session, now); // [MQTT311-3.1.2-6] [MQTT-3.1.2-4]
+    session = null;
+  }
+  const isPresent = session !== null;
+  const expiryMillis = sessionExpiry(parts, packet);
+  session ??= sessions.create(clientId, expiryMillis);
+  if (session === null) {
+    if (will !== null) parts.messages.release(will.message);
+    return Reason.QuotaExceeded;
+  }
+  session.expiryMillis = expiryMillis;
+  sessions.keep(session);
+  if (session.will !== null) {
+    parts.messages.release(session.will.message); // [MQTT-3.1.3-9]
+    session.will = null;
+  }
+  settle(parts, connection, packet, session, will, now);
+  const { receiveMax, topicAliasMax } = packet.properties;
+  const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
+  connection.aliases = aliasMax === 0 ? null : new TopicAliases(aliasMax); // [MQTT-3.1.2-26]
+  connection.hasProperties = packet.level === 5;
+  recordSession(parts, session, 0);
+  connection.connackSeq = parts.journal.lastSeq;
+  // 3.1 has no session present flag: the byte is reserved.
+  const isPresentKnown = isPresent && packet.level >= 4;
+  // [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+  const connack =
+    packet.level === 5
+      ? encodeConnack5(isPresent, Reason.Success, connackProperties(parts, connection, packet))
+      : encodeConnack(isPresentKnown, 0);
+  answerPacket(parts, connection, connack);
+  const { outbox } = session;
+  for (let i = 0; i < outbox.window.releasedCount; i++) {
+    // [MQTT311-4.4.0-1] [MQTT-4.4.0-1]
+    answerNow(parts, connection, answerWord(FirstByte.Pubrel, outbox.window.releasedId(i)));
+  }
+  outbox.attach(Math.min(limits.inflightMax, receiveMax)); // [MQTT-3.3.4-9]
+  parts.dirty.mark(connection.slot);
+  parts.events.push({
+    kind: "connected",
+    conn: connection.id,
+    clientId,
+    level: packet.level,
+    info: connection.info,
+    username: packet.username,
+    sessionPresent: isPresent,
+  });
+  return Reason.Success;
+}
+
+function settle(
+  parts: Parts,
+  connection: Connection,
+  packet: ConnectPacket,
+  session: Session,
+  will: Will | null,
+  now: Millis,
+): void {
+  const { limits, counters } = parts;
+  connection.clientId = session.clientId;
+  connection.session = session;
+  connection.will = will;
+  connection.stage = Stage.Connected;
+  connection.keepAliveMillis = keepAliveSeconds(parts, packet) * 1000 * limits.keepAliveFactor;
+  session.connSlot = connection.slot;
+  counters[Counter.connectsAccepted]!++;
+  counters[Counter.clientsConnected]!++;
+  counters[Counter.clientsMaximum] = Math.max(
+    counters[Counter.clientsMaximum]!,
+    counters[Counter.clientsConnected]!,
+  );
+  if (connection.keepAliveMillis === 0) parts.deadlines.cancel(connection.slot);
+  else parts.deadlines.set(connection.slot, (now + connection.keepAliveMillis) as Millis);
+}
+
+/** The client's, or ours where it asks for more than we allow [MQTT-3.2.2-21]. */
+function keepAliveSeconds({ limits }: Parts, { level, keepAliveSeconds }: ConnectPacket): number {
+  const max = limits.keepAliveSecondsMax;
+  if (level < 5 || max === 0) return keepAliveSeconds;
+  return keepAliveSeconds === 0 ? max : Math.min(max, keepAliveSeconds);
+}
+
+/** How long the session is kept, in milliseconds: as the client asks, and at most as we allow. */
+function sessionExpiry({ limits }: Parts, { isClean, properties }: ConnectPacket): number {
+  const { sessionExpirySeconds } = properties;
+  if (sessionExpirySeconds < 0) return isClean ? 0 : limits.sessionMillisMax;
+  return Math.min(sessionExpirySeconds * 1000, limits.sessionMillisMax);
+}
+
+/** What the client is told that differs from what it asked for, or from what it may assume. */
+function connackProperties(
+  parts: Parts,
+  connection: Connection,
+  packet: ConnectPacket,
+): PropertyValues {
+  const { limits, config } = parts;
+  const asked = packet.properties.sessionExpirySeconds;
+  const granted = Math.floor(connection.session!.expiryMillis / 1000);
+  const keepAlive = keepAliveSeconds(parts, packet);
+  const isTold = packet.properties.wantsResponseInformation && config.responseInformation !== null;
+  return {
+    ...(granted === asked ? {} : { SessionExpiryInterval: granted }),
+    ...(limits.receiveMax === 65_535 ? {} : { ReceiveMaximum: limits.receiveMax }),
+    ...(limits.qosMax === 2 ? {} : { MaximumQoS: limits.qosMax }),
+    ...(limits.retainAvailable === 1 ? {} : { RetainAvailable: 0 }),
+    MaximumPacketSize: limits.packetBytesMax,
+    // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
+    ...(packet.clientId === "" ? { AssignedClientIdentifier: connection.clientId } : {}),
+    ...(limits.topicAliasMax === 0 ? {} : { TopicAliasMaximum: limits.topicAliasMax }),
+    ...(limits.wildcardAvailable === 1 ? {} : { WildcardSubscriptionAvailable: 0 }),
+    ...(limits.subscriptionIdAvailable === 1 ? {} : { SubscriptionIdentifierAvailable: 0 }),
+    ...(limits.sharedAvailable === 1 ? {} : { SharedSubscriptionAvailable: 0 }),
+    ...(keepAlive === packet.keepAliveSeconds ? {} : { ServerKeepAlive: keepAlive }),
+    // Only to those who ask [MQTT-3.1.2-28].
+    ...(isTold ? { ResponseInformation: config.responseInformation! } : {}),
+    ...authenticationProperties(connection.exchange),
+  };
+}
+
+/** Null: there is no memory for it. */
+function createWill(parts: Parts, fields: WillFields, bytes: Uint8Array): Will | null {
+  const message = parts.messages.create({
+    bytes,
+    topicStart: fields.topicStart,
+    topicEnd: fields.topicEnd,
+    aliased: null,
+    propertyRuns: fields.propertyRuns,
+    payloadStart: fields.payloadStart,
+    payloadEnd: fields.payloadEnd,
+    qos: fields.qos,
+    isRetained: fields.isRetained && parts.limits.retainAvailable === 1,
+    expiresAt: NEVER,
+    owned: null,
+  });
+  if (message === 0) return null;
+  const { delaySeconds, expirySeconds } = fields;
+  const expiryMillis = expirySeconds < 0 ? NEVER : expirySeconds * 1000;
+  return { message, delayMillis: delaySeconds * 1000, expiryMillis };
+}
+
+/** An identifier that is nobody's and that nobody can guess [MQTT311-3.1.3-6]. */
+function assignedClientId(parts: Parts): string {
+  const bytes = new Uint8Array(16);
+  for (;;) {
+    parts.entropy(bytes);
+    let id = "auto-";
+    for (const byte of bytes) id += byte.toString(16).padStart(2, "0");
+    if (parts.sessions.find(id) === undefined) return id;
+  }
+}

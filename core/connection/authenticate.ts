@@ -1,0 +1,240 @@
+/**
+ * Authentication: user name and password in one step, and the AUTH exchange of MQTT 5.0 §4.12, in which the
+ * policy challenges and the client answers, before CONNACK or again later.
+ */
+import type { AuthenticateRequest, Decision, Millis, PropertyValues } from "../boundary.ts";
+import type { ConnectPacket } from "../codec/decode-connect.ts";
+import { encodeReason } from "../codec/encode.ts";
+import { FirstByte, PacketType } from "../codec/packet.ts";
+import { Property, PropertyScan } from "../codec/properties.ts";
+import { Reader } from "../codec/reader.ts";
+import { decodeUtf8 } from "../codec/utf8.ts";
+import { Counter } from "../observe/counters.ts";
+import { Verdict } from "../ports.ts";
+import type { ReasonCode } from "../reason.ts";
+import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
+import { answerNow, PACKET } from "./answer.ts";
+import type { Connection } from "./connection.ts";
+import { handleDisconnect } from "./disconnect.ts";
+import { fail, refuse } from "./end.ts";
+import { ask } from "./park.ts";
+import type { Parts } from "./parts.ts";
+
+/** An authentication by a method, MQTT 5.0 §4.12. */
+export interface Exchange {
+  readonly method: string;
+  /** The CONNECT that is answered when it is over: its variable header and payload. */
+  readonly connect: Uint8Array;
+  /** The client's turn. */
+  isChallenged: boolean;
+  /** What CONNACK or the last AUTH carries. */
+  data: Uint8Array | null;
+}
+
+/** What has become of the question who a client is. */
+export const Asked = {
+  Allowed: 0,
+  /** The packet is to be handled again after a decision. */ Pending: 1,
+  /** AUTH has been sent: the client's turn. */ Challenged: 2,
+  Denied: 3,
+} as const;
+export type Asked = (typeof Asked)[keyof typeof Asked];
+
+/** Why it was denied, after `Asked.Denied`. */
+export interface Denial {
+  reason: ReasonCode;
+}
+
+/** Asks who sent a CONNECT; `connect` are its bytes, should there be an exchange. */
+export function askWho(
+  parts: Parts,
+  connection: Connection,
+  packet: ConnectPacket,
+  connect: Uint8Array,
+  denial: Denial,
+): Asked {
+  const { level, clientId, username, password, properties } = packet;
+  const { authenticationMethod: method, authenticationData: data } = properties;
+  if (method !== null && connection.exchange === null) {
+    connection.exchange = { method, connect: connect.slice(), isChallenged: false, data: null };
+  }
+  return askPolicy(
+    parts,
+    connection,
+    {
+      ...{ kind: "authenticate", conn: connection.id, info: connection.info },
+      ...{ level, clientId, username, password, method, data, step: "connect" },
+    },
+    denial,
+  );
+}
+
+function askPolicy(
+  parts: Parts,
+  connection: Connection,
+  request: AuthenticateRequest,
+  denial: Denial,
+): Asked {
+  const decision = connection.takeDecision();
+  if (decision !== null) return decided(parts, connection, decision, denial);
+  const verdict = parts.policy.authenticate(request);
+  if (verdict === Verdict.Allow) return Asked.Allowed;
+  if (verdict === Verdict.Pending) {
+    ask(parts, connection, request);
+    return Asked.Pending;
+  }
+  if (request.method !== null)
+    denial.reason = Reason.BadAuthenticationMethod; // [MQTT-4.12.0-1]
+  else if (request.username === null) denial.reason = Reason.NotAuthorized;
+  else denial.reason = Reason.BadUserNameOrPassword;
+  return Asked.Denied;
+}
+
+function decided(parts: Parts, connection: Connection, decision: Decision, denial: Denial): Asked {
+  const { exchange } = connection;
+  if (decision.kind === "allow") {
+    if (exchange !== null) exchange.data = decision.data ?? null;
+    return Asked.Allowed;
+  }
+  if (decision.kind === "challenge" && exchange !== null) {
+    exchange.isChallenged = true;
+    parts.counters[Counter.authenticationsExtended]!++;
+    sendAuth(parts, connection, Reason.ContinueAuthentication, decision.data); // [MQTT-4.12.0-2]
+    return Asked.Challenged;
+  }
+  const isReason = decision.kind === "deny" && decision.reason >= FAILURE_MIN;
+  denial.reason = isReason ? decision.reason : Reason.NotAuthorized;
+  return Asked.Denied;
+}
+
+/** What CONNACK says of an exchange [MQTT-4.12.0-5]. */
+export function authenticationProperties(exchange: Exchange | null): PropertyValues {
+  if (exchange === null) return {};
+  const { method, data } = exchange;
+  return { AuthenticationMethod: method, ...(data === null ? {} : { AuthenticationData: data }) };
+}
+
+/**
+ * Handles AUTH, `bytes[start, end)`. `accept` handles a CONNECT whose exchange has ended well. False: a
+ * decision is pending, the packet is to be handled again then.
+ */
+export function handleAuth(
+  parts: Parts,
+  connection: Connection,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  now: Millis,
+  accept: (connect: Uint8Array) => boolean,
+): boolean {
+  const { exchange } = connection;
+  const isConnected = connection.session !== null;
+  // It has ended well, and something else about the CONNECT was pending.
+  if (exchange !== null && !isConnected && connection.isAuthenticated)
+    return accept(exchange.connect);
+  const step = readAuth(bytes, start, end);
+  if (typeof step === "number") return give(parts, connection, step, now);
+  const isBegun = step.reason === Reason.Reauthenticate;
+  // Only what goes on or begins anew, by the method of the CONNECT [MQTT-4.12.0-6] [MQTT-4.12.1-1].
+  if (exchange === null || step.method !== exchange.method) {
+    return give(parts, connection, Reason.ProtocolError, now);
+  }
+  const isExpected = isBegun ? isConnected && !exchange.isChallenged : exchange.isChallenged;
+  if (!isExpected) return give(parts, connection, Reason.ProtocolError, now);
+  const denial: Denial = { reason: Reason.NotAuthorized };
+  const { id: conn, info, level, clientId, username } = connection;
+  const asked = askPolicy(
+    parts,
+    connection,
+    {
+      ...{ kind: "authenticate", conn, info, level, clientId, username, password: null },
+      ...{ method: step.method, data: step.data },
+      step: isBegun ? "reauthenticate" : "continue",
+    },
+    denial,
+  );
+  switch (asked) {
+    case Asked.Pending:
+      return false;
+    case Asked.Challenged:
+      return true;
+    case Asked.Denied:
+      return give(parts, connection, denial.reason, now); // [MQTT-4.12.0-4] [MQTT-4.12.1-2]
+    case Asked.Allowed:
+      exchange.isChallenged = false;
+      if (!isConnected) {
+        connection.isAuthenticated = true;
+        return accept(exchange.connect);
+      }
+      sendAuth(parts, connection, Reason.Success, exchange.data);
+      return true;
+  }
+}
+
+/** Before CONNACK, a client whose exchange goes on may only answer, or leave. */
+export function handleUnauthenticated(
+  parts: Parts,
+  connection: Connection,
+  type: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  now: Millis,
+): true {
+  if (type === PacketType.Disconnect) {
+    return handleDisconnect(parts, connection, bytes, start, end, now);
+  }
+  return fail(parts, connection, Reason.ProtocolError, now);
+}
+
+function give(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): true {
+  return connection.session === null
+    ? refuse(parts, connection, reason, now)
+    : fail(parts, connection, reason, now);
+}
+
+interface AuthStep {
+  readonly reason: number;
+  readonly method: string;
+  /** A copy. */
+  readonly data: Uint8Array | null;
+}
+
+function readAuth(bytes: Uint8Array, start: number, end: number): AuthStep | ReasonCode {
+  const reader = new Reader(bytes, start, end);
+  const reason = start === end ? Reason.Success : reader.u8();
+  if (!mayCarry("AUTH", reason)) return Reason.MalformedPacket; // [MQTT-3.15.2-1]
+  scan.clear();
+  if (reader.at < end) {
+    const fault = scan.read(reader, PacketType.Auth);
+    if (fault !== Reason.Success) return fault;
+  }
+  if (!reader.isDone) return Reason.MalformedPacket;
+  // It says success only from the server to the client.
+  if (reason === Reason.Success) return Reason.ProtocolError;
+  const method = Property.AuthenticationMethod;
+  const data = Property.AuthenticationData;
+  if (!scan.has(method)) return Reason.ProtocolError;
+  return {
+    reason,
+    method: decodeUtf8(bytes, scan.start(method), scan.end(method)),
+    data: scan.has(data) ? bytes.slice(scan.start(data), scan.end(data)) : null,
+  };
+}
+
+function sendAuth(
+  parts: Parts,
+  connection: Connection,
+  reason: ReasonCode,
+  data: Uint8Array | null,
+): void {
+  const properties = { ...authenticationProperties(connection.exchange) };
+  const packet = encodeReason(FirstByte.Auth, reason, {
+    ...properties,
+    ...(data === null ? {} : { AuthenticationData: data }),
+  });
+  connection.packets.push(packet);
+  answerNow(parts, connection, PACKET);
+}
+
+const scan = new PropertyScan();

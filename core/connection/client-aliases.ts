@@ -1,0 +1,54 @@
+/** The topic aliases that one client has set, MQTT 5.0 §3.3.2.3.4: they end with the connection. */
+import type { Ingest } from "../ports.ts";
+
+export class ClientAliases {
+  /** The topic field, its two bytes of length included, that each alias stands for. */
+  readonly #fields: (Uint8Array | null)[] = [];
+  /** Its id, valid in `#epoch`. */
+  #ids: number[] = [];
+  #epoch = -1;
+  /** Memory for the topic fields. */
+  byteCount = 0;
+
+  /** Makes `alias` stand for the topic field `bytes[start, end)`, interned as `id`. */
+  set(
+    alias: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    id: number,
+    epoch: number,
+  ): void {
+    while (this.#fields.length <= alias) this.#fields.push(null);
+    const known = this.#fields[alias]!;
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#ids = [];
+    }
+    while (this.#ids.length <= alias) this.#ids.push(0);
+    if (known !== null && this.#ids[alias] === id) return;
+    this.byteCount += end - start - (known?.length ?? 0);
+    this.#fields[alias] = bytes.slice(start, end);
+    this.#ids[alias] = id;
+  }
+
+  /** The topic field that an alias stands for, or null. */
+  field(alias: number): Uint8Array | null {
+    return this.#fields[alias] ?? null;
+  }
+
+  /** The id of the topic that an alias stands for, interned anew where ids have changed. */
+  id(alias: number, ingest: Ingest): number {
+    const field = this.#fields[alias]!;
+    if (ingest.topicEpoch === this.#epoch && (this.#ids[alias] ?? 0) !== 0)
+      return this.#ids[alias]!;
+    const id = ingest.intern(field, 2, field.length);
+    if (ingest.topicEpoch !== this.#epoch) {
+      this.#epoch = ingest.topicEpoch;
+      this.#ids = [];
+    }
+    while (this.#ids.length <= alias) this.#ids.push(0);
+    this.#ids[alias] = id;
+    return id;
+  }
+}

@@ -1,0 +1,59 @@
+/** DISCONNECT from a client, MQTT 5.0 and 3.1.1 §3.14. */
+import type { Millis } from "../boundary.ts";
+import { PacketType } from "../codec/packet.ts";
+import { Property, PropertyScan } from "../codec/properties.ts";
+import { Reader } from "../codec/reader.ts";
+import type { ReasonCode } from "../reason.ts";
+import { mayCarry, Reason } from "../reason.ts";
+import type { Connection } from "./connection.ts";
+import { close, dropWill, fail } from "./end.ts";
+import type { Parts } from "./parts.ts";
+
+export function handleDisconnect(
+  parts: Parts,
+  connection: Connection,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  now: Millis,
+): true {
+  let reason: number = Reason.Success;
+  if (start < end) {
+    reason = bytes[start]!;
+    const fault =
+      connection.level === 5
+        ? readDisconnect(parts, connection, bytes, start, end)
+        : Reason.MalformedPacket;
+    if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+  }
+  // In order, the will is discarded [MQTT311-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3].
+  if (reason === Reason.Success) dropWill(parts, connection);
+  close(parts, connection, Reason.Success, now);
+  return true;
+}
+
+/** Applies the session expiry it may have; Success, or what is wrong with it. */
+function readDisconnect(
+  { limits }: Parts,
+  connection: Connection,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): ReasonCode {
+  const reader = new Reader(bytes, start, end);
+  if (!mayCarry("DISCONNECT", reader.u8())) return Reason.MalformedPacket; // [MQTT-3.14.2-1]
+  if (reader.at === end) return Reason.Success;
+  const fault = scan.read(reader, PacketType.Disconnect);
+  if (fault !== Reason.Success) return fault;
+  if (!reader.isDone) return Reason.MalformedPacket;
+  if (scan.has(Property.ServerReference)) return Reason.ProtocolError;
+  const seconds = scan.number(Property.SessionExpiryInterval, -1);
+  const { session } = connection;
+  if (seconds < 0 || session === null) return Reason.Success;
+  // One that was to end with its connection does so.
+  if (seconds > 0 && session.expiryMillis === 0) return Reason.ProtocolError;
+  session.expiryMillis = Math.min(seconds * 1000, limits.sessionMillisMax);
+  return Reason.Success;
+}
+
+const scan = new PropertyScan();

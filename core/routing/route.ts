@@ -1,0 +1,98 @@
+/**
+ * What a topic reaches, made of the topic index's matches: one row per session, whatever the number of its
+ * subscriptions that match, and one per shared subscription.
+ */
+import { grownU32 } from "../base/columns.ts";
+import { Property } from "../codec/properties.ts";
+import { encodeNumber, joined } from "../codec/property-values.ts";
+import type { Via } from "../session/delivery-queue.ts";
+
+/**
+ * Options of a subscription, one word: bits 0–1 the granted QoS, bit 2 No Local, bit 3 Retain As Published,
+ * and its Subscription Identifier, 0 for none, in the 28 bits above.
+ */
+export const OPTIONS_QOS = 0b0011;
+export const OPTIONS_NO_LOCAL = 0b0100;
+export const OPTIONS_RETAIN = 0b1000;
+const OPTIONS_FLAGS = 0b1111;
+const OPTIONS_ID_SHIFT = 4;
+
+/** Subscriber numbers from here on are shared subscriptions: their slot is below it. */
+export const GROUP_SUBSCRIBER = 0x4000_0000;
+
+export function subscriptionOptions(flags: number, subscriptionId: number): number {
+  return ((subscriptionId << OPTIONS_ID_SHIFT) | (flags & OPTIONS_FLAGS)) >>> 0;
+}
+
+export interface Route {
+  /** Rows of two: subscriber, options. With No Local in them, some of its subscriptions have it. */
+  readonly rows: Uint32Array;
+  /** What a message comes by to each row; null where to none by anything. */
+  readonly vias: readonly (Via | null)[] | null;
+}
+
+/** What a message comes by that matches subscriptions with these options, or null. */
+export function viaOf(options: readonly number[], group = 0): Via | null {
+  const ids = options.map((word) => word >>> OPTIONS_ID_SHIFT).filter((id) => id !== 0);
+  if (ids.length === 0 && group === 0) return null;
+  const properties = ids.map((id) => encodeNumber(Property.SubscriptionIdentifier, id));
+  return { properties: joined(properties), group };
+}
+
+/** Several subscriptions of one session as one: the largest QoS [MQTT311-3.3.5-1] [MQTT-3.3.4-2]. */
+export function mergedOptions(a: number, b: number): number {
+  const qos = Math.max(a & OPTIONS_QOS, b & OPTIONS_QOS);
+  const flags = (a | b) & (OPTIONS_NO_LOCAL | OPTIONS_RETAIN);
+  return (((a >>> OPTIONS_ID_SHIFT) << OPTIONS_ID_SHIFT) | flags | qos) >>> 0;
+}
+
+/** Makes routes. Its tables are kept, for it is asked whenever subscriptions change. */
+export class RouteMaker {
+  /** Row of each session in the route at hand, plus one. */
+  #rowOf: Uint32Array = new Uint32Array(64);
+
+  /** The route of the first `count` rows of `matches`, which are rearranged. */
+  make(matches: Uint32Array, count: number): Route {
+    if (count === 0) return NOBODY;
+    let length = 0;
+    let groups: number[] | null = null;
+    /** Options of every subscription with an identifier, by row. */
+    let identified: Map<number, number[]> | null = null;
+    for (let i = 0; i < count * 2; i += 2) {
+      const subscriber = matches[i]!;
+      const options = matches[i + 1]!;
+      if (subscriber >= GROUP_SUBSCRIBER) {
+        groups ??= [];
+        groups.push(subscriber, options);
+        continue;
+      }
+      this.#rowOf = grownU32(this.#rowOf, subscriber);
+      const row = this.#rowOf[subscriber]!;
+      const at = row === 0 ? length : row - 1;
+      if (options >>> OPTIONS_ID_SHIFT !== 0) {
+        identified ??= new Map();
+        const known = identified.get(at);
+        if (known === undefined) identified.set(at, [options]);
+        else known.push(options);
+      }
+      if (row === 0) {
+        matches[length] = subscriber;
+        matches[length + 1] = options;
+        this.#rowOf[subscriber] = length + 1;
+        length += 2;
+      } else {
+        matches[at + 1] = mergedOptions(matches[at + 1]!, options);
+      }
+    }
+    const rows = new Uint32Array(length + (groups?.length ?? 0));
+    rows.set(matches.subarray(0, length));
+    for (let i = 0; i < length; i += 2) this.#rowOf[rows[i]!] = 0;
+    if (groups !== null) rows.set(groups, length);
+    if (identified === null) return { rows, vias: null };
+    const vias = new Array<Via | null>(rows.length / 2).fill(null);
+    for (const [at, options] of identified) vias[at / 2] = viaOf(options);
+    return { rows, vias };
+  }
+}
+
+const NOBODY: Route = { rows: new Uint32Array(0), vias: null };

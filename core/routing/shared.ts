@@ -1,0 +1,138 @@
+/** Shared subscriptions, MQTT 5.0 §4.8.2: each message goes to one of the members. */
+import { assert } from "../base/assert.ts";
+import { Slots } from "../base/slots.ts";
+import { Counter } from "../observe/counters.ts";
+import type { Via } from "../session/delivery-queue.ts";
+import type { Session } from "../session/session.ts";
+import { viaOf } from "./route.ts";
+
+/** One share name and filter, as long as it has members. */
+export interface Group {
+  /** From 1. */
+  readonly slot: number;
+  /** `$share/name/filter`. */
+  readonly text: string;
+  readonly members: Member[];
+  /** Where the next choice begins, so that members take turns. */
+  next: number;
+}
+
+export interface Member {
+  readonly session: Session;
+  readonly options: number;
+  readonly via: Via;
+}
+
+/** The parts of `$share/name/filter`, or null where a filter is not of that form [MQTT-4.8.2-1]. */
+export function sharedFilter(
+  text: string,
+): { readonly name: string; readonly filter: string } | null {
+  if (!isShared(text)) return null;
+  const end = text.indexOf("/", PREFIX.length);
+  const name = end < 0 ? "" : text.slice(PREFIX.length, end);
+  const filter = end < 0 ? "" : text.slice(end + 1);
+  return name === "" || filter === "" || /[+#]/.test(name) ? null : { name, filter }; // [MQTT-4.8.2-2]
+}
+
+/** Whether a filter asks for a shared subscription, well-formed or not. */
+export function isShared(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
+export class SharedSubscriptions {
+  readonly #counters: Float64Array;
+  readonly #slots = new Slots(2 ** 28);
+  readonly #byText = new Map<string, Group>();
+  readonly #bySlot: (Group | null)[] = [null];
+
+  constructor(counters: Float64Array) {
+    this.#counters = counters;
+  }
+
+  /** The group in a slot; null where its last member has left. */
+  at(slot: number): Group | null {
+    return this.#bySlot[slot] ?? null;
+  }
+
+  /** Makes a session a member, or changes its options. */
+  join(
+    text: string,
+    session: Session,
+    options: number,
+  ): { readonly slot: number; readonly isNew: boolean } {
+    let group = this.#byText.get(text);
+    if (group === undefined) {
+      group = { slot: this.#slots.take(), text, members: [], next: 0 };
+      this.#byText.set(text, group);
+      while (this.#bySlot.length <= group.slot) this.#bySlot.push(null);
+      this.#bySlot[group.slot] = group;
+      this.#counters[Counter.sharedSubscriptions]!++;
+    }
+    const member = { session, options, via: viaOf([options], group.slot)! };
+    const index = group.members.findIndex((known) => known.session === session);
+    if (index < 0) group.members.push(member);
+    else group.members[index] = member;
+    return { slot: group.slot, isNew: index < 0 };
+  }
+
+  /** Ends a membership that is there; returns the group, which is gone where it has no members left. */
+  leave(text: string, session: Session): Group {
+    const group = this.#byText.get(text)!;
+    const index = group.members.findIndex((known) => known.session === session);
+    assert(index >= 0, "a session leaves a shared subscription that it is a member of");
+    group.members.splice(index, 1);
+    if (group.members.length === 0) {
+      this.#byText.delete(text);
+      this.#bySlot[group.slot] = null;
+      this.#slots.give(group.slot);
+      this.#counters[Counter.sharedSubscriptions]!--;
+    }
+    return group;
+  }
+}
+
+/**
+ * Who gets the next message: among the members who are there, one with the largest free window of the
+ * next few in turn; else one who is there; else, if it may wait, one who is away. Null: nobody.
+ * `isBlocked`: the transport of a connection takes no bytes now.
+ */
+export function chooseMember(
+  group: Group,
+  mayWait: boolean,
+  isBlocked: (connSlot: number) => boolean,
+): Member | null {
+  const { members } = group;
+  const { length } = members;
+  let best: Member | null = null;
+  let bestScore = -1;
+  let looked = 0;
+  for (let i = 0; i < length; i++) {
+    const member = members[(group.next + i) % length]!;
+    const score = scoreOf(member.session, mayWait, isBlocked);
+    if (score > bestScore) {
+      best = member;
+      bestScore = score;
+    }
+    if (score >= FREE && ++looked === LOOKED_MAX) break;
+  }
+  group.next = (group.next + 1) % Math.max(1, length);
+  return best;
+}
+
+/** Below 0: can not have it. From `FREE` on: can have it at once, the better the more. */
+function scoreOf(
+  session: Session,
+  mayWait: boolean,
+  isBlocked: (connSlot: number) => boolean,
+): number {
+  const { connSlot, outbox } = session;
+  if (connSlot === 0) return mayWait ? 0 : -1;
+  if (isBlocked(connSlot)) return 1;
+  const free = outbox.heldCount > 0 ? 0 : outbox.windowFree;
+  return free === 0 ? 2 : FREE + free;
+}
+
+const PREFIX = "$share/";
+const FREE = 3;
+/** So many members with room are compared: a large group costs no more than a small one. */
+const LOOKED_MAX = 8;

@@ -1,0 +1,83 @@
+/**
+ * Messages owed to one session, in order: each with its delivery, what it came by, and the write that it
+ * waits for. The last two are kept only from the first entry on that has one.
+ */
+import { ObjectRing, PairRing, Ring } from "../base/ring.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
+
+/** The subscriptions that a message came by, as far as its receiver is told or it matters later. */
+export interface Via {
+  /** The Subscription Identifier properties as they stand in a PUBLISH. */
+  readonly properties: Uint8Array;
+  /** Slot of the shared subscription; 0 is none. */
+  readonly group: number;
+}
+
+export class DeliveryQueue {
+  /** (message, delivery | packet identifier << 16) */
+  readonly #entries = new PairRing();
+  #vias: ObjectRing<Via> | null = null;
+  /** The low 32 bits of the write, 0 for none. */
+  #seqs: Ring | null = null;
+
+  get count(): number {
+    return this.#entries.count;
+  }
+  get capacity(): number {
+    return this.#entries.capacity;
+  }
+  /** Whether any entry may wait for a write. */
+  get mayWait(): boolean {
+    return this.#seqs !== null;
+  }
+  /** Whether any entry may have come by something. */
+  get hasVias(): boolean {
+    return this.#vias !== null;
+  }
+
+  push(message: MessageSlot, word: number, via: Via | null, seq: number): void {
+    if (via !== null && this.#vias === null) {
+      this.#vias = new ObjectRing();
+      for (let i = this.#entries.count; i > 0; i--) this.#vias.push(null);
+    }
+    if (seq !== 0 && this.#seqs === null) {
+      this.#seqs = new Ring();
+      for (let i = this.#entries.count; i > 0; i--) this.#seqs.push(0);
+    }
+    this.#entries.push(message, word);
+    if (this.#vias !== null) this.#vias.push(via);
+    if (this.#seqs !== null) this.#seqs.push(seq);
+  }
+
+  /** Puts an entry, which waits for nothing, before the oldest. */
+  unshift(message: MessageSlot, word: number, via: Via | null): void {
+    if (via !== null && this.#vias === null) {
+      this.#vias = new ObjectRing();
+      for (let i = this.#entries.count; i > 0; i--) this.#vias.push(null);
+    }
+    this.#entries.unshift(message, word);
+    if (this.#vias !== null) this.#vias.unshift(via);
+  }
+
+  /** The message at `index` from the oldest. */
+  message(index = 0): MessageSlot {
+    return this.#entries.firstAt(index);
+  }
+  word(index = 0): number {
+    return this.#entries.secondAt(index);
+  }
+  via(index = 0): Via | null {
+    return this.#vias === null ? null : this.#vias.at(index);
+  }
+  /** Of the oldest. */
+  seq(): number {
+    return this.#seqs === null ? 0 : this.#seqs.peek();
+  }
+
+  /** Drops the oldest. */
+  drop(): void {
+    this.#entries.drop();
+    if (this.#vias !== null) this.#vias.drop();
+    if (this.#seqs !== null) this.#seqs.shift();
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * What has been sent to one session's client and awaits its answer, QoS 1 and 2.
+ *
+ * ```
+ * sent ──PUBACK, PUBREC that says no──▶ done
+ *   └──PUBREC──▶ released ──PUBCOMP──▶ done
+ * ```
+ *
+ * An identifier is in use until its message is done [MQTT311-2.3.1-4] [MQTT-2.2.1-4].
+ */
+import type { Owner, Records } from "../journal/records.ts";
+import { Kind } from "../journal/records.ts";
+import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import { DELIVERY_DUP, DELIVERY_QOS } from "../message/publish-writer.ts";
+import { Counter } from "../observe/counters.ts";
+import type { Via } from "./delivery-queue.ts";
+import { PacketIdQueue } from "./packet-id-queue.ts";
+
+export const Acknowledged = { Done: 0, Unknown: 1, WrongKind: 2 } as const;
+export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged];
+
+export class Window {
+  readonly #messages: MessagePool;
+  readonly #counters: Float64Array;
+  /** Null where nothing of the session is recorded. */
+  readonly #records: Records | null;
+  readonly #owner: Owner;
+  /** Sent, not yet acknowledged (PUBACK) or received (PUBREC). */
+  #sent: PacketIdQueue | null = null;
+  /** Received, not yet completed: PUBREL is owed or sent. In the order of the PUBRECs. */
+  #released: PacketIdQueue | null = null;
+
+  constructor(
+    messages: MessagePool,
+    counters: Float64Array,
+    records: Records | null,
+    owner: Owner,
+  ) {
+    this.#messages = messages;
+    this.#counters = counters;
+    this.#records = owner === 0 ? null : records;
+    this.#owner = owner;
+  }
+
+  get count(): number {
+    return (this.#sent?.count ?? 0) + (this.#released?.count ?? 0);
+  }
+  get sentCount(): number {
+    return this.#sent?.count ?? 0;
+  }
+
+  /** A message has been sent under an identifier; its reference is the window's now. */
+  push(packetId: number, message: MessageSlot, delivery: number, via: Via | null): void {
+    this.#sent ??= new PacketIdQueue();
+    this.#sent.push(packetId, message, delivery, via);
+    this.#counters[Counter.inflight]!++;
+  }
+
+  isInUse(packetId: number): boolean {
+    return this.#isReleased(packetId) || (this.#sent?.find(packetId) ?? -1) >= 0;
+  }
+
+  /** PUBACK. */
+  acknowledge(packetId: number): Acknowledged {
+    const position = this.#sent?.find(packetId) ?? -1;
+    if (position < 0)
+      return this.#isReleased(packetId) ? Acknowledged.WrongKind : Acknowledged.Unknown;
+    if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 1) return Acknowledged.WrongKind;
+    this.#leaveSent(position);
+    this.#counters[Counter.inflight]!--;
+    return Acknowledged.Done;
+  }
+
+  /** PUBREC: the message is the receiver's now, its identifier stays taken until PUBCOMP. */
+  receive(packetId: number): Acknowledged {
+    const position = this.#sent?.find(packetId) ?? -1;
+    if (position < 0) return this.#isReleased(packetId) ? Acknowledged.Done : Acknowledged.Unknown;
+    if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
+    this.#leaveSent(position);
+    this.#released ??= new PacketIdQueue();
+    this.#released.push(packetId, 0, 0, null);
+    this.#records?.putIdentifier(this.#owner, Kind.Released, packetId);
+    return Acknowledged.Done;
+  }
+
+  /** PUBREC that says no: the message is done with. */
+  refuse(packetId: number): Acknowledged {
+    const position = this.#sent?.find(packetId) ?? -1;
+    if (position < 0) return Acknowledged.Unknown;
+    if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
+    this.#leaveSent(position);
+    this.#counters[Counter.inflight]!--;
+    return Acknowledged.Done;
+  }
+
+  /** PUBCOMP. */
+  complete(packetId: number): Acknowledged {
+    const position = this.#released?.find(packetId) ?? -1;
+    if (position < 0) {
+      return (this.#sent?.find(packetId) ?? -1) < 0 ? Acknowledged.Unknown : Acknowledged.WrongKind;
+    }
+    this.#leaveReleased(position);
+    this.#counters[Counter.inflight]!--;
+    return Acknowledged.Done;
+  }
+
+  /** Everything sent and unanswered is to be sent again, in its order. */
+  startResend(): void {
+    this.#sent?.startResend();
+  }
+  stopResend(): void {
+    this.#sent?.stopResend();
+  }
+
+  /** How many PUBRELs are owed an answer, and the identifier of each, in the order of the PUBRECs. */
+  get releasedCount(): number {
+    return this.#released?.count ?? 0;
+  }
+  releasedId(position: number): number {
+    return this.#released!.packetId(position);
+  }
+
+  /** Position in the window of the next PUBLISH to send again, or -1. */
+  get resendPosition(): number {
+    return this.#sent === null ? -1 : this.#sent.resendPosition;
+  }
+  sentMessage(position: number): MessageSlot {
+    return this.#sent!.message(position);
+  }
+  sentVia(position: number): Via | null {
+    return this.#sent!.via(position);
+  }
+  /** With DUP, for it is sent again [MQTT311-3.3.1-1]. */
+  resentDelivery(position: number): number {
+    return this.#sent!.delivery(position) | DELIVERY_DUP;
+  }
+  sentPacketId(position: number): number {
+    return this.#sent!.packetId(position);
+  }
+  /** The PUBLISH at `resendPosition` has been sent again. */
+  resent(): void {
+    this.#sent!.resent();
+  }
+
+  /** Drops everything: the session ends. */
+  clear(): void {
+    this.#counters[Counter.inflight]! -= this.count;
+    while (this.#sent !== null && this.#sent.count > 0) this.#leaveSent(0);
+    while (this.#released !== null && this.#released.count > 0) this.#leaveReleased(0);
+    this.#sent = null;
+    this.#released = null;
+  }
+
+  #leaveSent(position: number): void {
+    const sent = this.#sent!;
+    const message = sent.message(position);
+    this.#records?.removeQueued(this.#owner, Kind.Sent, sent.packetId(position), message);
+    this.#messages.release(message);
+    sent.removeAt(position);
+  }
+
+  #leaveReleased(position: number): void {
+    const released = this.#released!;
+    this.#records?.removeIdentifier(this.#owner, Kind.Released, released.packetId(position));
+    released.removeAt(position);
+  }
+
+  #isReleased(packetId: number): boolean {
+    return this.#released !== null && this.#released.find(packetId) >= 0;
+  }
+}
