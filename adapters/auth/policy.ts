@@ -9,6 +9,8 @@ import type {
   ReasonCode,
 } from "../../core/mod.ts";
 import { ConfigError, Reason, Verdict } from "../../core/mod.ts";
+import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
+import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
 /** Who a question is about. */
 export interface ClientIdentity {
@@ -29,6 +31,11 @@ export interface PolicyOptions {
   readonly allowAnonymous?: boolean;
   /** Who may connect, instead of `users`. */
   authenticate?(client: ClientIdentity, password: Uint8Array | null): Answer;
+  /**
+   * Methods of enhanced authentication by name, for clients of MQTT 5.0; with `users`, SCRAM-SHA-256 is
+   * there too.
+   */
+  readonly methods?: Readonly<Record<string, AuthenticationMethod>>;
   /** Who may publish, wills included. Everybody by default. */
   authorizePublish?(client: ClientIdentity, topic: string, qos: QoS, retain: boolean): Answer;
   /** Who may subscribe. Everybody by default. */
@@ -42,6 +49,8 @@ export class ComposedPolicy implements Policy {
   readonly #users: ReadonlyMap<string, Uint8Array> | null;
   readonly #clients = new Map<ConnId, ClientIdentity>();
   readonly #pending = new Map<string, Promise<boolean>>();
+  readonly #methods: ReadonlyMap<string, AuthenticationMethod>;
+  readonly #exchanges = new Map<ConnId, AuthenticationExchange>();
   /** Compares a password in a time that does not tell where it differs. */
   readonly #isSame: (a: Uint8Array, b: Uint8Array) => boolean;
 
@@ -54,6 +63,8 @@ export class ComposedPolicy implements Policy {
     }
     this.#allowsAnonymous =
       options.allowAnonymous ?? (!hasUsers && options.authenticate === undefined);
+    const shipped = hasUsers ? { [SCRAM_SHA_256]: scramMethod(options.users) } : {};
+    this.#methods = new Map(Object.entries({ ...shipped, ...options.methods }));
     const encoder = new TextEncoder();
     this.#users = hasUsers
       ? new Map(Object.entries(options.users).map(([name, word]) => [name, encoder.encode(word)]))
@@ -66,9 +77,10 @@ export class ComposedPolicy implements Policy {
   }
 
   authenticate(request: AuthenticateRequest): Verdict {
-    const { conn, clientId, username, info, password } = request;
+    const { conn, clientId, username, info, password, method } = request;
     const client = { clientId, username, remote: info.remote };
-    this.#clients.set(conn, client);
+    if (request.step === "connect") this.#clients.set(conn, client);
+    if (method !== null) return this.#methods.has(method) ? Verdict.Pending : Verdict.Deny;
     const { authenticate } = this.#options;
     if (authenticate !== undefined) {
       return this.#verdict(`${conn}`, () => authenticate(client, password));
@@ -97,6 +109,9 @@ export class ComposedPolicy implements Policy {
   /** Resolves a question that was answered by Pending. Rejects where the program's function does. */
   async decide(request: DecisionRequest): Promise<Decision> {
     const { conn } = request;
+    if (request.kind === "authenticate" && request.method !== null) {
+      return this.#exchange(request, request.method);
+    }
     if (request.kind !== "subscribe") {
       const isAllowed = await this.#take(`${conn}`)!;
       return isAllowed ? { kind: "allow" } : { kind: "deny", reason: denial(request) };
@@ -115,6 +130,26 @@ export class ComposedPolicy implements Policy {
   /** The connection is gone. */
   forget(conn: ConnId): void {
     this.#clients.delete(conn);
+    this.#exchanges.delete(conn);
+  }
+
+  async #exchange(request: AuthenticateRequest, method: string): Promise<Decision> {
+    const { conn, step, data } = request;
+    const client = this.#clients.get(conn)!;
+    const begun = step === "continue" ? this.#exchanges.get(conn) : undefined;
+    const exchange = begun ?? this.#methods.get(method)!.begin(client);
+    this.#exchanges.set(conn, exchange);
+    const result = await exchange.step(data);
+    if (result.kind === "challenge") return result;
+    this.#exchanges.delete(conn);
+    if (result.kind === "refuse") return { kind: "deny", reason: Reason.NotAuthorized };
+    const { username } = result;
+    // Who has said its name, or authenticates again, is no other.
+    if (client.username !== null && client.username !== username) {
+      return { kind: "deny", reason: Reason.NotAuthorized };
+    }
+    if (this.#clients.has(conn)) this.#clients.set(conn, { ...client, username });
+    return { kind: "allow", ...(result.data === undefined ? {} : { data: result.data }) };
   }
 
   #verdict(key: string, ask: () => Answer): Verdict {

@@ -1,0 +1,129 @@
+/** Enhanced authentication. */
+import { five } from "../harness.ts";
+import { ScramClient } from "../scram-client.ts";
+import * as wire from "../wire.ts";
+
+const method = "SCRAM-SHA-256";
+
+five(
+  "[MQTT-4.12.0-1] an authentication method that the broker has not is refused, and the connection closed",
+  async (t) => {
+    const client = await t.open();
+    client.send(
+      wire.connect(5, { clientId: t.clientId(), props: { AuthenticationMethod: "none such" } }),
+    );
+    const packet = await client.next();
+    if (packet === null) return;
+    t.ok(packet !== "silence" && [0x8c, 0x87].includes(packet.reason), "the code");
+    await client.closed();
+  },
+);
+
+five(
+  "[MQTT-4.12.0-6] without an authentication method there is no AUTH, and none in CONNACK",
+  async (t) => {
+    const client = await t.connect();
+    t.equal(client.connack.props["AuthenticationMethod"], undefined, "the method");
+    await client.quiet();
+  },
+);
+
+five("[MQTT-4.12.0-7] AUTH without an authentication method is an error", async (t) => {
+  const client = await t.connect();
+  client.send(wire.auth(0x19, { AuthenticationMethod: method }));
+  await client.closed(0x82);
+});
+
+five("[MQTT-3.15.1-1] reserved flags in AUTH are malformed", async (t) => {
+  const client = await t.connect();
+  client.sendHex("f1 02 19 00");
+  await client.closed(0x81);
+});
+
+five("[MQTT-3.15.2-1] AUTH with a code that it has not is malformed", async (t) => {
+  const client = await t.connect();
+  client.send(wire.auth(0x04, { AuthenticationMethod: method }));
+  await client.closed(0x81, 0x82);
+});
+
+five(
+  "[MQTT-4.12.0-2] [MQTT-4.12.0-3] [MQTT-4.12.0-5] [MQTT-3.15.2-1] [MQTT-3.15.2-2] [MQTT-3.15.2-3] an exchange of challenges ends in CONNACK, each step with the method",
+  async (t) => {
+    const { user } = t.target;
+    t.needs(user !== null, "a user to authenticate (--username, --password)");
+    const scram = new ScramClient(user!.name, user!.password);
+    const client = await t.open();
+    const props = { AuthenticationMethod: method, AuthenticationData: scram.first() };
+    client.send(wire.connect(5, { clientId: t.clientId(), props }));
+    const challenge = await client.next();
+    t.needs(
+      challenge !== null && challenge !== "silence" && challenge.type === "AUTH",
+      `the method ${method}`,
+    );
+    if (challenge === null || challenge === "silence") return;
+    t.equal([challenge.reason, challenge.props["AuthenticationMethod"]], [0x18, method], "AUTH");
+    const answer = await scram.answer(challenge.props["AuthenticationData"] as Uint8Array);
+    client.send(wire.auth(0x18, { AuthenticationMethod: method, AuthenticationData: answer }));
+    const connack = await client.expect("CONNACK");
+    t.equal([connack.reason, connack.props["AuthenticationMethod"]], [0, method], "CONNACK");
+    t.ok(
+      await scram.isServer(connack.props["AuthenticationData"] as Uint8Array),
+      "the broker knows the password too",
+    );
+    // And once more.
+    const again = new ScramClient(user!.name, user!.password);
+    client.send(
+      wire.auth(0x19, { AuthenticationMethod: method, AuthenticationData: again.first() }),
+    );
+    const second = await client.expect("AUTH");
+    t.equal(second.reason, 0x18, "the code");
+    const proof = await again.answer(second.props["AuthenticationData"] as Uint8Array);
+    client.send(wire.auth(0x18, { AuthenticationMethod: method, AuthenticationData: proof }));
+    t.equal((await client.expect("AUTH")).reason, 0, "the code of the last AUTH");
+    await client.quiet();
+  },
+);
+
+five(
+  "[MQTT-4.12.0-4] [MQTT-4.12.1-2] [MQTT-4.12.1-1] an exchange that fails ends the connection, before CONNACK and after",
+  async (t) => {
+    const { user } = t.target;
+    t.needs(user !== null, "a user to authenticate (--username, --password)");
+    const start = async (password: string) => {
+      const scram = new ScramClient(user!.name, password);
+      const client = await t.open();
+      const props = { AuthenticationMethod: method, AuthenticationData: scram.first() };
+      client.send(wire.connect(5, { clientId: t.clientId(), props }));
+      const challenge = await client.next();
+      t.needs(
+        challenge !== null && challenge !== "silence" && challenge.type === "AUTH",
+        `the method ${method}`,
+      );
+      if (challenge === null || challenge === "silence") throw new Error("no challenge");
+      const data = challenge.props["AuthenticationData"] as Uint8Array;
+      const answer = await scram.answer(data);
+      client.send(wire.auth(0x18, { AuthenticationMethod: method, AuthenticationData: answer }));
+      return client;
+    };
+    const wrong = await start(`${user!.password}?`);
+    const refusal = await wrong.next();
+    t.ok(refusal === null || (refusal !== "silence" && refusal.reason >= 0x80), "a refusal");
+    if (refusal !== null) await wrong.closed();
+    const other = await start(user!.password);
+    t.equal((await other.expect("CONNACK")).reason, 0, "the code");
+    other.send(
+      wire.auth(0x19, { AuthenticationMethod: "another", AuthenticationData: Uint8Array.of(1) }),
+    );
+    await other.closed(0x82, 0x87, 0x8c);
+  },
+);
+
+five("[MQTT-3.14.0-1] [MQTT-3.1.2-30] no DISCONNECT comes before CONNACK", async (t) => {
+  const client = await t.open();
+  client.send(wire.connect(5, { clientId: t.clientId(), props: { ReceiveMaximum: 0 } }));
+  const packet = await client.next();
+  t.ok(
+    packet === null || (packet !== "silence" && packet.type === "CONNACK"),
+    "CONNACK or the end",
+  );
+});

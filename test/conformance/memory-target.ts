@@ -1,0 +1,63 @@
+/** The core in memory and in virtual time, as a broker under test. */
+import { ComposedPolicy } from "../../adapters/auth/policy.ts";
+import { EffectKind, type LimitName } from "../../core/mod.ts";
+import { TestBroker } from "../support/broker.ts";
+import type { Target } from "./harness.ts";
+
+export const user = { name: "user", password: "word" };
+/** A Receive Maximum that a test can reach, and $SYS topics that come while it runs. */
+export const limits: Partial<Record<LimitName, number>> = { receiveMax: 100, sysMillis: 100 };
+
+/** A broker of its own. */
+export function memoryTarget(): Target {
+  const users = { [user.name]: user.password };
+  const policy = new ComposedPolicy(
+    { users, allowAnonymous: true },
+    (a, b) => Buffer.compare(a, b) === 0,
+  );
+  const world = new TestBroker({
+    limits,
+    policy: {
+      authenticate: (request) => policy.authenticate(request),
+    },
+    responseInformation: "answers/",
+  });
+  const decide = async (): Promise<void> => {
+    for (
+      let request = world.requests.shift();
+      request !== undefined;
+      request = world.requests.shift()
+    ) {
+      const { conn } = request;
+      const decision = await policy.decide(request);
+      world.broker.handleDecision(conn, decision, world.now);
+      world.drain();
+    }
+  };
+  return {
+    name: "memory",
+    user,
+    patienceMillis: 0,
+    sleep: (millis) => {
+      world.advance(millis);
+      return Promise.resolve();
+    },
+    connect: () => {
+      const client = world.open();
+      return Promise.resolve({
+        send: (bytes) => {
+          if (client.isOpen) client.send(bytes);
+        },
+        read: async () => {
+          await decide();
+          const bytes = client.takesBytes();
+          if (bytes.length > 0) return bytes;
+          return client.isOpen ? "silence" : null;
+        },
+        cut: () => {
+          if (client.ended === EffectKind.None) client.cut();
+        },
+      });
+    },
+  };
+}
