@@ -18,7 +18,7 @@ export function copyBytes(
   for (let i = start; i < end; i++) to[at++] = from[i]!;
 }
 
-/** An own copy of `bytes[start, end)`. */
+/** An own copy of `bytes[start, end)`. What hosts lend may be of a kind whose `slice` is a view. */
 export function ownBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
   return new Uint8Array(bytes.subarray(start, end));
 }

@@ -1,4 +1,5 @@
 /** Properties as values: to write them into a packet, and to show those of one that was read. */
+import { ownBytes } from "../base/bytes.ts";
 import type { PropertyValues } from "../boundary.ts";
 import type { PropertyId, PropertyName } from "./properties.ts";
 import { Property, propertyTable } from "./properties.ts";
@@ -77,7 +78,7 @@ export function decodeProperties(
       values[name] = text();
     } else if (type === "binary") {
       const from = reader.field();
-      values[name] = bytes.slice(from, reader.at);
+      values[name] = ownBytes(bytes, from, reader.at);
     } else {
       const value =
         type === "u8"

@@ -2,6 +2,7 @@
  * Authentication: user name and password in one step, and the AUTH exchange of MQTT 5.0 §4.12, in which the
  * policy challenges and the client answers, before CONNACK or again later.
  */
+import { ownBytes } from "../base/bytes.ts";
 import type { AuthenticateRequest, Decision, Millis, PropertyValues } from "../boundary.ts";
 import type { ConnectPacket } from "../codec/decode-connect.ts";
 import { encodeReason } from "../codec/encode.ts";
@@ -56,7 +57,7 @@ export function askWho(
   const { level, clientId, username, password, properties } = packet;
   const { authenticationMethod: method, authenticationData: data } = properties;
   if (method !== null && connection.exchange === null) {
-    connection.exchange = { method, connect: connect.slice(), isChallenged: false, data: null };
+    connection.exchange = { method, connect: ownBytes(connect), isChallenged: false, data: null };
   }
   return askPolicy(
     parts,
@@ -218,7 +219,7 @@ function readAuth(bytes: Uint8Array, start: number, end: number): AuthStep | Rea
   return {
     reason,
     method: decodeUtf8(bytes, scan.start(method), scan.end(method)),
-    data: scan.has(data) ? bytes.slice(scan.start(data), scan.end(data)) : null,
+    data: scan.has(data) ? ownBytes(bytes, scan.start(data), scan.end(data)) : null,
   };
 }
 

@@ -1,4 +1,5 @@
 /** The topic aliases that one client has set, MQTT 5.0 §3.3.2.3.4: they end with the connection. */
+import { ownBytes } from "../base/bytes.ts";
 import type { Ingest } from "../ports.ts";
 
 export class ClientAliases {
@@ -28,7 +29,7 @@ export class ClientAliases {
     while (this.#ids.length <= alias) this.#ids.push(0);
     if (known !== null && this.#ids[alias] === id) return;
     this.byteCount += end - start - (known?.length ?? 0);
-    this.#fields[alias] = bytes.slice(start, end);
+    this.#fields[alias] = ownBytes(bytes, start, end);
     this.#ids[alias] = id;
   }
 

@@ -227,7 +227,7 @@ export class Client {
   async subscribe(filter: string, options = 0, props?: Properties): Promise<Packet> {
     const id = this.nextId();
     this.send(wire.subscribe(this.version, id, [[filter, options]], props));
-    const suback = await this.expect("SUBACK");
+    const suback = await this.await("SUBACK");
     if (suback.id !== id) throw new Failure("a SUBACK of another identifier");
     return suback;
   }
@@ -235,7 +235,7 @@ export class Client {
   async unsubscribe(...filters: readonly string[]): Promise<Packet> {
     const id = this.nextId();
     this.send(wire.unsubscribe(this.version, id, filters));
-    const unsuback = await this.expect("UNSUBACK");
+    const unsuback = await this.await("UNSUBACK");
     if (unsuback.id !== id) throw new Failure("an UNSUBACK of another identifier");
     return unsuback;
   }

@@ -201,7 +201,8 @@ export class TestClient {
   send(...chunks: readonly Uint8Array[]): this {
     for (const chunk of chunks) {
       // Lent: whatever the core keeps, it must have copied.
-      const lent = chunk.slice();
+      // Of Node's own kind, whose slice is a view.
+      const lent = Buffer.from(chunk);
       this.isReading = this.#world.broker.handleBytes(this.conn, lent, this.#world.now);
       lent.fill(0xee);
       if (this.#world.drains) this.#world.drain();

@@ -1,0 +1,43 @@
+/** Runs cases against a target, several at once, each on topics of its own. */
+import type { Case, Result, Target } from "./harness.ts";
+import { runCase } from "./harness.ts";
+
+export interface RunOptions {
+  readonly cases: readonly Case[];
+  readonly atOnce?: number;
+  /** Told after each case. */
+  handleResult?(result: Result, doneCount: number): void;
+}
+
+export async function runCases(target: Target, options: RunOptions): Promise<Result[]> {
+  const { cases, atOnce = 16 } = options;
+  const results: Result[] = [];
+  // Topics and sessions of an earlier run, which the broker may have kept, are not met again.
+  const run = Math.floor(Math.random() * 36 ** 5).toString(36);
+  let next = 0;
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (let index = next++; index < cases.length; index = next++) {
+      const result = await withDeadline(target, cases[index]!, `${run}x${index}`);
+      results[index] = result;
+      options.handleResult?.(result, ++done);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return results;
+}
+
+/** A broker may behave in any way: a case that does not end has failed. */
+async function withDeadline(target: Target, one: Case, prefix: string): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Result>((resolve) => {
+    const { name, version } = one;
+    const result: Result = { name, version, verdict: "failed", why: "it did not end in a minute" };
+    timer = setTimeout(() => resolve(result), CASE_MILLIS_MAX);
+  });
+  const result = await Promise.race([runCase(target, one, prefix), late]);
+  clearTimeout(timer);
+  return result;
+}
+
+const CASE_MILLIS_MAX = 60_000;
