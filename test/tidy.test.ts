@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { statementIds } from "./conformance/statement-ids.ts";
+import { statementIds } from "./conformance/statements.ts";
 import {
   checkCitations,
   checkCycles,

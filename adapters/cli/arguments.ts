@@ -37,7 +37,7 @@ export interface Given {
 export function parseArguments(argv: readonly string[], version: string): Given {
   const command = new Command("sansmq");
   command
-    .description("An MQTT broker for MQTT 3.1 and 3.1.1, over TCP and WebSocket.")
+    .description("An MQTT broker for MQTT 3.1, 3.1.1 and 5.0, over TCP and WebSocket.")
     .version(version, "--version", "print the version")
     .helpOption("--help", "print this help")
     .configureHelp({ helpWidth: 100, showGlobalOptions: false })

@@ -40,7 +40,7 @@ transportSuite({
 });
 
 describe("WebSocket", () => {
-  test("[MQTT311-6.0.0-1] a text frame closes, with code 1003", async () => {
+  test("[MQTT311-6.0.0-1] [MQTT-6.0.0-1] a text frame closes, with code 1003", async () => {
     const { ws } = await start();
     const client = await openWs(ws, ["mqtt"]);
     client.send(connect());
@@ -49,7 +49,7 @@ describe("WebSocket", () => {
     expect(await client.closed).toBe(1003);
   });
 
-  test("[MQTT311-6.0.0-4] answers the subprotocol that was chosen", async () => {
+  test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] answers the subprotocol that was chosen", async () => {
     const { ws } = await start();
     for (const [offered, chosen] of [
       [["mqtt"], "mqtt"],

@@ -57,8 +57,12 @@ export function four(name: string, run: Run): void {
 }
 /** A case of both, with the statements of both in its name. */
 export function both(name: string, run: Run): void {
-  four(name.replaceAll(/\[MQTT-[^\]]*\] ?/g, ""), run);
-  five(name.replaceAll(/\[MQTT311-[^\]]*\] ?/g, ""), run);
+  four(without("MQTT", name), run);
+  five(without("MQTT311", name), run);
+}
+
+function without(prefix: string, name: string): string {
+  return name.replaceAll(new RegExp(`\\[${prefix}-.*?\\] ?`, "g"), "");
 }
 
 /** What a case is given. */

@@ -23,7 +23,7 @@ async function start(options: BrokerOptions = {}) {
   return { broker, at, sub, pub };
 }
 
-const versions = ["mqttv31", "mqttv311"] as const;
+const versions = ["mqttv31", "mqttv311", "mqttv5"] as const;
 
 describe.each(versions)("mosquitto's clients with %s", (version) => {
   const v = ["-V", version] as const;
@@ -65,7 +65,8 @@ describe.each(versions)("mosquitto's clients with %s", (version) => {
 
   test("offline messages of a client that keeps its session", async () => {
     const { broker, sub, pub } = await start();
-    const session = [...v, "-i", "keeper", "-c", "-t", "off/#", "-q", "1"];
+    const kept = version === "mqttv5" ? ["-x", "100"] : [];
+    const session = [...v, "-i", "keeper", "-c", ...kept, "-t", "off/#", "-q", "1"];
     // It leaves after a message: its signal handler takes locks, and can hang where it interrupts.
     const first = await sub(...session, "-C", "1");
     const gone = new Promise<void>((resolve) => {
@@ -105,12 +106,90 @@ test("a request and its response with mosquitto_rr in 3.1.1", async () => {
   expect([code, stdout]).toEqual([0, "because\n"]);
 });
 
-test("MQTT 5 is refused with return code 1", async () => {
-  const { at } = await start();
-  const five = run("mosquitto_pub", ...at, "-V", "mqttv5", "-t", "a", "-m", "x");
-  const { stderr, code } = await five.finished;
-  expect(code).not.toBe(0);
-  expect(stderr).toContain("Unsupported Protocol Version");
+describe("mosquitto's clients with 5.0", () => {
+  const five = ["-V", "mqttv5"] as const;
+
+  test("properties are shown as they were given, across a broker", async () => {
+    const { sub, pub } = await start();
+    const format = ["-F", "%t %p %C %R %D %P %E %F %S"];
+    const identifier = ["-D", "subscribe", "subscription-identifier", "42"];
+    const reader = await sub(...five, "-t", "p", "-q", "1", "-C", "1", ...format, ...identifier);
+    const given = [
+      ...["content-type", "text/plain", "response-topic", "r", "correlation-data", "abc"],
+      ...["message-expiry-interval", "60", "payload-format-indicator", "1"],
+    ];
+    const flags: string[] = [];
+    for (let n = 0; n < given.length; n += 2) flags.push("-D", "publish", given[n]!, given[n + 1]!);
+    const user = [
+      "-D",
+      "publish",
+      "user-property",
+      "k",
+      "v",
+      "-D",
+      "publish",
+      "user-property",
+      "k",
+      "w",
+    ];
+    await pub(...five, "-t", "p", "-m", "x", "-q", "1", ...flags, ...user);
+    expect((await reader.finished).stdout).toBe("p x text/plain r abc k:v k:w 60 1 42\n");
+  });
+
+  test("a will with a delay and properties", async () => {
+    const { sub } = await start();
+    const watcher = await sub(...five, "-t", "will", "-C", "1", "-F", "%p %C %r");
+    const will = [
+      ...["--will-topic", "will", "--will-payload", "gone", "-x", "10"],
+      ...["-D", "will", "will-delay-interval", "1", "-D", "will", "content-type", "late"],
+    ];
+    const mortal = await sub(...five, "-t", "other", "-i", "mortal", "-c", ...will);
+    mortal.child.kill("SIGKILL");
+    expect((await watcher.finished).stdout).toBe("gone late 0\n");
+  });
+
+  test("a request and its response with mosquitto_rr", async () => {
+    const { at, sub, pub, broker } = await start();
+    const server = await sub(...five, "-t", "question", "-C", "1", "-F", "%R %D %p");
+    const asked = new Promise((resolve) => {
+      broker.on("published", ({ topic }) => topic === "question" && resolve(null));
+    });
+    const args = [
+      ...[...five, "-t", "question", "-e", "answer", "-m", "why"],
+      ...["-D", "publish", "correlation-data", "c1"],
+    ];
+    const client = run("mosquitto_rr", ...at, "-W", "15", ...args);
+    await asked;
+    expect((await server.finished).stdout).toBe("answer c1 why\n");
+    await pub(...five, "-t", "answer", "-m", "because");
+    expect((await client.finished).stdout).toBe("because\n");
+  });
+
+  test("a shared subscription, and topic aliases", async () => {
+    const { sub, pub } = await start();
+    const one = await sub(...five, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
+    const two = await sub(...five, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
+    for (const n of [1, 2, 3, 4]) {
+      const alias = ["-D", "publish", "topic-alias", "3"];
+      await pub(...five, "-t", "s/t", "-m", `${n}`, "-q", "1", ...alias);
+    }
+    const lines = `${(await one.finished).stdout}${(await two.finished).stdout}`;
+    expect(lines.trim().split("\n").sort()).toEqual(["1", "2", "3", "4"]);
+  });
+
+  test("messages cross between versions", async () => {
+    const { sub, pub } = await start();
+    for (const [from, to] of [
+      ["mqttv5", "mqttv311"],
+      ["mqttv31", "mqttv5"],
+      ["mqttv311", "mqttv5"],
+    ] as const) {
+      const reader = await sub("-V", to, "-t", "x", "-q", "2", "-C", "1", "-F", "%q %p");
+      const properties = from === "mqttv5" ? ["-D", "publish", "content-type", "t"] : [];
+      await pub("-V", from, "-t", "x", "-m", "across", "-q", "2", ...properties);
+      expect((await reader.finished).stdout).toBe("2 across\n");
+    }
+  });
 });
 
 test("user name and password", async () => {

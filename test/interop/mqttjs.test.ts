@@ -35,10 +35,11 @@ function messages(from: MqttClient, count: number): Promise<string[]> {
 const protocols = [
   { protocolId: "MQIsdp", protocolVersion: 3 },
   { protocolId: "MQTT", protocolVersion: 4 },
+  { protocolId: "MQTT", protocolVersion: 5 },
 ] as const;
 
 describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
-  describe.each(protocols)("with $protocolId", (protocol) => {
+  describe.each(protocols)("with $protocolId $protocolVersion", (protocol) => {
     test("every QoS there and back", async () => {
       const broker = await start();
       const c = await client(broker[transport], protocol);
@@ -79,7 +80,9 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
 
     test("offline messages for a session that is kept", async () => {
       const broker = await start();
-      const kept = { ...protocol, clientId: "keeper", clean: false };
+      const properties = { sessionExpiryInterval: 100 };
+      const expiry = protocol.protocolVersion === 5 ? { properties } : {};
+      const kept = { ...protocol, ...expiry, clientId: "keeper", clean: false };
       const first = await client(broker[transport], kept);
       await first.subscribeAsync("off", { qos: 2 });
       await first.endAsync();
@@ -124,10 +127,100 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
   });
 });
 
-test("MQTT 5 is refused with return code 1", async () => {
-  const { tcp } = await start();
-  const refused = mqtt.connectAsync(tcp, { protocolVersion: 5, reconnectPeriod: 0 });
-  await expect(refused).rejects.toThrow(/nacceptable protocol|Unsupported/);
+describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) => {
+  const five = { protocolVersion: 5 } as const;
+
+  test("properties of a message, a subscription identifier, and topic aliases", async () => {
+    const broker = await start();
+    const reader = await client(broker[transport], {
+      ...five,
+      properties: { topicAliasMaximum: 10 },
+    });
+    await reader.subscribeAsync("p/#", { qos: 1, properties: { subscriptionIdentifier: 77 } });
+    const writer = await client(broker[transport], { ...five, autoAssignTopicAlias: true });
+    const got: { topic: string; payload: string; properties: object }[] = [];
+    const all = new Promise<void>((resolve) => {
+      reader.on("message", (topic, payload, { properties }) => {
+        got.push({ topic, payload: payload.toString(), properties: properties ?? {} });
+        if (got.length === 5) resolve();
+      });
+    });
+    const properties = {
+      contentType: "text/plain",
+      responseTopic: "r",
+      correlationData: Buffer.from([1, 2]),
+      userProperties: { a: ["1", "2"] },
+      messageExpiryInterval: 60,
+      payloadFormatIndicator: true,
+    };
+    for (let n = 0; n < 5; n++) {
+      await writer.publishAsync("p/with/a/long/name", `${n}`, { qos: 1, properties });
+    }
+    await all;
+    for (const [n, { topic, payload, properties: found }] of got.entries()) {
+      expect([topic, payload]).toEqual(["p/with/a/long/name", `${n}`]);
+      expect(found).toMatchObject({
+        contentType: "text/plain",
+        responseTopic: "r",
+        messageExpiryInterval: 60,
+        subscriptionIdentifier: 77,
+        userProperties: { a: ["1", "2"] },
+      });
+    }
+  });
+
+  test("No Local, Retain As Published, Retain Handling", async () => {
+    const broker = await start();
+    const c = await client(broker[transport], five);
+    const other = await client(broker[transport], five);
+    await c.publishAsync("r", "kept", { retain: true, qos: 1 });
+    await c.subscribeAsync("r", { qos: 0, nl: true, rap: true, rh: 2 });
+    const next = messages(c, 1);
+    await c.publishAsync("r", "mine", { retain: true, qos: 1 });
+    await other.publishAsync("r", "yours", { retain: true, qos: 1 });
+    expect(await next).toEqual(["r yours 0 retained"]);
+  });
+
+  test("a takeover, an expiry, and an identifier that was assigned", async () => {
+    const broker = await start();
+    const options = { ...five, clientId: "one", clean: false } as const;
+    const first = await client(broker[transport], {
+      ...options,
+      properties: { sessionExpiryInterval: 100 },
+    });
+    await first.subscribeAsync("t", { qos: 1 });
+    const told = new Promise((resolve) =>
+      first.on("disconnect", ({ reasonCode }) => resolve(reasonCode)),
+    );
+    const second = await client(broker[transport], {
+      ...options,
+      properties: { sessionExpiryInterval: 100 },
+    });
+    expect(await told).toBe(0x8e);
+    const next = messages(second, 1);
+    const nobody = await client(broker[transport], { ...five, clientId: "" });
+    await nobody.publishAsync("t", "x", { qos: 1 });
+    expect(await next).toEqual(["t x 1"]);
+  });
+
+  test("shared subscriptions, and what fails says why", async () => {
+    const broker = await start();
+    const members = await Promise.all([1, 2].map(() => client(broker[transport], five)));
+    let count = 0;
+    const all = new Promise<void>((resolve) => {
+      for (const member of members) {
+        member.on("message", () => {
+          if (++count === 20) resolve();
+        });
+      }
+    });
+    for (const member of members) await member.subscribeAsync("$share/g/s", { qos: 1 });
+    const writer = await client(broker[transport], five);
+    for (let n = 0; n < 20; n++) await writer.publishAsync("s", `${n}`, { qos: 1 });
+    await all;
+    const denied = writer.publishAsync("$SYS/x", "x", { qos: 1 });
+    await expect(denied).rejects.toThrow(/Not authorized/);
+  });
 });
 
 test("user name and password", async () => {

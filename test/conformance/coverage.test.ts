@@ -1,0 +1,39 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { cases } from "./cases.ts";
+import { citedIn, statementIds, statements } from "./statements.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const testFiles = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "test"], {
+  cwd: root,
+})
+  .toString()
+  .split("\n")
+  .filter((path) => path.endsWith(".test.ts"));
+/** Names of tests: strings, in the files of tests, that begin with a citation. */
+const names = [
+  ...cases.map(({ name }) => name),
+  ...testFiles.flatMap((path) =>
+    Array.from(
+      readFileSync(`${root}/${path}`, "utf8").matchAll(/["`](\[MQTT[^"`]*)["`]/g),
+      (m) => m[1]!,
+    ),
+  ),
+];
+const cited = new Set(names.flatMap(citedIn));
+
+test("every statement that binds the server is shown by a test, or says why not", () => {
+  const missing = statements.filter(({ id, unseen }) => unseen === null && !cited.has(id));
+  expect(missing.map(({ id }) => id)).toEqual([]);
+});
+
+test("no test names a statement that does not exist", () => {
+  expect([...cited].filter((id) => !statementIds.has(id))).toEqual([]);
+});
+
+test("no two cases of a version have the same name", () => {
+  const all = cases.map(({ name, version }) => `${version} ${name}`);
+  expect(all.filter((name, index) => all.indexOf(name) !== index)).toEqual([]);
+});

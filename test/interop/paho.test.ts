@@ -1,0 +1,53 @@
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
+import { createBroker } from "../../adapters/node/mod.ts";
+import { codecKind } from "../support/codecs.ts";
+import { run } from "../support/process.ts";
+
+const script = fileURLToPath(new URL("./paho-client.py", import.meta.url));
+
+async function start() {
+  const options = { codec: codecKind, tcp: { port: 0 }, ws: { port: 0 } } as const;
+  const broker = await createBroker(options);
+  onTestFinished(() => broker.close(100));
+  const [tcp, ws] = broker.addresses.map((address) => new URL(address).port) as [string, string];
+  return { broker, tcp, ws };
+}
+
+/** Of Debian's own Python, for which Debian's Paho is. */
+const python = "/usr/bin/python3";
+
+test.each([
+  ["tcp", 3],
+  ["tcp", 4],
+  ["tcp", 5],
+  ["websockets", 4],
+  ["websockets", 5],
+] as const)("Paho's Python client over %s, protocol %i", async (transport, version) => {
+  const { tcp, ws } = await start();
+  const port = transport === "tcp" ? tcp : ws;
+  const { stdout, stderr } = await run(python, script, "127.0.0.1", port, `${version}`, transport)
+    .finished;
+  const more = version === 5 ? " text [('a', '1'), ('b', '2')] [5]" : "";
+  const lines = [0, 1, 2].map((qos) => `paho/t m${qos} ${qos} 0${more}\n`);
+  expect([stdout, stderr]).toEqual([lines.join(""), ""]);
+});
+
+test.each([
+  ["paho_c_sub", "paho_c_pub", "3.1.1"],
+  ["paho_c_sub", "paho_c_pub", "5.0"],
+  ["paho_cs_sub", "paho_cs_pub", "3.1.1"],
+  ["paho_cs_sub", "paho_cs_pub", "5.0"],
+] as const)("Paho's C clients %s and %s with %s", async (sub, pub, version) => {
+  const { broker, tcp } = await start();
+  const subscribed = new Promise((resolve) => broker.on("subscribed", resolve));
+  const flags = ["-V", version === "5.0" ? "5" : "311"];
+  const at = ["-h", "127.0.0.1", "-p", tcp, ...flags];
+  // Their output is buffered where it is no terminal.
+  const reader = run("stdbuf", "-oL", sub, ...at, "-t", "c/#", "-q", "2");
+  await subscribed;
+  const got = reader.says(/hello from C/);
+  const writer = run(pub, ...at, "-t", "c/x", "-q", "2", "-m", "hello from C");
+  expect((await writer.finished).code).toBe(0);
+  await got;
+});
