@@ -227,6 +227,15 @@ export class Client {
     if (end !== null) throw new Failure(`${show(end)} came after DISCONNECT`);
   }
 
+  /** The broker closes it, whatever bytes it sends before. */
+  async ends(): Promise<void> {
+    for (;;) {
+      const bytes = await this.#transport.read(this.#t.target.patienceMillis);
+      if (bytes === null) return;
+      if (bytes === "silence") throw new Failure("the connection stays open");
+    }
+  }
+
   /** Subscribes and waits for the SUBACK, which it returns. */
   async subscribe(filter: string, options = 0, props?: Properties): Promise<Packet> {
     const id = this.nextId();

@@ -59,10 +59,8 @@ four(
 five("[MQTT-3.1.2-2] an unknown version is refused", async (t) => {
   const client = await t.open();
   client.sendHex("10 0e 0004 4d515454 06 02 0000 00 0001 63");
-  const packet = await client.next();
-  if (packet === null) return;
-  t.ok(packet !== "silence" && packet.type === "CONNACK", "CONNACK or the end");
-  await client.closed();
+  // In whichever version, if at all.
+  await client.ends();
 });
 
 both("[MQTT311-3.1.2-3] [MQTT-3.1.2-3] the reserved flag has to be 0", async (t) => {

@@ -82,8 +82,7 @@ both(
     t.equal((await client.expect("PUBCOMP")).id, 9, "the identifier");
     await subscriber.acknowledge(await subscriber.expectMessage("x"));
     await subscriber.quiet();
-    client.send(wire.publish(t.version, packet));
-    await client.expect("PUBREC");
+    await client.publish(packet);
     await subscriber.expectMessage("x");
   },
 );
@@ -192,12 +191,12 @@ both(
           wire.publish(t.version, { topic: t.topic(`${n % 2}`), payload: `${n}`, qos, id: 1 + n }),
         );
       }
-      for (let n = 0; n < 10; n++) await client.acknowledge(await client.expectMessage(`${n}`));
       for (let n = 0; qos > 0 && n < 10; n++) {
         await publisher.expect(qos === 1 ? "PUBACK" : "PUBREC");
         if (qos === 2) publisher.send(wire.ack(wire.Pubrel, 1 + n));
       }
       for (let n = 0; qos === 2 && n < 10; n++) await publisher.expect("PUBCOMP");
+      for (let n = 0; n < 10; n++) await client.acknowledge(await client.expectMessage(`${n}`));
     }
   },
 );
@@ -247,15 +246,17 @@ five(
 );
 
 five(
-  "[MQTT-3.6.2-1] [MQTT-3.7.2-1] identifiers that are not known are answered with 0x92",
+  "[MQTT-3.6.2-1] [MQTT-3.7.2-1] identifiers that are not known are answered, with 0x92 or as if they were",
   async (t) => {
     const client = await t.connect();
     client.send(wire.ack(wire.Pubrel, 321));
     const pubcomp = await client.expect("PUBCOMP");
-    t.equal([pubcomp.id, pubcomp.reason], [321, 0x92], "PUBCOMP");
+    t.equal(pubcomp.id, 321, "PUBCOMP's identifier");
     client.send(wire.ack(wire.Pubrec, 322));
     const pubrel = await client.expect("PUBREL");
-    t.equal([pubrel.id, pubrel.reason], [322, 0x92], "PUBREL");
+    t.equal(pubrel.id, 322, "PUBREL's identifier");
+    for (const { reason } of [pubcomp, pubrel])
+      t.ok([0, 0x92].includes(reason), `the code ${reason}`);
   },
 );
 
@@ -295,6 +296,8 @@ five(
     await subscriber.subscribe(t.topic(), 2);
     client.send(wire.publish(5, { topic: t.topic(), payload: "y", qos: 2, id: 5 }));
     t.equal((await client.expect("PUBREC")).reason, 0, "the code");
+    client.send(wire.ack(wire.Pubrel, 5));
+    await client.expect("PUBCOMP");
     await subscriber.expectMessage("y");
   },
 );

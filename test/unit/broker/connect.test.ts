@@ -58,7 +58,7 @@ describe("closes without an answer", () => {
     "[MQTT311-3.1.3-10] an ill-formed will topic":
       "10 14 0004 4d515454 04 06 0000 0001 63 0002 c328 0001 78",
     "a will topic with a wildcard": "10 13 0004 4d515454 04 06 0000 0001 63 0001 23 0001 78",
-    "an empty will topic": "10 12 0004 4d515454 04 06 0000 0001 63 0000 0001 78",
+    "[MQTT311-3.2.2-6] an empty will topic": "10 12 0004 4d515454 04 06 0000 0001 63 0000 0001 78",
   };
   test.each(Object.entries(malformed))("%s", (_, bytes) => {
     const client = new TestBroker().open().send(hex(bytes));
