@@ -5,6 +5,7 @@
  */
 import { expect } from "vitest";
 import { Table } from "../../core/mod.ts";
+import * as wire from "../conformance/wire.ts";
 import { TestBroker, type TestClient } from "../support/broker.ts";
 import {
   concat,
@@ -20,6 +21,7 @@ import {
   unsubscribe,
 } from "../support/packets.ts";
 import { Random } from "../support/random.ts";
+import { connect5, packet5 } from "./packets5.ts";
 
 const topics = ["a", "a/b", "", "+", "#", "a/+", "$SYS/x", "w", "ä", "a\0", "x".repeat(300)];
 const clientIds = ["f1", "f2", "f3", "", "x".repeat(30)];
@@ -120,6 +122,66 @@ class Healthy {
   }
 }
 
+/** Two clients of 5.0 that talk at QoS 2, with a subscription identifier, an expiry and aliases both ways. */
+class HealthyFive {
+  readonly #reader: TestClient;
+  readonly #writer: TestClient;
+  #sent = 0;
+
+  constructor(world: TestBroker) {
+    this.#reader = world.open();
+    const kept = { SessionExpiryInterval: 1_000_000, TopicAliasMaximum: 3 };
+    this.#reader.send(wire.connect(5, { clientId: "five-reader", clean: false, props: kept }));
+    const options = { SubscriptionIdentifier: 12 };
+    this.#reader.send(wire.subscribe(5, 1, [["healthy/five", 2]], options));
+    this.#writer = world.open().send(wire.connect(5, { clientId: "five-writer" }));
+    this.#reader.takesBytes();
+    this.#writer.takesBytes();
+  }
+
+  speak(): void {
+    const id = (++this.#sent % 65_535) + 1;
+    const props = {
+      TopicAlias: 1,
+      MessageExpiryInterval: 9,
+      UserProperty: [["n", `${this.#sent}`]],
+    } as const;
+    const topic = this.#sent === 1 ? "healthy/five" : "";
+    this.#writer.send(wire.publish(5, { topic, payload: `${this.#sent}`, qos: 2, id, props }));
+    this.#writer.send(wire.ack(wire.Pubrel, id));
+    const answers = packetsOf(this.#writer).map((packet) => [
+      packet.type,
+      packet.id,
+      packet.reason,
+    ]);
+    expect(answers).toEqual([
+      ["PUBREC", id, 0],
+      ["PUBCOMP", id, 0],
+    ]);
+    const [message, ...rest] = packetsOf(this.#reader);
+    expect(rest).toEqual([]);
+    expect([message!.payload, message!.qos]).toEqual([`${this.#sent}`, 2]);
+    expect(message!.props).toMatchObject({
+      UserProperty: props.UserProperty,
+      MessageExpiryInterval: 9,
+    });
+    expect(message!.props["SubscriptionIdentifier"]).toBe(12);
+    this.#reader.send(wire.ack(wire.Pubrec, message!.id), wire.ack(wire.Pubcomp, message!.id));
+    expect(packetsOf(this.#reader).map(({ type }) => type)).toEqual(["PUBREL"]);
+  }
+}
+
+function packetsOf(client: TestClient): wire.Packet[] {
+  const packets: wire.Packet[] = [];
+  let stream = client.takesBytes();
+  for (;;) {
+    const packet = wire.firstPacket(stream, 5);
+    if (packet === null) return packets;
+    packets.push(packet);
+    stream = stream.subarray(packet.bytes.length);
+  }
+}
+
 /** Runs `inputs` chunks from a seed. Throws where anything is not as it should be. */
 export function fire(seed: number, inputs: number): void {
   const random = new Random(seed);
@@ -127,8 +189,8 @@ export function fire(seed: number, inputs: number): void {
     ...(seed % 2 === 0 ? { durable: "at once" } : {}),
     limits: {
       packetBytesMax: 50_000,
-      connectionsMax: 20,
-      sessionsMax: 12,
+      connectionsMax: 22,
+      sessionsMax: 14,
       subscriptionsPerClientMax: 6,
       inflightMax: 4,
       queuedMessagesMax: 10,
@@ -142,29 +204,40 @@ export function fire(seed: number, inputs: number): void {
       sysMillis: 5000,
     },
   });
-  const healthy = new Healthy(world);
+  const healthy = [new Healthy(world), new HealthyFive(world)];
+  const speak = (): void => healthy.forEach((pair) => void pair.speak());
   let clients: TestClient[] = [];
+  const fives = new Set<TestClient>();
   for (let n = 0; n < inputs; n++) {
     clients = clients.filter((client) => client.isOpen);
     if (clients.length < 3 || (clients.length < 15 && random.chance(30))) {
       const client = world.open();
       if (client.conn !== 0) {
         clients.push(client);
-        if (!random.chance(8)) client.send(connect(fields(random)));
+        if (random.chance(2)) {
+          fives.add(client);
+          client.send(connect5(random, random.pick(clientIds)));
+        } else if (!random.chance(8)) {
+          client.send(connect(fields(random)));
+        }
       }
       continue;
     }
     const client = random.pick(clients);
     // One that stops reading takes nothing, so what was sent to it is not looked at.
-    client.takes();
+    // What goes to 5.0 has to be readable, whatever was sent.
+    if (fives.has(client)) packetsOf(client);
+    else client.takes();
     const choice = random.below(100);
     if (choice < 3) client.cut();
     else if (choice < 6) client.writable(random.chance(2));
     else if (choice < 8) world.advance(random.below(8000));
-    else if (choice < 12) healthy.speak();
+    else if (choice < 12) speak();
     else {
-      let bytes = packet(random);
-      while (random.chance(2) && bytes.length < 3000) bytes = concat(bytes, packet(random));
+      const next = (): Uint8Array =>
+        fives.has(client) ? packet5(random, random.pick(clientIds)) : packet(random);
+      let bytes = next();
+      while (random.chance(2) && bytes.length < 3000) bytes = concat(bytes, next());
       if (random.chance(6)) bytes = damaged(bytes, random);
       if (bytes.length === 0) continue;
       const cut = random.chance(3) ? random.below(bytes.length) : 0;
@@ -175,7 +248,7 @@ export function fire(seed: number, inputs: number): void {
       world.drain();
     }
   }
-  healthy.speak();
+  speak();
   settle(world, clients);
 }
 
@@ -183,22 +256,24 @@ export function fire(seed: number, inputs: number): void {
 function settle(world: TestBroker, clients: readonly TestClient[]): void {
   for (const client of clients) if (client.isOpen) client.cut();
   const count = (name: Parameters<TestBroker["count"]>[0]): number => world.count(name);
-  expect(count("clientsConnected")).toBe(2);
+  expect(count("clientsConnected")).toBe(4);
   world.advance(2 * 86_400_000);
-  expect(count("connectionsOpened") - count("connectionsClosed")).toBe(2);
-  expect(count("sessions")).toBe(2);
-  expect(count("subscriptions")).toBe(1);
-  expect(count("inputBytes")).toBe(0);
+  expect(count("connectionsOpened") - count("connectionsClosed")).toBe(4);
+  expect(count("sessions")).toBe(4);
+  expect(count("subscriptions")).toBe(2);
+  // But for the one topic alias.
+  expect(count("inputBytes")).toBe("healthy/five".length + 2);
   expect(count("outputBytes")).toBe(0);
+  expect(count("sharedSubscriptions")).toBe(0);
   expect(count("inflight")).toBe(0);
   expect(count("queued")).toBe(0);
   expect(count("messages")).toBe(count("retainedMessages"));
   if (world.store.size === 0) return;
-  // With a store: the healthy reader's session and subscription, what is retained, and no more.
+  // With a store: the healthy readers' sessions and subscriptions, what is retained, and no more.
   const retained = world.records(Table.Retained);
   expect(retained).toBeLessThanOrEqual(count("retainedMessages"));
   expect(world.records(Table.Message)).toBe(retained);
-  expect(world.records(Table.Session)).toBe(1);
-  expect(world.records(Table.Subscription)).toBe(1);
+  expect(world.records(Table.Session)).toBe(2);
+  expect(world.records(Table.Subscription)).toBe(2);
   expect(world.records(Table.Queue)).toBe(0);
 }
