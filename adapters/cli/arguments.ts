@@ -23,6 +23,7 @@ export interface Settings {
   readonly password: string | null;
   readonly allowAnonymous: boolean;
   readonly codec: CodecKind;
+  readonly responseInformation: string | null;
   readonly logLevel: LogLevel;
   readonly limits: Readonly<Partial<Record<LimitName, number>>>;
 }
@@ -92,6 +93,7 @@ export function resolveSettings(
     password: read<string | null>("password", null, text),
     allowAnonymous: read("allowAnonymous", false, truth),
     codec: read<CodecKind>("codec", "auto", codecKind),
+    responseInformation: read<string | null>("responseInformation", null, text),
     logLevel: read("logLevel", "info", logLevel),
     limits,
   };
@@ -125,6 +127,10 @@ const optionTable: readonly { readonly flags: string; readonly help: string }[] 
     help: `${codecKinds.join(", ")}: the hot path in WebAssembly, in TypeScript, or auto (default): whichever is faster`,
   },
   {
+    flags: "--response-information <text>",
+    help: "what MQTT 5.0 clients that ask are told of where responses go, such as a topic prefix",
+  },
+  {
     flags: "--log-level <level>",
     help: `${LOG_LEVELS.join(", ")} (default: info); the log goes to standard error`,
   },
@@ -140,6 +146,7 @@ const settingNames: ReadonlySet<string> = new Set([
   "password",
   "allowAnonymous",
   "codec",
+  "responseInformation",
   "logLevel",
 ]);
 

@@ -40,7 +40,7 @@ function readSettings(): Settings {
 
 function optionsOf(settings: Settings): BrokerOptions {
   const { host, port, ws, wsPort, wsPath, username, password } = settings;
-  const { allowAnonymous, codec, limits } = settings;
+  const { allowAnonymous, codec, limits, responseInformation } = settings;
   return {
     tcp: { host, port },
     ws: ws && { host, port: wsPort, path: wsPath },
@@ -48,6 +48,7 @@ function optionsOf(settings: Settings): BrokerOptions {
     codec,
     ...(username === null ? {} : { users: { [username]: password! } }),
     ...(allowAnonymous ? { allowAnonymous } : {}),
+    ...(responseInformation === null ? {} : { responseInformation }),
   };
 }
 

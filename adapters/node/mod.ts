@@ -18,12 +18,20 @@ export {
   Reason,
   reasonName,
 } from "../../core/mod.ts";
+export type {
+  AuthenticationExchange,
+  AuthenticationMethod,
+  AuthenticationStep,
+} from "../auth/method.ts";
 export type { ClientIdentity, PolicyOptions } from "../auth/policy.ts";
+export { SCRAM_SHA_256, scramMethod } from "../auth/scram.ts";
 export type {
   BrokerEvents,
   BrokerOptions,
   BrokerServer,
   ListenOptions,
+  MessageProperties,
+  PublishOptions,
   WebSocketOptions,
 } from "../broker-server.ts";
 export type { Store } from "../storage/store.ts";

@@ -17,10 +17,11 @@ export interface RunningBroker {
 export const brokerNames = ["mosquitto", "sansmq", "nats", "aedes", "relay"] as const;
 export type BrokerName = (typeof brokerNames)[number];
 
-/** What a broker can not do: the relay knows QoS 0 alone, Debian's nats-server no QoS 2 over MQTT. */
+/** What a broker can not do: the relay knows QoS 0 alone, Debian's nats-server no QoS 2 over MQTT and no 5.0, aedes no 5.0. */
 const unable: Readonly<Partial<Record<BrokerName, readonly Need[]>>> = {
-  nats: ["qos2"],
-  relay: ["qos1", "qos2", "wildcards", "sessions", "retained", "back-pressure"],
+  nats: ["five", "qos2"],
+  relay: ["five", "qos1", "qos2", "wildcards", "sessions", "retained", "back-pressure"],
+  aedes: ["five"],
 };
 
 export function isAble(broker: BrokerName, needs: readonly Need[]): boolean {

@@ -1,6 +1,13 @@
 /** Publishers and subscribers in a closed loop: at most so many messages are on their way at once. */
 import type { Socket } from "node:net";
 import { publishPacket, ready, subscribePacket } from "../lib/client.ts";
+import {
+  acknowledgerFive,
+  type Five,
+  frameBytes5,
+  publishPacket5,
+  readyFive,
+} from "../lib/five.ts";
 
 export interface FlowParams {
   readonly port: number;
@@ -16,6 +23,8 @@ export interface FlowParams {
   readonly topics: number;
   /** Other filters with wildcards that each subscriber has, and that match nothing. */
   readonly wildcards: number;
+  /** Clients of MQTT 5.0, and what they use of it; null: of 3.1.1. One topic a publisher then. */
+  readonly five: Five | null;
 }
 
 /** Counts what arrives; `start` begins to publish. */
@@ -45,6 +54,14 @@ export async function openFlow(params: FlowParams): Promise<Flow> {
       // Many to one: what arrived is anybody's, and everybody's share is the same.
       else for (const each of sources) each.arrived(frames / publishers);
     };
+    if (params.five !== null) {
+      const { five } = params;
+      const { usual, first } = frameBytes5(topic, payload, qos, five);
+      const receive =
+        qos === 0 ? counter(usual, count, first) : acknowledgerFive(() => reader, count);
+      const reader: Socket = await readyFive(port, `s${n}`, filterOf(n), qos, five, receive);
+      continue;
+    }
     const socket: Socket = await ready(
       port,
       `s${n}`,
@@ -56,10 +73,13 @@ export async function openFlow(params: FlowParams): Promise<Flow> {
   }
   for (let n = 0; n < publishers; n++) {
     const names = Array.from({ length: topics }, (_, k) => topicOf(isPaired ? n : 0, k));
-    const publisher = new Publisher(names, payload, qos, window);
-    publisher.socket = await ready(port, `p${n}`, null, 0, (bytes, count) => {
-      publisher.answered(bytes, count);
-    });
+    const { five } = params;
+    const publisher = new Publisher(names, payload, qos, window, five);
+    const answered = (bytes: Uint8Array, count: number): void => publisher.answered(bytes, count);
+    publisher.socket =
+      five === null
+        ? await ready(port, `p${n}`, null, 0, answered)
+        : await readyFive(port, `p${n}`, null, 0, five, answered);
     sources.push(publisher);
   }
   flow.start = () => {
@@ -78,9 +98,9 @@ async function subscribeMore(port: number, n: number, count: number): Promise<vo
   }
 }
 
-/** Frames by their bytes alone: they are all of one length. */
-function counter(frameBytes: number, count: (frames: number) => void) {
-  let rest = 0;
+/** Frames by their bytes alone: all of one length, but for `firstBytes` that come once. */
+function counter(frameBytes: number, count: (frames: number) => void, firstBytes = 0) {
+  let rest = -firstBytes;
   return (_: Uint8Array, byteCount: number): void => {
     rest += byteCount;
     const frames = Math.floor(rest / frameBytes);
@@ -137,7 +157,13 @@ class Publisher {
   #unacknowledged = 0;
   #rest = 0;
 
-  constructor(topics: readonly string[], payload: Buffer, qos: 0 | 1 | 2, window: number) {
+  constructor(
+    topics: readonly string[],
+    payload: Buffer,
+    qos: 0 | 1 | 2,
+    window: number,
+    five: Five | null,
+  ) {
     this.#half = Math.max(1, window >> 1);
     this.#qos = qos;
     // Identifiers of four halves: one is used again only long after it was completed.
@@ -145,7 +171,12 @@ class Publisher {
     for (let b = 0; b < batches; b++) {
       const packets = Array.from({ length: this.#half }, (_, i) => {
         const n = b * this.#half + i;
-        return publishPacket(topics[n % topics.length]!, payload, qos, (n % 60_000) + 1);
+        const topic = topics[n % topics.length]!;
+        const id = (n % 60_000) + 1;
+        if (five === null) return publishPacket(topic, payload, qos, id);
+        // The first of a batch says what the alias of the others stands for.
+        const isAliased = five === "aliases";
+        return publishPacket5(isAliased && i > 0 ? "" : topic, payload, qos, id, isAliased);
       });
       this.#batches.push(Buffer.concat(packets));
     }

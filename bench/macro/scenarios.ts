@@ -16,7 +16,14 @@ export type Scenario =
     };
 
 /** What a broker has to know for a scenario, beside QoS 0 to the subscribers of one exact filter. */
-export type Need = "qos1" | "qos2" | "wildcards" | "sessions" | "retained" | "back-pressure";
+export type Need =
+  | "five"
+  | "qos1"
+  | "qos2"
+  | "wildcards"
+  | "sessions"
+  | "retained"
+  | "back-pressure";
 
 export interface NamedScenario {
   readonly title: string;
@@ -58,14 +65,32 @@ function flow(
     qos: 0,
     payloadBytes: 16,
   } as const;
-  const full = { ...usual, window: 1024, topics: 1, wildcards: 0, ...given };
+  const full = { ...usual, window: 1024, topics: 1, wildcards: 0, five: null, ...given };
   return { title, scenario: { kind: "flow", flow: full }, needs };
 }
+
+const fiveTitles = {
+  empty: "no properties",
+  identifier: "a subscription identifier",
+  aliases: "topic aliases both ways",
+} as const;
 
 export const scenarios: Readonly<Record<string, NamedScenario>> = {
   "pairs-qos0": flow("50 pairs, QoS 0, 16 B", {}),
   "pairs-qos1": flow("50 pairs, QoS 1, 16 B", { qos: 1, window: 20 }, ["qos1"]),
   "pairs-qos2": flow("50 pairs, QoS 2, 16 B", { qos: 2, window: 20 }, ["qos2"]),
+  ...Object.fromEntries(
+    (["empty", "identifier", "aliases"] as const).flatMap((five) =>
+      ([0, 1] as const).map((qos) => [
+        `five-${five}-qos${qos}`,
+        flow(
+          `50 pairs of 5.0, ${fiveTitles[five]}, QoS ${qos}, 16 B`,
+          { five, qos, ...(qos === 1 ? { window: 20 } : {}) },
+          ["five"],
+        ),
+      ]),
+    ),
+  ),
   "fan-in": flow("50 → 1, QoS 0, 16 B", { subscribers: 1, isPaired: false, window: 256 }),
   "fan-out": flow("1 → 100, QoS 0, 16 B", {
     ...{ publishers: 1, subscribers: 100, isPaired: false, window: 256 },
