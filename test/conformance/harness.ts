@@ -24,6 +24,8 @@ export interface Target {
   sleep(millis: number): Promise<void>;
   /** How long a packet that is due may take. */
   readonly patienceMillis: number;
+  /** Whether it has to say why it closes, which the specification leaves to it. */
+  readonly explains: boolean;
   /** A user that it knows, for enhanced authentication; null: none. */
   readonly user: { readonly name: string; readonly password: string } | null;
 }
@@ -214,7 +216,11 @@ export class Client {
   /** The broker closes it; before, it may say DISCONNECT with one of `reasons`, any if none is given. */
   async closed(...reasons: readonly number[]): Promise<void> {
     const packet = await this.next();
-    if (packet === null) return;
+    if (packet === null) {
+      const isOwed = this.#t.target.explains && this.version === 5 && reasons.length > 0;
+      if (isOwed) throw new Failure("it was closed without a word");
+      return;
+    }
     if (packet === "silence") throw new Failure("the connection stays open");
     const isFarewell = packet.type === "DISCONNECT" && this.version === 5;
     if (!isFarewell) throw new Failure(`${show(packet)} came instead of the end`);

@@ -38,6 +38,7 @@ export function memoryTarget(): Target {
     name: "memory",
     user,
     patienceMillis: 0,
+    explains: true,
     sleep: (millis) => {
       world.advance(millis);
       return Promise.resolve();

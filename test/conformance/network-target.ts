@@ -19,6 +19,7 @@ export function networkTarget({ url, user }: NetworkOptions): Target {
     name: url,
     user,
     patienceMillis: PATIENCE_MILLIS,
+    explains: false,
     sleep: (millis) => new Promise((resolve) => setTimeout(resolve, millis)),
     connect: () => (isWebSocket ? openWebSocket(url) : openTcp(hostname, Number(port || 1883))),
   };

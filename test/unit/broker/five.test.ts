@@ -271,6 +271,20 @@ test("a will's delay and its session's end: whichever is sooner, once", () => {
   expect(world.count("messages")).toBe(0);
 });
 
+test("[MQTT-3.1.3-9] a will that waited is forgotten when its client is back: the end of the session does not publish it", () => {
+  const world = worldWith();
+  const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
+  watcher.takes();
+  const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
+  const will = { topic: "gone", payload: "x", props: { WillDelayInterval: 30 } };
+  new Five(world, { ...kept, will }).client.cut();
+  const back = new Five(world, kept);
+  back.send(wire.disconnect(0, { SessionExpiryInterval: 0 }));
+  world.advance(200_000);
+  expect(watcher.takes()).toEqual([]);
+  expect(world.count("messages")).toBe(0);
+});
+
 test("topic aliases towards a client save bytes, and survive an emptied table of names", () => {
   const world = worldWith({ topicTableBytesMax: 65_536 });
   const reader = new Five(world, { props: { TopicAliasMaximum: 4 } });
@@ -378,4 +392,24 @@ test("a message of the program's own may have properties, and is told with them"
   expect(reader.takes()[0]!.props).toEqual(properties);
   const published = world.events().find(({ kind }) => kind === "published");
   expect(published).toMatchObject({ properties: { ContentType: "x", UserProperty: [["k", "v"]] } });
+});
+
+test("[MQTT-3.3.2-5] a message whose time passes while its reader takes no bytes is not sent, and its window place is free", () => {
+  const world = worldWith({ inflightMax: 1 });
+  const reader = new Five(world).send(wire.subscribe(5, 1, [["a", 1]]));
+  reader.takes();
+  const publisher = new Five(world, { clientId: "p" });
+  reader.client.writable(false);
+  for (const [qos, seconds] of [
+    [0, 1],
+    [1, 1],
+    [1, 100],
+  ] as const) {
+    const props = { MessageExpiryInterval: seconds };
+    publisher.send(wire.publish(5, { topic: "a", payload: `${seconds}`, qos, props }));
+  }
+  world.advance(2000);
+  reader.client.writable(true);
+  expect(reader.takes().map(({ payload }) => payload)).toEqual(["100"]);
+  expect(world.count("droppedExpired")).toBe(2);
 });
