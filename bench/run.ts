@@ -24,7 +24,7 @@ npm run bench -- compare A.json B.json
   --rounds N         how often each is measured, in turns (3)
   --seconds N        seconds of each round (2)
   --time N           milliseconds of each case of micro (300)
-  --runtime PATH     what runs the brokers that are JavaScript (this Node)
+  --runtime COMMAND  what runs the brokers that are JavaScript: a Node, bun, "deno run -A" (this Node)
   --profile          leave a CPU profile of sansmq, and say where
   --json FILE        write results there; a report (.md) and a chart (.svg) go beside it
 `;
@@ -147,7 +147,9 @@ function write(results: Results): void {
 }
 
 function machine(): Record<string, string | number> {
-  const runtime = execFileSync(values.runtime, ["--version"]).toString().trim();
+  const runtime = execFileSync(values.runtime.split(" ")[0]!, ["--version"])
+    .toString()
+    .split("\n")[0]!;
   return {
     runtime,
     cpu: cpus()[0]?.model ?? "unknown",

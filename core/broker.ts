@@ -33,6 +33,7 @@ import { publishMessage, removeRetained } from "./connection/publish-message.ts"
 import { receive, unpark } from "./connection/receive.ts";
 import { fill } from "./connection/send.ts";
 import type { WriteBatch } from "./journal/journal.ts";
+import { MessageSource } from "./message/message-source.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
 import type { Ports } from "./ports.ts";
@@ -382,15 +383,13 @@ export class Broker {
     const bytes = joined([length, name, fields, payload]);
     const topicEnd = 2 + name.length;
     const payloadStart = topicEnd + fields.length;
-    const message = messages.create({
-      ...{ bytes, topicStart: 0, topicEnd, aliased: null, owned: null },
-      propertyRuns: fields.length === 0 ? [] : [topicEnd, payloadStart],
-      payloadStart,
-      payloadEnd: bytes.length,
-      qos,
-      isRetained: retain,
-      expiresAt: seconds === undefined ? NEVER : ((now + seconds * 1000) as Millis),
-    });
+    const message = messages.create(
+      Object.assign(new MessageSource(), {
+        ...{ bytes, topicEnd, payloadStart, payloadEnd: bytes.length, qos, isRetained: retain },
+        propertyRuns: fields.length === 0 ? [] : [topicEnd, payloadStart],
+        expiresAt: seconds === undefined ? NEVER : ((now + seconds * 1000) as Millis),
+      }),
+    );
     if (message !== 0) publishMessage(this.#parts, "", message, null, now);
   }
 

@@ -57,7 +57,7 @@ async function measure(
   const flags = isProfiled ? ["--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`] : [];
   const running = await startBroker(broker, {
     core: pinned?.broker ?? null,
-    runtime: [options.runtime, ...flags],
+    runtime: [...options.runtime.split(" "), ...flags],
   });
   const { scenario } = scenarios[name]!;
   const { port, pid } = running;

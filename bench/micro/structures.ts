@@ -1,8 +1,8 @@
 /** What a session and a connection cost on the data path: the outbox, the timing wheel. */
 import type { Millis } from "../../core/boundary.ts";
-import { NEVER } from "../../core/boundary.ts";
 import { parseLimits } from "../../core/config.ts";
 import { MessagePool } from "../../core/message/message-pool.ts";
+import { MessageSource } from "../../core/message/message-source.ts";
 import { counterNames } from "../../core/observe/counters.ts";
 import { Outbox } from "../../core/session/outbox.ts";
 import { TimingWheel } from "../../core/time/wheel.ts";
@@ -21,23 +21,11 @@ function queueCase(qos: 0 | 1): MicroCase {
       const messages = new MessagePool(limits.messageBytesMax, counters);
       const outbox = new Outbox(messages, limits, counters, null, 0);
       const packet = publishPacket("a/b", Buffer.alloc(16), 0, 0);
-      const message = messages.create({
-        ...{
-          bytes: packet,
-          topicStart: 2,
-          topicEnd: 7,
-          payloadStart: 7,
-          payloadEnd: packet.length,
-        },
-        ...{
-          aliased: null,
-          propertyRuns: [],
-          qos,
-          isRetained: false,
-          expiresAt: NEVER,
-          owned: null,
-        },
+      const source = Object.assign(new MessageSource(), {
+        ...{ bytes: packet, topicStart: 2, topicEnd: 7, payloadStart: 7, qos },
+        payloadEnd: packet.length,
       });
+      const message = messages.create(source);
       return () => {
         let sum = 0;
         for (let n = 0; n < 1000; n++) {

@@ -4,6 +4,7 @@ import { NEVER } from "../boundary.ts";
 import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
+import { MessageSource } from "../message/message-source.ts";
 import { TopicAliases } from "../message/topic-aliases.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -160,19 +161,12 @@ function connackProperties(
 
 /** Null: there is no memory for it. */
 function createWill(parts: Parts, fields: WillFields, bytes: Uint8Array): Will | null {
-  const message = parts.messages.create({
-    bytes,
-    topicStart: fields.topicStart,
-    topicEnd: fields.topicEnd,
-    aliased: null,
-    propertyRuns: fields.propertyRuns,
-    payloadStart: fields.payloadStart,
-    payloadEnd: fields.payloadEnd,
-    qos: fields.qos,
-    isRetained: fields.isRetained && parts.limits.retainAvailable === 1,
-    expiresAt: NEVER,
-    owned: null,
-  });
+  const { topicStart, topicEnd, payloadStart, payloadEnd, propertyRuns, qos } = fields;
+  const isRetained = fields.isRetained && parts.limits.retainAvailable === 1;
+  const source = { bytes, topicStart, topicEnd, payloadStart, payloadEnd, propertyRuns, qos };
+  const message = parts.messages.create(
+    Object.assign(new MessageSource(), { ...source, isRetained }),
+  );
   if (message === 0) return null;
   const { delaySeconds, expirySeconds } = fields;
   const expiryMillis = expirySeconds < 0 ? NEVER : expirySeconds * 1000;

@@ -25,7 +25,7 @@ export function publishMessage(
   if (topic !== 0) {
     messages.setTopic(message, topic, ingest.topicEpoch);
     if (messages.isRetained(message)) setRetained(parts, ingest.topicName(topic), message, now);
-    parts.router.deliver(message, parts.router.route(topic), NO_CONN, from);
+    parts.router.deliver(message, topic, parts.router.route(topic), NO_CONN, from);
     // $SYS is no news: what it says is in the counters.
     if (parts.events.publishes && !isReserved(ingest.topicName(topic))) {
       pushPublished(parts, clientId, ingest.topicName(topic), message);

@@ -1,10 +1,9 @@
-/** A PUBLISH that came, as its message is made of it, and its properties, MQTT 5.0 §3.3.2.3. */
-import type { Millis, QoS } from "../boundary.ts";
-import { NEVER } from "../boundary.ts";
+/** The properties of a PUBLISH that came, MQTT 5.0 §3.3.2.3. */
+import type { Millis } from "../boundary.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
-import type { MessageSource } from "../message/message-pool.ts";
+import type { MessageSource } from "../message/message-source.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
@@ -13,62 +12,11 @@ import { ClientAliases } from "./client-aliases.ts";
 import type { Connection } from "./connection.ts";
 import type { Parts } from "./parts.ts";
 
-export class Incoming implements MessageSource {
-  bytes: Uint8Array = new Uint8Array(0);
-  topicStart = 0;
-  topicEnd = 0;
-  aliased: Uint8Array | null = null;
-  propertyRuns: readonly number[] = NO_RUNS;
-  payloadStart = 0;
-  payloadEnd = 0;
-  qos: QoS = 0;
-  isRetained = false;
-  expiresAt: Millis;
-  owned: Uint8Array | null = null;
-  /** 0 until an alias has been looked up, where there is no name. */
-  topic = 0;
-  /** 0 at QoS 0. */
-  packetId = 0;
-  /** It says that its payload is text. */
-  isText = false;
-
-  constructor(expiresAt: Millis) {
-    this.expiresAt = expiresAt;
-  }
-
-  /** A packet whose variable header begins at `start`, without properties. Its payload may end before it begins. */
-  begin(
-    bytes: Uint8Array,
-    start: number,
-    remaining: number,
-    topic: number,
-    qos: QoS,
-    isRetained: boolean,
-    owned: Uint8Array | null,
-  ): void {
-    const topicEnd = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!);
-    this.bytes = bytes;
-    this.topicStart = start;
-    this.topicEnd = topicEnd;
-    this.aliased = null;
-    this.propertyRuns = NO_RUNS;
-    this.payloadStart = qos > 0 ? topicEnd + 2 : topicEnd;
-    this.payloadEnd = start + remaining;
-    this.packetId = qos > 0 ? (bytes[topicEnd]! << 8) | bytes[topicEnd + 1]! : 0;
-    this.topic = topic;
-    this.qos = qos;
-    this.isRetained = isRetained;
-    this.expiresAt = NEVER;
-    this.isText = false;
-    this.owned = owned;
-  }
-}
-
 /** Reads the properties that stand where the payload would begin; Success, or what is wrong. */
 export function readProperties(
   parts: Parts,
   connection: Connection,
-  packet: Incoming,
+  packet: MessageSource,
   now: Millis,
 ): ReasonCode {
   const { bytes, payloadStart, payloadEnd } = packet;
@@ -99,7 +47,7 @@ export function readProperties(
 function readAlias(
   parts: Parts,
   connection: Connection,
-  packet: Incoming,
+  packet: MessageSource,
   alias: number,
 ): ReasonCode {
   if (alias === 0) return packet.topic === 0 ? Reason.ProtocolError : Reason.Success;
@@ -123,5 +71,4 @@ function readAlias(
     : Reason.Success;
 }
 
-const NO_RUNS: readonly number[] = [];
 const scan = new PropertyScan();

@@ -1,9 +1,9 @@
 /** PUBLISH from a client, MQTT 5.0 and 3.1.1 §3.3. */
 import type { Millis, QoS } from "../boundary.ts";
-import { NEVER } from "../boundary.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { isUtf8 } from "../codec/utf8.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
+import { MessageSource } from "../message/message-source.ts";
 import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -15,7 +15,7 @@ import { fail } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
 import { isReserved, pushPublished, setRetained } from "./publish-message.ts";
-import { Incoming, readProperties } from "./publish-properties.ts";
+import { readProperties } from "./publish-properties.ts";
 
 /**
  * Handles the frame at `offset`; `header` and `topic` are those of its row. `owned` is the buffer
@@ -60,7 +60,6 @@ export function handlePublish(
   if (qos === 2 && session.hasReceipt(packetId)) {
     count(parts, packet);
     parts.counters[Counter.publishesDuplicate]!++;
-    connection.receivedCount++;
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-10]
     answerDurably(parts, connection, answerWord(FirstByte.Pubrec, packetId));
     return true;
@@ -109,14 +108,14 @@ function faultOf(
 function publish(
   parts: Parts,
   connection: Connection,
-  packet: Incoming,
+  packet: MessageSource,
   name: string,
   now: Millis,
 ): void {
   const { topic, qos, packetId } = packet;
   const isRetained = packet.isRetained && parts.limits.retainAvailable === 1;
   const route = parts.router.route(topic);
-  const hasReceivers = route.rows.length > 0;
+  const hasReceivers = route.length > 0;
   const success = hasReceivers ? Reason.Success : Reason.NoMatchingSubscribers;
   if (!hasReceivers && !isRetained && !parts.events.publishes) {
     answer(parts, connection, packet, success);
@@ -137,7 +136,13 @@ function publish(
     setRetained(parts, name, message, now);
     holdWriter(parts, connection);
   }
-  const isDelivered = parts.router.deliver(message, route, connection.id, connection.session);
+  const isDelivered = parts.router.deliver(
+    message,
+    topic,
+    route,
+    connection.id,
+    connection.session,
+  );
   if (parts.events.publishes) pushPublished(parts, connection.clientId, name, message);
   parts.messages.release(message);
   if (isDelivered) {
@@ -148,12 +153,17 @@ function publish(
   }
 }
 
-function answer(parts: Parts, connection: Connection, packet: Incoming, reason: ReasonCode): void {
+function answer(
+  parts: Parts,
+  connection: Connection,
+  packet: MessageSource,
+  reason: ReasonCode,
+): void {
   if (packet.qos > 0) answerDurably(parts, connection, answerOf(packet, reason));
 }
 
 /** 0 at QoS 0. Before 5.0 there is no way to say no: the message is acknowledged [MQTT311-3.3.5-2]. */
-function answerOf({ qos, packetId }: Incoming, reason: ReasonCode): number {
+function answerOf({ qos, packetId }: MessageSource, reason: ReasonCode): number {
   if (qos === 0) return 0;
   return answerWord(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, packetId, reason);
 }
@@ -162,7 +172,7 @@ function answerOf({ qos, packetId }: Incoming, reason: ReasonCode): number {
 function judge(
   parts: Parts,
   connection: Connection,
-  packet: Incoming,
+  packet: MessageSource,
   topic: string,
 ): ReasonCode | null {
   const decision = connection.takeDecision();
@@ -186,13 +196,13 @@ function judge(
   return null;
 }
 
-function count(parts: Parts, { payloadStart, payloadEnd }: Incoming): void {
+function count(parts: Parts, { payloadStart, payloadEnd }: MessageSource): void {
   parts.counters[Counter.publishesReceived]!++;
   parts.counters[Counter.publishBytesReceived]! += payloadEnd - payloadStart;
 }
 
 /** The PUBLISH at hand. One serves all: packets are handled one at a time. */
-const incoming = new Incoming(NEVER);
+const incoming = new MessageSource();
 
 const DUP = 0x08;
 const RETAIN = 0x01;

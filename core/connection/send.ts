@@ -66,7 +66,8 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
       to[at + 3] = word & 0xff;
       at += 4;
     }
-    if (connection.level === 5 && isFinal(first, reason)) connection.receivedCount--;
+    // What came on an earlier connection was not counted on this one.
+    if (connection.receivedCount > 0 && isFinal(first, reason)) connection.receivedCount--;
     answers.shift();
     sent++;
   }

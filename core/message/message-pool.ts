@@ -1,5 +1,5 @@
 /**
- * Application messages: reference-counted slots whose properties are columns.
+ * Application messages: reference-counted slots, a record of integers each.
  *
  * A message holds its topic field, its properties and its payload as they stand in a PUBLISH packet, once,
  * however many receivers it has; what differs between receivers (QoS, DUP, RETAIN, packet identifier, the
@@ -10,35 +10,13 @@ import { assert } from "../base/assert.ts";
 import { BlockPool } from "../base/blocks.ts";
 import type { BufferPool } from "../base/buffers.ts";
 import { copyBytes } from "../base/bytes.ts";
-import { grownF64, grownU8, grownU32 } from "../base/columns.ts";
 import { Slots } from "../base/slots.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { Counter } from "../observe/counters.ts";
+import type { MessageSource } from "./message-source.ts";
 
 /** Slot of a message; 0 is none. */
 export type MessageSlot = number;
-
-/** Where a message is made from. */
-export interface MessageSource {
-  /** What topic field, properties and payload lie in. */
-  readonly bytes: Uint8Array;
-  /** The topic field, its two bytes of length included: `bytes[topicStart, topicEnd)`. */
-  readonly topicStart: number;
-  readonly topicEnd: number;
-  /** The topic field where it is not in `bytes`: a topic alias stands for it. */
-  readonly aliased: Uint8Array | null;
-  /** The properties that receivers get: runs `bytes[start, end)`, two numbers each. */
-  readonly propertyRuns: readonly number[];
-  readonly payloadStart: number;
-  readonly payloadEnd: number;
-  readonly qos: QoS;
-  /** Whether it was published with RETAIN. */
-  readonly isRetained: boolean;
-  /** From here on it is not delivered any more; NEVER for most. */
-  readonly expiresAt: Millis;
-  /** The buffer that `bytes` begins, where the message may have it; null: what it needs is copied. */
-  readonly owned: Uint8Array | null;
-}
 
 export class MessagePool {
   /** The time of the call at hand, for what expires. */
@@ -46,21 +24,10 @@ export class MessagePool {
   readonly #counters: Float64Array;
   readonly #blocks: BlockPool;
   readonly #slots = new Slots(MESSAGES_MAX);
-  #references: Uint32Array = new Uint32Array(0);
-  #handles: Uint32Array = new Uint32Array(0);
-  #topics: Uint32Array = new Uint32Array(0);
-  #topicEpochs: Uint32Array = new Uint32Array(0);
-  #topicStarts: Uint32Array = new Uint32Array(0);
-  #topicBytes: Uint32Array = new Uint32Array(0);
-  #payloadStarts: Uint32Array = new Uint32Array(0);
-  #payloadBytes: Uint32Array = new Uint32Array(0);
-  #propertyStarts: Uint32Array = new Uint32Array(0);
-  #propertyBytes: Uint32Array = new Uint32Array(0);
-  /** QoS in bits 0–1, and `PUBLISHED_RETAIN`. */
-  #published: Uint8Array = new Uint8Array(0);
-  #expiresAt: Float64Array = new Float64Array(0);
-  #born: Float64Array = new Float64Array(0);
-  #waitsFor: Uint32Array = new Uint32Array(0);
+  /** A record of each message: one cache line. */
+  #words: Uint32Array = new Uint32Array(0);
+  /** The same memory. */
+  #floats: Float64Array = new Float64Array(0);
   /** Views of payloads that are too long to copy in a loop, made once a message, on demand. */
   readonly #views: (Uint8Array | null)[] = [];
   #lastBorn = 0;
@@ -111,41 +78,44 @@ export class MessagePool {
       this.#counters[Counter.droppedNoMemory]!++;
       return 0;
     }
-    if (slot >= this.#references.length) this.#grow(slot);
-    this.#references[slot] = 1;
-    this.#handles[slot] = handle;
-    this.#topics[slot] = 0;
-    this.#topicStarts[slot] = topicStart;
-    this.#topicBytes[slot] = topicBytes;
-    this.#payloadStarts[slot] = payloadStart;
-    this.#payloadBytes[slot] = payloadBytes;
-    this.#propertyStarts[slot] = propertyStart;
-    this.#propertyBytes[slot] = propertyBytes;
-    this.#published[slot] = source.qos | (source.isRetained ? PUBLISHED_RETAIN : 0);
-    this.#expiresAt[slot] = source.expiresAt;
-    this.#born[slot] = ++this.#lastBorn;
-    this.#waitsFor[slot] = 0;
+    if (slot * RECORD_WORDS >= this.#words.length) this.#grow(slot);
+    const at = slot * RECORD_WORDS;
+    const words = this.#words;
+    words[at + REFERENCES] = 1;
+    words[at + HANDLE] = handle;
+    words[at + TOPIC_START] = topicStart;
+    words[at + TOPIC_BYTES] = topicBytes;
+    words[at + PROPERTY_START] = propertyStart;
+    words[at + PROPERTY_BYTES] = propertyBytes;
+    words[at + PAYLOAD_START] = payloadStart;
+    words[at + PAYLOAD_BYTES] = payloadBytes;
+    words[at + PUBLISHED] = source.qos | (source.isRetained ? PUBLISHED_RETAIN : 0);
+    words[at + WAITS_FOR] = 0;
+    words[at + TOPIC] = 0;
+    this.#floats[slot * RECORD_FLOATS + BORN] = ++this.#lastBorn;
+    this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = source.expiresAt;
     this.#counters[Counter.messages]!++;
     this.#counters[Counter.messageBytes] = this.#blocks.usedBytes;
     return slot;
   }
 
   retain(slot: MessageSlot): void {
-    this.#references[slot]!++;
+    this.#words[slot * RECORD_WORDS + REFERENCES]!++;
   }
 
   /** How many hold it. */
   references(slot: MessageSlot): number {
-    return this.#references[slot]!;
+    return this.#words[slot * RECORD_WORDS + REFERENCES]!;
   }
 
   release(slot: MessageSlot): void {
-    const left = this.#references[slot]! - 1;
+    const left = this.#words[slot * RECORD_WORDS + REFERENCES]! - 1;
     assert(left >= 0, "a message is released at most as often as it was retained");
-    this.#references[slot] = left;
+    this.#words[slot * RECORD_WORDS + REFERENCES] = left;
     if (left > 0) return;
-    this.#blocks.free(this.#handles[slot]!);
-    if (this.#payloadBytes[slot]! > VIEW_BYTES_MIN) this.#views[slot] = null;
+    this.#blocks.free(this.#words[slot * RECORD_WORDS + HANDLE]!);
+    if (this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]! > VIEW_BYTES_MIN)
+      this.#views[slot] = null;
     this.#slots.give(slot);
     this.#counters[Counter.messages]!--;
     this.#counters[Counter.messageBytes] = this.#blocks.usedBytes;
@@ -153,71 +123,75 @@ export class MessagePool {
 
   /** The memory in which topic field and payload lie, at `topicStart` and `payloadStart`. */
   bytes(slot: MessageSlot): Uint8Array {
-    return this.#blocks.bytes(this.#handles[slot]!);
+    return this.#blocks.bytes(this.#words[slot * RECORD_WORDS + HANDLE]!);
   }
   /** The id of its topic, of `topicEpoch`. */
   topic(slot: MessageSlot): number {
-    return this.#topics[slot]!;
+    return this.#words[slot * RECORD_WORDS + TOPIC]!;
   }
   topicEpoch(slot: MessageSlot): number {
-    return this.#topicEpochs[slot]!;
+    return this.#words[slot * RECORD_WORDS + TOPIC_EPOCH]!;
   }
   setTopic(slot: MessageSlot, topic: number, epoch: number): void {
-    this.#topics[slot] = topic;
-    this.#topicEpochs[slot] = epoch;
+    this.#words[slot * RECORD_WORDS + TOPIC] = topic;
+    this.#words[slot * RECORD_WORDS + TOPIC_EPOCH] = epoch;
   }
   topicStart(slot: MessageSlot): number {
-    return this.#topicStarts[slot]!;
+    return this.#words[slot * RECORD_WORDS + TOPIC_START]!;
   }
   /** Bytes of the topic field, its two bytes of length included. */
   topicBytes(slot: MessageSlot): number {
-    return this.#topicBytes[slot]!;
+    return this.#words[slot * RECORD_WORDS + TOPIC_BYTES]!;
   }
   payloadStart(slot: MessageSlot): number {
-    return this.#payloadStarts[slot]!;
+    return this.#words[slot * RECORD_WORDS + PAYLOAD_START]!;
   }
   payloadBytes(slot: MessageSlot): number {
-    return this.#payloadBytes[slot]!;
+    return this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]!;
   }
   propertyStart(slot: MessageSlot): number {
-    return this.#propertyStarts[slot]!;
+    return this.#words[slot * RECORD_WORDS + PROPERTY_START]!;
   }
   /** Bytes of the properties that every receiver gets, without a length before them. */
   propertyBytes(slot: MessageSlot): number {
-    return this.#propertyBytes[slot]!;
+    return this.#words[slot * RECORD_WORDS + PROPERTY_BYTES]!;
   }
   /** Bytes that the message counts for in queue limits: topic field, properties and payload. */
   size(slot: MessageSlot): number {
-    return this.#topicBytes[slot]! + this.#propertyBytes[slot]! + this.#payloadBytes[slot]!;
+    return (
+      this.#words[slot * RECORD_WORDS + TOPIC_BYTES]! +
+      this.#words[slot * RECORD_WORDS + PROPERTY_BYTES]! +
+      this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]!
+    );
   }
   /** The QoS it was published with. */
   qos(slot: MessageSlot): QoS {
-    return (this.#published[slot]! & PUBLISHED_QOS) as QoS;
+    return (this.#words[slot * RECORD_WORDS + PUBLISHED]! & PUBLISHED_QOS) as QoS;
   }
   /** Whether it was published with RETAIN. */
   isRetained(slot: MessageSlot): boolean {
-    return this.#published[slot]! > PUBLISHED_QOS;
+    return this.#words[slot * RECORD_WORDS + PUBLISHED]! > PUBLISHED_QOS;
   }
   isExpired(slot: MessageSlot): boolean {
-    return this.#expiresAt[slot]! <= this.now;
+    return this.#floats[slot * RECORD_FLOATS + EXPIRES_AT]! <= this.now;
   }
   setExpiresAt(slot: MessageSlot, expiresAt: Millis): void {
-    this.#expiresAt[slot] = expiresAt;
+    this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = expiresAt;
   }
   /** When it is not to be delivered any more; NEVER for most. */
   expiresAt(slot: MessageSlot): Millis {
-    return this.#expiresAt[slot] as Millis;
+    return this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] as Millis;
   }
   /** The write that has to be durable before the message is sent, its low 32 bits; 0 is none. */
   waitsFor(slot: MessageSlot): number {
-    return this.#waitsFor[slot]!;
+    return this.#words[slot * RECORD_WORDS + WAITS_FOR]!;
   }
   setWaitsFor(slot: MessageSlot, seq: number): void {
-    this.#waitsFor[slot] = seq >>> 0;
+    this.#words[slot * RECORD_WORDS + WAITS_FOR] = seq >>> 0;
   }
   /** Number of the message since the start: a later one has a larger number. */
   born(slot: MessageSlot): number {
-    return this.#born[slot]!;
+    return this.#floats[slot * RECORD_FLOATS + BORN]!;
   }
   /** The number of the newest message. */
   get lastBorn(): number {
@@ -226,18 +200,21 @@ export class MessagePool {
 
   /** A view of the payload, valid while the message is referenced; longer payloads share one view. */
   payload(slot: MessageSlot): Uint8Array {
-    const isKept = this.#payloadBytes[slot]! > VIEW_BYTES_MIN;
+    const isKept = this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]! > VIEW_BYTES_MIN;
     const kept = isKept ? this.#views[slot] : null;
     if (kept) return kept;
-    const start = this.#payloadStarts[slot]!;
-    const view = this.bytes(slot).subarray(start, start + this.#payloadBytes[slot]!);
+    const start = this.#words[slot * RECORD_WORDS + PAYLOAD_START]!;
+    const view = this.bytes(slot).subarray(
+      start,
+      start + this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]!,
+    );
     if (isKept) this.#views[slot] = view;
     return view;
   }
 
   /** The payload, for a host to read until it calls again: `keepLent` where it goes on reading. */
   lend(slot: MessageSlot): Uint8Array {
-    this.#lentHandle = this.#handles[slot]!;
+    this.#lentHandle = this.#words[slot * RECORD_WORDS + HANDLE]!;
     this.#lent = this.#blocks.bytes(this.#lentHandle);
     return this.payload(slot);
   }
@@ -252,24 +229,33 @@ export class MessagePool {
   }
 
   #grow(slot: number): void {
-    this.#references = grownU32(this.#references, slot);
-    this.#handles = grownU32(this.#handles, slot);
-    this.#topics = grownU32(this.#topics, slot);
-    this.#topicEpochs = grownU32(this.#topicEpochs, slot);
-    this.#topicStarts = grownU32(this.#topicStarts, slot);
-    this.#topicBytes = grownU32(this.#topicBytes, slot);
-    this.#payloadStarts = grownU32(this.#payloadStarts, slot);
-    this.#payloadBytes = grownU32(this.#payloadBytes, slot);
-    this.#propertyStarts = grownU32(this.#propertyStarts, slot);
-    this.#propertyBytes = grownU32(this.#propertyBytes, slot);
-    this.#published = grownU8(this.#published, slot);
-    this.#expiresAt = grownF64(this.#expiresAt, slot);
-    this.#born = grownF64(this.#born, slot);
-    this.#waitsFor = grownU32(this.#waitsFor, slot);
-    while (this.#views.length < this.#references.length) this.#views.push(null);
+    const words = new Uint32Array(2 ** Math.ceil(Math.log2((slot + 16) * RECORD_WORDS)));
+    words.set(this.#words);
+    this.#words = words;
+    this.#floats = new Float64Array(words.buffer);
+    while (this.#views.length < words.length / RECORD_WORDS) this.#views.push(null);
   }
 }
 
+// A record: [references, handle, topic start, topic bytes, property start, property bytes, payload start,
+// payload bytes, topic id, topic epoch, published, waits for, born (f64), expires at (f64)]
+const RECORD_WORDS = 16;
+const RECORD_FLOATS = 8;
+const REFERENCES = 0;
+const HANDLE = 1;
+const TOPIC_START = 2;
+const TOPIC_BYTES = 3;
+const PROPERTY_START = 4;
+const PROPERTY_BYTES = 5;
+const PAYLOAD_START = 6;
+const PAYLOAD_BYTES = 7;
+const TOPIC = 8;
+const TOPIC_EPOCH = 9;
+/** QoS in bits 0–1, and `PUBLISHED_RETAIN`. */
+const PUBLISHED = 10;
+const WAITS_FOR = 11;
+const BORN = 6;
+const EXPIRES_AT = 7;
 const PUBLISHED_QOS = 0b011;
 const PUBLISHED_RETAIN = 0b100;
 /** Each message is at least one block, so that memory runs out long before slots do. */

@@ -24,12 +24,10 @@ export function subscriptionOptions(flags: number, subscriptionId: number): numb
   return ((subscriptionId << OPTIONS_ID_SHIFT) | (flags & OPTIONS_FLAGS)) >>> 0;
 }
 
-export interface Route {
-  /** Rows of two: subscriber, options. With No Local in them, some of its subscriptions have it. */
-  readonly rows: Uint32Array;
-  /** What a message comes by to each row; null where to none by anything. */
-  readonly vias: readonly (Via | null)[] | null;
-}
+/** Rows of two: subscriber, options. With No Local in them, some of its subscriptions have it. */
+export type Route = Uint32Array;
+/** What a message comes by to each row of a route; null where to none by anything, which is usual. */
+export type Vias = readonly (Via | null)[] | null;
 
 /** What a message comes by that matches subscriptions with these options, or null. */
 export function viaOf(options: readonly number[], group = 0): Via | null {
@@ -48,11 +46,14 @@ export function mergedOptions(a: number, b: number): number {
 
 /** Makes routes. Its tables are kept, for it is asked whenever subscriptions change. */
 export class RouteMaker {
+  /** Of the route that was made last. */
+  vias: Vias = null;
   /** Row of each session in the route at hand, plus one. */
   #rowOf: Uint32Array = new Uint32Array(64);
 
   /** The route of the first `count` rows of `matches`, which are rearranged. */
   make(matches: Uint32Array, count: number): Route {
+    this.vias = null;
     if (count === 0) return NOBODY;
     let length = 0;
     let groups: number[] | null = null;
@@ -84,15 +85,21 @@ export class RouteMaker {
         matches[at + 1] = mergedOptions(matches[at + 1]!, options);
       }
     }
-    const rows = new Uint32Array(length + (groups?.length ?? 0));
-    rows.set(matches.subarray(0, length));
-    for (let i = 0; i < length; i += 2) this.#rowOf[rows[i]!] = 0;
-    if (groups !== null) rows.set(groups, length);
-    if (identified === null) return { rows, vias: null };
+    for (let i = 0; i < length; i += 2) this.#rowOf[matches[i]!] = 0;
+    const rows = groups === null ? matches.slice(0, length) : withGroups(matches, length, groups);
+    if (identified === null) return rows;
     const vias = new Array<Via | null>(rows.length / 2).fill(null);
     for (const [at, options] of identified) vias[at / 2] = viaOf(options);
-    return { rows, vias };
+    this.vias = vias;
+    return rows;
   }
 }
 
-const NOBODY: Route = { rows: new Uint32Array(0), vias: null };
+function withGroups(matches: Uint32Array, length: number, groups: readonly number[]): Uint32Array {
+  const rows = new Uint32Array(length + groups.length);
+  rows.set(matches.subarray(0, length));
+  rows.set(groups, length);
+  return rows;
+}
+
+const NOBODY: Route = new Uint32Array(0);

@@ -22,7 +22,7 @@ import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
 import { matchesFilter } from "../topic/filter.ts";
 import type { DirtyRing } from "./dirty-ring.ts";
-import type { Route } from "./route.ts";
+import type { Route, Vias } from "./route.ts";
 import {
   GROUP_SUBSCRIBER,
   mergedOptions,
@@ -38,6 +38,7 @@ import { chooseMember, SharedSubscriptions, sharedFilter } from "./shared.ts";
 interface Fanout {
   readonly message: MessageSlot;
   readonly route: Route;
+  readonly vias: Vias;
   next: number;
   /** The publisher's connection, not read until this is done; NO_CONN where there is none. */
   readonly publisher: ConnId;
@@ -54,6 +55,8 @@ export class Router {
   readonly #counters: Float64Array;
   /** Route of each topic id, valid where its stamp is the current one. */
   #routes: Route[] = [];
+  /** By topic id, of the routes that have any: apart, so that the usual route is an array and no more. */
+  readonly #vias = new Map<number, Vias>();
   #stamps: Uint32Array = new Uint32Array(64);
   #stamp = 1;
   #topicEpoch = -1;
@@ -123,11 +126,14 @@ export class Router {
     if (this.#topicEpoch !== this.#ingest.topicEpoch) {
       this.#topicEpoch = this.#ingest.topicEpoch;
       this.#routes = [];
+      this.#vias.clear();
       this.#stamp++;
     }
     if (this.#stamps[topic] === this.#stamp) return this.#routes[topic]!;
     const count = this.#match(topic);
     const route = this.#maker.make(this.#matches, count);
+    if (this.#maker.vias !== null) this.#vias.set(topic, this.#maker.vias);
+    else if (this.#vias.size > 0) this.#vias.delete(topic);
     this.#stamps = grownU32(this.#stamps, topic);
     this.#stamps[topic] = this.#stamp;
     // Filled in order, so that the array stays packed.
@@ -137,15 +143,22 @@ export class Router {
   }
 
   /**
-   * Delivers a message along a route. False: the route is long, and the rest follows in slices from
+   * Delivers a message along `route`, that of its topic. False: the route is long, and the rest follows in slices from
    * `continueFanouts`; `publisher` is not to be read until then. `from` is the session that published it.
    */
-  deliver(message: MessageSlot, route: Route, publisher: ConnId, from: Session | null): boolean {
-    const end = Math.min(route.rows.length, this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, 0, end, from);
-    if (end === route.rows.length) return true;
+  deliver(
+    message: MessageSlot,
+    topic: number,
+    route: Route,
+    publisher: ConnId,
+    from: Session | null,
+  ): boolean {
+    const vias = this.#vias.size === 0 ? null : (this.#vias.get(topic) ?? null);
+    const end = Math.min(route.length, this.#limits.fanoutSlice * 2);
+    this.#deliverRows(message, route, vias, 0, end, from);
+    if (end === route.length) return true;
     this.#messages.retain(message);
-    this.#fanouts.push({ message, route, next: end, publisher, from });
+    this.#fanouts.push({ message, route, vias, next: end, publisher, from });
     this.#sessions.holdsSlots = true;
     return false;
   }
@@ -158,9 +171,10 @@ export class Router {
   continueFanouts(): ConnId {
     const fanout = this.#fanouts[0]!;
     const start = fanout.next;
-    const { length } = fanout.route.rows;
+    const { message, route, vias, from } = fanout;
+    const { length } = route;
     fanout.next = Math.min(length, start + this.#limits.fanoutSlice * 2);
-    this.#deliverRows(fanout.message, fanout.route, start, fanout.next, fanout.from);
+    this.#deliverRows(message, route, vias, start, fanout.next, from);
     if (fanout.next < length) return NO_CONN;
     this.#messages.release(fanout.message);
     this.#fanouts.shift();
@@ -212,7 +226,8 @@ export class Router {
 
   #deliverRows(
     message: MessageSlot,
-    { rows, vias }: Route,
+    rows: Route,
+    vias: Vias,
     start: number,
     end: number,
     from: Session | null,
@@ -267,4 +282,4 @@ export class Router {
   }
 }
 
-const NOBODY: Route = { rows: new Uint32Array(0), vias: null };
+const NOBODY: Route = new Uint32Array(0);

@@ -1,0 +1,62 @@
+/** Where a message is made from. One class for all, so that engines know what they read. */
+import type { Millis, QoS } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+const NO_RUNS: readonly number[] = [];
+
+export class MessageSource {
+  /** What topic field, properties and payload lie in. */
+  bytes: Uint8Array = NO_BYTES;
+  /** The topic field, its two bytes of length included: `bytes[topicStart, topicEnd)`. */
+  topicStart = 0;
+  topicEnd = 0;
+  /** The topic field where it is not in `bytes`: a topic alias stands for it. */
+  aliased: Uint8Array | null = null;
+  /** The properties that receivers get: runs `bytes[start, end)`, two numbers each. */
+  propertyRuns: readonly number[] = NO_RUNS;
+  payloadStart = 0;
+  payloadEnd = 0;
+  qos: QoS = 0;
+  /** Whether it was published with RETAIN. */
+  isRetained = false;
+  /** From here on it is not delivered any more; NEVER for most. */
+  expiresAt: Millis = NEVER;
+  /** The buffer that `bytes` begins, where the message may have it; null: what it needs is copied. */
+  owned: Uint8Array | null = null;
+  /** Of a PUBLISH: the id of its topic, 0 until an alias has been looked up where there is no name. */
+  topic = 0;
+  /** Of a PUBLISH: 0 at QoS 0. */
+  packetId = 0;
+  /** It says that its payload is text. */
+  isText = false;
+
+  /** Makes it what a PUBLISH without properties is, whose variable header begins at `start`. Its payload may
+   * end before it begins. */
+  begin(
+    bytes: Uint8Array,
+    start: number,
+    remaining: number,
+    topic: number,
+    qos: QoS,
+    isRetained: boolean,
+    owned: Uint8Array | null,
+  ): void {
+    const topicEnd = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!);
+    // Only where they change: a reference costs more to store than a number, and a chunk has many packets.
+    if (this.bytes !== bytes) this.bytes = bytes;
+    if (this.aliased !== null) this.aliased = null;
+    if (this.propertyRuns !== NO_RUNS) this.propertyRuns = NO_RUNS;
+    if (this.owned !== owned) this.owned = owned;
+    this.topicStart = start;
+    this.topicEnd = topicEnd;
+    this.payloadStart = qos > 0 ? topicEnd + 2 : topicEnd;
+    this.payloadEnd = start + remaining;
+    this.packetId = qos > 0 ? (bytes[topicEnd]! << 8) | bytes[topicEnd + 1]! : 0;
+    this.topic = topic;
+    this.qos = qos;
+    this.isRetained = isRetained;
+    this.expiresAt = NEVER;
+    this.isText = false;
+  }
+}
