@@ -25,6 +25,15 @@ export function readProperties(
     packet.payloadStart++;
     return packet.topic === 0 ? Reason.ProtocolError : Reason.Success;
   }
+  // A topic alias alone is what comes most, where anything comes.
+  const isAlias =
+    bytes[payloadStart] === ALIAS_BYTES && bytes[payloadStart + 1] === Property.TopicAlias;
+  if (isAlias && payloadStart + ALIAS_BYTES < payloadEnd) {
+    packet.payloadStart += 1 + ALIAS_BYTES;
+    const alias = (bytes[payloadStart + 2]! << 8) | bytes[payloadStart + 3]!;
+    if (alias === 0) return Reason.TopicAliasInvalid; // [MQTT-3.3.2-8]
+    return readAlias(parts, connection, packet, alias);
+  }
   const reader = new Reader(bytes, payloadStart, payloadEnd);
   const fault = scan.read(reader, PacketType.Publish);
   if (fault !== Reason.Success) return fault;
@@ -72,3 +81,5 @@ function readAlias(
 }
 
 const scan = new PropertyScan();
+/** The property: its identifier and its value. */
+const ALIAS_BYTES = 3;

@@ -36,8 +36,11 @@ export function handlePublish(
   const first = header & 0xff;
   const qos = (first >> 1) & 0b11;
   const isRetained = (first & RETAIN) !== 0;
-  const fault = faultOf(parts, connection, first, qos, topic);
-  if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+  // At QoS 0, without flags, there is nothing to find.
+  if ((first & FLAGS) !== 0 || topic === 0) {
+    const fault = faultOf(parts, connection, first, qos, topic);
+    if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+  }
   const packet = incoming;
   packet.begin(bytes, offset + (header >> 8), remaining, topic, qos as QoS, isRetained, owned);
   if (qos > 0) {
@@ -146,7 +149,7 @@ function publish(
   if (parts.events.publishes) pushPublished(parts, connection.clientId, name, message);
   parts.messages.release(message);
   if (isDelivered) {
-    answer(parts, connection, packet, success);
+    if (qos > 0) answer(parts, connection, packet, success);
   } else {
     connection.parked |= Parked.Fanout;
     connection.fanoutAnswer = answerOf(packet, success);
@@ -175,8 +178,8 @@ function judge(
   packet: MessageSource,
   topic: string,
 ): ReasonCode | null {
-  const decision = connection.takeDecision();
-  if (decision !== null) {
+  if (connection.decision !== null) {
+    const decision = connection.takeDecision()!;
     if (decision.kind === "allow") return Reason.Success;
     return decision.kind === "deny" && decision.reason >= FAILURE_MIN
       ? carried("PUBACK", decision.reason)
@@ -204,5 +207,6 @@ function count(parts: Parts, { payloadStart, payloadEnd }: MessageSource): void 
 /** The PUBLISH at hand. One serves all: packets are handled one at a time. */
 const incoming = new MessageSource();
 
+const FLAGS = 0x0f;
 const DUP = 0x08;
 const RETAIN = 0x01;

@@ -136,10 +136,11 @@ function fillReady(
   let sent = 0;
   let payloadBytes = 0;
   let isFull = false;
+  let isVaried = outbox.readyCount > 0 && outbox.isReadyVaried;
   while (outbox.readyCount > 0) {
     const message = outbox.readyMessage();
     const delivery = outbox.readyDelivery();
-    if (!outbox.isReadyDurable(parts.journal.committed)) {
+    if (isVaried && !outbox.isReadyDurable(parts.journal.committed)) {
       parts.awaiting.add(connection);
       break;
     }
@@ -148,6 +149,7 @@ function fillReady(
       if (messages.isExpired(message)) {
         parts.counters[Counter.droppedExpired]!++;
         outbox.discardReady(); // [MQTT-3.3.2-5]
+        isVaried = outbox.readyCount > 0 && outbox.isReadyVaried;
         continue;
       }
     }
@@ -156,7 +158,7 @@ function fillReady(
       break;
     }
     const packetId = outbox.readyPacketId();
-    const own = outbox.readyVia()?.properties ?? null;
+    const own = isVaried ? (outbox.readyVia()?.properties ?? null) : null;
     const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
     if (written === Written.NoRoom) {
       isFull = true;
@@ -166,6 +168,7 @@ function fillReady(
       isRun = false;
       parts.counters[Counter.droppedTooLarge]!++;
       outbox.discardReady(); // [MQTT-3.1.2-25]
+      isVaried = outbox.readyCount > 0 && outbox.isReadyVaried;
       continue;
     }
     isRun &&= packetId === 0 && out.tail === null && sent < RUN_MESSAGES_MAX;
