@@ -105,7 +105,8 @@ export interface Runtime {
 
 /** A running broker. */
 export class BrokerServer {
-  readonly #driver: Driver;
+  /** What moves the bytes, for transports that are opened some other way. */
+  protected readonly driver: Driver;
   readonly #broker: Broker;
   readonly #policy: ComposedPolicy;
   readonly #store: Store;
@@ -145,7 +146,7 @@ export class BrokerServer {
         ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
       },
     );
-    this.#driver = new Driver({
+    this.driver = new Driver({
       broker: this.#broker,
       loop: runtime.loop,
       store: this.#store,
@@ -172,14 +173,19 @@ export class BrokerServer {
   /** Publishes a message of the program's own. Throws ConfigError where `topic` is no topic name. */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
     const { qos = 0, retain = false, properties = {} } = options;
+    for (const name of Object.keys(properties)) {
+      if (!MESSAGE_PROPERTIES.has(name)) {
+        throw new ConfigError("properties", name, [...MESSAGE_PROPERTIES].join(", "));
+      }
+    }
     if (qos !== 0 && qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "0, 1 or 2");
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
-    this.#driver.command({ kind: "publish", topic, payload: bytes, qos, retain, properties });
+    this.driver.command({ kind: "publish", topic, payload: bytes, qos, retain, properties });
   }
 
   /** Ends the connection of a client; its will is published. */
   disconnect(clientId: string): void {
-    this.#driver.command({ kind: "kick", clientId, reason: Reason.AdministrativeAction });
+    this.driver.command({ kind: "kick", clientId, reason: Reason.AdministrativeAction });
   }
 
   /**
@@ -188,7 +194,7 @@ export class BrokerServer {
    */
   moveClients(reference: string | null, options: { readonly isForGood?: boolean } = {}): void {
     const { isForGood = false } = options;
-    this.#driver.command({ kind: "move", reference, isForGood });
+    this.driver.command({ kind: "move", reference, isForGood });
   }
 
   on<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
@@ -213,12 +219,12 @@ export class BrokerServer {
     try {
       if (tcp !== false) {
         const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
-        this.#listeners.push(await runtime.listenTcp(this.#driver, where));
+        this.#listeners.push(await runtime.listenTcp(this.driver, where));
       }
       if (ws !== false) {
         const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
         const where = { host, port, path };
-        this.#listeners.push(await runtime.listenWebSocket(this.#driver, where, frameBytesMax));
+        this.#listeners.push(await runtime.listenWebSocket(this.driver, where, frameBytesMax));
       }
     } catch (error) {
       await this.close();
@@ -237,15 +243,15 @@ export class BrokerServer {
 
   async #close(graceMillis: number): Promise<void> {
     const listenersClosed = this.#listeners.map((listener) => listener.close());
-    this.#driver.command({ kind: "shutdown" });
+    this.driver.command({ kind: "shutdown" });
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMillis);
-      this.#driver.onIdle(() => {
+      this.driver.onIdle(() => {
         clearTimeout(timer);
         resolve();
       });
     });
-    this.#driver.stop();
+    this.driver.stop();
     await Promise.all(listenersClosed);
     await this.#store.close();
   }
@@ -262,7 +268,7 @@ export class BrokerServer {
   #observe(kind: string): void {
     if (kind !== "published") return;
     const publishes = (this.#handlers.get(kind)?.size ?? 0) > 0;
-    this.#driver.command({ kind: "observe", publishes });
+    this.driver.command({ kind: "observe", publishes });
   }
 
   #checkExposure(where: ListenOptions, options: BrokerOptions): void {
@@ -272,6 +278,11 @@ export class BrokerServer {
     throw new ConfigError("host", host, allowed);
   }
 }
+
+const MESSAGE_PROPERTIES: ReadonlySet<string> = new Set<keyof MessageProperties>([
+  ...(["PayloadFormatIndicator", "MessageExpiryInterval", "ContentType"] as const),
+  ...(["ResponseTopic", "CorrelationData", "UserProperty"] as const),
+]);
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host);

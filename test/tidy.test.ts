@@ -50,6 +50,11 @@ describe("the repository", () => {
     expect(read("package-lock.json")).not.toMatch(/"resolved":\s*"http/);
   });
 
+  test("the version is the same wherever it stands", () => {
+    const { version } = JSON.parse(read("package.json")) as { version: string };
+    expect(read("adapters/version.ts")).toContain(`version: string = "${version}"`);
+  });
+
   test("what package.json exports is built from a file that is there", () => {
     const { exports, bin } = JSON.parse(read("package.json")) as {
       exports: Record<string, string | Record<string, string>>;

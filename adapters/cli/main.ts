@@ -2,7 +2,7 @@
 /** The `sansmq` command. Exit codes: 0 stopped in order, 1 cannot serve, 2 wrongly configured. */
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
-import { createBroker, version } from "../node/mod.ts";
+import { version } from "../version.ts";
 import type { Given, Settings } from "./arguments.ts";
 import { CommanderError, parseArguments, resolveSettings } from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
@@ -12,6 +12,7 @@ import { stopOnSignals } from "./signals.ts";
 async function main(): Promise<void> {
   const settings = readSettings();
   const log = createLogger(settings.logLevel);
+  const { createBroker } = await runtimeModule();
   let broker: BrokerServer;
   try {
     broker = await createBroker(optionsOf(settings));
@@ -23,6 +24,15 @@ async function main(): Promise<void> {
   stopOnSignals(broker, log);
   log.info({ version, codec: broker.codec, addresses: broker.addresses }, "serving");
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
+}
+
+/** The adapter of the runtime that runs this. */
+function runtimeModule(): Promise<{
+  createBroker(options: BrokerOptions): Promise<BrokerServer>;
+}> {
+  if ("Deno" in globalThis) return import("../deno/mod.ts");
+  if ("Bun" in globalThis) return import("../bun/mod.ts");
+  return import("../node/mod.ts");
 }
 
 function readSettings(): Settings {

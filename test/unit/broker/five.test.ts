@@ -144,6 +144,23 @@ test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more than our Receive Maximum, unanswered, a
   expect(client.farewell()).toBe(Reason.ReceiveMaximumExceeded);
 });
 
+test("a QoS 2 message that comes again does not use up the Receive Maximum", () => {
+  const world = worldWith({ receiveMax: 2 });
+  const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
+  const first = new Five(world, kept);
+  first.send(wire.publish(5, { topic: "a", qos: 2, id: 1 })).client.cut();
+  const client = new Five(world, kept);
+  for (let n = 0; n < 5; n++) {
+    client.send(wire.publish(5, { topic: "a", qos: 2, id: 1, dup: true }));
+  }
+  client.send(wire.ack(wire.Pubrel, 1));
+  client.send(wire.publish(5, { topic: "a", qos: 2, id: 2 }));
+  client.send(wire.publish(5, { topic: "a", qos: 2, id: 3 }));
+  expect(client.client.isOpen).toBe(true);
+  client.send(wire.publish(5, { topic: "a", qos: 2, id: 4 }));
+  expect(client.client.isOpen).toBe(false);
+});
+
 test("a payload that says it is text is checked where that is switched on", () => {
   const world = worldWith({ payloadFormatCheck: 1 });
   const client = new Five(world);

@@ -1,0 +1,68 @@
+/** As much of Bun's interface as is used here. */
+export interface BunSocket<Data> {
+  data: Data;
+  readonly remoteAddress: string;
+  readonly remotePort?: number;
+  /** How many bytes were taken; the others are the caller's to write again. Below 0: it is closed. */
+  write(bytes: Uint8Array): number;
+  end(): void;
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+  setNoDelay?(isOn: boolean): void;
+  setKeepAlive?(isOn: boolean): void;
+}
+
+export interface BunWebSocket<Data> {
+  data: Data;
+  readonly remoteAddress: string;
+  readonly readyState: number;
+  /** 0: dropped. Below 0: queued, `drain` comes. It has copied the bytes. */
+  send(bytes: Uint8Array): number;
+  close(code?: number): void;
+  terminate(): void;
+}
+
+export interface BunListener {
+  readonly hostname: string;
+  readonly port: number;
+  stop(closesActive?: boolean): void;
+}
+
+export interface BunServer extends BunListener {
+  upgrade(request: Request, options: { headers?: Record<string, string>; data: unknown }): boolean;
+  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
+}
+
+export interface BunApi {
+  listen<Data>(options: {
+    hostname: string;
+    port: number;
+    socket: {
+      open(socket: BunSocket<Data>): void;
+      data(socket: BunSocket<Data>, chunk: Uint8Array): void;
+      drain(socket: BunSocket<Data>): void;
+      close(socket: BunSocket<Data>, error?: Error): void;
+      error(socket: BunSocket<Data>, error: Error): void;
+    };
+  }): BunListener;
+  serve<Data>(options: {
+    hostname: string;
+    port: number;
+    fetch(request: Request, server: BunServer): Response | undefined;
+    websocket: {
+      maxPayloadLength: number;
+      backpressureLimit: number;
+      closeOnBackpressureLimit: boolean;
+      idleTimeout: number;
+      sendPings: boolean;
+      perMessageDeflate: boolean;
+      open(socket: BunWebSocket<Data>): void;
+      message(socket: BunWebSocket<Data>, message: string | Uint8Array): void;
+      drain(socket: BunWebSocket<Data>): void;
+      close(socket: BunWebSocket<Data>): void;
+    };
+  }): BunServer;
+}
+
+export const bun: BunApi = (globalThis as unknown as { readonly Bun: BunApi }).Bun;

@@ -1,0 +1,154 @@
+/** MQTT over Bun's WebSocket server, MQTT 5.0 §6. */
+import type { ConnId, OutBuffer } from "../../core/mod.ts";
+import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import type { Listener, WebSocketOptions } from "../broker-server.ts";
+import { connInfo } from "../broker-server.ts";
+import type { Driver } from "../driver.ts";
+import type { HostSocket } from "../host.ts";
+import { CLOSE_MILLIS } from "../out-buffers.ts";
+import { chosenProtocol } from "../web-loop.ts";
+import type { BunWebSocket } from "./api.ts";
+import { bun } from "./api.ts";
+
+export function listenWebSocket(
+  driver: Driver,
+  options: Required<WebSocketOptions>,
+  frameBytesMax: number,
+): Promise<Listener> {
+  const { host: hostname, port, path } = options;
+  const server = bun.serve<WebSocketConnection>({
+    hostname,
+    port,
+    fetch(request, upgrading) {
+      if (new URL(request.url).pathname !== path)
+        return new Response("Not Found\n", { status: 404 });
+      const offered = request.headers.get("sec-websocket-protocol");
+      const protocol = chosenProtocol(offered);
+      // One that offers no protocol at all is let in, as by other brokers; one that offers others is not.
+      if (offered !== null && protocol === null)
+        return new Response("Bad Request\n", { status: 400 });
+      const ip = upgrading.requestIP(request);
+      const connection = new WebSocketConnection(driver, `${ip?.address}:${ip?.port}`);
+      const headers = protocol === null ? {} : { "Sec-WebSocket-Protocol": protocol };
+      if (upgrading.upgrade(request, { headers, data: connection })) return undefined;
+      const upgrade = { upgrade: "websocket", connection: "upgrade" };
+      return new Response("Upgrade Required\n", { status: 426, headers: upgrade });
+    },
+    websocket: {
+      // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
+      maxPayloadLength: Math.max(frameBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
+      backpressureLimit: BACKPRESSURE_BYTES_MAX,
+      closeOnBackpressureLimit: false,
+      idleTimeout: 0,
+      sendPings: false,
+      perMessageDeflate: false,
+      open: (socket) => socket.data.opened(socket),
+      message: (socket, message) => socket.data.received(message),
+      drain: (socket) => socket.data.drained(),
+      close: (socket) => socket.data.closed(),
+    },
+  });
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return Promise.resolve({
+    address: `ws://${host}:${server.port}${path}`,
+    close: () => {
+      server.stop(false);
+      return Promise.resolve();
+    },
+  });
+}
+
+class WebSocketConnection implements HostSocket {
+  readonly #driver: Driver;
+  readonly #remote: string;
+  #socket: BunWebSocket<WebSocketConnection> | null = null;
+  #conn: ConnId = NO_CONN;
+  #cause: CloseCause = CloseCause.Ended;
+  #isGone = false;
+  /** It can not be told to stop: what comes nevertheless is counted, and has an end. */
+  #isPaused = false;
+  #pausedBytes = 0;
+  #cutOff: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(driver: Driver, remote: string) {
+    this.#driver = driver;
+    this.#remote = remote;
+  }
+
+  opened(socket: BunWebSocket<WebSocketConnection>): void {
+    this.#socket = socket;
+    this.#conn = this.#driver.open(this, connInfo("ws", this.#remote));
+    if (this.#conn === NO_CONN) {
+      this.#isGone = true;
+      socket.close(1013);
+    }
+  }
+
+  received(message: string | Uint8Array): void {
+    if (this.#isGone) return;
+    if (typeof message === "string") {
+      this.#end(CloseCause.Transport); // [MQTT-6.0.0-1]
+      this.#close(1003);
+      return;
+    }
+    if (this.#isPaused) {
+      this.#pausedBytes += message.length;
+      if (this.#pausedBytes > PAUSED_BYTES_MAX) {
+        this.abort();
+        return;
+      }
+    }
+    this.#isPaused = !this.#driver.bytes(this.#conn, message);
+    if (!this.#isPaused) this.#pausedBytes = 0;
+  }
+
+  write(out: OutBuffer): boolean {
+    const socket = this.#socket!;
+    let isTaken = true;
+    // A packet may be split over frames [MQTT-6.0.0-2].
+    if (out.length > 0) isTaken = socket.send(out.bytes.subarray(0, out.length)) >= 0;
+    if (out.tail !== null && socket.send(out.tail) < 0) isTaken = false;
+    return isTaken;
+  }
+
+  drained(): void {
+    if (!this.#isGone) this.#driver.writable(this.#conn, true);
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#pausedBytes = 0;
+  }
+
+  close(): void {
+    this.#cause = CloseCause.Asked;
+    this.#close(1000);
+  }
+
+  abort(): void {
+    this.#cause = CloseCause.Asked;
+    this.#socket?.terminate();
+  }
+
+  closed(): void {
+    clearTimeout(this.#cutOff);
+    this.#end(this.#cause);
+  }
+
+  /** Ends it in order, or cuts it off where its peer does not answer. */
+  #close(code: number): void {
+    this.#socket?.close(code);
+    this.#cutOff = setTimeout(() => this.#socket?.terminate(), CLOSE_MILLIS);
+  }
+
+  #end(cause: CloseCause): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#driver.closed(this.#conn, cause);
+  }
+}
+
+const FRAME_BYTES_MIN = 65_536;
+/** More than one poll ever hands over: what is written after that waits in the broker. */
+const BACKPRESSURE_BYTES_MAX = 512 * 1024 * 1024;
+const PAUSED_BYTES_MAX = 16 * 1024 * 1024;

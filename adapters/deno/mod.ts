@@ -1,0 +1,31 @@
+/** sansmq on Deno, by its own connections and its own WebSocket server. */
+import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import { BrokerServer } from "../broker-server.ts";
+import { OutBuffers } from "../out-buffers.ts";
+import { version } from "../version.ts";
+import { isSame, webEntropy, webLoop } from "../web-loop.ts";
+import { listenTcp } from "./tcp.ts";
+import { listenWebSocket } from "./websocket.ts";
+
+export * from "../mod.ts";
+
+/**
+ * Starts a broker and resolves once it serves.
+ *
+ * Rejects with ConfigError where an option is wrong, with Deno's error where it cannot listen.
+ */
+export async function createBroker(options: BrokerOptions = {}): Promise<BrokerServer> {
+  const buffers = new OutBuffers();
+  const runtime: Runtime = {
+    loop: webLoop,
+    out: buffers.outBuffer(),
+    serverName: `sansmq ${version}`,
+    entropy: webEntropy,
+    isSame,
+    listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
+    listenWebSocket: async (driver, where) => listenWebSocket(driver, where),
+  };
+  const server = new BrokerServer(runtime, options);
+  await server.listen(runtime, options);
+  return server;
+}

@@ -1,0 +1,36 @@
+/** sansmq within a process, with no socket at all: for tests, for tabs and workers, for one program's own use. */
+import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import { BrokerServer } from "../broker-server.ts";
+import { OutBuffers } from "../out-buffers.ts";
+import { version } from "../version.ts";
+import { isSame, webEntropy, webLoop } from "../web-loop.ts";
+import type { BytePipe } from "./pipe.ts";
+import { openPipe } from "./pipe.ts";
+
+export * from "../mod.ts";
+export type { BytePipe } from "./pipe.ts";
+
+/** A broker that clients of the same process reach. */
+export class LocalBroker extends BrokerServer {
+  /** A transport of bytes, for a client that speaks MQTT itself. */
+  pipe(): BytePipe {
+    return openPipe(this.driver);
+  }
+}
+
+/** Starts a broker that listens nowhere. Throws ConfigError where an option is wrong. */
+export function createLocalBroker(options: Omit<BrokerOptions, "tcp" | "ws"> = {}): LocalBroker {
+  const none = (): never => {
+    throw new Error("a local broker listens nowhere");
+  };
+  const runtime: Runtime = {
+    loop: webLoop,
+    out: new OutBuffers().outBuffer(),
+    serverName: `sansmq ${version}`,
+    entropy: webEntropy,
+    isSame,
+    listenTcp: none,
+    listenWebSocket: none,
+  };
+  return new LocalBroker(runtime, options);
+}

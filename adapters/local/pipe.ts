@@ -1,0 +1,109 @@
+/** A transport with no socket: bytes go to the broker and come back within the process. */
+import type { ConnId, OutBuffer } from "../../core/mod.ts";
+import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import { connInfo } from "../broker-server.ts";
+import type { Driver } from "../driver.ts";
+import type { HostSocket } from "../host.ts";
+
+/** The client's end. Both streams end with the connection. */
+export interface BytePipe {
+  /** What the broker sends. Read it: while it is full, the broker keeps back what it can. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** What the broker is sent. It takes more only as the broker does. Closing it ends the connection. */
+  readonly writable: WritableStream<Uint8Array>;
+}
+
+/** Opens a transport; rejects nobody, but for a broker that takes no more: its streams end at once. */
+export function openPipe(driver: Driver): BytePipe {
+  const transport = new PipeTransport(driver);
+  return { readable: transport.readable, writable: transport.writable };
+}
+
+class PipeTransport implements HostSocket {
+  readonly #driver: Driver;
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  #reader!: ReadableStreamDefaultController<Uint8Array>;
+  #conn: ConnId = NO_CONN;
+  #cause: CloseCause = CloseCause.Ended;
+  #isGone = false;
+  /** The broker was told that no more is taken. */
+  #isBlocked = false;
+  /** Ends the wait of a writer that the broker told to stop. */
+  #readOn: (() => void) | null = null;
+
+  constructor(driver: Driver) {
+    this.#driver = driver;
+    this.readable = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#reader = controller;
+        },
+        pull: () => this.#pulled(),
+        cancel: () => this.#end(CloseCause.Ended),
+      },
+      { highWaterMark: READ_BYTES_MAX, size: (chunk) => chunk.length },
+    );
+    this.writable = new WritableStream<Uint8Array>({
+      write: (chunk) => this.#received(chunk),
+      close: () => this.#end(CloseCause.Ended),
+      abort: () => this.#end(CloseCause.Error),
+    });
+    this.#conn = driver.open(this, connInfo("local", "local"));
+    if (this.#conn === NO_CONN) {
+      this.#isGone = true;
+      this.#reader.close();
+    }
+  }
+
+  #received(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#isGone || this.#driver.bytes(this.#conn, chunk)) return undefined;
+    return new Promise((resolve) => {
+      this.#readOn = resolve;
+    });
+  }
+
+  write(out: OutBuffer): boolean {
+    if (this.#isGone) return true;
+    // Copies: the buffer is the broker's again at once.
+    if (out.length > 0) this.#reader.enqueue(out.bytes.slice(0, out.length));
+    if (out.tail !== null) this.#reader.enqueue(new Uint8Array(out.tail));
+    this.#isBlocked = (this.#reader.desiredSize ?? 0) <= 0;
+    return !this.#isBlocked;
+  }
+
+  #pulled(): void {
+    if (!this.#isBlocked || this.#isGone) return;
+    this.#isBlocked = false;
+    this.#driver.writable(this.#conn, true);
+  }
+
+  resume(): void {
+    this.#readOn?.();
+    this.#readOn = null;
+  }
+
+  close(): void {
+    this.#end(CloseCause.Asked);
+  }
+
+  abort(): void {
+    this.#end(CloseCause.Asked);
+  }
+
+  #end(cause: CloseCause): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#cause = cause;
+    this.resume();
+    try {
+      this.#reader.close();
+    } catch {
+      // It was cancelled: there is nobody to tell.
+    }
+    // Later: the broker may be the one who ends it, and is not called from within.
+    queueMicrotask(() => this.#driver.closed(this.#conn, this.#cause));
+  }
+}
+
+const READ_BYTES_MAX = 65_536;

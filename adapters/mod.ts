@@ -1,0 +1,30 @@
+/** What every runtime's module has beside `createBroker`. */
+export type { CodecKind } from "../codec-wasm/mod.ts";
+export {
+  ConfigError,
+  type CounterName,
+  type LimitName,
+  type Limits,
+  limitTable,
+  type QoS,
+  Reason,
+  reasonName,
+} from "../core/mod.ts";
+export type {
+  AuthenticationExchange,
+  AuthenticationMethod,
+  AuthenticationStep,
+} from "./auth/method.ts";
+export type { ClientIdentity, PolicyOptions } from "./auth/policy.ts";
+export { SCRAM_SHA_256, scramMethod } from "./auth/scram.ts";
+export type {
+  BrokerEvents,
+  BrokerOptions,
+  BrokerServer,
+  ListenOptions,
+  MessageProperties,
+  PublishOptions,
+  WebSocketOptions,
+} from "./broker-server.ts";
+export type { Store } from "./storage/store.ts";
+export { version } from "./version.ts";

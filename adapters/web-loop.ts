@@ -1,0 +1,34 @@
+/** An event loop of the web's own interfaces, as Bun and Deno have it, and what they share of a runtime. */
+import type { Millis } from "../core/mod.ts";
+import type { HostLoop } from "./host.ts";
+
+declare function setImmediate(turn: () => void): unknown;
+
+export const webLoop: HostLoop = {
+  // Whole milliseconds: a small integer costs less to keep than a fraction.
+  now: () => Math.floor(performance.now()) as Millis,
+  schedule: (turn) => void setImmediate(turn),
+  setAlarm: (alarm, delayMillis) => setTimeout(alarm, delayMillis),
+  clearAlarm: (handle) => clearTimeout(handle as number | undefined),
+};
+
+export function webEntropy(out: Uint8Array): void {
+  crypto.getRandomValues(out as Uint8Array<ArrayBuffer>);
+}
+
+/** In a time that does not tell where they differ. */
+export function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  let difference = a.length ^ b.length;
+  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ (b[i] ?? 0);
+  return difference === 0;
+}
+
+/** The subprotocol that is answered: the client's first that is MQTT; null: it offers none of ours. */
+export function chosenProtocol(offered: string | null): string | null {
+  for (const protocol of (offered ?? "").split(/\s*,\s*/)) {
+    if (PROTOCOLS.has(protocol)) return protocol;
+  }
+  return null;
+}
+
+const PROTOCOLS: ReadonlySet<string> = new Set(["mqtt", "mqttv3.1.1", "mqttv3.1"]);

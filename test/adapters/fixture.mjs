@@ -1,0 +1,38 @@
+// A broker on the runtime that runs this: `<runtime> fixture.mjs '{"limits":{}}'`. Says where it serves, then
+// answers lines on standard input: "counters", and "stop".
+const deno = globalThis.Deno;
+const args = deno === undefined ? process.argv.slice(2) : deno.args;
+// Written out, so that Deno knows them before it runs and needs no leave to read.
+const { createBroker } =
+  deno !== undefined
+    ? await import("../../dist/adapters/deno/mod.js")
+    : globalThis.Bun !== undefined
+      ? await import("../../dist/adapters/bun/mod.js")
+      : await import("../../dist/adapters/node/mod.js");
+
+const broker = await createBroker({
+  tcp: { port: 0 },
+  ws: { port: 0 },
+  ...JSON.parse(args[0] ?? "{}"),
+});
+const say = (what) => console.log(JSON.stringify(what));
+say({ addresses: broker.addresses });
+
+const input =
+  deno === undefined
+    ? (await import("node:stream")).Readable.toWeb(process.stdin)
+    : deno.stdin.readable;
+let line = "";
+for await (const text of input.pipeThrough(new TextDecoderStream())) {
+  line += text;
+  for (let end = line.indexOf("\n"); end >= 0; end = line.indexOf("\n")) {
+    const command = line.slice(0, end);
+    line = line.slice(end + 1);
+    if (command === "counters") say(broker.counters);
+    if (command !== "stop") continue;
+    await broker.close(500);
+    say({ stopped: true });
+    if (deno === undefined) process.exit(0);
+    else deno.exit(0);
+  }
+}

@@ -1,0 +1,93 @@
+import { Duplex } from "node:stream";
+import mqtt, { type MqttClient } from "mqtt";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { createLocalBroker, type LocalBroker } from "../../adapters/local/mod.ts";
+import { codecKind } from "../support/codecs.ts";
+import { connect, publish, subscribe } from "../support/packets.ts";
+
+function start(limits = {}): LocalBroker {
+  const broker = createLocalBroker({ codec: codecKind, limits });
+  onTestFinished(() => broker.close(100));
+  return broker;
+}
+
+async function mqttjs(broker: LocalBroker, options = {}): Promise<MqttClient> {
+  const client = new mqtt.MqttClient(() => Duplex.fromWeb(broker.pipe() as never) as never, {
+    reconnectPeriod: 0,
+    ...options,
+  });
+  onTestFinished(() => void client.end(true));
+  await new Promise<void>((resolve, reject) => {
+    client.once("connect", () => resolve());
+    client.once("error", reject);
+  });
+  return client;
+}
+
+describe("a broker with no socket", () => {
+  test.each([4, 5] as const)("MQTT.js talks to it, protocol %i", async (protocolVersion) => {
+    const broker = start();
+    const reader = await mqttjs(broker, { protocolVersion, clientId: "r" });
+    const writer = await mqttjs(broker, { protocolVersion, clientId: "w" });
+    await reader.subscribeAsync("a/#", { qos: 2 });
+    const got: string[] = [];
+    const all = new Promise<void>((resolve) => {
+      reader.on("message", (topic, payload) => {
+        got.push(`${topic} ${payload.toString()}`);
+        if (got.length === 300) resolve();
+      });
+    });
+    for (let n = 0; n < 300; n++) {
+      void writer.publishAsync("a/b", `${n}`, { qos: (n % 3) as 0 | 1 | 2 });
+    }
+    await all;
+    expect(new Set(got).size).toBe(300);
+    await reader.endAsync();
+    await writer.endAsync();
+  });
+
+  test("a large payload both ways", async () => {
+    const client = await mqttjs(start());
+    await client.subscribeAsync("big");
+    const payload = Buffer.alloc(1_000_000, 0x2e);
+    const came = new Promise<Buffer>((resolve) => {
+      client.on("message", (_, got) => resolve(got));
+    });
+    await client.publishAsync("big", payload, { qos: 1 });
+    expect((await came).equals(payload)).toBe(true);
+  });
+
+  test("a reader that does not read keeps nobody waiting, and its end is noticed", async () => {
+    const broker = start({ outputBytesMax: 20_000 });
+    const slow = broker.pipe();
+    const writer = slow.writable.getWriter();
+    await writer.write(connect({ clientId: "slow" }));
+    await writer.write(subscribe(1, ["a", 0]));
+    const fast = await mqttjs(broker);
+    for (let n = 0; n < 2000; n++) {
+      // An acknowledgement says that all before it has been handled.
+      await fast.publishAsync("a", "x".repeat(100), { qos: n % 50 === 49 ? 1 : 0 });
+    }
+    expect(broker.counters.droppedSlowReader).toBeGreaterThan(0);
+    const gone = new Promise((resolve) => broker.on("disconnected", resolve));
+    await writer.close();
+    expect(await gone).toMatchObject({ clientId: "slow" });
+  });
+
+  test("a packet that is wrong ends the streams", async () => {
+    const { readable, writable } = start().pipe();
+    await writable.getWriter().write(publish("a", "before CONNECT"));
+    const reader = readable.getReader();
+    expect(await reader.read()).toEqual({ done: true, value: undefined });
+  });
+
+  test("closing it ends its clients in order", async () => {
+    const broker = createLocalBroker({ codec: codecKind });
+    const client = await mqttjs(broker, { protocolVersion: 5 });
+    const told = new Promise((resolve) =>
+      client.on("disconnect", ({ reasonCode }) => resolve(reasonCode)),
+    );
+    await broker.close(500);
+    expect(await told).toBe(0x8b);
+  });
+});

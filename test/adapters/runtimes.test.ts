@@ -1,0 +1,32 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { cases } from "../conformance/cases.ts";
+import { limits, user } from "../conformance/memory-target.ts";
+import { networkTarget } from "../conformance/network-target.ts";
+import { runCases } from "../conformance/runner.ts";
+import { codecKind } from "../support/codecs.ts";
+import { spawnBroker } from "../support/runtimes.ts";
+import { transportSuite } from "./suite.ts";
+
+describe.each(["bun", "deno"] as const)("on %s", (runtime) => {
+  transportSuite({
+    start: (given = {}) => spawnBroker(runtime, { limits: given, codec: codecKind }),
+  });
+
+  test.each(["tcp", "ws"] as const)(
+    "every case of conformance passes over %s",
+    async (transport) => {
+      const broker = await spawnBroker(runtime, {
+        codec: codecKind,
+        users: { [user.name]: user.password },
+        allowAnonymous: true,
+        responseInformation: "answers/",
+        limits,
+      });
+      onTestFinished(() => broker.stop());
+      const url = broker.addresses[transport].replace(/^tcp/, "mqtt");
+      const results = await runCases(networkTarget({ url, user }), { cases, atOnce: 64 });
+      expect(results.filter(({ verdict }) => verdict !== "passed")).toEqual([]);
+    },
+    120_000,
+  );
+});

@@ -1,0 +1,62 @@
+/** Brokers on other runtimes, each in a process of its own. */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+/** How each runtime is started: with the leave that a broker with the memory store needs, and no more. */
+const commands = {
+  node: [process.execPath],
+  bun: [fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url))],
+  deno: [
+    fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url)),
+    ...["run", "--no-prompt", "--allow-net"],
+  ],
+} as const;
+export type RuntimeName = keyof typeof commands;
+const fixture = fileURLToPath(new URL("../adapters/fixture.mjs", import.meta.url));
+
+export interface SpawnedBroker {
+  readonly addresses: Readonly<Record<"tcp" | "ws", string>>;
+  counters(): Promise<Readonly<Record<string, number>>>;
+  stop(): Promise<void>;
+}
+
+/** `options` are those of `createBroker`, as JSON can say them. */
+export async function spawnBroker(name: RuntimeName, options: object): Promise<SpawnedBroker> {
+  const [command, ...flags] = commands[name];
+  const child = spawn(command, [...flags, fixture, JSON.stringify(options)], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const waiting: ((line: string) => void)[] = [];
+  const failed: ((error: Error) => void)[] = [];
+  const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  child.once("error", (error) => failed.splice(0).forEach((fail) => void fail(error)));
+  child.once("close", (code) => {
+    for (const fail of failed.splice(0)) fail(new Error(`${name} ended with ${code}`));
+  });
+  createInterface(child.stdout).on("line", (line) => {
+    failed.shift();
+    waiting.shift()?.(line);
+  });
+  const answer = <T>(): Promise<T> =>
+    new Promise((resolve, reject) => {
+      waiting.push((line) => resolve(JSON.parse(line) as T));
+      failed.push(reject);
+    });
+  const ask = <T>(what: string): Promise<T> => {
+    const answered = answer<T>();
+    child.stdin.write(`${what}\n`);
+    return answered;
+  };
+  const { addresses } = await answer<{ addresses: string[] }>();
+  const [tcp, ws] = addresses as [string, string];
+  return {
+    addresses: { tcp, ws },
+    counters: () => ask("counters"),
+    stop: async () => {
+      if (child.exitCode !== null) return;
+      await ask("stop");
+      await exited;
+    },
+  };
+}
