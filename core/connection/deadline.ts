@@ -5,12 +5,17 @@ import { Counter } from "../observe/counters.ts";
 import { Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
 import { Parked, Stage } from "./connection.ts";
-import { fail } from "./end.ts";
+import { close, fail } from "./end.ts";
 import type { Parts } from "./parts.ts";
 
 /** A deadline has passed, or may have: ends the connection, or sets the next. */
 export function handleDeadline(parts: Parts, connection: Connection, now: Millis): void {
   const { limits } = parts;
+  if (connection.hasLeft) {
+    // Its DISCONNECT could not be sent.
+    close(parts, connection, connection.endReason, now);
+    return;
+  }
   // While we are the ones who do not read, it is not the client's silence.
   // Deviates from MQTT 3.1.1 §3.1.2.10: keep alive is suspended while parked.
   if (connection.parked !== 0) connection.lastSeen = now;

@@ -88,7 +88,7 @@ function disconnect(
   // Not before the CONNACK [MQTT-3.14.0-1], and only once.
   if (connection.level !== 5 || connection.session === null || stage >= Stage.Ended) return false;
   const isConfirmed = parts.journal.committed >= connection.connackSeq;
-  if (!isConfirmed || parts.dirty.isBlocked(slot)) return false;
+  if (!isConfirmed) return false;
   leave(parts, connection, reason, now);
   connection.stage = Stage.Closing;
   connection.parked = 0;
@@ -98,6 +98,8 @@ function disconnect(
   const packet = encodeReason(FirstByte.Disconnect, carried("DISCONNECT", reason), properties);
   connection.packets = [packet];
   answerNow(parts, connection, PACKET);
+  // Behind what its transport has not taken yet, but not for long.
+  parts.deadlines.set(slot, (now + FAREWELL_MILLIS_MAX) as Millis);
   return true;
 }
 
@@ -106,6 +108,7 @@ export function end(parts: Parts, connection: Connection, reason: ReasonCode, no
   if (connection.stage === Stage.Ended) return;
   leave(parts, connection, reason, now);
   connection.stage = Stage.Ended;
+  parts.deadlines.cancel(connection.slot);
 }
 
 /** The connection is nobody's any more: its session goes on without it, or ends; its will is published. */
@@ -204,6 +207,9 @@ function dropInput(parts: Parts, connection: Connection): void {
   connection.partial = null;
   connection.clientAliases = null;
 }
+
+/** How long DISCONNECT may wait for a transport that takes no bytes. */
+const FAREWELL_MILLIS_MAX = 1000;
 
 function counterOf(reason: ReasonCode): number {
   switch (reason) {

@@ -337,6 +337,8 @@ five("[MQTT-3.3.4-7] more than the broker's Receive Maximum are refused with 0x9
   for (let n = 0; n < max; n++) {
     const packet = await client.next();
     if (packet !== null && packet !== "silence" && packet.type === "PUBREC") continue;
+    // It may close without a word.
+    if (packet === null && !t.target.explains) return;
     t.ok(packet !== null && packet !== "silence" && packet.reason === 0x93, "the code");
     return;
   }

@@ -205,6 +205,27 @@ test("[MQTT-3.14.2-2] a shutdown tells 0x8B, after what was owed", () => {
   expect(client.client.isOpen).toBe(false);
 });
 
+test("DISCONNECT waits for a transport that takes no bytes, but not for long", () => {
+  for (const isBackInTime of [true, false]) {
+    const world = worldWith();
+    const client = new Five(world);
+    client.client.writable(false);
+    client.send(wire.publish(5, { topic: "a/#" }));
+    expect(world.count("clientsConnected")).toBe(0);
+    expect(client.client.isOpen).toBe(true);
+    world.advance(900);
+    if (isBackInTime) {
+      client.client.writable(true);
+      expect(client.farewell()).toBe(Reason.TopicNameInvalid);
+    } else {
+      world.advance(200);
+      expect(client.client.isOpen).toBe(false);
+      expect(client.takes()).toEqual([]);
+    }
+    world.advance(10_000);
+  }
+});
+
 test("a kick tells 0x98, and a move where to go, also to those who come", () => {
   const world = worldWith();
   const kicked = new Five(world, { clientId: "k" });
