@@ -130,5 +130,6 @@ function accept(driver: Driver, socket: BunSocket<TcpConnection>, buffers: OutBu
   socket.data = connection;
   const remote = `${socket.remoteAddress}:${socket.remotePort ?? 0}`;
   connection.conn = driver.open(connection, connInfo("tcp", remote));
-  if (connection.conn === NO_CONN) socket.terminate();
+  // In order: a reset would look to it as if nobody were there.
+  if (connection.conn === NO_CONN) connection.close();
 }
