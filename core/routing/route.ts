@@ -24,8 +24,10 @@ export function subscriptionOptions(flags: number, subscriptionId: number): numb
   return ((subscriptionId << OPTIONS_ID_SHIFT) | (flags & OPTIONS_FLAGS)) >>> 0;
 }
 
-/** Rows of two: subscriber, options. With No Local in them, some of its subscriptions have it. */
-export type Route = Uint32Array;
+/**
+ * Rows of two: subscriber, options. A plain array: there is one a topic, and a typed one costs twice the memory and
+ * several times the time to make. With No Local in them, some of its subscriptions have it. */
+export type Route = readonly number[];
 /** What a message comes by to each row of a route; null where to none by anything, which is usual. */
 export type Vias = readonly (Via | null)[] | null;
 
@@ -86,7 +88,9 @@ export class RouteMaker {
       }
     }
     for (let i = 0; i < length; i += 2) this.#rowOf[matches[i]!] = 0;
-    const rows = groups === null ? matches.slice(0, length) : withGroups(matches, length, groups);
+    const rows: number[] = [];
+    for (let i = 0; i < length; i++) rows.push(matches[i]!);
+    if (groups !== null) for (const word of groups) rows.push(word);
     if (identified === null) return rows;
     const vias = new Array<Via | null>(rows.length / 2).fill(null);
     for (const [at, options] of identified) vias[at / 2] = viaOf(options);
@@ -95,11 +99,4 @@ export class RouteMaker {
   }
 }
 
-function withGroups(matches: Uint32Array, length: number, groups: readonly number[]): Uint32Array {
-  const rows = new Uint32Array(length + groups.length);
-  rows.set(matches.subarray(0, length));
-  rows.set(groups, length);
-  return rows;
-}
-
-const NOBODY: Route = new Uint32Array(0);
+const NOBODY: Route = [];

@@ -282,4 +282,4 @@ export class Router {
   }
 }
 
-const NOBODY: Route = new Uint32Array(0);
+const NOBODY: Route = [];
