@@ -7,6 +7,7 @@
  */
 import { assert } from "./assert.ts";
 import { BufferPool } from "./buffers.ts";
+import { viewOf } from "./bytes.ts";
 
 // Handle: 1 | large index << 1, or 0 | page << 12 | block << 1. Blocks of a page: at most 2048.
 export class BlockPool {
@@ -88,6 +89,11 @@ export class BlockPool {
     return (handle & 1) === 1 ? this.#large[handle >> 1]! : this.#pages[handle >> 12]!.bytes;
   }
 
+  /** The same memory by words; null of a large block. */
+  view(handle: number): DataView | null {
+    return (handle & 1) === 1 ? null : this.#pages[handle >> 12]!.view;
+  }
+
   offset(handle: number): number {
     if ((handle & 1) === 1) return 0;
     return ((handle >> 1) & 0x7ff) * this.#pages[handle >> 12]!.blockBytes;
@@ -138,6 +144,7 @@ function plainBuffers(): BufferPool {
 
 class Page {
   readonly bytes = new Uint8Array(PAGE_BYTES);
+  readonly view: DataView = viewOf(this.bytes);
   index = 0;
   sizeClass = 0;
   blockBytes = 0;

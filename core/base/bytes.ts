@@ -18,6 +18,34 @@ export function copyBytes(
   for (let i = start; i < end; i++) to[at++] = from[i]!;
 }
 
+/**
+ * As `copyBytes`, by words: half its time from twelve bytes on, and less than that of a view to hand to
+ * `set` up to about a hundred.
+ */
+export function copyWords(
+  from: DataView,
+  start: number,
+  end: number,
+  to: DataView,
+  at: number,
+): void {
+  for (; start + 8 <= end; start += 8, at += 8) {
+    to.setUint32(at, from.getUint32(start, true), true);
+    to.setUint32(at + 4, from.getUint32(start + 4, true), true);
+  }
+  if (start + 4 <= end) {
+    to.setUint32(at, from.getUint32(start, true), true);
+    start += 4;
+    at += 4;
+  }
+  for (; start < end; start++, at++) to.setUint8(at, from.getUint8(start));
+}
+
+/** The memory of `bytes`, to be read and written by words. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 /** An own copy of `bytes[start, end)`. What hosts lend may be of a kind whose `slice` is a view. */
 export function ownBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
   return new Uint8Array(bytes.subarray(start, end));

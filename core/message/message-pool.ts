@@ -9,7 +9,7 @@
 import { assert } from "../base/assert.ts";
 import { BlockPool } from "../base/blocks.ts";
 import type { BufferPool } from "../base/buffers.ts";
-import { copyBytes } from "../base/bytes.ts";
+import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords } from "../base/bytes.ts";
 import { Slots } from "../base/slots.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { Counter } from "../observe/counters.ts";
@@ -43,7 +43,7 @@ export class MessagePool {
 
   /** A message with one reference; 0: no memory, counted. */
   create(source: MessageSource): MessageSlot {
-    const { bytes, propertyRuns: runs, aliased, topicEnd, payloadEnd } = source;
+    const { propertyRuns: runs, aliased, topicEnd, payloadEnd } = source;
     let { topicStart, payloadStart } = source;
     const topicBytes = aliased === null ? topicEnd - topicStart : aliased.length;
     const payloadBytes = payloadEnd - payloadStart;
@@ -57,19 +57,24 @@ export class MessagePool {
     } else {
       handle = this.#blocks.allocate(topicBytes + propertyBytes + payloadBytes);
       if (handle !== 0) {
-        const to = this.#blocks.bytes(handle);
         const at = this.#blocks.offset(handle);
-        if (aliased === null) copyBytes(bytes, topicStart, topicEnd, to, at);
-        else copyBytes(aliased, 0, topicBytes, to, at);
+        const allBytes = topicBytes + propertyBytes + payloadBytes;
+        if (aliased === null && payloadEnd - topicStart === allBytes) {
+          // As it came: one piece.
+          this.#copy(source, topicStart, payloadEnd, handle, at);
+        } else {
+          if (aliased === null) this.#copy(source, topicStart, topicEnd, handle, at);
+          else copyBytes(aliased, 0, topicBytes, this.#blocks.bytes(handle), at);
+          let next = at + topicBytes;
+          for (let i = 0; i < runs.length; i += 2) {
+            this.#copy(source, runs[i]!, runs[i + 1]!, handle, next);
+            next += runs[i + 1]! - runs[i]!;
+          }
+          this.#copy(source, payloadStart, payloadEnd, handle, next);
+        }
         topicStart = at;
         propertyStart = at + topicBytes;
         payloadStart = propertyStart + propertyBytes;
-        let next = propertyStart;
-        for (let i = 0; i < runs.length; i += 2) {
-          copyBytes(bytes, runs[i]!, runs[i + 1]!, to, next);
-          next += runs[i + 1]! - runs[i]!;
-        }
-        copyBytes(bytes, source.payloadStart, payloadEnd, to, payloadStart);
       }
     }
     const slot = handle === 0 ? 0 : this.#slots.take();
@@ -99,6 +104,21 @@ export class MessagePool {
     return slot;
   }
 
+  #copy(
+    { bytes, view }: MessageSource,
+    start: number,
+    end: number,
+    handle: number,
+    at: number,
+  ): void {
+    const to = this.#blocks.view(handle);
+    if (view === null || to === null || end - start > COPY_LOOP_BYTES_MAX) {
+      copyBytes(bytes, start, end, this.#blocks.bytes(handle), at);
+    } else {
+      copyWords(view, start, end, to, at);
+    }
+  }
+
   retain(slot: MessageSlot): void {
     this.#words[slot * RECORD_WORDS + REFERENCES]!++;
   }
@@ -124,6 +144,10 @@ export class MessagePool {
   /** The memory in which topic field and payload lie, at `topicStart` and `payloadStart`. */
   bytes(slot: MessageSlot): Uint8Array {
     return this.#blocks.bytes(this.#words[slot * RECORD_WORDS + HANDLE]!);
+  }
+  /** The same by words; null where it has a buffer of its own. */
+  view(slot: MessageSlot): DataView | null {
+    return this.#blocks.view(this.#words[slot * RECORD_WORDS + HANDLE]!);
   }
   /** The id of its topic, of `topicEpoch`. */
   topic(slot: MessageSlot): number {

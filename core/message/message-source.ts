@@ -1,4 +1,5 @@
 /** Where a message is made from. One class for all, so that engines know what they read. */
+import { viewOf } from "../base/bytes.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 
@@ -8,6 +9,8 @@ const NO_RUNS: readonly number[] = [];
 export class MessageSource {
   /** What topic field, properties and payload lie in. */
   bytes: Uint8Array = NO_BYTES;
+  /** The same by words; null for the first packet of a chunk, which often is the only one. */
+  view: DataView | null = null;
   /** The topic field, its two bytes of length included: `bytes[topicStart, topicEnd)`. */
   topicStart = 0;
   topicEnd = 0;
@@ -44,7 +47,12 @@ export class MessageSource {
   ): void {
     const topicEnd = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!);
     // Only where they change: a reference costs more to store than a number, and a chunk has many packets.
-    if (this.bytes !== bytes) this.bytes = bytes;
+    if (this.bytes !== bytes) {
+      this.bytes = bytes;
+      this.view = null;
+    } else if (this.view === null) {
+      this.view = viewOf(bytes);
+    }
     if (this.aliased !== null) this.aliased = null;
     if (this.propertyRuns !== NO_RUNS) this.propertyRuns = NO_RUNS;
     if (this.owned !== owned) this.owned = owned;

@@ -4,6 +4,7 @@
  * The message holds topic field, properties and payload as they stand in the packet, so writing is a
  * header, a few copies and what is the receiver's own: no allocation for a receiver.
  */
+import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords, viewOf } from "../base/bytes.ts";
 import type { OutBuffer } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import { Property } from "../codec/properties.ts";
@@ -77,13 +78,21 @@ export function writePublish(
     to = new Uint8Array(1 + remainingLengthBytes(remaining) + remaining);
   }
   at = writeHeader(to, at, delivery, remaining);
-  const from = messages.bytes(slot);
+  if (remaining <= VIEW_BYTES_MIN && remaining === topicBytes + payloadBytes && !isWhole) {
+    // The usual packet at QoS 0: all that follows its header is one piece, as the message has it.
+    const start = messages.topicStart(slot);
+    if (messages.payloadStart(slot) === start + topicBytes) {
+      copyWords(messages.view(slot)!, start, start + remaining, outView(to), at);
+      out.length = at + remaining;
+      return Written.Whole;
+    }
+  }
   if (alias > 0) {
     to[at] = 0;
     to[at + 1] = 0;
     at += 2;
   } else {
-    at = copy(from, messages.topicStart(slot), topicBytes, to, at);
+    at = copy(messages, slot, messages.topicStart(slot), topicBytes, to, at);
   }
   if (idBytes !== 0) {
     to[at] = packetId >> 8;
@@ -106,13 +115,22 @@ export function writePublish(
     to.set(messages.payload(slot), at);
     at += payloadBytes;
   } else {
-    const payloadStart = messages.payloadStart(slot);
-    for (let i = 0; i < payloadBytes; i++) to[at + i] = from[payloadStart + i]!;
-    at += payloadBytes;
+    at = copy(messages, slot, messages.payloadStart(slot), payloadBytes, to, at);
   }
   out.length = at;
   return Written.Whole;
 }
+
+/** A view of the buffer that is written into, which is the same for long. */
+function outView(bytes: Uint8Array): DataView {
+  if (bytes !== viewed) {
+    viewed = bytes;
+    view = viewOf(bytes);
+  }
+  return view;
+}
+let viewed: Uint8Array = new Uint8Array(0);
+let view: DataView = viewOf(viewed);
 
 function chooseAlias(
   messages: MessagePool,
@@ -150,23 +168,25 @@ function writeProperties(
     to[at + 4] = seconds & 0xff;
     at += EXPIRY_BYTES;
   }
-  if (own !== null) at = copy(own, 0, own.length, to, at); // [MQTT-3.3.4-3]
-  const start = messages.propertyStart(slot);
-  return copy(messages.bytes(slot), start, messages.propertyBytes(slot), to, at);
+  if (own !== null) {
+    copyBytes(own, 0, own.length, to, at); // [MQTT-3.3.4-3]
+    at += own.length;
+  }
+  return copy(messages, slot, messages.propertyStart(slot), messages.propertyBytes(slot), to, at);
 }
 
+/** Copies bytes of a message; returns where they end. */
 function copy(
-  from: Uint8Array,
+  messages: MessagePool,
+  slot: MessageSlot,
   start: number,
   byteCount: number,
   to: Uint8Array,
   at: number,
 ): number {
-  if (byteCount > VIEW_BYTES_MIN) {
-    to.set(from.subarray(start, start + byteCount), at);
-  } else {
-    for (let i = 0; i < byteCount; i++) to[at + i] = from[start + i]!;
-  }
+  const view = byteCount > COPY_LOOP_BYTES_MAX ? null : messages.view(slot);
+  if (view === null) copyBytes(messages.bytes(slot), start, start + byteCount, to, at);
+  else copyWords(view, start, start + byteCount, outView(to), at);
   return at + byteCount;
 }
 
