@@ -103,11 +103,11 @@ export class PairRing {
     return this.#words[(this.#head + index * 2 + 1) & (this.#words.length - 1)]!;
   }
 
-  /** Drops the oldest entry. */
-  drop(): void {
-    assert(this.count > 0, "a ring is dropped from only while it has entries");
-    this.#head = (this.#head + 2) & (this.#words.length - 1);
-    this.count--;
+  /** Drops the oldest entry, or the `count` oldest. */
+  drop(count = 1): void {
+    assert(this.count >= count, "a ring is dropped from only while it has entries");
+    this.#head = (this.#head + count * 2) & (this.#words.length - 1);
+    this.count -= count;
   }
 
   #grow(): void {

@@ -218,7 +218,7 @@ function copyRun(
   const length = run.ends[count - 1]!;
   out.bytes.set(run.bytes.subarray(0, length), out.length);
   out.length += length;
-  for (let i = 0; i < count; i++) outbox.takeReady();
+  outbox.takeReadyRun(count);
   countPublish(parts, payloadBytes, count);
   return true;
 }

@@ -74,10 +74,10 @@ export class DeliveryQueue {
     return this.#seqs === null ? 0 : this.#seqs.peek();
   }
 
-  /** Drops the oldest. */
-  drop(): void {
-    this.#entries.drop();
-    if (this.#vias !== null) this.#vias.drop();
-    if (this.#seqs !== null) this.#seqs.shift();
+  /** Drops the oldest, or the `count` oldest. */
+  drop(count = 1): void {
+    this.#entries.drop(count);
+    if (this.#vias !== null) for (let i = 0; i < count; i++) this.#vias.drop();
+    if (this.#seqs !== null) for (let i = 0; i < count; i++) this.#seqs.shift();
   }
 }

@@ -182,6 +182,20 @@ export class Outbox {
     this.#readyWindow--;
   }
 
+  /** As `takeReady`, for the next `count` messages, all at QoS 0. */
+  takeReadyRun(count: number): void {
+    const messages = this.#messages;
+    const ready = this.#ready!;
+    let bytes = count * ENTRY_BYTES;
+    for (let i = 0; i < count; i++) {
+      const message = ready.message(i);
+      bytes += messages.size(message);
+      messages.release(message);
+    }
+    ready.drop(count);
+    this.#countLeft(bytes);
+  }
+
   /** The ready message is not sent, and is done with as if it had been acknowledged. */
   discardReady(): void {
     const message = this.#ready!.message();
@@ -284,11 +298,15 @@ export class Outbox {
   }
 
   #leaveReady(message: MessageSlot): void {
-    const ready = this.#ready!;
-    ready.drop();
-    const bytes = this.#messages.size(message) + ENTRY_BYTES;
+    this.#ready!.drop();
+    this.#countLeft(this.#messages.size(message) + ENTRY_BYTES);
+  }
+
+  /** So many bytes have left `ready`. */
+  #countLeft(bytes: number): void {
     this.#readyBytes -= bytes;
     this.#counters[Counter.outputBytes]! -= bytes;
+    const ready = this.#ready!;
     if (ready.count === 0 && ready.capacity > KEPT_ENTRIES_MAX) this.#ready = null;
   }
 
