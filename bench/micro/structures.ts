@@ -4,6 +4,7 @@ import { parseLimits } from "../../core/config.ts";
 import { MessagePool } from "../../core/message/message-pool.ts";
 import { MessageSource } from "../../core/message/message-source.ts";
 import { counterNames } from "../../core/observe/counters.ts";
+import { DeliveryQueuePool } from "../../core/session/delivery-queue.ts";
 import { Outbox } from "../../core/session/outbox.ts";
 import { TimingWheel } from "../../core/time/wheel.ts";
 import { publishPacket } from "../lib/client.ts";
@@ -19,7 +20,7 @@ function queueCase(qos: 0 | 1): MicroCase {
       const counters = new Float64Array(counterNames.length);
       const limits = parseLimits();
       const messages = new MessagePool(limits.messageBytesMax, counters);
-      const outbox = new Outbox(messages, limits, counters, null, 0);
+      const outbox = new Outbox(messages, limits, counters, null, 0, new DeliveryQueuePool());
       const packet = publishPacket("a/b", Buffer.alloc(16), 0, 0);
       const source = Object.assign(new MessageSource(), {
         ...{ bytes: packet, topicStart: 2, topicEnd: 7, payloadStart: 7, qos },

@@ -35,6 +35,11 @@ export class DeliveryQueue {
     return this.#vias !== null;
   }
 
+  /** Whether it keeps nothing but messages and deliveries. */
+  get isPlain(): boolean {
+    return this.#vias === null && this.#seqs === null;
+  }
+
   push(message: MessageSlot, word: number, via: Via | null, seq: number): void {
     if (via !== null && this.#vias === null) {
       this.#vias = new ObjectRing();
@@ -81,3 +86,29 @@ export class DeliveryQueue {
     if (this.#seqs !== null) for (let i = 0; i < count; i++) this.#seqs.shift();
   }
 }
+
+/**
+ * Queues that have emptied, for the next session that is owed something: a burst finds one that has grown,
+ * and a session that is owed nothing has none.
+ */
+export class DeliveryQueuePool {
+  readonly #spare: DeliveryQueue[] = [];
+
+  take(): DeliveryQueue {
+    return this.#spare.pop() ?? new DeliveryQueue();
+  }
+
+  /** Takes back a queue that is empty. */
+  give(queue: DeliveryQueue): void {
+    if (
+      this.#spare.length < SPARE_QUEUES_MAX &&
+      queue.isPlain &&
+      queue.capacity <= SPARE_ENTRIES_MAX
+    ) {
+      this.#spare.push(queue);
+    }
+  }
+}
+
+const SPARE_QUEUES_MAX = 256;
+const SPARE_ENTRIES_MAX = 2048;

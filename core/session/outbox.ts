@@ -15,7 +15,7 @@ import { Kind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
-import type { Via } from "./delivery-queue.ts";
+import type { DeliveryQueuePool, Via } from "./delivery-queue.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import { Window } from "./window.ts";
 
@@ -31,6 +31,7 @@ export class Outbox {
   readonly #records: Records | null;
   /** 0: the session ends with its connection, nothing of it is recorded. */
   readonly #owner: Owner;
+  readonly #queues: DeliveryQueuePool;
   #held: DeliveryQueue | null = null;
   #heldBytes = 0;
   /** Number of the oldest entry of `held`, in its record; those after it follow. */
@@ -52,7 +53,9 @@ export class Outbox {
     counters: Float64Array,
     records: Records | null,
     owner: Owner,
+    queues: DeliveryQueuePool,
   ) {
+    this.#queues = queues;
     this.#records = records;
     this.#owner = owner;
     this.#messages = messages;
@@ -291,7 +294,7 @@ export class Outbox {
       const waitsForId = qos === 2 && this.#isRecorded;
       seq = (waitsForId ? this.#records.lastSeq : this.#messages.waitsFor(message)) >>> 0;
     }
-    this.#ready ??= new DeliveryQueue();
+    this.#ready ??= this.#queues.take();
     this.#ready.push(message, delivery | (packetId << PACKET_ID_SHIFT), via, seq);
     this.#readyBytes += bytes;
     this.#counters[Counter.outputBytes]! += bytes;
@@ -307,7 +310,9 @@ export class Outbox {
     this.#readyBytes -= bytes;
     this.#counters[Counter.outputBytes]! -= bytes;
     const ready = this.#ready!;
-    if (ready.count === 0 && ready.capacity > KEPT_ENTRIES_MAX) this.#ready = null;
+    if (ready.count > 0) return;
+    this.#queues.give(ready);
+    this.#ready = null;
   }
 
   #hasRoom(bytes: number): boolean {

@@ -7,6 +7,7 @@ import type { Records } from "../journal/records.ts";
 import type { MessagePool } from "../message/message-pool.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
+import { DeliveryQueuePool } from "./delivery-queue.ts";
 import type { SessionSlot } from "./session.ts";
 import { Session } from "./session.ts";
 
@@ -15,6 +16,7 @@ export class SessionTable {
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
   readonly #records: Records | null;
+  readonly #queues = new DeliveryQueuePool();
   readonly #slots: Slots;
   readonly #byClientId = new Map<string, Session>();
   readonly #bySlot: (Session | null)[] = [null];
@@ -59,6 +61,7 @@ export class SessionTable {
       this.#limits,
       this.#counters,
       this.#records,
+      this.#queues,
     );
     this.#bySlot[slot] = session;
     this.#byClientId.set(clientId, session);

@@ -5,6 +5,7 @@ import type { Owner, Records } from "../journal/records.ts";
 import { Kind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { RetainedReplay } from "../message/retained.ts";
+import type { DeliveryQueuePool } from "./delivery-queue.ts";
 import { Outbox } from "./outbox.ts";
 
 /** Slot of a session, which is its subscriber number in the topic index; 0 is none. */
@@ -46,13 +47,14 @@ export class Session {
     limits: Limits,
     counters: Float64Array,
     records: Records | null,
+    queues: DeliveryQueuePool,
   ) {
     this.slot = slot;
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;
     this.#records = records;
     this.owner = records !== null && expiryMillis > 0 ? records.newOwner() : 0;
-    this.outbox = new Outbox(messages, limits, counters, records, this.owner);
+    this.outbox = new Outbox(messages, limits, counters, records, this.owner, queues);
   }
 
   /** How many QoS 2 messages were received and not yet released. */
