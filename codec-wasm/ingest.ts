@@ -82,7 +82,7 @@ export class WasmIngest implements Ingest, NameTable {
       const entry = words[at + 1]!;
       if (entry === 0) return this.#intern(bytes, start, end, mayEmpty);
       if (words[at] !== hash || words[(entry >>> 2) + 1] !== end - start) continue;
-      if (isSame(this.#bytes, entry + 8, bytes, start, end)) return words[entry >>> 2]!;
+      if (isSame(words, this.#bytes, entry + 8, bytes, start, end)) return words[entry >>> 2]!;
     }
   }
 
@@ -124,15 +124,21 @@ export class WasmIngest implements Ingest, NameTable {
   }
 }
 
-/** Whether the name at `from` is `bytes[start, end)`. */
+/** Whether the name at `from`, which is that of a word, is `bytes[start, end)`. */
 function isSame(
+  words: Uint32Array,
   names: Uint8Array,
   from: number,
   bytes: Uint8Array,
   start: number,
   end: number,
 ): boolean {
-  for (let at = start; at < end; ) if (names[from++] !== bytes[at++]) return false;
+  let at = start;
+  for (let word = from >>> 2; at + 4 <= end; at += 4) {
+    const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+    if (((low | (bytes[at + 3]! << 24)) ^ words[word++]!) !== 0) return false;
+  }
+  for (from += at - start; at < end; ) if (names[from++] !== bytes[at++]) return false;
   return true;
 }
 
