@@ -10,6 +10,7 @@ import { createLogger, logEvents } from "./log.ts";
 import { stopOnSignals } from "./signals.ts";
 
 async function main(): Promise<void> {
+  if (isNode) (await import("./heap.ts")).keepHeapSmall();
   const settings = readSettings();
   const log = createLogger(settings.logLevel);
   const { createBroker } = await runtimeModule();
@@ -34,6 +35,8 @@ function runtimeModule(): Promise<{
   if ("Bun" in globalThis) return import("../bun/mod.ts");
   return import("../node/mod.ts");
 }
+
+const isNode = !("Deno" in globalThis) && !("Bun" in globalThis);
 
 function readSettings(): Settings {
   let given: Given;
