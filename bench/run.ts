@@ -8,14 +8,15 @@ import { parseArgs } from "node:util";
 import { compare, comparisonTable, isRegression } from "./compare.ts";
 import { chart } from "./lib/chart.ts";
 import { cores } from "./lib/process.ts";
-import { macroTable, markdown, microTable } from "./lib/report.ts";
+import { macroTable, markdown, microTable, runtimeTable } from "./lib/report.ts";
 import type { MacroRow, MicroRow, Results } from "./lib/results.ts";
 import { brokerNames } from "./macro/brokers.ts";
-import { measureAll, profilesIn } from "./macro/measure.ts";
+import { type Contender, measureAll, profilesIn } from "./macro/measure.ts";
 import { scenarios } from "./macro/scenarios.ts";
 import { measureParts } from "./micro/measure.ts";
 
 const usage = `npm run bench -- [micro] [macro]      both where none is named
+npm run bench -- runtimes             sansmq and the bare relay on Node, Bun and Deno
 npm run bench -- compare A.json B.json
 
   --filter TEXT      only cases and scenarios whose name has it
@@ -24,7 +25,8 @@ npm run bench -- compare A.json B.json
   --rounds N         how often each is measured, in turns (3)
   --seconds N        seconds of each round (2)
   --time N           milliseconds of each case of micro (300)
-  --runtime COMMAND  what runs the brokers that are JavaScript: a Node, bun, "deno run -A" (this Node)
+  --runtime COMMAND  what runs the brokers that are JavaScript: a Node, bun, "deno run -A" (this Node);
+                     of runtimes: the Node
   --profile          leave a CPU profile of sansmq, and say where
   --json FILE        write results there; a report (.md) and a chart (.svg) go beside it
 `;
@@ -106,18 +108,20 @@ function micro(): MicroRow[] {
   return rows;
 }
 
-async function macro(): Promise<MacroRow[]> {
+async function macro(
+  contenders: readonly Contender[],
+  names: readonly string[],
+): Promise<MacroRow[]> {
   if (cores() === null)
     process.stderr.write("bench: broker and load are not pinned to cores here\n");
   const profileFolder = values.profile ? join(resultsFolder, "profiles") : null;
   const before = new Set(profileFolder === null ? [] : profilesIn(profileFolder));
   const rows = await measureAll(
     {
-      scenarios: scenarioNames.filter((name) => name.includes(values.filter)),
-      brokers,
+      scenarios: names.filter((name) => name.includes(values.filter)),
+      contenders,
       rounds,
       seconds,
-      runtime: values.runtime,
       profileFolder,
       progress,
     },
@@ -146,18 +150,28 @@ function write(results: Results): void {
   process.stdout.write(`written: ${json}, ${base}.md${picture === "" ? "" : `, ${base}.svg`}\n`);
 }
 
+/** A runtime that npm installed. */
+function bin(name: string): string {
+  return fileURLToPath(new URL(`../../node_modules/.bin/${name}`, import.meta.url));
+}
+
 function machine(): Record<string, string | number> {
-  const runtime = execFileSync(values.runtime.split(" ")[0]!, ["--version"])
-    .toString()
-    .split("\n")[0]!;
+  const versionOf = (command: string): string =>
+    execFileSync(command.split(" ")[0]!, ["--version"]).toString().split("\n")[0]!;
   return {
-    runtime,
+    runtime: versionOf(values.runtime),
+    ...(positionals.includes("runtimes")
+      ? { bun: versionOf(bin("bun")), deno: versionOf(bin("deno")) }
+      : {}),
     cpu: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
   };
 }
 
+const RUNTIME_SCENARIOS = [
+  ...["pairs-qos0", "pairs-qos1", "fan-in", "fan-out", "pairs-64k", "sparse", "connects", "idle"],
+];
 const resultsFolder = fileURLToPath(new URL("../../bench/results", import.meta.url));
 if (values.help) {
   process.stdout.write(usage);
@@ -168,10 +182,35 @@ if (what === "compare") compareFiles(rest);
 const kinds =
   positionals.length === 0
     ? ["micro", "macro"]
-    : chosen(positionals.join(","), ["micro", "macro"], "kind");
+    : chosen(positionals.join(","), ["micro", "macro", "runtimes"], "kind");
+const { runtime } = values;
 const results: Results = {
   machine: machine(),
   micro: kinds.includes("micro") ? micro() : [],
-  macro: kinds.includes("macro") ? await macro() : [],
+  macro: [
+    ...(kinds.includes("macro")
+      ? await macro(
+          brokers.map((broker) => ({ name: broker, broker, runtime })),
+          scenarioNames,
+        )
+      : []),
+    ...(kinds.includes("runtimes") ? await onRuntimes() : []),
+  ],
 };
 write(results);
+
+/** sansmq and the relay on each runtime, in turns. */
+async function onRuntimes(): Promise<MacroRow[]> {
+  const runtimes = { node: runtime, bun: bin("bun"), deno: `${bin("deno")} run -A` };
+  const contenders = Object.entries(runtimes).flatMap(([name, command]) =>
+    (["sansmq", "relay"] as const).map((broker) => ({
+      name: `${broker} on ${name}`,
+      broker,
+      runtime: command,
+    })),
+  );
+  const names = values.scenario === undefined ? RUNTIME_SCENARIOS : scenarioNames;
+  const rows = await macro(contenders, names);
+  process.stdout.write(`${runtimeTable(rows)}\n\n`);
+  return rows;
+}

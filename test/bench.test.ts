@@ -50,6 +50,19 @@ test("macro sets brokers against one another over real sockets, with a chart", a
   expect(readFileSync(json.replace(".json", ".svg"), "utf8")).toMatch(/^<svg .*<\/svg>\n$/s);
 });
 
+test("runtimes sets sansmq against the relay of each runtime", async () => {
+  const json = join(folder(), "r.json");
+  const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
+  const { code, stdout } = await bench("runtimes", "--scenario", "pairs-qos0", ...flags);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/\| pairs-qos0 \|( [\d,]+ \| \d+\.\d\d \|){3}\n/);
+  const { macro, machine } = JSON.parse(readFileSync(json, "utf8")) as Results;
+  expect(macro.map(({ broker }) => broker)).toEqual(
+    ["node", "bun", "deno"].flatMap((name) => [`sansmq on ${name}`, `relay on ${name}`]),
+  );
+  expect(Object.keys(machine)).toEqual(expect.arrayContaining(["runtime", "bun", "deno"]));
+});
+
 test("compare prints ratios, and exits with 1 where something is slower beyond the noise", async () => {
   const made = folder();
   const file = (name: string, nsPerOp: number, msgsPerSec: number): string => {

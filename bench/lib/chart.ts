@@ -22,7 +22,7 @@ export function chart(
     body.push(text(LEFT - 8, middle, titles[name]?.title ?? name, "end", "name"));
     for (const row of group) {
       const width = Math.max(1, x(row.msgsPerSec) - LEFT);
-      const colour = COLOURS[row.broker] ?? "#888";
+      const colour = colourOf(row.broker);
       body.push(
         `<rect x="${LEFT}" y="${y}" width="${width.toFixed(1)}" height="${BAR - 3}" fill="${colour}"/>`,
         text(LEFT + width + 5, y + BAR - 6, shown(row.msgsPerSec), "start", "value"),
@@ -40,9 +40,10 @@ export function chart(
     );
   }
   const brokers = [...new Set(rated.map((row) => row.broker))];
+  const step = Math.min(110, (WIDTH - LEFT - RIGHT - 170) / brokers.length);
   const legend = brokers.map((broker, n) => {
-    const at = LEFT + n * 110;
-    return `<rect x="${at}" y="14" width="12" height="12" fill="${COLOURS[broker] ?? "#888"}"/>${text(at + 17, 24, broker, "start", "name")}`;
+    const at = LEFT + n * step;
+    return `<rect x="${at}" y="14" width="12" height="12" fill="${colourOf(broker)}"/>${text(at + 17, 24, broker, "start", "name")}`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 8}" width="${WIDTH}" height="${y + 8}">
 <style>text { font-family: system-ui, sans-serif; fill: #222 } .name { font-size: 13px } .value { font-size: 11px; fill: #555 }</style>
@@ -51,6 +52,13 @@ ${[...legend, ...grid, ...body].join("\n")}
 ${text(WIDTH - RIGHT, 24, "per second, logarithmic", "end", "value")}
 </svg>
 `;
+}
+
+/** Of `sansmq on bun`: that of sansmq, on another runtime than Node a lighter one. */
+function colourOf(name: string): string {
+  const [broker, runtime = "node"] = name.split(" on ");
+  const shade = { node: "", bun: "b0", deno: "70" }[runtime] ?? "";
+  return `${COLOURS[broker!] ?? "#888888"}${shade}`;
 }
 
 function text(x: number, y: number, content: string, anchor: string, kind: string): string {

@@ -47,6 +47,38 @@ export function microTable(rows: readonly MicroRow[]): string {
   return lines.join("\n");
 }
 
+/** Rows named `sansmq on node`, `relay on bun`: a line a scenario, and on each runtime sansmq over its relay. */
+export function runtimeTable(rows: readonly MacroRow[]): string {
+  const runtimes = runtimesOf(rows);
+  const lines = [
+    `| scenario | ${runtimes.map((name) => `${name} | ÷ relay`).join(" | ")} |`,
+    `|---|${runtimes.map(() => "---:|---:|").join("")}`,
+  ];
+  for (const scenario of new Set(rows.map((row) => row.scenario))) {
+    const cells = runtimes.flatMap((runtime) => {
+      const on = (broker: string): MacroRow | undefined =>
+        rows.find((r) => r.scenario === scenario && r.broker === `${broker} on ${runtime}`);
+      const [own, relay] = [on("sansmq"), on("relay")];
+      if (own === undefined) return ["", ""];
+      const ratio = relay === undefined ? "" : (speedOf(own) / speedOf(relay)).toFixed(2);
+      return [figure(own), ratio];
+    });
+    lines.push(`| ${[scenario, ...cells].join(" | ")} |`);
+  }
+  return lines.join("\n");
+}
+
+/** What a scenario is about, with its unit where it is not messages or connections per second. */
+function figure(row: MacroRow): string {
+  if (row.p99Micros !== null) return `p99 ${(row.p99Micros / 1000).toFixed(1)} ms`;
+  if (row.msgsPerSec > 0) return Math.round(row.msgsPerSec).toLocaleString("en");
+  return `${(row.rssBytes / 2 ** 20).toFixed(0)} MB`;
+}
+
+function runtimesOf(rows: readonly MacroRow[]): string[] {
+  return [...new Set(rows.flatMap(({ broker }) => / on (\w+)$/.exec(broker)?.[1] ?? []))];
+}
+
 export function caseOf({ name, params }: Pick<MicroRow, "name" | "params">): string {
   const values = Object.entries(params).map(([key, value]) => `${key} ${value}`);
   return [name, ...values].join(", ");
@@ -57,13 +89,21 @@ export function markdown(results: Results, chart: string | null): string {
   const { machine, micro, macro } = results;
   const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`);
   const parts = ["# Benchmark", facts.join(" · ")];
-  if (macro.length > 0) {
+  const onRuntimes = macro.filter(({ broker }) => broker.includes(" on "));
+  if (onRuntimes.length > 0) {
+    parts.push(
+      "## On each runtime",
+      "The ratio is to the bare relay on the same runtime, on its own sockets: above 1 is better.",
+      runtimeTable(onRuntimes),
+    );
+  }
+  if (macro.length > onRuntimes.length) {
     parts.push("## Over real sockets");
     if (chart !== null) parts.push(`![throughput of each broker](${chart})`);
     parts.push(
       "Medians of alternating rounds. The ratio is of messages, of latency at the 99th percentile where " +
         "there is one, of memory where nothing is sent: above 1 is better than mosquitto.",
-      macroTable(macro),
+      macroTable(macro.filter((row) => !onRuntimes.includes(row))),
     );
   }
   if (micro.length > 0) {

@@ -8,13 +8,20 @@ import { medianRow } from "../lib/results.ts";
 import { type BrokerName, isAble, startBroker } from "./brokers.ts";
 import { type LoadJob, type LoadResult, scenarios } from "./scenarios.ts";
 
+/** One of those that are measured side by side. */
+export interface Contender {
+  /** What its rows say. */
+  readonly name: string;
+  readonly broker: BrokerName;
+  /** What runs it, where it is JavaScript. */
+  readonly runtime: string;
+}
+
 export interface MacroOptions {
   readonly scenarios: readonly string[];
-  readonly brokers: readonly BrokerName[];
+  readonly contenders: readonly Contender[];
   readonly rounds: number;
   readonly seconds: number;
-  /** What runs the brokers that are JavaScript. */
-  readonly runtime: string;
   /** Folder for CPU profiles of sansmq, or null. */
   readonly profileFolder: string | null;
   progress(text: string): void;
@@ -27,19 +34,19 @@ export async function measureAll(
 ): Promise<MacroRow[]> {
   const rows: MacroRow[] = [];
   for (const name of options.scenarios) {
-    const able = options.brokers.filter((broker) => isAble(broker, scenarios[name]!.needs));
-    const measured = new Map<BrokerName, MacroRow[]>(able.map((broker) => [broker, []]));
+    const { needs } = scenarios[name]!;
+    const able = options.contenders.filter(({ broker }) => isAble(broker, needs));
+    const measured = new Map<Contender, MacroRow[]>(able.map((contender) => [contender, []]));
     for (let round = 1; round <= options.rounds; round++) {
-      for (const broker of able) {
-        options.progress(`${name}: round ${round} of ${options.rounds}, ${broker}`);
-        const row = await measure(name, broker, options);
-        if (row !== null) measured.get(broker)!.push(row);
+      for (const contender of able) {
+        options.progress(`${name}: round ${round} of ${options.rounds}, ${contender.name}`);
+        const row = await measure(name, contender, options);
+        if (row !== null) measured.get(contender)!.push(row);
       }
     }
-    const medians = able.flatMap((broker) => {
-      const all = measured.get(broker)!;
-      return all.length === 0 ? [] : [medianRow(all)];
-    });
+    const medians = [...measured.values()].flatMap((all) =>
+      all.length === 0 ? [] : [medianRow(all)],
+    );
     handleScenario(medians);
     rows.push(...medians);
   }
@@ -49,7 +56,7 @@ export async function measureAll(
 /** Null, and said why, where the broker did not get through the scenario in time. */
 async function measure(
   name: string,
-  broker: BrokerName,
+  { name: title, broker, runtime }: Contender,
   options: MacroOptions,
 ): Promise<MacroRow | null> {
   const pinned = cores();
@@ -57,7 +64,7 @@ async function measure(
   const flags = isProfiled ? ["--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`] : [];
   const running = await startBroker(broker, {
     core: pinned?.broker ?? null,
-    runtime: [...options.runtime.split(" "), ...flags],
+    runtime: [...runtime.split(" "), ...flags],
   });
   const { scenario } = scenarios[name]!;
   const { port, pid } = running;
@@ -74,7 +81,7 @@ async function measure(
     const params = { ...scenario };
     return {
       scenario: name,
-      broker,
+      broker: title,
       params,
       msgsPerSec,
       ...latency,
@@ -84,7 +91,7 @@ async function measure(
       noise: 0,
     };
   } catch (error) {
-    process.stderr.write(`\n${name}, ${broker}: no result: ${String(error).slice(0, 200)}\n`);
+    process.stderr.write(`\n${name}, ${title}: no result: ${String(error).slice(0, 200)}\n`);
     return null;
   } finally {
     clearTimeout(timer);
