@@ -7,6 +7,7 @@ import type {
   ConnInfo,
   CounterName,
   LimitName,
+  Limits,
   OutBuffer,
   Policy,
   PropertyValues,
@@ -99,7 +100,7 @@ export interface Runtime {
   listenWebSocket(
     driver: Driver,
     options: Required<WebSocketOptions>,
-    frameBytesMax: number,
+    limits: Limits,
   ): Promise<Listener>;
 }
 
@@ -214,7 +215,7 @@ export class BrokerServer {
   /** Opens the listeners; rejects where one cannot be, and closes those that were. */
   async listen(runtime: Runtime, options: BrokerOptions): Promise<void> {
     const { tcp = {}, ws = false } = options;
-    const frameBytesMax = parseLimits(options.limits).packetBytesMax;
+    const limits = parseLimits(options.limits);
     for (const where of [tcp, ws]) if (where !== false) this.#checkExposure(where, options);
     try {
       if (tcp !== false) {
@@ -224,7 +225,7 @@ export class BrokerServer {
       if (ws !== false) {
         const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
         const where = { host, port, path };
-        this.#listeners.push(await runtime.listenWebSocket(this.driver, where, frameBytesMax));
+        this.#listeners.push(await runtime.listenWebSocket(this.driver, where, limits));
       }
     } catch (error) {
       await this.close();

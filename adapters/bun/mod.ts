@@ -23,8 +23,8 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     entropy: webEntropy,
     isSame,
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
-    listenWebSocket: async (driver, where, frameBytesMax) =>
-      listenWebSocket(driver, where, frameBytesMax),
+    listenWebSocket: async (driver, where, { packetBytesMax }) =>
+      listenWebSocket(driver, where, packetBytesMax),
   };
   const server = new BrokerServer(runtime, options);
   await server.listen(runtime, options);

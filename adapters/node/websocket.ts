@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
+import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
@@ -14,13 +14,13 @@ import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./loop.ts";
 export async function listenWebSocket(
   driver: Driver,
   options: Required<WebSocketOptions>,
-  frameBytesMax: number,
+  limits: Limits,
 ): Promise<Listener> {
   const sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
     // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
-    maxPayload: Math.max(frameBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
+    maxPayload: Math.max(limits.packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
     handleProtocols: (offered) => chosenProtocol(offered) ?? false,
   });
   const server = createServer((request, response) => {
@@ -28,6 +28,14 @@ export async function listenWebSocket(
     const status = isHere ? 426 : 404;
     response.writeHead(status, isHere ? { connection: "upgrade", upgrade: "websocket" } : {});
     response.end(`${STATUS_CODES[status]}\n`);
+  });
+  // What is no WebSocket yet is no connection of the broker's, and has limits of its own.
+  server.maxConnections = limits.connectionsMax + HANDSHAKES_MAX;
+  const handshakes = new WeakMap<Duplex, NodeJS.Timeout>();
+  server.on("connection", (socket) => {
+    const timer = setTimeout(() => socket.destroy(), limits.connectMillisMax);
+    handshakes.set(socket, timer);
+    socket.once("close", () => clearTimeout(timer));
   });
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());
@@ -37,7 +45,10 @@ export async function listenWebSocket(
     if (offered !== undefined && chosenProtocol(new Set(offered.split(/\s*,\s*/))) === null) {
       return refuse(socket, 400);
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => accept(driver, webSocket, request));
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      clearTimeout(handshakes.get(socket));
+      accept(driver, webSocket, request);
+    });
   });
   const { host, port } = await listening(server, options);
   return {
@@ -61,6 +72,8 @@ function pathOf(request: IncomingMessage): string {
 }
 
 function refuse(socket: Duplex, status: number): void {
+  // Its peer may never end its side.
+  socket.once("finish", () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n`);
 }
 
@@ -158,3 +171,5 @@ function accept(driver: Driver, socket: WebSocket, request: IncomingMessage): vo
 
 const PROTOCOLS: ReadonlySet<string> = new Set(["mqtt", "mqttv3.1.1", "mqttv3.1"]);
 const FRAME_BYTES_MIN = 65_536;
+/** Sockets beyond the connections of the broker that may be about to become one. */
+const HANDSHAKES_MAX = 1024;

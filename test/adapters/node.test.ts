@@ -80,6 +80,36 @@ describe("WebSocket", () => {
     expect(await status("/")).toBe(404);
   });
 
+  test("who never becomes a WebSocket is closed by the time a CONNECT may take", async () => {
+    const { ws } = await start({ limits: { connectMillisMax: 100 } });
+    const { port } = new URL(ws);
+    const open = (bytes: string): Promise<unknown> => {
+      // Its own side stays open for ever.
+      const socket = connectTcp({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
+      onTestFinished(() => void socket.destroy());
+      socket.write(bytes);
+      return once(socket.resume(), "end");
+    };
+    await open("");
+    await open("GET /mqtt HTTP/1.1\r\n");
+  });
+
+  test("a handshake that was refused leaves no socket behind", async () => {
+    const { ws, broker } = await start();
+    const { port } = new URL(ws);
+    const socket = connectTcp({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
+    onTestFinished(() => void socket.destroy());
+    const headers = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket";
+    socket.write(`GET /elsewhere HTTP/1.1\r\n${headers}\r\n\r\n`);
+    await once(socket.resume(), "end");
+    // Writing to what is gone is answered by a reset.
+    const reset = new Promise((resolve) => socket.once("error", resolve));
+    const writes = setInterval(() => socket.write("x"), 10);
+    onTestFinished(() => clearInterval(writes));
+    expect(await reset).toMatchObject({ code: expect.stringMatching(/EPIPE|ECONNRESET/) });
+    expect(broker.counters.connectionsOpened).toBe(0);
+  });
+
   test("no compression is agreed on", async () => {
     const { ws } = await start();
     const client = await openWs(ws, ["mqtt"]);
