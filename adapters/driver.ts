@@ -48,6 +48,7 @@ export class Driver {
   #handleIdle: (() => void) | null = null;
   #isCommitting = false;
   #isScheduled = false;
+  #isStopped = false;
   #alarm: unknown = null;
   #alarmAt: Millis = NEVER;
   readonly #onTurn = (): void => this.#turn();
@@ -111,8 +112,9 @@ export class Driver {
     else this.#handleIdle = handler;
   }
 
-  /** Ends every transport that is left, and the alarm. */
+  /** Ends every transport that is left, and sets no alarm any more, which would keep a process alive. */
   stop(): void {
+    this.#isStopped = true;
     this.#loop.clearAlarm(this.#alarm);
     for (const socket of this.#sockets) socket?.abort();
   }
@@ -199,6 +201,7 @@ export class Driver {
   }
 
   #setAlarm(now: Millis): void {
+    if (this.#isStopped) return;
     const at = this.#broker.pollTimeout();
     // One that is earlier than needed stays: it fires, and is set anew.
     if (at >= this.#alarmAt) return;

@@ -195,6 +195,18 @@ test("a second signal exits at once", async () => {
   expect((await broker.finished).code).toBe(130);
 });
 
+test("a program whose broker is closed ends by itself", async () => {
+  const library = new URL("../dist/adapters/node/mod.js", import.meta.url);
+  const program = `import { createBroker } from "${library}";
+    const broker = await createBroker({ tcp: { port: 0 }, ws: { port: 0 } });
+    broker.publish("a", "x");
+    await broker.close();
+    broker.publish("a", "y");`;
+  const { code, stderr } = await run(process.execPath, "--input-type=module", "-e", program)
+    .finished;
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
 test("the example of the documentation runs", async () => {
   const path = fileURLToPath(new URL("../docs/examples/embed.mjs", import.meta.url));
   process.env["PORT"] = "0";
