@@ -113,7 +113,7 @@ export class ComposedPolicy implements Policy {
       return this.#exchange(request, request.method);
     }
     if (request.kind !== "subscribe") {
-      const isAllowed = await this.#take(`${conn}`)!;
+      const isAllowed = isYes(await this.#take(`${conn}`));
       return isAllowed ? { kind: "allow" } : { kind: "deny", reason: denial(request) };
     }
     const client = this.#clients.get(conn)!;
@@ -122,7 +122,7 @@ export class ComposedPolicy implements Policy {
         this.#take(`${conn} ${filter}`) ?? this.#options.authorizeSubscribe!(client, filter, qos),
     );
     const reasons = (await Promise.all(answers)).map(
-      (isAllowed): ReasonCode => (isAllowed ? Reason.Success : Reason.NotAuthorized),
+      (answer): ReasonCode => (isYes(answer) ? Reason.Success : Reason.NotAuthorized),
     );
     return { kind: "filters", reasons };
   }
@@ -160,10 +160,11 @@ export class ComposedPolicy implements Policy {
       // Told where a rejection is told: by the one who waits for the decision.
       answer = Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
-    if (typeof answer === "boolean") return answer ? Verdict.Allow : Verdict.Deny;
+    if (!isPromise(answer)) return isYes(answer) ? Verdict.Allow : Verdict.Deny;
+    const later = Promise.resolve(answer);
     // A rejection is told by `decide`; until then it is nobody's, which is no fault.
-    answer.catch(() => {});
-    this.#pending.set(key, answer);
+    later.catch(() => {});
+    this.#pending.set(key, later);
     return Verdict.Pending;
   }
 
@@ -172,6 +173,15 @@ export class ComposedPolicy implements Policy {
     this.#pending.delete(key);
     return answer;
   }
+}
+
+/** Programs in JavaScript answer anything, or forget to: what is not true is no. */
+function isYes(answer: unknown): boolean {
+  return answer === true;
+}
+
+function isPromise(answer: unknown): answer is PromiseLike<boolean> {
+  return typeof (answer as PromiseLike<boolean> | null | undefined)?.then === "function";
 }
 
 function denial(request: DecisionRequest): ReasonCode {

@@ -192,6 +192,33 @@ describe("the library", () => {
     expect(await code({})).toBe("5");
   });
 
+  test("takes what is not true for no, at once or later", async () => {
+    const { tcp } = await start({
+      authenticate: ({ clientId }) => {
+        const answers: Record<string, unknown> = {
+          forgets: undefined,
+          null: null,
+          object: { ok: false },
+          later: Promise.resolve({ ok: false }),
+          // biome-ignore lint/suspicious/noThenProperty: it is what is tried
+          thenable: { then: (resolve: (answer: boolean) => void) => resolve(true) },
+        };
+        return answers[clientId] as boolean;
+      },
+    });
+    for (const [clientId, code] of [
+      ["forgets", 5],
+      ["null", 5],
+      ["object", 5],
+      ["later", 5],
+      ["thenable", 0],
+    ] as const) {
+      const client = await openSocket(tcp);
+      client.send(connect({ clientId }));
+      expect(await client.takes(1)).toEqual([`CONNACK present=0 code=${code}`]);
+    }
+  });
+
   test("asks the program, at once or later, and refuses with code 3 where it fails", async () => {
     const errors: unknown[] = [];
     const { broker, tcp } = await start({
