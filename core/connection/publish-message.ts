@@ -54,7 +54,7 @@ export function setRetained(parts: Parts, topic: string, message: MessageSlot, n
   const isSet = retained.set(topic, message, now);
   if (!isRecorded) return;
   if (isSet) {
-    const expiresAt = retained.expiresAt(message, now);
+    const expiresAt = retained.expiresAt(topic, message, now);
     const unix = expiresAt === NEVER ? 0 : parts.epochMillis + expiresAt;
     records.putRetained(topic, message, before, unix);
   } else if (before !== 0) {

@@ -58,7 +58,7 @@ export class Retained {
     if (before >= 0) this.#forget(before);
     this.#counters[Counter.retainedMessages]!++;
     this.#counters[Counter.retainedBytes]! += this.#messages.size(message);
-    const expiresAt = this.expiresAt(message, now);
+    const expiresAt = this.expiresAt(topic, message, now);
     if (expiresAt !== NEVER) {
       this.#expiry.set(message, expiresAt);
       this.#expiringTopics.set(message, topic);
@@ -67,9 +67,11 @@ export class Retained {
   }
 
   /** When a message that is retained now is to go: by its own time or by ours, whichever is sooner. */
-  expiresAt(message: MessageSlot, now: Millis): Millis {
+  expiresAt(topic: string, message: MessageSlot, now: Millis): Millis {
     const { retainedMillisMax } = this.#limits;
-    const ours = retainedMillisMax === 0 ? NEVER : now + retainedMillisMax;
+    // What $SYS says holds until it says something else.
+    const isOurs = retainedMillisMax > 0 && !topic.startsWith("$SYS/");
+    const ours = isOurs ? now + retainedMillisMax : NEVER;
     return Math.min(ours, this.#messages.expiresAt(message)) as Millis;
   }
 

@@ -62,6 +62,17 @@ test("they are published at their interval, when they changed, from the counters
   );
 });
 
+test("what it says does not expire with what clients retain", () => {
+  const world = new TestBroker({ limits: { sysMillis: 10_000, retainedMillisMax: 25_000 } });
+  world.connected("p").send(publish("a", "x", { retain: true }));
+  world.advance(60_000);
+  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/version", 0], ["a", 0]));
+  expect(client.takes()).toEqual([
+    "SUBACK #1 0 0",
+    'PUBLISH $SYS/broker/version "sansmq test" q0 retain',
+  ]);
+});
+
 test("an interval of 0 publishes none", () => {
   const world = new TestBroker({ limits: { sysMillis: 0 } });
   const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
