@@ -55,6 +55,8 @@ export class Router {
   readonly #counters: Float64Array;
   /** Route of each topic id, valid where its stamp is the current one. */
   #routes: Route[] = [];
+  /** Of the routes that are kept, valid or not. */
+  #routeWords = 0;
   /** By topic id, of the routes that have any: apart, so that the usual route is an array and no more. */
   readonly #vias = new Map<number, Vias>();
   #stamps: Uint32Array = new Uint32Array(64);
@@ -125,13 +127,16 @@ export class Router {
   route(topic: number): Route {
     if (this.#topicEpoch !== this.#ingest.topicEpoch) {
       this.#topicEpoch = this.#ingest.topicEpoch;
-      this.#routes = [];
-      this.#vias.clear();
-      this.#stamp++;
+      this.#forgetRoutes();
     }
     if (this.#stamps[topic] === this.#stamp) return this.#routes[topic]!;
     const count = this.#match(topic);
     const route = this.#maker.make(this.#matches, count);
+    this.#routeWords += route.length - (this.#routes[topic]?.length ?? 0);
+    if (this.#routeWords > ROUTE_WORDS_MAX) {
+      this.#forgetRoutes();
+      this.#routeWords = route.length;
+    }
     if (this.#maker.vias !== null) this.#vias.set(topic, this.#maker.vias);
     else if (this.#vias.size > 0) this.#vias.delete(topic);
     this.#stamps = grownU32(this.#stamps, topic);
@@ -272,6 +277,13 @@ export class Router {
     this.offer(session, message, options, viaOf(matching), this.#flags(message, options));
   }
 
+  #forgetRoutes(): void {
+    this.#routes = [];
+    this.#routeWords = 0;
+    this.#vias.clear();
+    this.#stamp++;
+  }
+
   #match(topic: number): number {
     let rows = this.#index.match(topic, this.#matches);
     if (rows * 2 > this.#matches.length) {
@@ -282,4 +294,6 @@ export class Router {
   }
 }
 
+/** Many topics with many receivers each would need more than all else: then they are matched anew. */
+const ROUTE_WORDS_MAX = 8 * 1024 * 1024;
 const NOBODY: Route = [];

@@ -1,8 +1,17 @@
 // Routes are cached by topic: a change of subscriptions shows in the very next message, whatever was
 // cached, whichever codec runs.
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { TestBroker } from "../../support/broker.ts";
-import { concat, publish, subscribe, unsubscribe } from "../../support/packets.ts";
+import {
+  concat,
+  connect,
+  pingreq,
+  publish,
+  subscribe,
+  unsubscribe,
+} from "../../support/packets.ts";
 import { Random } from "../../support/random.ts";
 
 const names = ["a", "a/b", "$other/x", "$SYS/of/mine"];
@@ -94,3 +103,28 @@ test("the table of names is emptied in the middle of a chunk, and every message 
     expect(readers.map((reader) => reader.takes())).toEqual(owed);
   }
 });
+
+test("many topics with many receivers each take a bounded memory", () => {
+  const world = new TestBroker();
+  world.drains = false;
+  // Of those who are away, who cost nothing at QoS 0 but their place in the routes.
+  for (let n = 0; n < 1500; n++) {
+    const client = world.open();
+    client.send(connect({ clientId: `${n}`, clean: false }), subscribe(1, ["t/#", 0]));
+    world.drain();
+    client.cut();
+  }
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const bytes = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const publisher = world.open().send(connect({ clientId: "p" }));
+  const before = bytes();
+  // A route each, of 24 KB.
+  for (let n = 0; n < 9000; n++) publisher.send(publish(`t/${n}`, "x"));
+  expect(bytes() - before).toBeLessThan(120_000_000);
+  // Until here the broker is needed, and so not collected.
+  expect(publisher.send(pingreq).isOpen).toBe(true);
+}, 60_000);
