@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -135,6 +135,15 @@ test("flags go before the file, and the file before the defaults", async () => {
   const other = await openSocket((await serving("--config", config)).tcp);
   other.send(concat(connect(), subscribe(1, ["a", 0]), publish("a", new Uint8Array(250))));
   await other.takes(3);
+});
+
+test("the configuration file of the documentation is taken, and a limit's flag names it there", async () => {
+  const operations = readFileSync(new URL("../docs/OPERATIONS.md", import.meta.url), "utf8");
+  const [, example] = /^```json\n(.*?)^```$/ms.exec(operations)!;
+  const config = configFile(example!);
+  await serving("--config", config, "--host", "127.0.0.1", "--port", "0", "--no-ws");
+  const { stderr } = await runSansmq("--config", configFile('{"maxInflight": 0}')).finished;
+  expect(stderr).toMatch(/^sansmq: maxInflight: 0 is not allowed/);
 });
 
 test("--username and --password let in one user", async () => {

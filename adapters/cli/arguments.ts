@@ -53,28 +53,29 @@ export function parseArguments(argv: readonly string[], version: string): Given 
   }
   command.parse(argv, { from: "user" });
   const { config, ...values } = command.opts<Record<string, unknown>>();
-  const byLimit = new Map(limitNames.map((name) => [camelCase(limitFlag(name)), name]));
-  const named = Object.entries(values).map(([key, value]) => [byLimit.get(key) ?? key, value]);
   return {
-    values: Object.fromEntries(named) as Record<string, unknown>,
+    values: byLimitName(values),
     configFile: (config as string | undefined) ?? null,
   };
 }
 
-/** Flags over file over defaults, each checked. `fromFile` has JSON values. Throws ConfigError. */
-export function resolveSettings(
-  given: Given,
-  fromFile: Readonly<Record<string, unknown>>,
-): Settings {
-  for (const name of Object.keys(fromFile)) {
-    if (!isSetting(name))
-      throw new ConfigError(name, fromFile[name], "a setting that --help lists");
+/**
+ * Flags over file over defaults, each checked. `file` has JSON values; its limits go by the names of the flags
+ * (`maxPacketBytes`) or by those of the library (`packetBytesMax`). Throws ConfigError.
+ */
+export function resolveSettings(given: Given, file: Readonly<Record<string, unknown>>): Settings {
+  for (const name of Object.keys(file)) {
+    if (!isSetting(name)) throw new ConfigError(name, file[name], "a setting that --help lists");
   }
+  const fromFile = byLimitName(file);
   const limits: Partial<Record<LimitName, number>> = {};
   for (const name of limitNames) {
     const flag = given.values[name];
     if (flag !== undefined) limits[name] = parseLimit(name, numberOf(flag), limitFlag(name));
-    else if (fromFile[name] !== undefined) limits[name] = parseLimit(name, fromFile[name]);
+    else if (fromFile[name] !== undefined) {
+      const field = Object.hasOwn(file, name) ? name : camelCase(limitFlag(name));
+      limits[name] = parseLimit(name, fromFile[name], field);
+    }
   }
   const read = <T>(name: string, fallback: T, check: (value: unknown, field: string) => T): T => {
     const flag = given.values[name];
@@ -151,7 +152,13 @@ const settingNames: ReadonlySet<string> = new Set([
 ]);
 
 function isSetting(name: string): boolean {
-  return settingNames.has(name) || Object.hasOwn(limitTable, name);
+  return settingNames.has(name) || Object.hasOwn(limitTable, name) || limitByFlag.has(name);
+}
+
+/** Limits that are named as their flags are, under the names that the table has. */
+function byLimitName(values: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const named = Object.entries(values).map(([key, value]) => [limitByFlag.get(key) ?? key, value]);
+  return Object.fromEntries(named) as Record<string, unknown>;
 }
 
 function limitFlag(name: LimitName): string {
@@ -169,6 +176,11 @@ function kebabCase(name: string): string {
 function camelCase(flag: string): string {
   return flag.slice(2).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
+
+/** Limit by its flag in camel case. */
+const limitByFlag: ReadonlyMap<string, LimitName> = new Map(
+  limitNames.map((name) => [camelCase(limitFlag(name)), name]),
+);
 
 /** A number where the text is one; else the text, for the check to name. */
 function numberOf(value: unknown): unknown {
