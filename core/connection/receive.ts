@@ -249,7 +249,8 @@ function extendPartial(
 /** Room for a packet of `total` bytes (0: not known) of which there are `have`. */
 function capacityFor(total: number, have: number): number {
   if (total === 0) return PARTIAL_BYTES_MIN;
-  return Math.min(total, Math.max(have * 2, PARTIAL_BYTES_SMALL));
+  const ahead = Math.min(have * AHEAD_FACTOR_MAX, PARTIAL_BYTES_SMALL);
+  return Math.min(total, Math.max(have * 2, ahead, PARTIAL_BYTES_BEGUN));
 }
 
 /** Keeps input for later, behind what is kept already. */
@@ -292,7 +293,10 @@ function admit(parts: Parts, connection: Connection, byteCount: number, now: Mil
 const table = new Uint32Array(1024 * ROW_WORDS);
 /** Room for a packet whose length is not known yet. */
 const PARTIAL_BYTES_MIN = 8;
-/** A packet up to this long gets all its room at once. */
+/** A packet up to this long gets all its room at once, when a fair part of it has come. */
 const PARTIAL_BYTES_SMALL = 131_072;
+/** So many times what has come: or a few bytes each, from many, would use up the memory for input. */
+const AHEAD_FACTOR_MAX = 32;
+const PARTIAL_BYTES_BEGUN = 4096;
 /** From this length on, a message takes over the buffer its packet came in. */
 const OWNED_BYTES_MIN = 16_384;

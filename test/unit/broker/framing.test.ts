@@ -75,6 +75,17 @@ test("memory for partial packets is taken as bytes come, not as they are announc
   expect(world.count("inputBytes")).toBeLessThan(5000);
 });
 
+test("who announces a long packet does not take the memory that others need for theirs", () => {
+  const world = new TestBroker({ limits: { inputBytesMax: 8 * 1024 * 1024 } });
+  const announced = hex("10f0ff3f00");
+  const many = Array.from({ length: 2000 }, () => world.open().send(announced));
+  expect(many.every((client) => client.isOpen)).toBe(true);
+  const client = world.connected("c").send(subscribe(1, ["a", 0]));
+  const long = publish("a", "x".repeat(100_000));
+  client.send(long.subarray(0, 50_000), long.subarray(50_000));
+  expect(client.takes()).toEqual(["SUBACK #1 0", "PUBLISH a 100000 bytes q0"]);
+});
+
 test("closes the one that asks for more than inputBytesMax", () => {
   const limits = { inputBytesMax: 1_048_576, packetBytesMax: 1_000_000 };
   const world = new TestBroker({ limits });
