@@ -6,11 +6,13 @@ import { FirstByte } from "../codec/packet.ts";
 import type { PublishRun } from "../message/publish-runs.ts";
 import { RUN_MESSAGES_MAX } from "../message/publish-runs.ts";
 import { DELIVERY_RETAIN, Written, writePublish } from "../message/publish-writer.ts";
+import type { RetainedReplay } from "../message/retained.ts";
 import { Counter } from "../observe/counters.ts";
 import { FAILURE_MIN, Reason } from "../reason.ts";
 import { OPTIONS_QOS, viaOf } from "../routing/route.ts";
 import type { Outbox } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
+import { dropReplay } from "../session/session.ts";
 import { PACKET, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -236,14 +238,14 @@ function countPublish(parts: Parts, payloadBytes: number, count: number): void {
 function offerRetained(parts: Parts, session: Session): boolean {
   const { outbox } = session;
   let count = 0;
-  while (session.replays !== null && count < REPLAY_COUNT_MAX) {
-    const replay = session.replays[0]!;
+  let replay = oldestReplay(session);
+  while (replay !== null && count < REPLAY_COUNT_MAX) {
     const isWindowed = (replay.options & OPTIONS_QOS) > 0;
     if (isWindowed && (!outbox.hasWindow || outbox.heldCount > 0)) break;
     const message = parts.retained.next(replay);
     if (message === 0) {
-      session.replays.shift();
-      if (session.replays.length === 0) session.replays = null;
+      dropReplay(session, replay.filter);
+      replay = oldestReplay(session);
       continue;
     }
     // [MQTT-3.3.1-8]
@@ -251,6 +253,10 @@ function offerRetained(parts: Parts, session: Session): boolean {
     count++;
   }
   return count > 0;
+}
+
+function oldestReplay({ replays }: Session): RetainedReplay | null {
+  return replays?.values().next().value ?? null;
 }
 
 /** Retained messages made ready at once: few, for each waits in memory, many enough to fill a buffer. */

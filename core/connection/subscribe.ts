@@ -17,6 +17,7 @@ import { carried, FAILURE_MIN, Reason } from "../reason.ts";
 import { subscriptionOptions } from "../routing/route.ts";
 import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";
+import { dropReplay } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
 import { answerDurably, answerPacket, answerWord, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
@@ -189,16 +190,10 @@ function subscribe(
   const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
   const wantsRetained = !shared && (handling === 0 || (handling === 1 && isNew));
   if (wantsRetained && (isWildcard || retained.at(text) !== 0)) {
-    session.replays ??= [];
-    session.replays.push(retained.replay(text, options)); // [MQTT311-3.3.1-6]
+    session.replays ??= new Map();
+    session.replays.set(text, retained.replay(text, options)); // [MQTT311-3.3.1-6]
   }
   const { clientId } = session;
   parts.events.push({ kind: "subscribed", clientId, filter: text, qos: qos as QoS });
   return qos as ReasonCode;
-}
-
-function dropReplay(session: Session, filter: string): void {
-  if (session.replays === null) return;
-  const left = session.replays.filter((replay) => replay.filter !== filter);
-  session.replays = left.length === 0 ? null : left;
 }

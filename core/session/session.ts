@@ -35,8 +35,8 @@ export class Session {
   readonly outbox: Outbox;
   /** Filter → options, as in the topic index. Made with the first subscription. */
   subscriptions: Map<string, number> | null = null;
-  /** Retained messages still to be sent to new subscriptions, one filter at a time. */
-  replays: RetainedReplay[] | null = null;
+  /** Retained messages still to be sent to new subscriptions, by filter, one filter at a time. */
+  replays: Map<string, RetainedReplay> | null = null;
   #receipts: PacketIdSet | null = null;
 
   constructor(
@@ -83,4 +83,10 @@ export class Session {
     }
     this.#receipts = null;
   }
+}
+
+/** Nothing is to be sent any more of the retained messages of a subscription. */
+export function dropReplay(session: Session, filter: string): void {
+  const { replays } = session;
+  if (replays?.delete(filter) === true && replays.size === 0) session.replays = null;
 }
