@@ -171,7 +171,10 @@ export class BrokerServer {
     ) as Record<CounterName, number>;
   }
 
-  /** Publishes a message of the program's own. Throws ConfigError where `topic` is no topic name. */
+  /**
+   * Publishes a message of the program's own. Throws ConfigError where `topic` is no topic name, or no packet can
+   * hold `payload`.
+   */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
     const { qos = 0, retain = false, properties = {} } = options;
     for (const name of Object.keys(properties)) {
@@ -181,6 +184,11 @@ export class BrokerServer {
     }
     if (qos !== 0 && qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "0, 1 or 2");
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
+    if (typeof topic !== "string") throw new ConfigError("topic", topic, "a text");
+    if (!(bytes instanceof Uint8Array)) throw new ConfigError("payload", bytes, "bytes or a text");
+    if (bytes.length > PAYLOAD_BYTES_MAX) {
+      throw new ConfigError("payload", `${bytes.length} bytes`, `up to ${PAYLOAD_BYTES_MAX} bytes`);
+    }
     this.driver.command({ kind: "publish", topic, payload: bytes, qos, retain, properties });
   }
 
@@ -280,6 +288,8 @@ export class BrokerServer {
   }
 }
 
+/** What any packet holds beside the longest topic and long properties. */
+const PAYLOAD_BYTES_MAX = 268_435_455 - 1024 * 1024;
 const MESSAGE_PROPERTIES: ReadonlySet<string> = new Set<keyof MessageProperties>([
   ...(["PayloadFormatIndicator", "MessageExpiryInterval", "ContentType"] as const),
   ...(["ResponseTopic", "CorrelationData", "UserProperty"] as const),

@@ -174,6 +174,8 @@ describe("the library", () => {
     expect(kinds).toEqual(["connected", "subscribed", "published", "disconnected"]);
     expect(() => broker.publish("a/#", "x")).toThrow('topic: "a/#" is not allowed');
     expect(() => broker.publish("a", "x", { qos: 3 as 2 })).toThrow("qos: 3");
+    expect(() => broker.publish("a", 5 as never)).toThrow("payload: 5 is not allowed");
+    expect(() => broker.publish("a", new Uint8Array(268_435_440))).toThrow("payload: ");
   });
 
   test("lets in who is known, with codes 4 and 5 for the others", async () => {
