@@ -34,7 +34,7 @@ test("says on one line of standard output where it serves, and logs on standard 
   const client = await openSocket(tcp);
   client.send(connect({ clientId: "seen" }));
   const [line] = await broker.says(/^\{.*"clientId":"seen".*\}$/m);
-  expect(JSON.parse(line)).toMatchObject({ msg: "connected", level: 4 });
+  expect(JSON.parse(line)).toMatchObject({ msg: "connected", level: 30, protocol: 4 });
   expect(broker.stdout.split("\n")).toHaveLength(2);
 });
 

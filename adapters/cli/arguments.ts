@@ -43,7 +43,12 @@ export function parseArguments(argv: readonly string[], version: string): Given 
     .helpOption("--help", "print this help")
     .configureHelp({ helpWidth: 100, showGlobalOptions: false })
     .exitOverride()
-    .configureOutput({ writeErr: () => {} })
+    // Commander would read the environment to know whether colours are wanted: Deno asks leave for that.
+    .configureOutput({
+      writeErr: () => {},
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
     .allowExcessArguments(false);
   for (const { flags, help } of optionTable) command.addOption(new Option(flags, help));
   command.optionsGroup("Limits:");

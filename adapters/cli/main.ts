@@ -6,13 +6,13 @@ import { version } from "../version.ts";
 import type { Given, Settings } from "./arguments.ts";
 import { CommanderError, parseArguments, resolveSettings } from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
-import { createLogger, logEvents } from "./log.ts";
+import { createLog, logEvents } from "./log.ts";
 import { stopOnSignals } from "./signals.ts";
 
 async function main(): Promise<void> {
   if (isNode) (await import("./heap.ts")).keepHeapSmall();
   const settings = readSettings();
-  const log = createLogger(settings.logLevel);
+  const log = createLog(settings.logLevel);
   const { createBroker } = await runtimeModule();
   let broker: BrokerServer;
   try {

@@ -1,8 +1,8 @@
 /** SIGINT and SIGTERM: the first stops the broker in order, the second at once. */
-import type { Logger } from "pino";
 import type { BrokerServer } from "../broker-server.ts";
+import type { Log } from "./log.ts";
 
-export function stopOnSignals(broker: BrokerServer, log: Logger): void {
+export function stopOnSignals(broker: BrokerServer, log: Log): void {
   let isStopping = false;
   const stop = (signal: "SIGINT" | "SIGTERM"): void => {
     if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
@@ -10,7 +10,7 @@ export function stopOnSignals(broker: BrokerServer, log: Logger): void {
     log.info({ signal }, "stopping");
     broker.close().then(
       () => {
-        log.info("stopped");
+        log.info({}, "stopped");
         process.exit(0);
       },
       (error: unknown) => {

@@ -131,7 +131,6 @@ function checkOutside(path: string, target: string, says: (what: string) => void
 
 const packageHomes: Readonly<Record<string, RegExp>> = {
   ws: /^adapters\/node\/websocket\.ts$/,
-  pino: /^adapters\/cli\//,
   commander: /^adapters\/cli\/arguments\.ts$/,
   lmdb: /^adapters\/storage\/lmdb\.ts$/,
 };
