@@ -7,7 +7,7 @@ import { codecKind } from "../support/codecs.ts";
 import { spawnBroker } from "../support/runtimes.ts";
 import { transportSuite } from "./suite.ts";
 
-describe.each(["bun", "deno"] as const)("on %s", (runtime) => {
+describe.each(["Bun", "Deno"])("on %s", (runtime) => {
   transportSuite({
     start: (given = {}) => spawnBroker(runtime, { limits: given, codec: codecKind }),
   });

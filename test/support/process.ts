@@ -64,7 +64,15 @@ export function run(command: string, ...args: readonly string[]): Running {
 
 /** The `sansmq` command, as it was built. */
 export function runSansmq(...args: readonly string[]): Running {
-  return run(process.execPath, command, ...args);
+  return runSansmqOn([process.execPath], ...args);
+}
+
+/** The same on a runtime, such as `["deno", "run"]`. */
+export function runSansmqOn(
+  [runtime, ...flags]: readonly [string, ...string[]],
+  ...args: readonly string[]
+): Running {
+  return run(runtime, ...flags, command, ...args);
 }
 
 /** The same on a Node without WebAssembly. */

@@ -2,17 +2,17 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { nodeCommand, nodeMajors } from "./nodes.mjs";
 
 /** How each runtime is started: with the leave that a broker with the memory store needs, and no more. */
-const commands = {
-  node: [process.execPath],
-  bun: [fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url))],
-  deno: [
+export const runtimes: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  ...Object.fromEntries(nodeMajors.map((major) => [`Node ${major}`, [nodeCommand(major)]])),
+  Bun: [fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url))],
+  Deno: [
     fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url)),
     ...["run", "--no-prompt", "--allow-net"],
   ],
-} as const;
-export type RuntimeName = keyof typeof commands;
+};
 const fixture = fileURLToPath(new URL("../adapters/fixture.mjs", import.meta.url));
 
 export interface SpawnedBroker {
@@ -22,8 +22,8 @@ export interface SpawnedBroker {
 }
 
 /** `options` are those of `createBroker`, as JSON can say them. */
-export async function spawnBroker(name: RuntimeName, options: object): Promise<SpawnedBroker> {
-  const [command, ...flags] = commands[name];
+export async function spawnBroker(name: string, options: object): Promise<SpawnedBroker> {
+  const [command, ...flags] = runtimes[name]!;
   const child = spawn(command, [...flags, fixture, JSON.stringify(options)], {
     stdio: ["pipe", "pipe", "inherit"],
   });

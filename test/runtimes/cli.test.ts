@@ -1,0 +1,82 @@
+/** The command on every runtime: Deno with leave for the network, and for nothing else. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { version } from "../../adapters/version.ts";
+import { concat, connect, publish, subscribe } from "../support/packets.ts";
+import { runSansmqOn } from "../support/process.ts";
+import { runtimes } from "../support/runtimes.ts";
+import { openSocket } from "../support/socket-client.ts";
+
+describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
+  const serving = async (...args: string[]) => {
+    const broker = runSansmqOn(runtime, "--port", "0", "--ws-port", "0", ...args);
+    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+)\n/);
+    return { broker, addresses: [tcp!, ws!] };
+  };
+
+  test("serves over TCP and WebSocket, logs each line as JSON, and SIGTERM ends it with 0", async () => {
+    const { broker, addresses } = await serving();
+    for (const address of addresses) {
+      const client = await openSocket(address);
+      client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "x", { qos: 1 })));
+      expect((await client.takes(4)).sort()).toEqual([
+        "CONNACK present=0 code=0",
+        "PUBACK #1",
+        'PUBLISH a "x" q1 #1',
+        "SUBACK #1 1",
+      ]);
+      client.destroy();
+    }
+    broker.child.kill("SIGTERM");
+    const { code, stderr } = await broker.finished;
+    const lines = stderr.trimEnd().split("\n");
+    const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    expect(messages[0]).toBe("serving");
+    expect(messages.filter((message) => message === "connected")).toHaveLength(2);
+    expect(messages).toContain("stopping");
+    expect(messages.at(-1)).toBe("stopped");
+    expect(code).toBe(0);
+  });
+
+  test("--version and --help print on standard output and exit 0", async () => {
+    const finished = await runSansmqOn(runtime, "--version").finished;
+    expect(finished).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
+    const { code, stdout, stderr } = await runSansmqOn(runtime, "--help").finished;
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^Usage: sansmq[\s\S]*--sys-millis <n>.*\n/);
+  });
+
+  test("a wrong flag is one line and exit code 2, a taken port one line and 1", async () => {
+    const wrong = await runSansmqOn(runtime, "--prot", "1").finished;
+    expect(wrong.stderr).toMatch(/^sansmq: unknown option '--prot'.*\n$/);
+    expect([wrong.code, wrong.stdout]).toEqual([2, ""]);
+    const { addresses } = await serving("--log-level", "silent");
+    const { port } = new URL(addresses[0]!);
+    const taken = await runSansmqOn(runtime, "--port", port).finished;
+    expect(taken.stderr).toMatch(/^sansmq: cannot listen: .*\n$/);
+    expect([taken.code, taken.stdout]).toEqual([1, ""]);
+  });
+
+  test("--config is read, by Deno with leave to read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "sansmq.json");
+    writeFileSync(file, JSON.stringify({ port: 0, wsPort: 0, wsPath: "/here" }));
+    const [command, ...flags] = runtime;
+    const withLeave = name === "Deno" ? [...flags, `--allow-read=${file}`] : flags;
+    const broker = runSansmqOn([command, ...withLeave], "--config", file);
+    await broker.says(/^sansmq listening \S+ ws:\S+\/here\n/);
+  });
+
+  test("a log that nobody reads any more leaves the broker serving", async () => {
+    const { broker, addresses } = await serving();
+    broker.child.stderr!.destroy();
+    for (const clientId of ["first", "second", "third"]) {
+      const client = await openSocket(addresses[0]!);
+      client.send(connect({ clientId }));
+      expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+    }
+  });
+});

@@ -1,0 +1,41 @@
+// The versions of Node that tests run brokers on, from npm: `node test/support/nodes.mjs` installs those that
+// are missing. Not among the dependencies, for they differ by platform and are 190 MB each.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Every line of Node that package.json allows and that is maintained. */
+export const nodeMajors = [20, 22, 24, 26];
+
+/**
+ * What runs Node of a major version: the one that runs this, or one that was installed.
+ * @param {number} major
+ */
+export function nodeCommand(major) {
+  if (major === ownMajor) return process.execPath;
+  return join(folder, "node_modules", `node${major}`, "bin", "node");
+}
+
+// In node_modules, so that `npm ci` takes newer ones; with a dot, so that npm leaves it alone otherwise.
+const folder = fileURLToPath(new URL("../../node_modules/.nodes", import.meta.url));
+const ownMajor = Number(process.versions.node.split(".")[0]);
+
+function packageName() {
+  const { platform, arch } = process;
+  const system = platform === "win32" ? "win" : platform;
+  return `${platform === "darwin" && arch === "arm64" ? "node-bin" : "node"}-${system}-${arch}`;
+}
+
+function install() {
+  const missing = nodeMajors.filter((major) => !existsSync(nodeCommand(major)));
+  if (missing.length === 0) return 0;
+  mkdirSync(folder, { recursive: true });
+  const wanted = nodeMajors
+    .filter((major) => major !== ownMajor)
+    .map((major) => `node${major}@npm:${packageName()}@${major}`);
+  const flags = ["--prefix", folder, "--no-save", "--no-package-lock", "--no-audit", "--no-fund"];
+  return spawnSync("npm", ["install", ...flags, ...wanted], { stdio: "inherit" }).status ?? 1;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = install();
