@@ -1,7 +1,7 @@
 /** MQTT over WebSocket on Node, with `ws`, MQTT 3.1.1 §6. */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import type { RawData, WebSocket } from "ws";
 import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
@@ -16,6 +16,8 @@ export async function listenWebSocket(
   options: Required<WebSocketOptions>,
   limits: Limits,
 ): Promise<Listener> {
+  // Only where it is used: it takes as long to load as half of ours, and on Deno asks for the environment.
+  const { WebSocketServer } = await import("ws");
   const sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
