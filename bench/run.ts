@@ -1,4 +1,4 @@
-/** `npm run bench`: parts (micro), whole brokers (macro), or two files of results (compare). */
+/** `npm run bench`: parts (micro), whole brokers (macro), start-up, or two files of results (compare). */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -14,9 +14,11 @@ import { brokerNames } from "./macro/brokers.ts";
 import { type Contender, measureAll, profilesIn } from "./macro/measure.ts";
 import { scenarios } from "./macro/scenarios.ts";
 import { measureParts } from "./micro/measure.ts";
+import { measureStartup } from "./startup.ts";
 
 const usage = `npm run bench -- [micro] [macro]      both where none is named
 npm run bench -- runtimes             sansmq and the bare relay on Node, Bun and Deno
+npm run bench -- startup              from start to the first CONNACK; ten times --rounds
 npm run bench -- compare A.json B.json
 
   --filter TEXT      only cases and scenarios whose name has it
@@ -179,6 +181,10 @@ if (values.help) {
 }
 const [what, ...rest] = positionals;
 if (what === "compare") compareFiles(rest);
+if (what === "startup") {
+  process.stdout.write(`${await measureStartup(values.runtime, rounds * 10)}\n`);
+  process.exit(0);
+}
 const kinds =
   positionals.length === 0
     ? ["micro", "macro"]

@@ -32,6 +32,12 @@ test("micro writes rows and a report", async () => {
   expect(readFileSync(json.replace(".json", ".md"), "utf8")).toContain("## Parts");
 });
 
+test("startup times nothing, the command, and npx", async () => {
+  const { code, stdout } = await bench("startup", "--rounds", "0.1");
+  expect(stdout).toMatch(/\| node -e 0 \| \d+ .*\n\| sansmq \| \d+ .*\n\| npx sansmq \| \d+ .*\n$/);
+  expect(code).toBe(0);
+});
+
 test("macro sets brokers against one another over real sockets, with a chart", async () => {
   const json = join(folder(), "r.json");
   const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
