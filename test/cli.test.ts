@@ -236,3 +236,16 @@ test("the example of the documentation runs", async () => {
   example.child.kill("SIGINT");
   expect((await example.finished).code).toBe(0);
 });
+
+test("the health check tells a broker from none", async () => {
+  const path = fileURLToPath(new URL("../docs/deploy/healthcheck.mjs", import.meta.url));
+  const { broker, tcp } = await serving(...quiet, "--username", "ada", "--password", "secret");
+  const { port } = new URL(tcp);
+  const healthy = await run(process.execPath, path, port).finished;
+  expect([healthy.code, healthy.stdout]).toEqual([0, "serving\n"]);
+  broker.child.kill("SIGTERM");
+  await broker.finished;
+  const gone = await run(process.execPath, path, port).finished;
+  expect(gone.stdout).toMatch(/ECONNREFUSED/);
+  expect(gone.code).toBe(1);
+});
