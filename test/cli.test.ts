@@ -34,7 +34,7 @@ test("says on one line of standard output where it serves, and logs on standard 
   const client = await openSocket(tcp);
   client.send(connect({ clientId: "seen" }));
   const [line] = await broker.says(/^\{.*"clientId":"seen".*\}$/m);
-  expect(JSON.parse(line)).toMatchObject({ msg: "connected", level: 30, protocol: 4 });
+  expect(JSON.parse(line)).toMatchObject({ message: "connected", level: "INFO", protocol: 4 });
   expect(broker.stdout.split("\n")).toHaveLength(2);
 });
 
@@ -48,7 +48,7 @@ describe("the codec", () => {
     const client = await openSocket(tcp);
     client.send(concat(connect(), subscribe(1, ["$SYS/broker/codec", 0])));
     const [, , line] = await client.takes(3);
-    const [, logged] = await broker.says(/"codec":"([^"]+)".*"serving"/);
+    const [, logged] = await broker.says(/"message":"serving".*"codec":"([^"]+)"/);
     expect(line).toBe(`PUBLISH $SYS/broker/codec "${logged}" q0 retain`);
     return logged;
   };
@@ -199,7 +199,7 @@ test("a second signal exits at once", async () => {
   publisher.send(publish("b", "", { qos: 1 }));
   await publisher.takes(2);
   broker.child.kill("SIGINT");
-  await broker.says(/"msg":"stopping"/);
+  await broker.says(/"message":"stopping"/);
   broker.child.kill("SIGINT");
   expect((await broker.finished).code).toBe(130);
 });

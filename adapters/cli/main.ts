@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   }
   logEvents(broker, log);
   stopOnSignals(broker, log);
-  log.info({ version, codec: broker.codec, addresses: broker.addresses }, "serving");
+  log.info("serving", { version, codec: broker.codec, addresses: broker.addresses });
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
 }
 

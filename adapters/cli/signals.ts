@@ -1,20 +1,20 @@
 /** SIGINT and SIGTERM: the first stops the broker in order, the second at once. */
+import type { Logger } from "@logtape/logtape";
 import type { BrokerServer } from "../broker-server.ts";
-import type { Log } from "./log.ts";
 
-export function stopOnSignals(broker: BrokerServer, log: Log): void {
+export function stopOnSignals(broker: BrokerServer, log: Logger): void {
   let isStopping = false;
   const stop = (signal: "SIGINT" | "SIGTERM"): void => {
     if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
     isStopping = true;
-    log.info({ signal }, "stopping");
+    log.info("stopping", { signal });
     broker.close().then(
       () => {
-        log.info({}, "stopped");
+        log.info("stopped");
         process.exit(0);
       },
       (error: unknown) => {
-        log.error(error, "could not stop in order");
+        log.error("could not stop in order", { error });
         process.exit(1);
       },
     );

@@ -32,7 +32,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     broker.child.kill("SIGTERM");
     const { code, stderr } = await broker.finished;
     const lines = stderr.trimEnd().split("\n");
-    const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    const messages = lines.map((line) => (JSON.parse(line) as { message: string }).message);
     expect(messages[0]).toBe("serving");
     expect(messages.filter((message) => message === "connected")).toHaveLength(2);
     expect(messages).toContain("stopping");
