@@ -1,0 +1,44 @@
+/** A client of 5.0, and what it has been sent, decoded. */
+import { expect } from "vitest";
+import * as wire from "../conformance/wire.ts";
+import type { TestBroker, TestClient } from "./broker.ts";
+
+export class Five {
+  readonly client: TestClient;
+  readonly connack: wire.Packet;
+  /** What came with the CONNACK. */
+  #rest: wire.Packet[] = [];
+
+  constructor(world: TestBroker, fields: wire.ConnectFields = {}) {
+    this.client = world.open();
+    this.client.send(wire.connect(5, { clientId: "five", ...fields }));
+    const [connack, ...rest] = this.takes();
+    expect(connack?.type).toBe("CONNACK");
+    this.connack = connack!;
+    this.#rest = rest;
+  }
+
+  send(...packets: Uint8Array[]): this {
+    this.client.send(...packets);
+    return this;
+  }
+
+  takes(): wire.Packet[] {
+    const packets = this.#rest.splice(0);
+    let stream = this.client.takesBytes();
+    for (;;) {
+      const packet = wire.firstPacket(stream, 5);
+      if (packet === null) return packets;
+      packets.push(packet);
+      stream = stream.subarray(packet.bytes.length);
+    }
+  }
+
+  /** What it was told with the end. */
+  farewell(): number {
+    const [packet] = this.takes();
+    expect(packet?.type).toBe("DISCONNECT");
+    expect(this.client.isOpen).toBe(false);
+    return packet!.reason;
+  }
+}
