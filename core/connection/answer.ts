@@ -57,6 +57,15 @@ function wait(parts: Parts, connection: Connection, word: number): void {
   connection.gate.push(parts.journal.lastSeq, word);
 }
 
+/** Forgets what waits for the store: its promises are nobody's any more. */
+export function dropWaiting(connection: Connection): void {
+  const { gate } = connection;
+  connection.gate = null;
+  // Packets that wait are the last of them, for an answer never passes one that waits.
+  const count = gate?.countOf(PACKET) ?? 0;
+  if (count > 0) connection.packets.splice(-count);
+}
+
 /** Where the store is behind, reads no more of a connection that has made it write. */
 export function holdWriter(parts: Parts, connection: Connection): void {
   if (!isBehind(parts)) return;

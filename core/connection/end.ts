@@ -7,7 +7,7 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { carried, connectReturnCode, Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import { answerNow, PACKET, problem } from "./answer.ts";
+import { answerNow, dropWaiting, PACKET, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -92,11 +92,11 @@ function disconnect(
   leave(parts, connection, reason, now);
   connection.stage = Stage.Closing;
   connection.parked = 0;
-  connection.answers = null;
-  connection.gate = null;
+  dropWaiting(connection);
   const properties = { ...problem(connection, reason), ...reference(parts, reason) };
   const packet = encodeReason(FirstByte.Disconnect, carried("DISCONNECT", reason), properties);
-  connection.packets = [packet];
+  // Behind what it was answered: the CONNACK may be among that [MQTT-3.14.0-1].
+  connection.packets.push(packet);
   answerNow(parts, connection, PACKET);
   // Behind what its transport has not taken yet, but not for long.
   parts.deadlines.set(slot, (now + FAREWELL_MILLIS_MAX) as Millis);

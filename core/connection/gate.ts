@@ -19,6 +19,15 @@ export class Gate {
     this.#waiting.push(seq >>> 0, answer);
   }
 
+  /** How many that wait are `answer`. */
+  countOf(answer: number): number {
+    let count = 0;
+    for (let i = 0; i < this.#waiting.count; i++) {
+      if (this.#waiting.secondAt(i) === answer) count++;
+    }
+    return count;
+  }
+
   /** The next answer whose writes are durable up to `committed`, or 0. */
   take(committed: Seq): number {
     if (this.#waiting.count === 0) return 0;

@@ -24,14 +24,7 @@ export class Five {
   }
 
   takes(): wire.Packet[] {
-    const packets = this.#rest.splice(0);
-    let stream = this.client.takesBytes();
-    for (;;) {
-      const packet = wire.firstPacket(stream, 5);
-      if (packet === null) return packets;
-      packets.push(packet);
-      stream = stream.subarray(packet.bytes.length);
-    }
+    return [...this.#rest.splice(0), ...packetsTo(this.client)];
   }
 
   /** What it was told with the end. */
@@ -40,5 +33,17 @@ export class Five {
     expect(packet?.type).toBe("DISCONNECT");
     expect(this.client.isOpen).toBe(false);
     return packet!.reason;
+  }
+}
+
+/** The packets that came since the last time. */
+export function packetsTo(client: TestClient): wire.Packet[] {
+  const packets: wire.Packet[] = [];
+  let stream = client.takesBytes();
+  for (;;) {
+    const packet = wire.firstPacket(stream, 5);
+    if (packet === null) return packets;
+    packets.push(packet);
+    stream = stream.subarray(packet.bytes.length);
   }
 }
