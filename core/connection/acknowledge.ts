@@ -91,10 +91,11 @@ function faultOf(type: number, bytes: Uint8Array, at: number, remaining: number)
   return fault === Reason.Success && !reader.isDone ? Reason.MalformedPacket : fault;
 }
 
-/** The window has room: what waited for it becomes ready, and retained messages go on. */
+/** The window has room: what waited for it is sent again or becomes ready, and retained messages go on. */
 function refill(parts: Parts, connection: Connection, session: Session): void {
   const hasReady = session.outbox.refill();
-  if (hasReady || session.replays !== null) parts.dirty.mark(connection.slot);
+  const isResending = session.outbox.resendPosition >= 0;
+  if (hasReady || isResending || session.replays !== null) parts.dirty.mark(connection.slot);
 }
 
 const scan = new PropertyScan();

@@ -99,19 +99,25 @@ function fillResends(
   out: OutBuffer,
 ): boolean {
   const { messages } = parts;
-  const { window } = session.outbox;
+  const { outbox } = session;
+  const { window } = outbox;
+  const max = connection.packetBytesMax;
   for (;;) {
-    const position = window.resendPosition;
+    const position = outbox.resendPosition;
     if (position < 0) return true;
     if (out.tail !== null) return false;
     const message = window.sentMessage(position);
     const delivery = window.resentDelivery(position);
     const packetId = window.sentPacketId(position);
     const own = window.sentVia(position)?.properties ?? null;
-    // It fitted when it was sent first; a client that takes less now is sent what it has a part in.
-    const max = Number.POSITIVE_INFINITY;
     const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
-    if (written !== Written.Whole) return false;
+    if (written === Written.NoRoom) return false;
+    if (written === Written.TooLong) {
+      // It fitted when it was sent first, and the client takes less now [MQTT-3.1.2-25].
+      parts.counters[Counter.droppedTooLarge]!++;
+      outbox.discardResend(position);
+      continue;
+    }
     window.resent();
     countPublish(parts, messages.payloadBytes(message), 1);
   }

@@ -212,6 +212,17 @@ export class Outbox {
     this.#messages.release(message);
   }
 
+  /** Position in the window of what is to be sent again next, or -1 while there is none. */
+  get resendPosition(): number {
+    return this.window.resendPosition(this.#windowMax);
+  }
+
+  /** What is at `position` in the window is too long for its client now: it is not sent again. */
+  discardResend(position: number): void {
+    this.window.discard(position);
+    this.refill();
+  }
+
   /**
    * The client is there, with a window of its own: every PUBLISH sent and unanswered is to be sent again
    * in its order [MQTT311-4.4.0-1] [MQTT311-4.6.0-1], and then what was held.

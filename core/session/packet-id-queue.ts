@@ -85,6 +85,11 @@ export class PacketIdQueue {
     return this.#resendNext < this.#resendEnd ? this.#resendNext : -1;
   }
 
+  /** How many of those that were to be sent again have been, and still wait. */
+  get resentCount(): number {
+    return this.#resendNext;
+  }
+
   /** The entry at `resendPosition` has been sent again. */
   resent(): void {
     this.#resendNext++;

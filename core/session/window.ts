@@ -120,9 +120,14 @@ export class Window {
     return this.#released!.packetId(position);
   }
 
-  /** Position in the window of the next PUBLISH to send again, or -1. */
-  get resendPosition(): number {
-    return this.#sent === null ? -1 : this.#sent.resendPosition;
+  /**
+   * Position in the window of the next PUBLISH to send again, or -1 where there is none, or `windowMax`
+   * are on their way: the client may take fewer now than when they were sent first.
+   */
+  resendPosition(windowMax: number): number {
+    if (this.#sent === null || this.#sent.resendPosition < 0) return -1;
+    const isFull = this.#sent.resentCount + this.releasedCount >= windowMax;
+    return isFull ? -1 : this.#sent.resendPosition; // [MQTT-3.3.4-9]
   }
   sentMessage(position: number): MessageSlot {
     return this.#sent!.message(position);
@@ -140,6 +145,12 @@ export class Window {
   /** The PUBLISH at `resendPosition` has been sent again. */
   resent(): void {
     this.#sent!.resent();
+  }
+
+  /** The PUBLISH at `position` is not to be sent again, and is done with as if it had been acknowledged. */
+  discard(position: number): void {
+    this.#leaveSent(position);
+    this.#counters[Counter.inflight]!--;
   }
 
   /** Drops everything: the session ends. */

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Reason } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { packetsTo } from "../../support/five.ts";
+import { Five, packetsTo } from "../../support/five.ts";
 import { concat } from "../../support/packets.ts";
 
 test("[MQTT-3.14.0-1] a fault in the chunk of the CONNECT is told after CONNACK, and after what was answered", () => {
@@ -50,4 +50,74 @@ test("what waits for the store is not told to one that is closed, what did not i
   world.drain();
   const told = packetsTo(client).map(({ type }) => type);
   expect(told).toEqual(["PUBACK", "DISCONNECT"]);
+});
+
+test.each([1, 2])(
+  "[MQTT-3.3.4-9] a client that comes back with a smaller Receive Maximum is sent no more at once, in order (QoS %i)",
+  (qos) => {
+    const world = new TestBroker();
+    const props = { SessionExpiryInterval: 100 };
+    const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+    const publisher = world.connected("p");
+    for (let n = 1; n <= 5; n++) {
+      publisher.send(wire.publish(4, { topic: "t", payload: `${n}`, qos, id: n }));
+    }
+    expect(first.takes().filter(({ type }) => type === "PUBLISH")).toHaveLength(5);
+    first.client.cut();
+    publisher.send(wire.publish(4, { topic: "t", payload: "6", qos, id: 6 }));
+    const again = new Five(world, { clean: false, props: { ...props, ReceiveMaximum: 2 } });
+    let inflight: wire.Packet[] = [];
+    const got: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      const came = again.takes();
+      inflight = [...inflight, ...came];
+      expect(inflight.length).toBeLessThanOrEqual(2);
+      got.push(...came.map(({ payload, dup }) => `${payload}${dup ? " again" : ""}`));
+      const { id } = inflight.shift()!;
+      if (qos === 1) {
+        again.send(wire.ack(wire.Puback, id));
+        continue;
+      }
+      // What is received still counts: only PUBCOMP makes room.
+      again.send(wire.ack(wire.Pubrec, id));
+      expect(again.takes().map(({ type }) => type)).toEqual(["PUBREL"]);
+      again.send(wire.ack(wire.Pubcomp, id));
+    }
+    expect(got).toEqual(["1 again", "2 again", "3 again", "4 again", "5 again", "6"]);
+    expect(again.takes()).toEqual([]);
+    expect(world.count("inflight")).toBe(0);
+  },
+);
+
+test("[MQTT-3.3.4-9] what was received before the connection ended counts until PUBCOMP", () => {
+  const world = new TestBroker();
+  const props = { SessionExpiryInterval: 100 };
+  const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+  const publisher = world.connected("p");
+  for (const id of [1, 2]) publisher.send(wire.publish(4, { topic: "t", qos: 2, id }));
+  first.send(wire.ack(wire.Pubrec, 1)).client.cut();
+  const again = new Five(world, { clean: false, props: { ...props, ReceiveMaximum: 1 } });
+  expect(again.takes().map(({ type, id }) => [type, id])).toEqual([["PUBREL", 1]]);
+  again.send(wire.ack(wire.Pubcomp, 1));
+  expect(again.takes().map(({ type, id }) => [type, id])).toEqual([["PUBLISH", 2]]);
+});
+
+test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes back is not sent again, and makes room", () => {
+  const world = new TestBroker();
+  const props = { SessionExpiryInterval: 100, ReceiveMaximum: 3 };
+  const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+  const publisher = world.connected("p");
+  const payloads = ["long".repeat(20), "short", "long".repeat(30), "late"];
+  for (const [n, payload] of payloads.entries()) {
+    publisher.send(wire.publish(4, { topic: "t", payload, qos: 1 + (n % 2), id: n + 1 }));
+  }
+  expect(first.takes()).toHaveLength(4);
+  first.client.cut();
+  const again = new Five(world, { clean: false, props: { ...props, MaximumPacketSize: 40 } });
+  expect(again.takes().map(({ payload, dup }) => [payload, dup])).toEqual([
+    ["short", true],
+    ["late", false],
+  ]);
+  expect(world.count("droppedTooLarge")).toBe(2);
+  expect(world.count("inflight")).toBe(2);
 });
