@@ -90,9 +90,14 @@ export function openAnswers(parts: Parts): void {
   }
 }
 
+/** Whether the client takes packets as long as this one [MQTT-3.1.2-24]. */
+export function takes({ packetBytesMax }: Connection, packet: Uint8Array): boolean {
+  return packet.length <= packetBytesMax;
+}
+
 /** Queues a packet of its own, durably; one that the client does not take is dropped [MQTT-3.1.2-25]. */
 export function answerPacket(parts: Parts, connection: Connection, packet: Uint8Array): void {
-  if (packet.length > connection.packetBytesMax) return;
+  if (!takes(connection, packet)) return;
   connection.packets.push(packet);
   answerDurably(parts, connection, PACKET);
 }

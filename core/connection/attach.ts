@@ -10,7 +10,7 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import { answerNow, answerPacket, answerWord } from "./answer.ts";
+import { answerNow, answerPacket, answerWord, takes } from "./answer.ts";
 import { authenticationProperties } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
@@ -32,6 +32,19 @@ export function attachSession(
     if (will === null) return Reason.ServerBusy;
   }
   const clientId = packet.clientId === "" ? assignedClientId(parts) : packet.clientId;
+  const expiryMillis = sessionExpiry(parts, packet);
+  const properties =
+    packet.level === 5
+      ? connackProperties(parts, connection, packet, clientId, expiryMillis)
+      : null;
+  // Without CONNACK there is no connection [MQTT-3.2.0-1], and all that it says has to be said.
+  if (
+    properties !== null &&
+    !takes(connection, encodeConnack5(false, Reason.Success, properties))
+  ) {
+    if (will !== null) parts.messages.release(will.message);
+    return Reason.ImplementationSpecific;
+  }
   const takenOver = sessions.find(clientId)?.connSlot ?? 0;
   if (takenOver !== 0) {
     counters[Counter.sessionsTakenOver]!++;
@@ -44,7 +57,6 @@ export function attachSession(
     session = null;
   }
   const isPresent = session !== null;
-  const expiryMillis = sessionExpiry(parts, packet);
   session ??= sessions.create(clientId, expiryMillis);
   if (session === null) {
     if (will !== null) parts.messages.release(will.message);
@@ -67,8 +79,8 @@ export function attachSession(
   const isPresentKnown = isPresent && packet.level >= 4;
   // [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
   const connack =
-    packet.level === 5
-      ? encodeConnack5(isPresent, Reason.Success, connackProperties(parts, connection, packet))
+    properties !== null
+      ? encodeConnack5(isPresent, Reason.Success, properties)
       : encodeConnack(isPresentKnown, 0);
   answerPacket(parts, connection, connack);
   const { outbox } = session;
@@ -134,10 +146,12 @@ function connackProperties(
   parts: Parts,
   connection: Connection,
   packet: ConnectPacket,
+  clientId: string,
+  expiryMillis: number,
 ): PropertyValues {
   const { limits, config } = parts;
   const asked = packet.properties.sessionExpirySeconds;
-  const granted = Math.floor(connection.session!.expiryMillis / 1000);
+  const granted = Math.floor(expiryMillis / 1000);
   const keepAlive = keepAliveSeconds(parts, packet);
   const isTold = packet.properties.wantsResponseInformation && config.responseInformation !== null;
   return {
@@ -147,7 +161,7 @@ function connackProperties(
     ...(limits.retainAvailable === 1 ? {} : { RetainAvailable: 0 }),
     MaximumPacketSize: limits.packetBytesMax,
     // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
-    ...(packet.clientId === "" ? { AssignedClientIdentifier: connection.clientId } : {}),
+    ...(packet.clientId === "" ? { AssignedClientIdentifier: clientId } : {}),
     ...(limits.topicAliasMax === 0 ? {} : { TopicAliasMaximum: limits.topicAliasMax }),
     ...(limits.wildcardAvailable === 1 ? {} : { WildcardSubscriptionAvailable: 0 }),
     ...(limits.subscriptionIdAvailable === 1 ? {} : { SubscriptionIdentifierAvailable: 0 }),

@@ -14,7 +14,7 @@ import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
-import { answerNow, PACKET } from "./answer.ts";
+import { answerNow, PACKET, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { handleDisconnect } from "./disconnect.ts";
 import { fail, refuse } from "./end.ts";
@@ -100,8 +100,12 @@ function decided(parts: Parts, connection: Connection, decision: Decision, denia
   if (decision.kind === "challenge" && exchange !== null) {
     exchange.isChallenged = true;
     parts.counters[Counter.authenticationsExtended]!++;
-    sendAuth(parts, connection, Reason.ContinueAuthentication, decision.data); // [MQTT-4.12.0-2]
-    return Asked.Challenged;
+    // [MQTT-4.12.0-2]
+    if (sendAuth(parts, connection, Reason.ContinueAuthentication, decision.data)) {
+      return Asked.Challenged;
+    }
+    denial.reason = Reason.ImplementationSpecific;
+    return Asked.Denied;
   }
   const isReason = decision.kind === "deny" && decision.reason >= FAILURE_MIN;
   denial.reason = isReason ? decision.reason : Reason.NotAuthorized;
@@ -167,8 +171,8 @@ export function handleAuth(
         connection.isAuthenticated = true;
         return accept(exchange.connect);
       }
-      sendAuth(parts, connection, Reason.Success, exchange.data);
-      return true;
+      if (sendAuth(parts, connection, Reason.Success, exchange.data)) return true;
+      return give(parts, connection, Reason.ImplementationSpecific, now);
   }
 }
 
@@ -223,19 +227,22 @@ function readAuth(bytes: Uint8Array, start: number, end: number): AuthStep | Rea
   };
 }
 
+/** False: the client does not take packets that long [MQTT-3.1.2-24]. */
 function sendAuth(
   parts: Parts,
   connection: Connection,
   reason: ReasonCode,
   data: Uint8Array | null,
-): void {
+): boolean {
   const properties = { ...authenticationProperties(connection.exchange) };
   const packet = encodeReason(FirstByte.Auth, reason, {
     ...properties,
     ...(data === null ? {} : { AuthenticationData: data }),
   });
+  if (!takes(connection, packet)) return false;
   connection.packets.push(packet);
   answerNow(parts, connection, PACKET);
+  return true;
 }
 
 const scan = new PropertyScan();

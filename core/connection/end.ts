@@ -7,7 +7,7 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { carried, connectReturnCode, Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import { answerNow, dropWaiting, PACKET, problem } from "./answer.ts";
+import { answerNow, dropWaiting, PACKET, problem, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -43,7 +43,12 @@ export function refuse(
 ): true {
   parts.counters[Counter.connectsRefused]!++;
   if (connection.level === 5) {
-    connection.packets.push(encodeRefusal(parts, connection, reason));
+    const code = carried("CONNACK", reason); // [MQTT-3.2.2-6]
+    const packet = explained(parts, connection, reason, (properties) =>
+      encodeConnack5(false, code, properties),
+    );
+    if (!takes(connection, packet)) return fail(parts, connection, reason, now);
+    connection.packets.push(packet);
   } else {
     const returnCode = connectReturnCode(reason);
     if (returnCode < 0) return fail(parts, connection, reason, now);
@@ -55,10 +60,18 @@ export function refuse(
   return true; // [MQTT311-3.2.2-5] [MQTT-3.2.2-7]
 }
 
-/** [MQTT-3.2.2-6] */
-function encodeRefusal(parts: Parts, connection: Connection, reason: ReasonCode): Uint8Array {
-  const properties = { ...problem(connection, reason), ...reference(parts, reason) };
-  return encodeConnack5(false, carried("CONNACK", reason), properties);
+/** A packet that says why, with as much of what explains it as the client takes [MQTT-3.1.2-24]. */
+function explained(
+  parts: Parts,
+  connection: Connection,
+  reason: ReasonCode,
+  encode: (properties: PropertyValues) => Uint8Array,
+): Uint8Array {
+  const elsewhere = reference(parts, reason);
+  const whole = encode({ ...problem(connection, reason), ...elsewhere });
+  if (takes(connection, whole)) return whole;
+  const brief = encode(elsewhere);
+  return takes(connection, brief) ? brief : encode({});
 }
 
 function reference(parts: Parts, reason: ReasonCode): PropertyValues {
@@ -93,8 +106,10 @@ function disconnect(
   connection.stage = Stage.Closing;
   connection.parked = 0;
   dropWaiting(connection);
-  const properties = { ...problem(connection, reason), ...reference(parts, reason) };
-  const packet = encodeReason(FirstByte.Disconnect, carried("DISCONNECT", reason), properties);
+  const code = carried("DISCONNECT", reason);
+  const packet = explained(parts, connection, reason, (properties) =>
+    encodeReason(FirstByte.Disconnect, code, properties),
+  );
   // Behind what it was answered: the CONNACK may be among that [MQTT-3.14.0-1].
   connection.packets.push(packet);
   answerNow(parts, connection, PACKET);

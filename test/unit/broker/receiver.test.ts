@@ -1,6 +1,6 @@
 /** What a client of 5.0 takes, and what becomes of what it does not take. */
 import { expect, test } from "vitest";
-import { Reason } from "../../../core/mod.ts";
+import { Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Five, packetsTo } from "../../support/five.ts";
@@ -120,4 +120,49 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes b
   ]);
   expect(world.count("droppedTooLarge")).toBe(2);
   expect(world.count("inflight")).toBe(2);
+});
+
+test("[MQTT-3.1.2-24] [MQTT-3.2.0-1] a client that can not be told what CONNACK has to say is not let in", () => {
+  const world = new TestBroker();
+  const here = new Five(world, { clientId: "small", will: { topic: "w" } });
+  const fits = here.connack.bytes.length;
+  for (let max = 1; max < fits; max++) {
+    const client = world.open();
+    client.send(wire.connect(5, { clientId: "small", props: { MaximumPacketSize: max } }));
+    const told = packetsTo(client).map(({ type, reason, bytes }) => [type, reason, bytes.length]);
+    expect(told).toEqual(max < 5 ? [] : [["CONNACK", Reason.ImplementationSpecific, 5]]);
+    expect(client.isOpen).toBe(false);
+  }
+  expect(here.client.isOpen).toBe(true);
+  new Five(world, { clientId: "small", props: { MaximumPacketSize: fits } });
+  expect(here.farewell()).toBe(Reason.SessionTakenOver);
+  expect(world.count("messages")).toBe(0);
+});
+
+test("[MQTT-3.1.2-24] a Server Reference goes only to those who take packets that long", () => {
+  const world = new TestBroker();
+  const props = { MaximumPacketSize: 20 };
+  const here = new Five(world, { props });
+  const reference = "another.server.example:1883";
+  world.broker.handleCommand({ kind: "move", reference, isForGood: true }, world.now);
+  world.drain();
+  const [farewell] = here.takes();
+  expect([farewell!.reason, farewell!.bytes.length]).toEqual([Reason.ServerMoved, 3]);
+  const late = new Five(world, { clientId: "late", props });
+  expect([late.connack.reason, late.connack.bytes.length]).toEqual([Reason.ServerMoved, 5]);
+  const roomy = new Five(world, { clientId: "roomy", props: { MaximumPacketSize: 50 } });
+  expect(roomy.connack.props["ServerReference"]).toBe(reference);
+});
+
+test("[MQTT-3.1.2-24] a challenge that the client does not take ends the exchange", () => {
+  const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+  const client = world.open();
+  const method = "a method";
+  client.send(wire.connect(5, { props: { AuthenticationMethod: method, MaximumPacketSize: 40 } }));
+  const challenge = { kind: "challenge", data: new Uint8Array(40) } as const;
+  world.broker.handleDecision(client.conn, challenge, world.now);
+  world.drain();
+  const told = packetsTo(client).map(({ type, reason }) => [type, reason]);
+  expect(told).toEqual([["CONNACK", Reason.ImplementationSpecific]]);
+  expect(client.isOpen).toBe(false);
 });
