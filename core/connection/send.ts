@@ -87,7 +87,8 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
 function isFinal(first: number, reason: number): boolean {
   return (
     first === FirstByte.Puback ||
-    first === FirstByte.Pubcomp ||
+    // One for an identifier that is not known ends nothing.
+    (first === FirstByte.Pubcomp && reason === Reason.Success) ||
     (first === FirstByte.Pubrec && reason >= FAILURE_MIN)
   );
 }

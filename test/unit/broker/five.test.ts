@@ -100,7 +100,10 @@ test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more than our Receive Maximum, unanswered, a
   expect(client.takes().map(({ type }) => type)).toEqual([
     ...["PUBREC", "PUBREC", "PUBREC", "PUBCOMP", "PUBREC"],
   ]);
-  client.send(wire.publish(5, { topic: "a", qos: 2, id: 5 }));
+  // An identifier that is not known makes no room.
+  client.send(wire.ack(wire.Pubrel, 99));
+  expect(client.takes()[0]!.reason).toBe(Reason.PacketIdentifierNotFound);
+  client.send(wire.publish(5, { topic: "a", qos: 1, id: 5 }));
   expect(client.farewell()).toBe(Reason.ReceiveMaximumExceeded);
 });
 
