@@ -164,6 +164,12 @@ export class PropertyScan {
         const value = this.#numbers[id]!;
         if (value < property.min || value > property.max) return property.fault;
       }
+      if (
+        id === Property.ResponseTopic &&
+        hasWildcard(reader.bytes, this.start(id), this.end(id))
+      ) {
+        return Reason.ProtocolError; // [MQTT-3.3.2-14]
+      }
       if (id < 32) this.#presentLow |= 1 << id;
       else this.#presentHigh |= 1 << (id - 32);
       if (!isForReceiver(id)) continue;
@@ -201,6 +207,14 @@ export class PropertyScan {
     this.#ends[id] = reader.at;
   }
 }
+
+/** Whether a text could be a topic filter only. */
+function hasWildcard(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] === PLUS || bytes[i] === HASH) return true;
+  return false;
+}
+const PLUS = 0x2b;
+const HASH = 0x23;
 
 /** Properties of a PUBLISH or a will that every receiver gets, unaltered and in order. */
 function isForReceiver(id: number): boolean {

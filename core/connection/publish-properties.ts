@@ -7,7 +7,6 @@ import type { MessageSource } from "../message/message-source.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
-import { HASH, PLUS } from "../topic/name.ts";
 import { ClientAliases } from "./client-aliases.ts";
 import type { Connection } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -40,12 +39,6 @@ export function readProperties(
   packet.payloadStart = reader.at;
   packet.propertyRuns = scan.forwarded;
   if (scan.has(Property.SubscriptionIdentifier)) return Reason.ProtocolError; // [MQTT-3.3.4-6]
-  if (scan.has(Property.ResponseTopic)) {
-    const end = scan.end(Property.ResponseTopic);
-    for (let i = scan.start(Property.ResponseTopic); i < end; i++) {
-      if (bytes[i] === PLUS || bytes[i] === HASH) return Reason.ProtocolError; // [MQTT-3.3.2-14]
-    }
-  }
   packet.isText = scan.number(Property.PayloadFormatIndicator, 0) === 1;
   const seconds = scan.number(Property.MessageExpiryInterval, -1);
   if (seconds >= 0) packet.expiresAt = (now + seconds * 1000) as Millis;

@@ -242,6 +242,19 @@ five(
   },
 );
 
+five("[MQTT-3.3.2-14] the Response Topic of a will has no wildcards", async (t) => {
+  for (const topic of ["a/#", "+"]) {
+    const client = await t.open();
+    const will = { topic: t.topic(), props: { ResponseTopic: topic } };
+    client.send(wire.connect(5, { clientId: t.clientId(), will }));
+    const packet = await client.next();
+    const isRefused =
+      packet === null ||
+      (packet !== "silence" && packet.type === "CONNACK" && packet.reason >= 0x80);
+    t.ok(isRefused, "the CONNECT is refused");
+  }
+});
+
 five("[MQTT-3.3.2-5] a message whose time is over is not delivered", async (t) => {
   const queue = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
   const away = await t.connect(queue);
