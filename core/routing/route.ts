@@ -17,7 +17,7 @@ export const OPTIONS_RETAIN = 0b1000;
 const OPTIONS_FLAGS = 0b1111;
 const OPTIONS_ID_SHIFT = 4;
 
-/** Subscriber numbers from here on are shared subscriptions: their slot is below it. */
+/** Subscriber numbers from here on are shared subscriptions: their number is what is above it. */
 export const GROUP_SUBSCRIBER = 0x4000_0000;
 
 export function subscriptionOptions(flags: number, subscriptionId: number): number {

@@ -99,8 +99,8 @@ export class Router {
     if (shared === null) {
       added = this.#index.add(encodeUtf8(filter), session.slot, options);
     } else {
-      const { slot, isNew } = this.#shared.join(filter, session, options);
-      added = this.#index.add(encodeUtf8(shared.filter), GROUP_SUBSCRIBER | slot, 0);
+      const { number, isNew } = this.#shared.join(filter, session, options);
+      added = this.#index.add(encodeUtf8(shared.filter), GROUP_SUBSCRIBER | number, 0);
       if (added === Added.NoMemory) this.#shared.leave(filter, session);
       else added = isNew ? Added.New : Added.Replaced;
     }
@@ -117,7 +117,7 @@ export class Router {
     if (shared !== null) {
       const group = this.#shared.leave(filter, session);
       if (group.members.length > 0) return;
-      subscriber = GROUP_SUBSCRIBER | group.slot;
+      subscriber = GROUP_SUBSCRIBER | group.number;
     }
     const wasThere = this.#index.remove(encodeUtf8(shared?.filter ?? filter), subscriber);
     assert(wasThere, "a subscription of a session is in the topic index");
@@ -215,9 +215,9 @@ export class Router {
   }
 
   /** Gives a message of a shared subscription to one of its members. */
-  offerShared(slot: number, message: MessageSlot): void {
-    const group = this.#shared.at(slot);
-    // Null: it ended after the route was read, while its message was delivered in slices.
+  offerShared(number: number, message: MessageSlot): void {
+    const group = this.#shared.at(number);
+    // Null: it ended after the route was read, or after the message was sent to the member that has left.
     if (group === null) return;
     const mayWait = this.#messages.qos(message) > 0 || this.#limits.queueQos0 === 1;
     const member = chooseMember(group, mayWait, this.#isBlocked);

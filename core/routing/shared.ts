@@ -1,6 +1,5 @@
 /** Shared subscriptions, MQTT 5.0 §4.8.2: each message goes to one of the members. */
 import { assert } from "../base/assert.ts";
-import { Slots } from "../base/slots.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Via } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
@@ -8,8 +7,8 @@ import { viaOf } from "./route.ts";
 
 /** One share name and filter, as long as it has members. */
 export interface Group {
-  /** From 1. */
-  readonly slot: number;
+  /** From 1; of no other group, also when this one is gone: messages that came by it may still name it. */
+  readonly number: number;
   /** `$share/name/filter`. */
   readonly text: string;
   readonly members: Member[];
@@ -41,17 +40,17 @@ export function isShared(text: string): boolean {
 
 export class SharedSubscriptions {
   readonly #counters: Float64Array;
-  readonly #slots = new Slots(2 ** 28);
   readonly #byText = new Map<string, Group>();
-  readonly #bySlot: (Group | null)[] = [null];
+  readonly #byNumber = new Map<number, Group>();
+  #lastNumber = 0;
 
   constructor(counters: Float64Array) {
     this.#counters = counters;
   }
 
-  /** The group in a slot; null where its last member has left. */
-  at(slot: number): Group | null {
-    return this.#bySlot[slot] ?? null;
+  /** The group with a number; null where its last member has left. */
+  at(number: number): Group | null {
+    return this.#byNumber.get(number) ?? null;
   }
 
   /** Makes a session a member, or changes its options. */
@@ -59,20 +58,19 @@ export class SharedSubscriptions {
     text: string,
     session: Session,
     options: number,
-  ): { readonly slot: number; readonly isNew: boolean } {
+  ): { readonly number: number; readonly isNew: boolean } {
     let group = this.#byText.get(text);
     if (group === undefined) {
-      group = { slot: this.#slots.take(), text, members: [], next: 0 };
+      group = { number: this.#newNumber(), text, members: [], next: 0 };
       this.#byText.set(text, group);
-      while (this.#bySlot.length <= group.slot) this.#bySlot.push(null);
-      this.#bySlot[group.slot] = group;
+      this.#byNumber.set(group.number, group);
       this.#counters[Counter.sharedSubscriptions]!++;
     }
-    const member = { session, options, via: viaOf([options], group.slot)! };
+    const member = { session, options, via: viaOf([options], group.number)! };
     const index = group.members.findIndex((known) => known.session === session);
     if (index < 0) group.members.push(member);
     else group.members[index] = member;
-    return { slot: group.slot, isNew: index < 0 };
+    return { number: group.number, isNew: index < 0 };
   }
 
   /** Ends a membership that is there; returns the group, which is gone where it has no members left. */
@@ -83,11 +81,17 @@ export class SharedSubscriptions {
     group.members.splice(index, 1);
     if (group.members.length === 0) {
       this.#byText.delete(text);
-      this.#bySlot[group.slot] = null;
-      this.#slots.give(group.slot);
+      this.#byNumber.delete(group.number);
       this.#counters[Counter.sharedSubscriptions]!--;
     }
     return group;
+  }
+
+  #newNumber(): number {
+    do {
+      this.#lastNumber = this.#lastNumber === GROUP_NUMBER_MAX ? 1 : this.#lastNumber + 1;
+    } while (this.#byNumber.has(this.#lastNumber));
+    return this.#lastNumber;
   }
 }
 
@@ -132,6 +136,8 @@ function scoreOf(
   return free === 0 ? 2 : FREE + free;
 }
 
+/** Below `GROUP_SUBSCRIBER`: a billion groups come before a number is used again. */
+const GROUP_NUMBER_MAX = 2 ** 30 - 1;
 const PREFIX = "$share/";
 const FREE = 3;
 /** So many members with room are compared: a large group costs no more than a small one. */

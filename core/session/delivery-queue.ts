@@ -9,7 +9,7 @@ import type { MessageSlot } from "../message/message-pool.ts";
 export interface Via {
   /** The Subscription Identifier properties as they stand in a PUBLISH. */
   readonly properties: Uint8Array;
-  /** Slot of the shared subscription; 0 is none. */
+  /** Number of the shared subscription; 0 is none. */
   readonly group: number;
 }
 

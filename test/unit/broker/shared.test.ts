@@ -1,0 +1,37 @@
+/** Shared subscriptions that come and go. */
+import { expect, test } from "vitest";
+import * as wire from "../../conformance/wire.ts";
+import { TestBroker } from "../../support/broker.ts";
+import { Five } from "../../support/five.ts";
+
+test("what a member leaves behind of a group that is gone is nobody's, least of all a later group's", () => {
+  const world = new TestBroker();
+  const member = new Five(world, { clientId: "member" });
+  member.send(wire.subscribe(5, 1, [["$share/g/secret", 1]]));
+  world.connected("p").send(wire.publish(4, { topic: "secret", qos: 1, id: 1 }));
+  expect(member.takes().map(({ type }) => type)).toEqual(["SUBACK", "PUBLISH"]);
+  member.send(wire.unsubscribe(5, 2, ["$share/g/secret"]));
+  const other = new Five(world, { clientId: "other" });
+  other.send(wire.subscribe(5, 1, [["$share/h/public", 1]])).takes();
+  member.client.cut();
+  expect(other.takes()).toEqual([]);
+  expect(world.count("messages")).toBe(0);
+});
+
+test("a group that begins while a message is on its way to one that is gone does not get it", () => {
+  const world = new TestBroker({ limits: { fanoutSlice: 16 } });
+  for (let n = 0; n < 16; n++) {
+    new Five(world, { clientId: `${n}` }).send(wire.subscribe(5, 1, [["secret", 0]]));
+  }
+  const member = new Five(world, { clientId: "member" });
+  member.send(wire.subscribe(5, 1, [["$share/g/secret", 0]]));
+  const other = new Five(world, { clientId: "other" });
+  other.takes();
+  const publisher = world.connected("p");
+  world.drains = false;
+  publisher.send(wire.publish(4, { topic: "secret" }));
+  member.send(wire.unsubscribe(5, 2, ["$share/g/secret"]));
+  other.send(wire.subscribe(5, 1, [["$share/h/public", 0]]));
+  world.drain();
+  expect(other.takes().map(({ type }) => type)).toEqual(["SUBACK"]);
+});
