@@ -63,11 +63,16 @@ export function writePublish(
     if (messages.expiresAt(slot) !== NEVER) propertyBytes += EXPIRY_BYTES;
     remaining =
       topicBytes + idBytes + remainingLengthBytes(propertyBytes) + propertyBytes + payloadBytes;
+    if (alias < 0 && isTooLong(remaining, bytesMax)) {
+      // What would fit but for the alias goes without.
+      alias = 0;
+      propertyBytes -= ALIAS_BYTES;
+      remaining =
+        topicBytes + idBytes + remainingLengthBytes(propertyBytes) + propertyBytes + payloadBytes;
+    }
   }
   const isTail = payloadBytes >= TAIL_BYTES_MIN;
-  if (bytesMax < FIXED_HEADER_BYTES_MAX + remaining) {
-    if (bytesMax < 1 + remainingLengthBytes(remaining) + remaining) return Written.TooLong;
-  }
+  if (isTooLong(remaining, bytesMax)) return Written.TooLong;
   let to = out.bytes;
   let at = out.length;
   const needed = FIXED_HEADER_BYTES_MAX + remaining - (isTail ? payloadBytes : 0);
@@ -131,6 +136,12 @@ function outView(bytes: Uint8Array): DataView {
 }
 let viewed: Uint8Array = new Uint8Array(0);
 let view: DataView = viewOf(viewed);
+
+/** Whether a packet with this remaining length is longer than `bytesMax`. */
+function isTooLong(remaining: number, bytesMax: number): boolean {
+  if (bytesMax >= FIXED_HEADER_BYTES_MAX + remaining) return false;
+  return bytesMax < 1 + remainingLengthBytes(remaining) + remaining;
+}
 
 function chooseAlias(
   messages: MessagePool,

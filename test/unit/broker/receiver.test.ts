@@ -166,3 +166,26 @@ test("[MQTT-3.1.2-24] a challenge that the client does not take ends the exchang
   expect(told).toEqual([["CONNACK", Reason.ImplementationSpecific]]);
   expect(client.isOpen).toBe(false);
 });
+
+test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message that just fits is sent as often as it comes, one byte more is not", () => {
+  const world = new TestBroker();
+  const topic = "a/topic/worth/an/alias";
+  const fits = wire.publish(5, { topic, payload: "x".repeat(50) }).length;
+  const publisher = world.connected("p");
+  for (const TopicAliasMaximum of [0, 10]) {
+    for (const [max, count] of [
+      [fits, 4],
+      [fits - 1, 0],
+    ] as const) {
+      const props = { TopicAliasMaximum, MaximumPacketSize: max };
+      const reader = new Five(world, { props }).send(wire.subscribe(5, 1, [[topic, 0]]));
+      reader.takes();
+      for (let n = 0; n < 4; n++) {
+        publisher.send(wire.publish(4, { topic, payload: "x".repeat(50) }));
+      }
+      expect(reader.takes()).toHaveLength(count);
+      reader.client.cut();
+    }
+  }
+  expect(world.count("droppedTooLarge")).toBe(8);
+});
