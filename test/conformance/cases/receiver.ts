@@ -1,0 +1,81 @@
+/** What a client takes, and that it is sent nothing before CONNACK. */
+import { five } from "../harness.ts";
+import * as wire from "../wire.ts";
+
+five(
+  "[MQTT-3.14.0-1] [MQTT-3.2.0-1] a fault that comes together with the CONNECT is not told before CONNACK",
+  async (t) => {
+    const client = await t.open();
+    const connect = wire.connect(5, { clientId: t.clientId() });
+    client.send(Uint8Array.from([...connect, 0xff, 0x00]));
+    const packet = await client.next();
+    const isFirst = packet === null || (packet !== "silence" && packet.type === "CONNACK");
+    t.ok(isFirst, "CONNACK or the end");
+    await client.ends();
+  },
+);
+
+five(
+  "[MQTT-3.1.2-24] [MQTT-3.2.0-1] whatever its Maximum Packet Size, a client gets CONNACK first, and nothing longer",
+  async (t) => {
+    for (const max of [1, 4, 5, 8, 12, 16, 24, 64]) {
+      const client = await t.open();
+      client.send(
+        wire.connect(5, { clientId: t.clientId(), props: { MaximumPacketSize: max } }),
+        wire.pingreq,
+      );
+      for (let isFirst = true; ; isFirst = false) {
+        const packet = await client.next();
+        t.ok(packet !== "silence", "an answer, or the end");
+        if (packet === null || packet === "silence") break;
+        t.ok(packet.bytes.length <= max, `at most ${max} bytes, not ${packet.bytes.length}`);
+        t.equal(packet.type === "CONNACK", isFirst, "whether it is CONNACK");
+        if (packet.type === "PINGRESP") break;
+      }
+    }
+  },
+);
+
+five(
+  "[MQTT-3.3.4-9] what is sent again keeps to the Receive Maximum of the new connection",
+  async (t) => {
+    const fields = { clientId: t.clientId(), clean: false };
+    const props = { SessionExpiryInterval: 100 };
+    const first = await t.connect({ ...fields, props });
+    await first.subscribe(t.topic(), 1);
+    const publisher = await t.connect();
+    for (const payload of ["1", "2", "3", "4"]) {
+      await publisher.publish({ topic: t.topic(), qos: 1, payload });
+      await first.expectMessage(payload);
+    }
+    first.cut();
+    const again = await t.connect({ ...fields, props: { ...props, ReceiveMaximum: 2 } });
+    const inflight = [await again.expectMessage("1"), await again.expectMessage("2")];
+    await again.quiet();
+    for (const payload of ["3", "4"]) {
+      await again.acknowledge(inflight.shift()!);
+      inflight.push(await again.expectMessage(payload));
+      await again.quiet();
+    }
+  },
+);
+
+five(
+  "[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is sent again keeps to the Maximum Packet Size of the new connection",
+  async (t) => {
+    const fields = { clientId: t.clientId(), clean: false };
+    const props = { SessionExpiryInterval: 100 };
+    const first = await t.connect({ ...fields, props });
+    await first.subscribe(t.topic(), 1);
+    const publisher = await t.connect();
+    const long = "long".repeat(50);
+    for (const payload of [long, "short"]) {
+      await publisher.publish({ topic: t.topic(), qos: 1, payload });
+      await first.expectMessage(payload);
+    }
+    first.cut();
+    const again = await t.connect({ ...fields, props: { ...props, MaximumPacketSize: 150 } });
+    await again.expectMessage("short");
+    await again.quiet();
+  },
+);
