@@ -74,6 +74,7 @@ export class Context {
   readonly #prefix: string;
   readonly #clients: Client[] = [];
   #count = 0;
+  #isOver = false;
 
   constructor(target: Target, version: Version, prefix: string) {
     this.target = target;
@@ -95,6 +96,8 @@ export class Context {
   async open(version: Version = this.version): Promise<Client> {
     const client = new Client(this, await this.target.connect(), version);
     this.#clients.push(client);
+    // A case that took too long may still go on.
+    if (this.#isOver) this.end();
     return client;
   }
 
@@ -124,6 +127,7 @@ export class Context {
   }
 
   end(): void {
+    this.#isOver = true;
     for (const client of this.#clients) client.cut();
   }
 }
@@ -136,6 +140,7 @@ export class Client {
   #stream: Uint8Array = new Uint8Array(0);
   /** Packets that came before one that was waited for. */
   readonly #aside: Packet[] = [];
+  #byteCount = 0;
   #lastId = 0;
 
   constructor(t: Context, transport: Transport, version: Version) {
@@ -164,16 +169,24 @@ export class Client {
     for (;;) {
       const packet = wire.firstPacket(this.#stream, this.version);
       if (packet !== null) {
-        this.#stream = this.#stream.slice(packet.bytes.length);
+        this.#stream = this.#stream.subarray(packet.bytes.length);
         return packet;
       }
-      const bytes = await this.#transport.read(timeoutMillis);
+      const bytes = await this.#receive(timeoutMillis);
       if (bytes === null || bytes === "silence") return bytes;
       const longer = new Uint8Array(this.#stream.length + bytes.length);
       longer.set(this.#stream);
       longer.set(bytes, this.#stream.length);
       this.#stream = longer;
     }
+  }
+
+  async #receive(timeoutMillis: number): Promise<Uint8Array | null | "silence"> {
+    const bytes = await this.#transport.read(timeoutMillis);
+    if (bytes === null || bytes === "silence") return bytes;
+    this.#byteCount += bytes.length;
+    if (this.#byteCount > BYTES_MAX) throw new Failure("bytes come without end");
+    return bytes;
   }
 
   /** The next packet, which has to be of this type. */
@@ -192,7 +205,7 @@ export class Client {
       if (packet === null) throw new Failure(`the connection was closed instead of ${type}`);
       if (packet === "silence") throw new Failure(`no ${type} came`);
       if (packet.type === type) return packet;
-      this.#aside.push(packet);
+      if (this.#aside.push(packet) > PACKETS_MAX) throw new Failure("packets come without end");
     }
   }
 
@@ -236,7 +249,7 @@ export class Client {
   /** The broker closes it, whatever bytes it sends before. */
   async ends(): Promise<void> {
     for (;;) {
-      const bytes = await this.#transport.read(this.#t.target.patienceMillis);
+      const bytes = await this.#receive(this.#t.target.patienceMillis);
       if (bytes === null) return;
       if (bytes === "silence") throw new Failure("the connection stays open");
     }
@@ -292,6 +305,10 @@ export class Client {
   }
 }
 
+/** More than any case needs to be sent: a broker may send without end. */
+const BYTES_MAX = 2 * 1024 * 1024;
+const PACKETS_MAX = 1000;
+
 function show(packet: Packet): string {
   const hex = Array.from(packet.bytes.subarray(0, 40), (byte) =>
     byte.toString(16).padStart(2, "0"),
@@ -308,21 +325,32 @@ export interface Result {
   readonly why: string;
 }
 
-/** Runs one case, on topics under `prefix`; never throws, whatever the broker does. */
+/**
+ * Runs one case, on topics under `prefix`, and fails it where it takes longer than `millisMax`. Never
+ * throws, whatever the broker does.
+ */
 export async function runCase(
   target: Target,
   { name, version, run }: Case,
   prefix: string,
+  millisMax?: number,
 ): Promise<Result> {
   const context = new Context(target, version, prefix);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    if (millisMax === undefined) return;
+    const error = new Failure(`it did not end in ${millisMax / 1000} seconds`);
+    timer = setTimeout(() => reject(error), millisMax);
+  });
   try {
-    await run(context);
+    await Promise.race([run(context), late]);
     return { name, version, verdict: "passed", why: "" };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const verdict = error instanceof NotSupported ? "not supported" : "failed";
     return { name, version, verdict, why };
   } finally {
+    clearTimeout(timer);
     context.end();
   }
 }

@@ -11,6 +11,7 @@ export interface NetworkOptions {
 
 /** How long a packet that is due may take to come. */
 const PATIENCE_MILLIS = 4000;
+const NOT_OPENED = "no connection was opened in time";
 
 export function networkTarget({ url, user }: NetworkOptions): Target {
   const { protocol, hostname, port } = new URL(url);
@@ -60,8 +61,10 @@ function openTcp(host: string, port: number): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const inbox = new Inbox();
     const socket = connectTcp({ host, port, noDelay: true });
+    const timer = setTimeout(() => socket.destroy(new Error(NOT_OPENED)), PATIENCE_MILLIS);
     socket.once("error", reject);
     socket.once("connect", () => {
+      clearTimeout(timer);
       socket.on("error", () => inbox.end());
       resolve({
         send: (bytes) => void socket.write(bytes),
@@ -77,7 +80,7 @@ function openTcp(host: string, port: number): Promise<Transport> {
 function openWebSocket(url: string): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const inbox = new Inbox();
-    const socket = new WebSocket(url, ["mqtt"]);
+    const socket = new WebSocket(url, ["mqtt"], { handshakeTimeout: PATIENCE_MILLIS });
     socket.once("error", reject);
     socket.once("open", () => {
       socket.on("error", () => inbox.end());

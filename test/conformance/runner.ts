@@ -18,7 +18,7 @@ export async function runCases(target: Target, options: RunOptions): Promise<Res
   let done = 0;
   const work = async (): Promise<void> => {
     for (let index = next++; index < cases.length; index = next++) {
-      const result = await withDeadline(target, cases[index]!, `${run}x${index}`);
+      const result = await runCase(target, cases[index]!, `${run}x${index}`, CASE_MILLIS_MAX);
       results[index] = result;
       options.handleResult?.(result, ++done);
     }
@@ -28,16 +28,4 @@ export async function runCases(target: Target, options: RunOptions): Promise<Res
 }
 
 /** A broker may behave in any way: a case that does not end has failed. */
-async function withDeadline(target: Target, one: Case, prefix: string): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Result>((resolve) => {
-    const { name, version } = one;
-    const result: Result = { name, version, verdict: "failed", why: "it did not end in a minute" };
-    timer = setTimeout(() => resolve(result), CASE_MILLIS_MAX);
-  });
-  const result = await Promise.race([runCase(target, one, prefix), late]);
-  clearTimeout(timer);
-  return result;
-}
-
 const CASE_MILLIS_MAX = 60_000;
