@@ -35,3 +35,23 @@ test("a group that begins while a message is on its way to one that is gone does
   world.drain();
   expect(other.takes().map(({ type }) => type)).toEqual(["SUBACK"]);
 });
+
+test("what a member leaves behind keeps its order on the way to the next", () => {
+  const world = new TestBroker({ limits: { inflightMax: 2 } });
+  const filter = "$share/g/a";
+  const member = new Five(world, { clientId: "member" }).send(wire.subscribe(5, 1, [[filter, 1]]));
+  const publisher = world.connected("p");
+  for (let id = 1; id <= 4; id++) {
+    publisher.send(wire.publish(4, { topic: "a", payload: `${id}`, qos: 1, id }));
+  }
+  expect(member.takes()).toHaveLength(3);
+  const next = new Five(world, { clientId: "next" }).send(wire.subscribe(5, 1, [[filter, 1]]));
+  next.takes();
+  member.client.cut();
+  const got: string[] = [];
+  for (let packets = next.takes(); packets.length > 0; packets = next.takes()) {
+    got.push(...packets.map(({ payload }) => payload));
+    next.send(...packets.map(({ id }) => wire.ack(wire.Puback, id)));
+  }
+  expect(got).toEqual(["1", "2", "3", "4"]);
+});

@@ -1,0 +1,52 @@
+/** What 5.0 lets clients say of subscriptions, sessions and messages, where our choice or a limit shows. */
+import { expect, test } from "vitest";
+import * as wire from "../../conformance/wire.ts";
+import { TestBroker } from "../../support/broker.ts";
+import { Five } from "../../support/five.ts";
+
+test("overlapping subscriptions deliver RETAIN as published where one of them asks for it", () => {
+  const world = new TestBroker();
+  const RAP = 0b1000;
+  const client = new Five(world);
+  client.send(
+    wire.subscribe(5, 1, [
+      ["a/b", 0],
+      ["a/+", RAP],
+      ["a/#", 0],
+    ]),
+  );
+  client.takes();
+  const publisher = world.connected("p");
+  publisher.send(wire.publish(4, { topic: "a/b", payload: "x", retain: true }));
+  expect(client.takes().map(({ retain }) => retain)).toEqual([true]);
+});
+
+test("[MQTT-3.3.4-7] a PUBLISH that was refused does not count in the Receive Maximum", () => {
+  const client = new Five(new TestBroker({ limits: { receiveMax: 2 } }));
+  for (let id = 1; id <= 6; id++) client.send(wire.publish(5, { topic: "$SYS/no", qos: 2, id }));
+  expect(client.takes().map(({ type, reason }) => [type, reason])).toEqual(
+    Array(6).fill(["PUBREC", 0x87]),
+  );
+  expect(client.client.isOpen).toBe(true);
+});
+
+test("[MQTT-3.3.2-5] a retained message whose time is over is gone, and its memory free", () => {
+  const world = new TestBroker();
+  const publisher = new Five(world);
+  const fields = { topic: "a", payload: "x", retain: true };
+  publisher.send(wire.publish(5, { ...fields, props: { MessageExpiryInterval: 10 } }));
+  world.advance(9999);
+  expect([world.count("retainedMessages"), world.count("messages")]).toEqual([1, 1]);
+  world.advance(1);
+  expect([world.count("retainedMessages"), world.count("messages")]).toEqual([0, 0]);
+});
+
+test("a session expiry in DISCONNECT is cut to ours too", () => {
+  const world = new TestBroker({ limits: { sessionMillisMax: 60_000 } });
+  const client = new Five(world, { props: { SessionExpiryInterval: 10 } });
+  client.send(wire.disconnect(0, { SessionExpiryInterval: 0xffff_ffff }));
+  world.advance(59_999);
+  expect(world.count("sessions")).toBe(1);
+  world.advance(1);
+  expect(world.count("sessions")).toBe(0);
+});
