@@ -49,6 +49,8 @@ export interface BrokerOptions extends PolicyOptions {
   readonly codec?: CodecKind;
   /** What CONNACK tells MQTT 5.0 clients that ask where responses are to go. */
   readonly responseInformation?: string;
+  /** Where all clients are sent instead, from the start; `moveClients` does so later. */
+  readonly serverReference?: string;
 }
 
 /** How the program publishes. */
@@ -136,7 +138,7 @@ export class BrokerServer {
         epochMillis: Date.now() - runtime.loop.now(),
         serverName: runtime.serverName,
         durable: this.#store.isDurable,
-        responseInformation: options.responseInformation ?? null,
+        responseInformation: told("responseInformation", options.responseInformation),
         limits,
       },
       {
@@ -156,6 +158,7 @@ export class BrokerServer {
       handleEvent: (event) => this.#handleEvent(event),
       handleError: (error) => this.#emit("error", { kind: "error", error }),
     });
+    if (options.serverReference !== undefined) this.moveClients(options.serverReference);
   }
 
   /** Where it serves, such as `tcp://127.0.0.1:1883`. */
@@ -203,7 +206,8 @@ export class BrokerServer {
    */
   moveClients(reference: string | null, options: { readonly isForGood?: boolean } = {}): void {
     const { isForGood = false } = options;
-    this.driver.command({ kind: "move", reference, isForGood });
+    const checked = reference === null ? null : told("reference", reference);
+    this.driver.command({ kind: "move", reference: checked, isForGood });
   }
 
   on<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
@@ -305,3 +309,13 @@ export function connInfo(transport: ConnInfo["transport"], remote: string): Conn
 }
 
 const LOOPBACK = "127.0.0.1";
+
+/** What a packet is to tell, checked; null: nothing. */
+function told(field: string, value: string | undefined): string | null {
+  if (value === undefined) return null;
+  const isText = typeof value === "string" && !value.includes("\0");
+  if (!isText || new TextEncoder().encode(value).length > 65_535) {
+    throw new ConfigError(field, value, "a text of at most 65535 bytes");
+  }
+  return value;
+}

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { limitNames, limitTable } from "../core/mod.ts";
+import { networkTarget } from "./conformance/network-target.ts";
+import * as wire from "./conformance/wire.ts";
 import { concat, connect, publish, subscribe } from "./support/packets.ts";
 import { type Running, run, runSansmq, runWithoutWasm } from "./support/process.ts";
 import { openSocket } from "./support/socket-client.ts";
@@ -144,6 +146,26 @@ test("the configuration file of the documentation is taken, and a limit's flag n
   await serving("--config", config, "--host", "127.0.0.1", "--port", "0", "--no-ws");
   const { stderr } = await runSansmq("--config", configFile('{"maxInflight": 0}')).finished;
   expect(stderr).toMatch(/^sansmq: maxInflight: 0 is not allowed/);
+});
+
+test("--server-reference sends everybody elsewhere, and clients of 5.0 know where", async () => {
+  const file = configFile(JSON.stringify({ serverReference: "other.example:1883" }));
+  for (const flags of [
+    ["--server-reference", "other.example:1883"],
+    ["--config", file],
+  ]) {
+    const { tcp } = await serving(...quiet, ...flags);
+    const target = networkTarget({ url: tcp.replace("tcp", "mqtt"), user: null });
+    const client = await target.connect();
+    client.send(wire.connect(5, {}));
+    const connack = wire.firstPacket((await client.read(4000)) as Uint8Array, 5)!;
+    const told = [connack.reason, connack.props["ServerReference"]];
+    expect(told).toEqual([0x9c, "other.example:1883"]);
+    expect(await client.read(4000)).toBe(null);
+    const old = await openSocket(tcp);
+    old.send(connect());
+    expect(await old.takes(1)).toEqual(["CONNACK present=0 code=3"]);
+  }
 });
 
 test("--username and --password let in one user", async () => {

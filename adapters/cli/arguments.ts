@@ -24,6 +24,7 @@ export interface Settings {
   readonly allowAnonymous: boolean;
   readonly codec: CodecKind;
   readonly responseInformation: string | null;
+  readonly serverReference: string | null;
   readonly logLevel: LogLevel;
   readonly limits: Readonly<Partial<Record<LimitName, number>>>;
 }
@@ -100,6 +101,7 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     allowAnonymous: read("allowAnonymous", false, truth),
     codec: read<CodecKind>("codec", "auto", codecKind),
     responseInformation: read<string | null>("responseInformation", null, text),
+    serverReference: read<string | null>("serverReference", null, text),
     logLevel: read("logLevel", "info", logLevel),
     limits,
   };
@@ -137,6 +139,10 @@ const optionTable: readonly { readonly flags: string; readonly help: string }[] 
     help: "what MQTT 5.0 clients that ask are told of where responses go, such as a topic prefix",
   },
   {
+    flags: "--server-reference <address>",
+    help: "take no clients; tell those of MQTT 5.0 to go to this server instead",
+  },
+  {
     flags: "--log-level <level>",
     help: `${LOG_LEVELS.join(", ")} (default: info); the log goes to standard error`,
   },
@@ -153,6 +159,7 @@ const settingNames: ReadonlySet<string> = new Set([
   "allowAnonymous",
   "codec",
   "responseInformation",
+  "serverReference",
   "logLevel",
 ]);
 

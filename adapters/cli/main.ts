@@ -53,7 +53,7 @@ function readSettings(): Settings {
 
 function optionsOf(settings: Settings): BrokerOptions {
   const { host, port, ws, wsPort, wsPath, username, password } = settings;
-  const { allowAnonymous, codec, limits, responseInformation } = settings;
+  const { allowAnonymous, codec, limits, responseInformation, serverReference } = settings;
   return {
     tcp: { host, port },
     ws: ws && { host, port: wsPort, path: wsPath },
@@ -62,6 +62,7 @@ function optionsOf(settings: Settings): BrokerOptions {
     ...(username === null ? {} : { users: { [username]: password! } }),
     ...(allowAnonymous ? { allowAnonymous } : {}),
     ...(responseInformation === null ? {} : { responseInformation }),
+    ...(serverReference === null ? {} : { serverReference }),
   };
 }
 
