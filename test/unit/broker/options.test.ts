@@ -50,3 +50,20 @@ test("a session expiry in DISCONNECT is cut to ours too", () => {
   world.advance(1);
   expect(world.count("sessions")).toBe(0);
 });
+
+test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] properties keep their order also around those that are not passed on", () => {
+  const world = new TestBroker();
+  const reader = new Five(world, { clientId: "r" }).send(wire.subscribe(5, 1, [["a", 0]]));
+  reader.takes();
+  const pair = (key: string): number[] => [0x26, ...wire.text(key), ...wire.text("")];
+  const expiry = [0x02, 0, 0, 0, 60];
+  const alias = [0x23, 0, 1];
+  const fields = [...pair("1"), ...expiry, ...pair("3"), ...pair("2"), ...alias, ...pair("1")];
+  const publisher = new Five(world, { clientId: "p" });
+  publisher.send(wire.packet(0x30, wire.text("a"), [fields.length], fields, wire.text("x")));
+  const [message] = reader.takes();
+  expect(message!.props).toEqual({
+    MessageExpiryInterval: 60,
+    UserProperty: ["1", "3", "2", "1"].map((key) => [key, ""]),
+  });
+});
