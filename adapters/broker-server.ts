@@ -174,10 +174,7 @@ export class BrokerServer {
     ) as Record<CounterName, number>;
   }
 
-  /**
-   * Publishes a message of the program's own. Throws ConfigError where `topic` is no topic name, or no packet can
-   * hold `payload`.
-   */
+  /** Publishes a message of the program's own. Throws ConfigError for what no client could send. */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
     const { qos = 0, retain = false, properties = {} } = options;
     for (const name of Object.keys(properties)) {

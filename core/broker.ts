@@ -19,7 +19,7 @@ import type {
   Seq,
 } from "./boundary.ts";
 import { CloseCause, EffectKind, NEVER, NO_CONN, OUT_BYTES_MIN } from "./boundary.ts";
-import { encodeProperties, joined } from "./codec/property-values.ts";
+import { areMessageProperties, encodeProperties, joined } from "./codec/property-values.ts";
 import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
 import { ConfigError } from "./config.ts";
@@ -181,7 +181,7 @@ export class Broker {
     this.#leave();
   }
 
-  /** What the embedding program asks for. Throws ConfigError for a publish to what is no topic name. */
+  /** What the embedding program asks for. Throws ConfigError for a publish that no client could send. */
   handleCommand(command: Command, now: Millis): void {
     this.#enter(now);
     try {
@@ -379,6 +379,14 @@ export class Broker {
     }
     const { MessageExpiryInterval: seconds, ...forwarded } = properties;
     const fields = encodeProperties(forwarded);
+    const isTime = seconds === undefined || (Number.isInteger(seconds) && seconds >= 0);
+    if (!isTime || seconds! > 0xffff_ffff || !areMessageProperties(fields)) {
+      throw new ConfigError(
+        "properties",
+        properties,
+        "what a PUBLISH may have, for every receiver",
+      );
+    }
     const length = Uint8Array.of(name.length >> 8, name.length & 0xff);
     const bytes = joined([length, name, fields, payload]);
     const topicEnd = 2 + name.length;

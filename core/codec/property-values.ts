@@ -1,8 +1,10 @@
 /** Properties as values: to write them into a packet, and to show those of one that was read. */
 import { ownBytes } from "../base/bytes.ts";
 import type { PropertyValues } from "../boundary.ts";
+import { Reason } from "../reason.ts";
+import { PacketType } from "./packet.ts";
 import type { PropertyId, PropertyName } from "./properties.ts";
-import { Property, propertyTable } from "./properties.ts";
+import { Property, PropertyScan, propertyTable } from "./properties.ts";
 import { Reader } from "./reader.ts";
 import { decodeUtf8, encodeUtf8 } from "./utf8.ts";
 import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
@@ -94,6 +96,18 @@ export function decodeProperties(
     }
   }
   return values;
+}
+
+/** Whether encoded properties are what a message of the program's own may have. */
+export function areMessageProperties(encoded: Uint8Array): boolean {
+  const length = new Uint8Array(remainingLengthBytes(encoded.length));
+  writeRemainingLength(length, 0, encoded.length);
+  const bytes = joined([length, encoded]);
+  const reader = new Reader(bytes, 0, bytes.length);
+  const scan = new PropertyScan();
+  if (scan.read(reader, PacketType.Publish) !== Reason.Success || !reader.isDone) return false;
+  // Those that are its receiver's own are written as it leaves.
+  return !scan.has(Property.TopicAlias) && !scan.has(Property.SubscriptionIdentifier);
 }
 
 function field(bytes: Uint8Array): Uint8Array[] {

@@ -436,3 +436,11 @@ five("[MQTT-4.8.2-6] a message that a member refuses goes to no other", async (t
   t.equal(refused, 1, "how many got it");
   for (const member of members) await member.quiet();
 });
+
+five("[MQTT-3.3.4-3] a retained message has the identifier of its new subscription", async (t) => {
+  const client = await t.connect();
+  t.needs(client.connack.props["RetainAvailable"] !== 0, "retained messages");
+  await client.publish({ topic: t.topic(), payload: "x", retain: true });
+  await client.subscribe(t.topic(), 0, { SubscriptionIdentifier: 300 });
+  t.equal((await client.expectMessage("x")).props["SubscriptionIdentifier"], 300, "the identifier");
+});

@@ -1,5 +1,6 @@
 /** What 5.0 lets clients say of subscriptions, sessions and messages, where our choice or a limit shows. */
 import { expect, test } from "vitest";
+import { ConfigError, type PropertyValues } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Five } from "../../support/five.ts";
@@ -66,4 +67,31 @@ test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] properties keep their order also around th
     MessageExpiryInterval: 60,
     UserProperty: ["1", "3", "2", "1"].map((key) => [key, ""]),
   });
+});
+
+test("[MQTT-3.3.2-14] a message of the program's own has what a PUBLISH may have, or is refused", () => {
+  const world = new TestBroker();
+  const publish = (properties: PropertyValues) => (): void =>
+    world.broker.handleCommand(
+      { kind: "publish", topic: "a", payload: new Uint8Array(1), qos: 0, retain: true, properties },
+      world.now,
+    );
+  for (const properties of [
+    { ResponseTopic: "a/#" },
+    { ContentType: "\0" },
+    { ContentType: "x".repeat(65_536) },
+    { UserProperty: [["k", "x".repeat(70_000)]] as const },
+    { PayloadFormatIndicator: 2 },
+    { MessageExpiryInterval: -1 },
+    { MessageExpiryInterval: 2 ** 32 },
+    { MessageExpiryInterval: 0.5 },
+    { TopicAlias: 1 },
+    { SubscriptionIdentifier: 1 },
+    { ReceiveMaximum: 1 },
+  ]) {
+    expect(publish(properties), JSON.stringify(properties).slice(0, 60)).toThrow(ConfigError);
+  }
+  expect(world.count("retainedMessages")).toBe(0);
+  publish({ ResponseTopic: "a", MessageExpiryInterval: 2 ** 32 - 1, PayloadFormatIndicator: 1 })();
+  expect(world.count("retainedMessages")).toBe(1);
 });
