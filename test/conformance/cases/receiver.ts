@@ -79,3 +79,17 @@ five(
     await again.quiet();
   },
 );
+
+five("[MQTT-3.14.2-2] no DISCONNECT of the broker's has a Session Expiry Interval", async (t) => {
+  const fields = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
+  const taken = await t.connect(fields);
+  const wrong = await t.connect(fields);
+  wrong.send(wire.packet(0x00));
+  for (const client of [taken, wrong]) {
+    const farewell = await client.next();
+    t.ok(farewell !== "silence", "the end");
+    if (farewell === null || farewell === "silence") continue;
+    t.equal(farewell.type, "DISCONNECT", "the packet");
+    t.equal(farewell.props["SessionExpiryInterval"], undefined, "Session Expiry Interval");
+  }
+});

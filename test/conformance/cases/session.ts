@@ -94,7 +94,7 @@ four("[MQTT311-4.1.0-2] a session lasts as long as its connection", async (t) =>
   await client.expectMessage("x");
 });
 
-five("[MQTT-3.14.2-2] DISCONNECT may change the expiry of a session", async (t) => {
+five("[MQTT-4.1.0-2] DISCONNECT may change the expiry of a session", async (t) => {
   const clientId = t.clientId();
   const first = await t.connect({ ...kept, clientId });
   first.send(wire.disconnect(0, { SessionExpiryInterval: 0 }));
@@ -281,6 +281,7 @@ five(
     t.equal(got["UserProperty"], props.UserProperty, "User Property");
     t.equal(got["ContentType"], "text/plain", "Content Type");
     t.equal(got["ResponseTopic"], "r", "Response Topic");
+    t.equal(got["CorrelationData"], props.CorrelationData, "Correlation Data");
     t.equal(got["PayloadFormatIndicator"], 1, "Payload Format Indicator");
     t.equal(got["MessageExpiryInterval"], 100, "Message Expiry Interval");
   },

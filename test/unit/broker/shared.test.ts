@@ -55,3 +55,21 @@ test("what a member leaves behind keeps its order on the way to the next", () =>
   }
   expect(got).toEqual(["1", "2", "3", "4"]);
 });
+
+test("[MQTT-3.8.4-3] a member that subscribes again has its new options", () => {
+  const world = new TestBroker();
+  const member = new Five(world, { clientId: "member" });
+  const publisher = world.connected("p");
+  for (const [qos, SubscriptionIdentifier] of [
+    [0, 7],
+    [2, 8],
+    [1, 9],
+  ] as const) {
+    member.send(wire.subscribe(5, 1, [["$share/g/a", qos]], { SubscriptionIdentifier })).takes();
+    publisher.send(wire.publish(4, { topic: "a", qos: 2, id: qos + 1 }));
+    const [message] = member.takes();
+    expect([message!.qos, message!.props]).toEqual([qos, { SubscriptionIdentifier }]);
+    publisher.send(wire.ack(wire.Pubrel, qos + 1));
+  }
+  expect(world.count("subscriptions")).toBe(1);
+});
