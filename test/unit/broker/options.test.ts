@@ -1,9 +1,9 @@
 /** What 5.0 lets clients say of subscriptions, sessions and messages, where our choice or a limit shows. */
 import { expect, test } from "vitest";
-import { ConfigError, type PropertyValues } from "../../../core/mod.ts";
+import { ConfigError, type PropertyValues, Reason } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Five } from "../../support/five.ts";
+import { Five, packetsTo } from "../../support/five.ts";
 
 test("overlapping subscriptions deliver RETAIN as published where one of them asks for it", () => {
   const world = new TestBroker();
@@ -94,4 +94,17 @@ test("[MQTT-3.3.2-14] a message of the program's own has what a PUBLISH may have
   expect(world.count("retainedMessages")).toBe(0);
   publish({ ResponseTopic: "a", MessageExpiryInterval: 2 ** 32 - 1, PayloadFormatIndicator: 1 })();
   expect(world.count("retainedMessages")).toBe(1);
+});
+
+test("a will that says it is text is checked where that is switched on", () => {
+  const world = new TestBroker({ limits: { payloadFormatCheck: 1 } });
+  const props = { PayloadFormatIndicator: 1 };
+  // Written as text, and no text any more.
+  const bytes = wire.connect(5, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
+  bytes[bytes.length - 1] = 0xff;
+  const client = world.open();
+  client.send(bytes);
+  expect(packetsTo(client).map(({ reason }) => reason)).toEqual([Reason.PayloadFormatInvalid]);
+  new Five(world, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
+  expect(world.count("clientsConnected")).toBe(1);
 });
