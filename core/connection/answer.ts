@@ -51,6 +51,13 @@ export function answerDurably(parts: Parts, connection: Connection, word: number
   holdWriter(parts, connection);
 }
 
+/** Queues an answer that promises nothing behind those that wait, whose packets are before its own. */
+export function answerBehind(parts: Parts, connection: Connection, word: number): void {
+  const isWaiting = connection.gate !== null && connection.gate.count > 0;
+  if (isWaiting) wait(parts, connection, word);
+  else answerNow(parts, connection, word);
+}
+
 function wait(parts: Parts, connection: Connection, word: number): void {
   connection.gate ??= new Gate();
   if (connection.gate.count === 0) parts.gated.add(connection);

@@ -14,7 +14,7 @@ import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
-import { answerNow, PACKET, takes } from "./answer.ts";
+import { answerBehind, PACKET, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { handleDisconnect } from "./disconnect.ts";
 import { fail, refuse } from "./end.ts";
@@ -241,7 +241,7 @@ function sendAuth(
   });
   if (!takes(connection, packet)) return false;
   connection.packets.push(packet);
-  answerNow(parts, connection, PACKET);
+  answerBehind(parts, connection, PACKET);
   return true;
 }
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
-import { TestBroker, type TestClient } from "../../support/broker.ts";
+import { TestBroker, type TestBrokerOptions, type TestClient } from "../../support/broker.ts";
 import { packetsTo } from "../../support/five.ts";
 
 const method = "method";
@@ -12,10 +12,11 @@ const auth = (reason: number, AuthenticationMethod = method): Uint8Array =>
   wire.auth(reason, { AuthenticationMethod });
 
 /** A client whose CONNECT waits for a policy that decides as it is told. */
-function asking() {
-  const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+function asking(options: TestBrokerOptions = {}) {
+  const world = new TestBroker({ ...options, policy: { authenticate: () => Verdict.Pending } });
   const client = world.open();
-  client.send(wire.connect(5, { clientId: "c", props: { AuthenticationMethod: method } }));
+  const props = { AuthenticationMethod: method, SessionExpiryInterval: 10 };
+  client.send(wire.connect(5, { clientId: "c", props }));
   const decide = (kind: "allow" | "challenge"): void => {
     const data = Uint8Array.of(1);
     world.broker.handleDecision(client.conn, { kind, data }, world.now);
@@ -79,4 +80,19 @@ test("[MQTT-4.12.0-5] what the method says in the end is in CONNACK, and in AUTH
     expect(props["AuthenticationMethod"]).toBe(method);
     expect(props["AuthenticationData"]).toEqual(Uint8Array.of(1));
   }
+});
+
+test("AUTH does not leave in the place of an answer that waits for the store", () => {
+  const { world, client, decide } = asking({ durable: "when told" });
+  decide("allow");
+  world.commit();
+  expect(told(client)).toEqual([["CONNACK", 0]]);
+  client.send(wire.subscribe(5, 1, [["t", 1]]), auth(Again));
+  decide("challenge");
+  expect(told(client)).toEqual([]);
+  world.commit();
+  expect(told(client)).toEqual([
+    ["SUBACK", 0],
+    ["AUTH", Continue],
+  ]);
 });
