@@ -59,13 +59,13 @@ test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] properties keep their order also around th
   const pair = (key: string): number[] => [0x26, ...wire.text(key), ...wire.text("")];
   const expiry = [0x02, 0, 0, 0, 60];
   const alias = [0x23, 0, 1];
-  const fields = [...pair("1"), ...expiry, ...pair("3"), ...pair("2"), ...alias, ...pair("1")];
+  const fields = [...pair("1"), ...expiry, ...pair("3"), ...pair("2"), ...alias, ...pair("4")];
   const publisher = new Five(world, { clientId: "p" });
   publisher.send(wire.packet(0x30, wire.text("a"), [fields.length], fields, wire.text("x")));
   const [message] = reader.takes();
   expect(message!.props).toEqual({
     MessageExpiryInterval: 60,
-    UserProperty: ["1", "3", "2", "1"].map((key) => [key, ""]),
+    UserProperty: ["1", "3", "2", "4"].map((key) => [key, ""]),
   });
 });
 
