@@ -65,7 +65,7 @@ class ScramExchange implements AuthenticationExchange {
 
   async #first(message: string): Promise<AuthenticationStep> {
     // No channel binding, and no identity but the user's own.
-    const found = /^(n,,)(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+))$/.exec(message);
+    const found = /^([ny],,)(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+))$/.exec(message);
     if (found === null) return REFUSED;
     const [, header, clientFirst, name, clientNonce] = found as unknown as readonly string[];
     this.#header = header!;

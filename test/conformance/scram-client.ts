@@ -3,9 +3,12 @@ export class ScramClient {
   readonly #name: string;
   readonly #password: string;
   readonly #nonce: string;
+  readonly #header: string;
   #serverSignature: Uint8Array = new Uint8Array(0);
 
-  constructor(name: string, password: string) {
+  /** `header` says whether it binds the channel: no, or `y,,`, that it could. */
+  constructor(name: string, password: string, header = "n,,") {
+    this.#header = header;
     this.#name = name.replaceAll("=", "=3D").replaceAll(",", "=2C");
     this.#password = password;
     const random = crypto.getRandomValues(new Uint8Array(18));
@@ -13,7 +16,7 @@ export class ScramClient {
   }
 
   first(): Uint8Array {
-    return encode(`n,,${this.#bare}`);
+    return encode(`${this.#header}${this.#bare}`);
   }
 
   /** The answer to the server's first message. */
@@ -26,7 +29,7 @@ export class ScramClient {
     const salted = await pbkdf2(this.#password, salt, Number(fields.get("i")));
     const clientKey = await hmac(salted, encode("Client Key"));
     const storedKey = new Uint8Array(await crypto.subtle.digest("SHA-256", clientKey));
-    const withoutProof = `c=${Buffer.from("n,,").toString("base64")},r=${nonce}`;
+    const withoutProof = `c=${Buffer.from(this.#header).toString("base64")},r=${nonce}`;
     const message = encode(`${this.#bare},${serverFirst},${withoutProof}`);
     const signature = await hmac(storedKey, message);
     const proof = clientKey.map((byte, index) => byte ^ signature[index]!);

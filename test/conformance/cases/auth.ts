@@ -71,7 +71,8 @@ five(
       "the broker knows the password too",
     );
     // And once more.
-    const again = new ScramClient(user!.name, user!.password);
+    // By a client that could bind the channel, and hears that the broker can not.
+    const again = new ScramClient(user!.name, user!.password, "y,,");
     client.send(
       wire.auth(0x19, { AuthenticationMethod: method, AuthenticationData: again.first() }),
     );
@@ -115,6 +116,15 @@ five(
       wire.auth(0x19, { AuthenticationMethod: "another", AuthenticationData: Uint8Array.of(1) }),
     );
     await other.closed(0x82, 0x87, 0x8c);
+    const forgetful = await start(user!.password);
+    t.equal((await forgetful.expect("CONNACK")).reason, 0, "the code");
+    const scram = new ScramClient(user!.name, `${user!.password}?`);
+    const say = (reason: number, AuthenticationData: Uint8Array) =>
+      forgetful.send(wire.auth(reason, { AuthenticationMethod: method, AuthenticationData }));
+    say(0x19, scram.first());
+    const { props } = await forgetful.expect("AUTH");
+    say(0x18, await scram.answer(props["AuthenticationData"] as Uint8Array));
+    await forgetful.closed(0x87);
   },
 );
 
