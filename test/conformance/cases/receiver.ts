@@ -93,3 +93,17 @@ five("[MQTT-3.14.2-2] no DISCONNECT of the broker's has a Session Expiry Interva
     t.equal(farewell.props["SessionExpiryInterval"], undefined, "Session Expiry Interval");
   }
 });
+
+five("[MQTT-3.3.4-9] [MQTT-4.9.0-2] what was received counts until PUBCOMP", async (t) => {
+  const client = await t.connect({ props: { ReceiveMaximum: 1 } });
+  await client.subscribe(t.topic(), 2);
+  const publisher = await t.connect();
+  await publisher.publish({ topic: t.topic(), payload: "1", qos: 2 });
+  const { id } = await client.expectMessage("1");
+  client.send(wire.ack(wire.Pubrec, id));
+  await client.expect("PUBREL");
+  await publisher.publish({ topic: t.topic(), payload: "2", qos: 1 });
+  await client.quiet();
+  client.send(wire.ack(wire.Pubcomp, id));
+  await client.expectMessage("2");
+});

@@ -190,13 +190,15 @@ both(
   },
 );
 
-five("[MQTT-3.1.2-8] DISCONNECT with 0x04 publishes the will", async (t) => {
+five("[MQTT-3.1.2-8] DISCONNECT with any other code than 0 publishes the will", async (t) => {
   const watcher = await t.connect();
   await watcher.subscribe(t.topic());
-  const client = await t.connect({ will: { topic: t.topic(), payload: "gone" } });
-  client.send(wire.disconnect(0x04));
-  await client.closed();
-  await watcher.expectMessage("gone");
+  for (const code of [0x04, 0x80, 0x93]) {
+    const client = await t.connect({ will: { topic: t.topic(), payload: `${code}` } });
+    client.send(wire.disconnect(code));
+    await client.closed();
+    await watcher.expectMessage(`${code}`);
+  }
 });
 
 both(

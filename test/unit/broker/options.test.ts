@@ -108,3 +108,32 @@ test("a will that says it is text is checked where that is switched on", () => {
   new Five(world, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
   expect(world.count("clientsConnected")).toBe(1);
 });
+
+test("aliases towards a client stay within our own maximum too", () => {
+  const world = new TestBroker({ limits: { topicAliasOutMax: 2 } });
+  const reader = new Five(world, { clientId: "r", props: { TopicAliasMaximum: 100 } });
+  reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
+  const publisher = world.connected("p");
+  for (let n = 0; n < 40; n++) {
+    publisher.send(wire.publish(4, { topic: `a/long/topic/name/${Math.floor(n / 4)}` }));
+  }
+  const aliases = reader.takes().map(({ props }) => props["TopicAlias"]);
+  expect(new Set(aliases)).toEqual(new Set([undefined, 1, 2]));
+});
+
+test("[MQTT-3.8.3-3] [MQTT-3.8.4-3] what comes back to its publisher is by the options that it gave last", () => {
+  const NO_LOCAL = 0b100;
+  const client = new Five(new TestBroker());
+  client.send(wire.subscribe(5, 1, [["#", NO_LOCAL]]));
+  for (const [options, expected] of [
+    [0, [0]],
+    [1, [1]],
+    [NO_LOCAL, []],
+    [0, [0]],
+  ] as const) {
+    client.send(wire.subscribe(5, 2, [["t", options]])).takes();
+    client.send(wire.publish(5, { topic: "t", qos: 1, id: 3 }));
+    const came = client.takes().filter(({ type }) => type === "PUBLISH");
+    expect(came.map(({ qos }) => qos)).toEqual(expected);
+  }
+});
