@@ -189,3 +189,18 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message that just fits is sent as often 
   }
   expect(world.count("droppedTooLarge")).toBe(8);
 });
+
+test("PUBRELs are sent again in the order of the PUBRECs", () => {
+  const world = new TestBroker();
+  const props = { SessionExpiryInterval: 100 };
+  const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+  const publisher = world.connected("p");
+  for (const id of [1, 2, 3]) publisher.send(wire.publish(4, { topic: "t", qos: 2, id }));
+  first.send(...[3, 1, 2].map((id) => wire.ack(wire.Pubrec, id))).client.cut();
+  const again = new Five(world, { clean: false, props });
+  expect(again.takes().map(({ type, id }) => [type, id])).toEqual([
+    ["PUBREL", 3],
+    ["PUBREL", 1],
+    ["PUBREL", 2],
+  ]);
+});
