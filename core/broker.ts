@@ -32,6 +32,8 @@ import { Parts } from "./connection/parts.ts";
 import { publishMessage, removeRetained } from "./connection/publish-message.ts";
 import { receive, unpark } from "./connection/receive.ts";
 import { fill } from "./connection/send.ts";
+import type { BrokerState } from "./inspect.ts";
+import { inspect } from "./inspect.ts";
 import type { WriteBatch } from "./journal/journal.ts";
 import { MessageSource } from "./message/message-source.ts";
 import { Counter } from "./observe/counters.ts";
@@ -292,6 +294,11 @@ export class Broker {
       retained.nextExpiry(),
       this.#sysAt,
     ) as Millis;
+  }
+
+  /** What it holds now, for people. Takes as long as there is much; changes nothing. */
+  inspect(): BrokerState {
+    return inspect(this.#parts, this.#now);
   }
 
   #connection(id: ConnId): Connection | null {

@@ -13,6 +13,7 @@ export { decodeProperties, encodeProperties } from "./codec/property-values.ts";
 export { decodeUtf8, encodeUtf8 } from "./codec/utf8.ts";
 export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";
 export { ConfigError, limitNames, limitTable, parseLimit, parseLimits } from "./config.ts";
+export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { WriteBatch } from "./journal/journal.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";

@@ -20,7 +20,7 @@ const layers: readonly (readonly string[])[] = [
   ["session"],
   ["routing"],
   ["connection"],
-  ["recovery", "broker", "mod"],
+  ["recovery", "inspect", "broker", "mod"],
 ];
 
 interface Import {

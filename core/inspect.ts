@@ -1,0 +1,137 @@
+/** What a broker holds at this moment, as plain data: for people who look for a fault. Changes nothing. */
+import type { ConnId, Millis, ProtocolLevel, QoS, Seq } from "./boundary.ts";
+import type { Connection } from "./connection/connection.ts";
+import { Parked, Stage } from "./connection/connection.ts";
+import type { Parts } from "./connection/parts.ts";
+import type { CounterName } from "./observe/counters.ts";
+import { Counter, counterNames } from "./observe/counters.ts";
+import { OPTIONS_QOS } from "./routing/route.ts";
+import type { Session } from "./session/session.ts";
+
+/** Fit for JSON. Has no payload, no password and no authentication data in it. */
+export interface BrokerState {
+  readonly now: Millis;
+  readonly isShuttingDown: boolean;
+  readonly connections: readonly ConnectionState[];
+  readonly sessions: readonly SessionState[];
+  readonly subscriptionCount: number;
+  readonly hasFanouts: boolean;
+  readonly effectCount: number;
+  readonly journal: { readonly lastSeq: Seq; readonly committed: Seq; readonly hasFailed: boolean };
+  /** Those that are not 0. */
+  readonly counters: Readonly<Partial<Record<CounterName, number>>>;
+}
+
+export interface ConnectionState {
+  readonly conn: ConnId;
+  readonly transport: string;
+  readonly remote: string;
+  readonly stage: keyof typeof Stage;
+  readonly level: ProtocolLevel;
+  readonly clientId: string;
+  readonly username: string | null;
+  readonly keepAliveMillis: number;
+  readonly lastSeen: Millis;
+  /** Whether its transport takes no bytes. */
+  readonly isBlocked: boolean;
+  /** What its input waits for. */
+  readonly parked: readonly (keyof typeof Parked)[];
+  readonly answerCount: number;
+  /** Answers that wait for a commit. */
+  readonly gatedCount: number;
+  readonly heldBytes: number;
+  readonly partialBytes: number;
+  readonly hasWill: boolean;
+}
+
+export interface SessionState {
+  readonly clientId: string;
+  /** Null while its client is away. */
+  readonly conn: ConnId | null;
+  readonly expiryMillis: number;
+  readonly subscriptions: readonly { readonly filter: string; readonly qos: QoS }[];
+  readonly readyCount: number;
+  readonly readyBytes: number;
+  /** Waiting for the window, or for the client. */
+  readonly heldCount: number;
+  readonly windowFree: number;
+  /** Identifiers of what has been sent and is not acknowledged, and of what has no PUBCOMP. */
+  readonly sentIds: readonly number[];
+  readonly releasedIds: readonly number[];
+  /** QoS 2 messages that were received and not released. */
+  readonly receiptCount: number;
+  readonly hasWill: boolean;
+}
+
+export function inspect(parts: Parts, now: Millis): BrokerState {
+  const { journal, counters } = parts;
+  const counted = counterNames
+    .map((name) => [name, counters[Counter[name]]!] as const)
+    .filter(([, value]) => value !== 0);
+  return {
+    now,
+    isShuttingDown: parts.isShuttingDown,
+    connections: parts.connections
+      .filter((connection) => connection !== null)
+      .map((connection) => connectionState(parts, connection)),
+    sessions: Array.from(parts.sessions.all(), (session) => sessionState(parts, session)),
+    subscriptionCount: parts.router.subscriptionCount,
+    hasFanouts: parts.router.hasFanouts,
+    effectCount: parts.effects.count,
+    journal: {
+      lastSeq: journal.lastSeq,
+      committed: journal.committed,
+      hasFailed: journal.hasFailed,
+    },
+    counters: Object.fromEntries(counted),
+  };
+}
+
+function connectionState(parts: Parts, connection: Connection): ConnectionState {
+  const { id, info, level, clientId, username, keepAliveMillis, lastSeen } = connection;
+  return {
+    conn: id,
+    transport: info.transport,
+    remote: info.remote,
+    stage: stages.find((name) => Stage[name] === connection.stage)!,
+    level,
+    clientId,
+    username,
+    keepAliveMillis,
+    lastSeen,
+    isBlocked: parts.dirty.isBlocked(connection.slot),
+    parked: parkedNames.filter((name) => (connection.parked & Parked[name]) !== 0),
+    answerCount: connection.answers?.count ?? 0,
+    gatedCount: connection.gate?.count ?? 0,
+    heldBytes: connection.held?.length ?? 0,
+    partialBytes: connection.partialBytes,
+    hasWill: connection.will !== null,
+  };
+}
+
+function sessionState(parts: Parts, session: Session): SessionState {
+  const { clientId, connSlot, expiryMillis, subscriptions, outbox, receiptCount, will } = session;
+  const { window } = outbox;
+  const counted = (count: number, at: (position: number) => number): number[] =>
+    Array.from({ length: count }, (_, position) => at(position));
+  return {
+    clientId,
+    conn: connSlot === 0 ? null : parts.connections[connSlot]!.id,
+    expiryMillis,
+    subscriptions: Array.from(subscriptions ?? [], ([filter, options]) => ({
+      filter,
+      qos: (options & OPTIONS_QOS) as QoS,
+    })),
+    readyCount: outbox.readyCount,
+    readyBytes: outbox.readyBytes,
+    heldCount: outbox.heldCount,
+    windowFree: outbox.windowFree,
+    sentIds: counted(window.sentCount, (position) => window.sentPacketId(position)),
+    releasedIds: counted(window.releasedCount, (position) => window.releasedId(position)),
+    receiptCount,
+    hasWill: will !== null,
+  };
+}
+
+const stages = Object.keys(Stage) as (keyof typeof Stage)[];
+const parkedNames = Object.keys(Parked) as (keyof typeof Parked)[];
