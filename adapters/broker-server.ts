@@ -3,6 +3,7 @@
 import type { CodecKind } from "../codec-wasm/mod.ts";
 import { codecKinds, createCodec } from "../codec-wasm/mod.ts";
 import type {
+  BrokerConfig,
   BrokerEvent,
   ConnInfo,
   CounterName,
@@ -10,6 +11,7 @@ import type {
   Limits,
   OutBuffer,
   Policy,
+  Ports,
   PropertyValues,
   QoS,
 } from "../core/mod.ts";
@@ -18,6 +20,8 @@ import type { PolicyOptions } from "./auth/policy.ts";
 import { ComposedPolicy } from "./auth/policy.ts";
 import { Driver } from "./driver.ts";
 import type { HostLoop } from "./host.ts";
+import type { RecordOptions } from "./record/recording-broker.ts";
+import { RecordingBroker } from "./record/recording-broker.ts";
 import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
 
@@ -51,6 +55,8 @@ export interface BrokerOptions extends PolicyOptions {
   readonly responseInformation?: string;
   /** Where all clients are sent instead, from the start; `moveClients` does so later. */
   readonly serverReference?: string;
+  /** Writes down every input, for a replay of this run. Default: nothing is. */
+  readonly record?: RecordOptions;
 }
 
 /** How the program publishes. */
@@ -111,6 +117,8 @@ export class BrokerServer {
   /** What moves the bytes, for transports that are opened some other way. */
   protected readonly driver: Driver;
   readonly #broker: Broker;
+  /** The same, where it is recorded. */
+  readonly #recording: RecordingBroker | null;
   readonly #policy: ComposedPolicy;
   readonly #store: Store;
   readonly #listeners: Listener[] = [];
@@ -132,23 +140,26 @@ export class BrokerServer {
     const codec = createCodec(kind, limits, hashSeed!);
     if (codec === null) throw new ConfigError("codec", kind, "auto or ts: WebAssembly is missing");
     this.codec = codec.ingest.name;
-    this.#broker = new Broker(
-      {
-        seed: [a!, b!, c!, d!],
-        epochMillis: Date.now() - runtime.loop.now(),
-        serverName: runtime.serverName,
-        durable: this.#store.isDurable,
-        responseInformation: told("responseInformation", options.responseInformation),
-        limits,
-      },
-      {
-        ingest: codec.ingest,
-        topics: codec.topics,
-        policy: this.#policy satisfies Policy,
-        entropy: runtime.entropy,
-        ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
-      },
-    );
+    const config: BrokerConfig = {
+      seed: [a!, b!, c!, d!],
+      epochMillis: Date.now() - runtime.loop.now(),
+      serverName: runtime.serverName,
+      durable: this.#store.isDurable,
+      responseInformation: told("responseInformation", options.responseInformation),
+      limits,
+    };
+    const ports: Ports = {
+      ingest: codec.ingest,
+      topics: codec.topics,
+      policy: this.#policy satisfies Policy,
+      entropy: runtime.entropy,
+      ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
+    };
+    this.#recording =
+      options.record === undefined
+        ? null
+        : new RecordingBroker(config, ports, { kind, seed: hashSeed! }, options.record);
+    this.#broker = this.#recording ?? new Broker(config, ports);
     this.driver = new Driver({
       broker: this.#broker,
       loop: runtime.loop,
@@ -263,7 +274,12 @@ export class BrokerServer {
     });
     this.driver.stop();
     await Promise.all(listenersClosed);
-    await this.#store.close();
+    await this.#store.close().finally(() => this.endRecording());
+  }
+
+  /** Ends the recording, if there is one, in order: for a process that ends without `close`. */
+  endRecording(): void {
+    this.#recording?.endRecording();
   }
 
   #handleEvent(event: BrokerEvent): void {

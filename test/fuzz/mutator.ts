@@ -6,7 +6,7 @@
 import { expect } from "vitest";
 import { Table } from "../../core/mod.ts";
 import * as wire from "../conformance/wire.ts";
-import { TestBroker, type TestClient } from "../support/broker.ts";
+import { TestBroker, type TestBrokerOptions, type TestClient } from "../support/broker.ts";
 import {
   concat,
   connect,
@@ -183,9 +183,14 @@ function packetsOf(client: TestClient): wire.Packet[] {
 }
 
 /** Runs `inputs` chunks from a seed. Throws where anything is not as it should be. */
-export function fire(seed: number, inputs: number): void {
+export function fire(
+  seed: number,
+  inputs: number,
+  options: Pick<TestBrokerOptions, "record" | "limits"> = {},
+): void {
   const random = new Random(seed);
   const world = new TestBroker({
+    ...options,
     ...(seed % 2 === 0 ? { durable: "at once" } : {}),
     limits: {
       packetBytesMax: 50_000,
@@ -202,6 +207,7 @@ export function fire(seed: number, inputs: number): void {
       fanoutSlice: 16,
       receiveMax: 5,
       sysMillis: 5000,
+      ...options.limits,
     },
   });
   const healthy = [new Healthy(world), new HealthyFive(world)];

@@ -1,5 +1,6 @@
 /** A broker in virtual time, through its public boundary, with clients that are byte streams. */
 import { expect } from "vitest";
+import { RecordingBroker } from "../../adapters/record/recording-broker.ts";
 import { createCodec } from "../../codec-wasm/mod.ts";
 import {
   Broker,
@@ -24,6 +25,7 @@ import {
 import { codecKind } from "./codecs.ts";
 import type { ConnectFields } from "./packets.ts";
 import { concat, connect, describe, split } from "./packets.ts";
+import { type Recording, recordingOfEveryTest, replayWhenFinished } from "./recording.ts";
 
 export interface TestBrokerOptions {
   readonly limits?: Partial<Record<LimitName, number>>;
@@ -33,6 +35,8 @@ export interface TestBrokerOptions {
   readonly responseInformation?: string;
   /** Length of the buffer that packets are encoded into. */
   readonly outBytes?: number;
+  /** Is replayed when the test is over. Null: not recorded, whatever `SANSMQ_RECORD` says. */
+  readonly record?: Recording | null;
 }
 
 export class TestBroker {
@@ -50,31 +54,38 @@ export class TestBroker {
 
   constructor(options: TestBrokerOptions = {}) {
     const limits = parseLimits({ sysMillis: 0, ...options.limits });
-    const codec = createCodec(codecKind, limits, 1)!;
+    const seed = 1;
+    const codec = createCodec(codecKind, limits, seed)!;
+    const record = options.record === undefined ? recordingOfEveryTest() : options.record;
     let entropy = 0;
     this.#commitsAtOnce = options.durable === "at once";
     this.#out = { bytes: new Uint8Array(options.outBytes ?? 65_536), length: 0, tail: null };
-    this.broker = new Broker(
-      {
-        seed: [1, 2, 3, 4],
-        epochMillis: 1_700_000_000_000,
-        serverName: "sansmq test",
-        durable: options.durable !== undefined,
-        responseInformation: options.responseInformation ?? null,
-        limits,
+    const config = {
+      seed: [1, 2, 3, 4],
+      epochMillis: 1_700_000_000_000,
+      serverName: "sansmq test",
+      durable: options.durable !== undefined,
+      responseInformation: options.responseInformation ?? null,
+      limits,
+    } as const;
+    const ports = {
+      ingest: codec.ingest,
+      topics: codec.topics,
+      policy: {
+        authenticate: () => Verdict.Allow,
+        publish: () => Verdict.Allow,
+        subscribe: () => Verdict.Allow,
+        ...options.policy,
       },
-      {
-        ingest: codec.ingest,
-        topics: codec.topics,
-        policy: {
-          authenticate: () => Verdict.Allow,
-          publish: () => Verdict.Allow,
-          subscribe: () => Verdict.Allow,
-          ...options.policy,
-        },
-        entropy: (out) => out.fill(++entropy),
-      },
-    );
+      entropy: (out: Uint8Array) => void out.fill(++entropy),
+    };
+    if (record === null) {
+      this.broker = new Broker(config, ports);
+      return;
+    }
+    const recorded = new RecordingBroker(config, ports, { kind: codecKind, seed }, record);
+    replayWhenFinished(record, recorded);
+    this.broker = recorded;
   }
 
   /** A transport, without CONNECT. */

@@ -226,7 +226,7 @@ test("published events are told only while they are observed", () => {
 });
 
 test("time that goes back is a fault of the host", () => {
-  const world = new TestBroker();
+  const world = new TestBroker({ record: null });
   world.advance(1000);
   const past = (world.now - 1) as typeof world.now;
   expect(() => world.broker.handleTimeout(past)).toThrow("time never goes back");

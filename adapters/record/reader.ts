@@ -1,0 +1,207 @@
+/** A recording, step by step. What is torn off at its end, as by a process that was killed, is left out. */
+import type { Verdict } from "../../core/mod.ts";
+import { decodeUtf8 } from "../../core/mod.ts";
+import type { RecordingHeader } from "./format.ts";
+import { fromJson, MAGIC, NESTED_MIN, Op } from "./format.ts";
+
+/** A file that is no recording, or one of another kind. */
+export class RecordingError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "RecordingError";
+  }
+}
+
+/** One thing that a broker was asked, and what it was answered meanwhile. */
+export interface Step {
+  /** One of `Op`. */
+  readonly op: number;
+  readonly now: number;
+  readonly outBytes: number;
+  /** 0 where it has none. */
+  readonly conn: number;
+  readonly bytes: Uint8Array | null;
+  readonly json: unknown;
+  readonly number: number;
+  /** Answers of the policy that were not Allow, each behind so many that were. */
+  readonly verdicts: readonly { readonly allowedBefore: number; readonly verdict: Verdict }[];
+  readonly entropy: readonly Uint8Array[];
+  /** -1: nothing came out. */
+  readonly check: number;
+}
+
+export interface RecordedEnd {
+  readonly cause: "closed" | "full" | "torn";
+  /** Of all output; null where it is torn. */
+  readonly hash: string | null;
+}
+
+export class RecordingReader {
+  readonly header: RecordingHeader;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at: number;
+  #now = 0;
+  #outBytes = 0;
+  #end: RecordedEnd = { cause: "torn", hash: null };
+
+  /** Throws RecordingError where it is none. */
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const isOurs = MAGIC.slice(0, -1).every((byte, i) => bytes[i] === byte);
+    if (!isOurs) throw new RecordingError("not a recording of sansmq");
+    const version = bytes[MAGIC.length - 1];
+    if (version !== MAGIC.at(-1)) {
+      throw new RecordingError(
+        `a recording of format ${version}; this reads format ${MAGIC.at(-1)}`,
+      );
+    }
+    const start = MAGIC.length + 4;
+    const end = bytes.length < start ? start : start + this.#view.getUint32(MAGIC.length, true);
+    if (end > bytes.length || end === start) {
+      throw new RecordingError("a recording that is torn off in its header");
+    }
+    this.#at = end;
+    try {
+      this.header = fromJson(decodeUtf8(bytes, start, end)) as RecordingHeader;
+    } catch {
+      throw new RecordingError("a recording whose header is damaged");
+    }
+  }
+
+  /** How it ended, once the steps are through. */
+  get end(): RecordedEnd {
+    return this.#end;
+  }
+
+  /** Throws RecordingError at an entry that there can not be. */
+  *steps(): Generator<Step> {
+    let step: Step | null = null;
+    for (;;) {
+      // Where nothing follows a step, what belongs to it may be missing: it is none.
+      if (step !== null && this.#at < this.#bytes.length) yield step;
+      try {
+        step = this.#next();
+      } catch (error) {
+        if (error instanceof Torn) return;
+        throw error;
+      }
+      if (step === null) return;
+    }
+  }
+
+  /** The next step with all that belongs to it; null at the end. */
+  #next(): Step | null {
+    let op = this.#u8();
+    for (; op === Op.Time || op === Op.OutBytes; op = this.#u8()) {
+      if (op === Op.Time) this.#now = this.#f64();
+      else this.#outBytes = this.#varint();
+    }
+    if (op === Op.End) {
+      const cause = this.#u8() === 2 ? "full" : "closed";
+      const words = [this.#u32(), this.#u32()];
+      const hash = words.map((word) => word.toString(16).padStart(8, "0")).join("");
+      this.#end = { cause, hash };
+      return null;
+    }
+    const now = this.#now;
+    const outBytes = this.#outBytes;
+    const fields = this.#fields(op);
+    const step = { conn: 0, bytes: null, json: null, number: 0, ...fields };
+    const verdicts: { allowedBefore: number; verdict: Verdict }[] = [];
+    const entropy: Uint8Array[] = [];
+    let check = -1;
+    while (this.#at < this.#bytes.length && this.#isNested(this.#bytes[this.#at]!)) {
+      const nested = this.#u8();
+      if (nested === Op.Verdict) {
+        verdicts.push({ allowedBefore: this.#varint(), verdict: this.#u8() as Verdict });
+      } else if (nested === Op.Entropy) {
+        entropy.push(this.#run());
+      } else {
+        check = this.#u8() | (this.#u8() << 8);
+      }
+    }
+    return { op, now, outBytes, ...step, verdicts, entropy, check };
+  }
+
+  #isNested(op: number): boolean {
+    return op >= NESTED_MIN && op <= Op.Check;
+  }
+
+  #fields(op: number): Partial<Step> {
+    switch (op) {
+      case Op.Open:
+      case Op.Command:
+        return { json: this.#json() };
+      case Op.Publish:
+        return { json: this.#json(), bytes: this.#run() };
+      case Op.Bytes:
+        return { conn: this.#varint(), bytes: this.#run() };
+      case Op.Writable:
+      case Op.NotWritable:
+        return { conn: this.#varint() };
+      case Op.Close:
+        return { conn: this.#varint(), number: this.#u8() };
+      case Op.Decision:
+        return { conn: this.#varint(), json: this.#json() };
+      case Op.Commit:
+      case Op.CommitRetry:
+      case Op.CommitFailure:
+      case Op.Clock:
+        return { number: this.#f64() };
+      case Op.Timeout:
+      case Op.Send:
+      case Op.Effect:
+      case Op.NoEffect:
+      case Op.Journal:
+      case Op.Event:
+        return {};
+      default:
+        throw new RecordingError(`a recording that is damaged: there is no entry ${op}`);
+    }
+  }
+
+  #json(): unknown {
+    const bytes = this.#run();
+    try {
+      return fromJson(decodeUtf8(bytes, 0, bytes.length));
+    } catch {
+      throw new RecordingError("a recording that is damaged: JSON that is none");
+    }
+  }
+
+  #run(): Uint8Array {
+    const length = this.#varint();
+    return this.#bytes.subarray(this.#take(length), this.#at);
+  }
+
+  #varint(): number {
+    let value = 0;
+    for (let i = 0; i < 5; i++) {
+      const byte = this.#u8();
+      value += (byte & 0x7f) * 128 ** i;
+      if (byte < 0x80) return value;
+    }
+    throw new RecordingError("a recording that is damaged: a number that is too long");
+  }
+
+  #u8(): number {
+    return this.#bytes[this.#take(1)]!;
+  }
+  #u32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+  #f64(): number {
+    return this.#view.getFloat64(this.#take(8), true);
+  }
+
+  /** Where `count` bytes begin, which are passed over. */
+  #take(count: number): number {
+    if (this.#at + count > this.#bytes.length) throw new Torn();
+    this.#at += count;
+    return this.#at - count;
+  }
+}
+
+class Torn extends Error {}

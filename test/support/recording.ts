@@ -1,0 +1,68 @@
+/** Recordings in memory, and their replay at the end of a test. */
+import { expect, onTestFinished } from "vitest";
+import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import { type Replay, type ReplayOptions, replay } from "../../adapters/record/mod.ts";
+import type { RecordingBroker, RecordOptions } from "../../adapters/record/recording-broker.ts";
+import { concat } from "./packets.ts";
+
+/** A sink that keeps what it is given. */
+export class Recording implements RecordOptions {
+  readonly #pieces: Uint8Array[] = [];
+  readonly ends: string[] = [];
+  readonly payloads: boolean;
+  readonly bytesMax: number;
+  /** Whether it ends when the test is over, with the broker. */
+  readonly endsInOrder: boolean = true;
+  readonly sink = {
+    write: (bytes: Uint8Array): void => void this.#pieces.push(bytes.slice()),
+  };
+
+  constructor({ payloads = true, bytesMax = 2 ** 30 }: Partial<RecordOptions> = {}) {
+    this.payloads = payloads;
+    this.bytesMax = bytesMax;
+  }
+
+  handleEnd({ cause }: { cause: string }): void {
+    this.ends.push(cause);
+  }
+
+  get bytes(): Uint8Array {
+    return concat(...this.#pieces);
+  }
+
+  /** Replays what was written, which has to be the same to the end. */
+  replays(options: ReplayOptions = {}): Replay {
+    const result = replay(this.bytes, options);
+    expect(result.difference).toBe(null);
+    return result;
+  }
+}
+
+/** With `SANSMQ_RECORD=1` every broker in memory is recorded and replayed, `0` without payloads. */
+export function recordingOfEveryTest(): Recording | null {
+  const wanted = process.env["SANSMQ_RECORD"];
+  return wanted === undefined ? null : new Recording({ payloads: wanted !== "0" });
+}
+
+/** Ends a recording when the test is over, and replays it. */
+export function replayWhenFinished(recording: Recording, broker: RecordingBroker): void {
+  onTestFinished(() => {
+    broker.endRecording();
+    if (!recording.endsInOrder) return;
+    const { end, hash } = recording.replays();
+    expect(end).toEqual({ cause: "closed", hash });
+  });
+}
+
+/** A broker with sockets on a free port; its run is replayed when the test is over. */
+export async function startRecorded(options: BrokerOptions) {
+  const recording = new Recording();
+  const broker = await createBroker({ ...options, record: recording });
+  onTestFinished(async () => {
+    await broker.close(100);
+    const { end, hash, steps } = recording.replays();
+    expect(steps).toBeGreaterThan(0);
+    expect(end).toEqual({ cause: "closed", hash });
+  });
+  return broker;
+}
