@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,10 +21,14 @@ async function served(broker: Running) {
   return { broker, tcp: tcp!, ws };
 }
 
-function configFile(content: string): string {
+function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  const path = join(folder, "sansmq.json");
+  return folder;
+}
+
+function configFile(content: string): string {
+  const path = join(newFolder(), "sansmq.json");
   writeFileSync(path, content);
   return path;
 }
@@ -84,6 +88,24 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "a log level that is none": [() => ["--log-level", "loud"], /--log-level: "loud" .*silent/],
     "a password alone": [() => ["--password", "x"], /username: null is not allowed/],
     "another address, anonymously": [() => ["--host", "0.0.0.0"], /host: "0.0.0.0" .*loopback/],
+    "a bound of a recording that is none": [
+      () => ["--record-max-bytes", "9"],
+      /--record-max-bytes: "9" .* from 1048576 to/,
+    ],
+    "a recording in no folder": [
+      () => ["--record", "/nowhere/r"],
+      /--record: "\/nowhere\/r" .* can be written \(ENOENT/,
+    ],
+    "a replay of nothing": [() => ["replay"], /missing required argument 'file'/],
+    "a replay of no file": [() => ["replay", "/nowhere"], /file: "\/nowhere" .* read \(ENOENT/],
+    "a replay of no recording": [
+      () => ["replay", configFile("{}")],
+      /file: ".*" .* a recording \(it is not a recording of sansmq\)/,
+    ],
+    "a replay until no number": [
+      () => ["replay", "--until", "soon", "/nowhere"],
+      /--until: "soon" is not allowed/,
+    ],
     "a file that is not there": [() => ["--config", "/nowhere"], /--config: "\/nowhere".*ENOENT/],
     "a file that is not JSON": [() => file("{port: 1}"), /--config: .* a JSON file/],
     "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
@@ -270,4 +292,98 @@ test("the health check tells a broker from none", async () => {
   const gone = await run(process.execPath, path, port).finished;
   expect(gone.stdout).toMatch(/ECONNREFUSED/);
   expect(gone.code).toBe(1);
+});
+
+describe("--record", () => {
+  const record = ["--port", "0", "--no-ws", "--log-level", "warn", "--record"] as const;
+
+  /** A run in which one client says something to itself. */
+  async function runOnce(path: string, ...args: string[]): Promise<Running> {
+    const { broker, tcp } = await serving(...record, path, ...args);
+    const client = await openSocket(tcp);
+    client.send(connect({ clientId: "me", username: "ada", password: "secret" }));
+    client.send(concat(subscribe(1, ["a", 1]), publish("a", "hush", { qos: 1, id: 1 })));
+    await client.takes(4);
+    return broker;
+  }
+
+  async function stopped(broker: Running, signal: NodeJS.Signals): Promise<void> {
+    broker.child.kill(signal);
+    await broker.finished;
+  }
+
+  test("makes a file that replays as it was, and shows the state at any step", async () => {
+    const path = join(newFolder(), "r");
+    await stopped(await runOnce(path), "SIGINT");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const { code, stdout, stderr } = await runSansmq("replay", path).finished;
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^recorded by sansmq 0\.1\.0 with codec wasm-simd\n\d+ steps in \d+ ms/);
+    expect(stdout).toMatch(/hash [0-9a-f]{16} over their bytes\nthe same as it was recorded\n$/);
+    expect(await inspected(path)).toMatchObject({
+      covers: "bytes",
+      end: { cause: "closed" },
+      state: { counters: { publishesReceived: 1 }, isShuttingDown: true },
+    });
+    expect(await inspected(path, "--until", "3")).toMatchObject({
+      steps: 3,
+      end: null,
+      state: { connections: [], isShuttingDown: false },
+    });
+  });
+
+  async function inspected(path: string, ...args: string[]): Promise<unknown> {
+    const { code, stdout } = await runSansmq("replay", path, "--inspect", ...args).finished;
+    expect(code).toBe(0);
+    return JSON.parse(stdout);
+  }
+
+  test("has no password, and without payloads none of them", async () => {
+    const path = join(newFolder(), "r");
+    await stopped(await runOnce(path, "--no-record-payloads"), "SIGTERM");
+    expect(readFileSync(path, "latin1")).not.toMatch(/secret|hush/);
+    expect((await runSansmq("replay", path).finished).stdout).toContain("over their lengths");
+  });
+
+  test("keeps recordings of earlier runs, as many as it is told", async () => {
+    const path = join(newFolder(), "r");
+    const sizes: number[] = [];
+    for (let n = 0; n < 4; n++) {
+      await stopped(await runOnce(path, "--record-keep", "2"), "SIGINT");
+      sizes.push(statSync(path).size);
+    }
+    expect([1, 2, 3].map((n) => existsSync(`${path}.${n}`))).toEqual([true, true, false]);
+    expect(statSync(`${path}.2`).size).toBe(sizes[1]);
+    expect((await runSansmq("replay", `${path}.2`).finished).code).toBe(0);
+  });
+
+  test("of a process that is killed replays as far as it was written", async () => {
+    const path = join(newFolder(), "r");
+    const broker = await runOnce(path, "--sys-millis", "100");
+    const before = statSync(path).size;
+    while (statSync(path).size === before) await new Promise((resolve) => setTimeout(resolve, 20));
+    await stopped(broker, "SIGKILL");
+    const { code, stdout } = await runSansmq("replay", path).finished;
+    expect(stdout).toMatch(/the recording is torn off: .*\nthe same as it was recorded\n$/);
+    expect(code).toBe(0);
+  });
+
+  test("ends at its bound with a line in the log; another output is exit code 1", async () => {
+    const path = join(newFolder(), "r");
+    const { broker, tcp } = await serving(...record, path, "--record-max-bytes", "1048576");
+    const client = await openSocket(tcp);
+    client.send(connect({ clientId: "me" }));
+    for (let n = 0; n < 3; n++)
+      client.send(publish("a", new Uint8Array(600_000), { qos: 1, id: 1 }));
+    await broker.says(/"the recording is full, and ended".*"bytesMax":1048576/);
+    await stopped(broker, "SIGINT");
+    expect((await runSansmq("replay", path).finished).stdout).toContain("is cut: it had reached");
+    const bytes = readFileSync(path);
+    const connack = bytes.indexOf("me", bytes.indexOf("MQTT"));
+    bytes.write("\0\0", connack);
+    writeFileSync(path, bytes);
+    const { code, stdout } = await runSansmq("replay", path).finished;
+    expect(stdout).toMatch(/\ndiffers at step \d+ \(.*\): .*\n$/);
+    expect(code).toBe(1);
+  });
 });

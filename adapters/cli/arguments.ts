@@ -9,6 +9,7 @@ import type { CodecKind } from "../../codec-wasm/mod.ts";
 import { codecKinds } from "../../codec-wasm/mod.ts";
 import type { LimitName, LimitSpec } from "../../core/mod.ts";
 import { ConfigError, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
+import { recordBytesMax } from "../record/recording-broker.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 /** What the command was told, complete and checked. */
@@ -26,6 +27,12 @@ export interface Settings {
   readonly responseInformation: string | null;
   readonly serverReference: string | null;
   readonly logLevel: LogLevel;
+  /** The file that every input is recorded in; null: none. */
+  readonly record: string | null;
+  readonly recordMaxBytes: number;
+  /** How many recordings of earlier runs are kept beside it. */
+  readonly recordKeep: number;
+  readonly recordPayloads: boolean;
   readonly limits: Readonly<Partial<Record<LimitName, number>>>;
 }
 
@@ -37,20 +44,10 @@ export interface Given {
 
 /** Prints help or the version and exits, or returns the flags. Throws CommanderError for a bad flag. */
 export function parseArguments(argv: readonly string[], version: string): Given {
-  const command = new Command("sansmq");
+  const command = newCommand("sansmq", version);
   command
     .description("An MQTT broker for MQTT 3.1, 3.1.1 and 5.0, over TCP and WebSocket.")
-    .version(version, "--version", "print the version")
-    .helpOption("--help", "print this help")
-    .configureHelp({ helpWidth: 100, showGlobalOptions: false })
-    .exitOverride()
-    // Commander would read the environment to know whether colours are wanted: Deno asks leave for that.
-    .configureOutput({
-      writeErr: () => {},
-      getOutHasColors: () => false,
-      getErrHasColors: () => false,
-    })
-    .allowExcessArguments(false);
+    .usage("[options]\n       sansmq replay [options] <file>");
   for (const { flags, help } of optionTable) command.addOption(new Option(flags, help));
   command.optionsGroup("Limits:");
   for (const name of limitNames) {
@@ -63,6 +60,49 @@ export function parseArguments(argv: readonly string[], version: string): Given 
     values: byLimitName(values),
     configFile: (config as string | undefined) ?? null,
   };
+}
+
+/** What `sansmq replay` was told. */
+export interface ReplayArguments {
+  readonly file: string;
+  /** Null: to the end. */
+  readonly until: number | null;
+  readonly inspect: boolean;
+}
+
+/** The same of what follows `sansmq replay`. */
+export function parseReplayArguments(argv: readonly string[], version: string): ReplayArguments {
+  const command = newCommand("sansmq replay", version)
+    .description(
+      "Runs the broker over a recording again, and says whether it gives out what it gave out.",
+    )
+    .argument("<file>", "what --record wrote")
+    .option("--until <n>", "stop after so many steps")
+    .option("--inspect", "print the state of the broker after the last step, as JSON");
+  command.parse(argv, { from: "user" });
+  const { until, inspect = false } = command.opts<{ until?: string; inspect?: boolean }>();
+  return {
+    file: command.args[0]!,
+    until: until === undefined ? null : whole(until, "--until", 0, Number.MAX_SAFE_INTEGER),
+    inspect,
+  };
+}
+
+function newCommand(name: string, version: string): Command {
+  return (
+    new Command(name)
+      .version(version, "--version", "print the version")
+      .helpOption("--help", "print this help")
+      .configureHelp({ helpWidth: 100, showGlobalOptions: false })
+      .exitOverride()
+      // Commander would read the environment to know whether colours are wanted: Deno asks leave for that.
+      .configureOutput({
+        writeErr: () => {},
+        getOutHasColors: () => false,
+        getErrHasColors: () => false,
+      })
+      .allowExcessArguments(false)
+  );
 }
 
 /**
@@ -90,6 +130,8 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
   };
   // Commander sets the flag `--no-ws` as ws: false, and ws: true where it was not given.
   const wsGiven = given.values["ws"] === false ? false : (fromFile["ws"] ?? true);
+  const payloadsGiven =
+    given.values["recordPayloads"] === false ? false : (fromFile["recordPayloads"] ?? true);
   const settings: Settings = {
     host: read("host", "127.0.0.1", text),
     port: read("port", 1883, port),
@@ -103,6 +145,12 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     responseInformation: read<string | null>("responseInformation", null, text),
     serverReference: read<string | null>("serverReference", null, text),
     logLevel: read("logLevel", "info", logLevel),
+    record: read<string | null>("record", null, text),
+    recordMaxBytes: read("recordMaxBytes", recordBytesMax.default, (value, field) =>
+      whole(value, field, recordBytesMax.min, recordBytesMax.max),
+    ),
+    recordKeep: read("recordKeep", 3, (value, field) => whole(value, field, 0, 1000)),
+    recordPayloads: truth(payloadsGiven, "recordPayloads"),
     limits,
   };
   if ((settings.username === null) !== (settings.password === null)) {
@@ -146,6 +194,19 @@ const optionTable: readonly { readonly flags: string; readonly help: string }[] 
     flags: "--log-level <level>",
     help: `${LOG_LEVELS.join(", ")} (default: info); the log goes to standard error`,
   },
+  {
+    flags: "--record <file>",
+    help: "record every input there, passwords left out, for sansmq replay",
+  },
+  {
+    flags: "--record-max-bytes <n>",
+    help: `where a recording ends, for it is replayed from its beginning (default: ${recordBytesMax.default})`,
+  },
+  {
+    flags: "--record-keep <n>",
+    help: "recordings of earlier runs to keep, as <file>.1 and so on (default: 3)",
+  },
+  { flags: "--no-record-payloads", help: "leave payloads out of the recording" },
 ];
 
 const settingNames: ReadonlySet<string> = new Set([
@@ -161,6 +222,10 @@ const settingNames: ReadonlySet<string> = new Set([
   "responseInformation",
   "serverReference",
   "logLevel",
+  "record",
+  "recordMaxBytes",
+  "recordKeep",
+  "recordPayloads",
 ]);
 
 function isSetting(name: string): boolean {
@@ -205,9 +270,13 @@ function text(value: unknown, field: string): string {
 }
 
 function port(value: unknown, field: string): number {
+  return whole(value, field, 0, 65_535);
+}
+
+function whole(value: unknown, field: string, min: number, max: number): number {
   const number = numberOf(value);
-  if (typeof number !== "number" || !Number.isInteger(number) || number < 0 || number > 65_535) {
-    throw new ConfigError(field, value, "a whole number from 0 to 65535");
+  if (typeof number !== "number" || !Number.isInteger(number) || number < min || number > max) {
+    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
   }
   return number;
 }

@@ -6,6 +6,7 @@
 import { configureSync, getJsonLinesFormatter, getLogger, type Logger } from "@logtape/logtape";
 import { reasonName } from "../../core/mod.ts";
 import type { BrokerServer } from "../broker-server.ts";
+import type { RecordingEnd } from "../record/mod.ts";
 
 export const LOG_LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -48,6 +49,14 @@ export function logEvents(broker: BrokerServer, log: Logger): void {
   broker.on("error", ({ error }) => {
     log.error("a part outside the broker failed", { error });
   });
+}
+
+/** Says that the recording ended before the broker. */
+export function logRecording(end: RecordingEnd, log: Logger): void {
+  if (end.cause === "full")
+    log.warn("the recording is full, and ended", { bytesMax: end.bytesMax });
+  else if (end.cause === "failed")
+    log.error("the recording failed, and ended", { error: end.error });
 }
 
 const NAME = "sansmq";

@@ -1,28 +1,45 @@
 #!/usr/bin/env node
-/** The `sansmq` command. Exit codes: 0 stopped in order, 1 cannot serve, 2 wrongly configured. */
+/**
+ * The `sansmq` command. Exit codes: 0 stopped in order, 1 cannot serve, or a replay that differs, 2 wrongly
+ * configured.
+ */
+import type { Logger } from "@logtape/logtape";
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
 import { version } from "../version.ts";
-import type { Given, Settings } from "./arguments.ts";
-import { CommanderError, parseArguments, resolveSettings } from "./arguments.ts";
+import type { Given, ReplayArguments, Settings } from "./arguments.ts";
+import {
+  CommanderError,
+  parseArguments,
+  parseReplayArguments,
+  resolveSettings,
+} from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
-import { createLog, logEvents } from "./log.ts";
+import { createLog, logEvents, logRecording } from "./log.ts";
+import { openRecording } from "./record-file.ts";
 import { stopOnSignals } from "./signals.ts";
 
 async function main(): Promise<void> {
+  if (process.argv[2] === "replay") {
+    const { replayFile } = await import("./replay.ts");
+    process.exitCode = replayFile(readReplayArguments());
+    return;
+  }
   if (isNode) (await import("./heap.ts")).keepHeapSmall();
   const settings = readSettings();
   const log = createLog(settings.logLevel);
   const { createBroker } = await runtimeModule();
   let broker: BrokerServer;
   try {
-    broker = await createBroker(optionsOf(settings));
+    broker = await createBroker({ ...optionsOf(settings), ...recordOf(settings, log) });
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     fail(1, `cannot listen: ${error instanceof Error ? error.message : String(error)}`);
   }
   logEvents(broker, log);
   stopOnSignals(broker, log);
+  // Also where something is thrown that nobody catches: that is what recordings are for.
+  process.on("exit", () => broker.endRecording());
   log.info("serving", { version, codec: broker.codec, addresses: broker.addresses });
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
 }
@@ -39,16 +56,30 @@ function runtimeModule(): Promise<{
 const isNode = !("Deno" in globalThis) && !("Bun" in globalThis);
 
 function readSettings(): Settings {
-  let given: Given;
+  const given: Given = parsed(parseArguments);
+  return resolveSettings(given, given.configFile === null ? {} : readConfigFile(given.configFile));
+}
+
+function readReplayArguments(): ReplayArguments {
+  return parsed((argv, ours) => parseReplayArguments(argv.slice(1), ours));
+}
+
+function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
   try {
-    given = parseArguments(process.argv.slice(2), version);
+    return parse(process.argv.slice(2), version);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Help and version end this way too.
     if (error.exitCode === 0) process.exit(0);
     fail(2, `${error.message.replace(/^error: /, "").replaceAll("\n", " ")}; see sansmq --help`);
   }
-  return resolveSettings(given, given.configFile === null ? {} : readConfigFile(given.configFile));
+}
+
+function recordOf(settings: Settings, log: Logger): Pick<BrokerOptions, "record"> {
+  const { record, recordMaxBytes: bytesMax, recordKeep, recordPayloads: payloads } = settings;
+  if (record === null) return {};
+  const sink = openRecording(record, recordKeep);
+  return { record: { sink, bytesMax, payloads, handleEnd: (end) => logRecording(end, log) } };
 }
 
 function optionsOf(settings: Settings): BrokerOptions {

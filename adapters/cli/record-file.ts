@@ -1,0 +1,72 @@
+/** The file that a run is recorded in, and those of the runs before. */
+import { closeSync, lstatSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { ConfigError } from "../../core/mod.ts";
+import type { RecordSink } from "../record/mod.ts";
+
+/**
+ * Begins `path`. What is there becomes `path.1`, that `path.2`, up to `keep`, so that a broker that is
+ * started again after a crash does not overwrite what led to it. Throws ConfigError where it can not be
+ * written.
+ */
+export function openRecording(path: string, keep: number): RecordSink {
+  let file: number;
+  try {
+    rotate(path, keep);
+    // It has in it what clients say to each other.
+    file = openSync(path, "w", 0o600);
+  } catch (error) {
+    throw new ConfigError("--record", path, `a file that can be written (${messageOf(error)})`);
+  }
+  return {
+    // At once: what is not written yet is bounded, however slow the disk.
+    write: (bytes) => {
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    },
+    close: () => closeSync(file),
+  };
+}
+
+/** All of a recording. Throws ConfigError where it can not be read. */
+export function readRecording(path: string): Uint8Array {
+  try {
+    const file = openSync(path, "r");
+    try {
+      return readAll(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw new ConfigError("file", path, `a file that can be read (${messageOf(error)})`);
+  }
+}
+
+/** In pieces, for what reads a file as a whole has a bound that a recording may pass. */
+function readAll(file: number): Uint8Array {
+  let bytes = new Uint8Array(1 << 20);
+  let length = 0;
+  for (;;) {
+    const count = readSync(file, bytes, length, bytes.length - length, null);
+    if (count === 0) return bytes.subarray(0, length);
+    length += count;
+    if (length < bytes.length) continue;
+    const larger = new Uint8Array(bytes.length * 2);
+    larger.set(bytes);
+    bytes = larger;
+  }
+}
+
+function rotate(path: string, keep: number): void {
+  if (!isFile(path)) return;
+  const nameOf = (n: number): string => (n === 0 ? path : `${path}.${n}`);
+  rmSync(nameOf(keep), { force: true });
+  for (let n = keep; n > 0; n--) if (isFile(nameOf(n - 1))) renameSync(nameOf(n - 1), nameOf(n));
+}
+
+/** A device or a link stays where it is. */
+function isFile(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+}

@@ -1,0 +1,46 @@
+/** `sansmq replay`: a recording is run again, and what came of it is printed. */
+import { ConfigError } from "../../core/mod.ts";
+import type { Replay } from "../record/mod.ts";
+import { RecordingError, replay } from "../record/mod.ts";
+import { version } from "../version.ts";
+import type { ReplayArguments } from "./arguments.ts";
+import { readRecording } from "./record-file.ts";
+
+/** Exit code: 0 where everything is as it was recorded, else 1. Throws ConfigError for a file that is none. */
+export function replayFile({ file, until, inspect }: ReplayArguments): number {
+  const recording = readRecording(file);
+  let result: Replay;
+  try {
+    result = replay(recording, until === null ? {} : { until });
+  } catch (error) {
+    if (!(error instanceof RecordingError)) throw error;
+    throw new ConfigError("file", file, `a recording (it is ${error.message})`);
+  }
+  const { state, ...summary } = result;
+  // Who reads no further, such as `head`, has what it wants.
+  process.stdout.on("error", () => {});
+  if (inspect) {
+    process.stdout.write(`${JSON.stringify({ ...summary, state }, null, 2)}\n`);
+  } else {
+    process.stdout.write(`${linesOf(result).join("\n")}\n`);
+  }
+  return result.difference === null ? 0 : 1;
+}
+
+function linesOf(result: Replay): string[] {
+  const { difference, end, covers } = result;
+  const lines = [
+    `recorded by sansmq ${result.version} with codec ${result.codec}`,
+    `${result.steps} steps in ${result.millis} ms; the last: ${result.last}`,
+    `${result.writes} writes of ${result.outputBytes} bytes, hash ${result.hash} over their ${covers}`,
+  ];
+  if (end?.cause === "full") lines.push("the recording is cut: it had reached its bound");
+  if (end?.cause === "torn") lines.push("the recording is torn off: what followed was not written");
+  if (difference === null) {
+    lines.push(`the same as it was recorded${end === null ? ", so far" : ""}`);
+    return lines;
+  }
+  lines.push(`differs at step ${difference.step} (${difference.what}): ${difference.why}`);
+  if (result.version !== version) lines.push(`this is sansmq ${version}: it may answer otherwise`);
+  return lines;
+}
