@@ -1,12 +1,12 @@
-import { describe, expect, onTestFinished, test } from "vitest";
-import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import { describe, expect, test } from "vitest";
+import type { BrokerOptions } from "../../adapters/node/mod.ts";
 import { codecKind } from "../support/codecs.ts";
 import { type Running, run } from "../support/process.ts";
+import { startRecorded } from "../support/recording.ts";
 
 /** A broker, and mosquitto's clients pointed at it. A client that is not installed fails the test. */
 async function start(options: BrokerOptions = {}) {
-  const broker = await createBroker({ codec: codecKind, tcp: { port: 0 }, ...options });
-  onTestFinished(() => broker.close(100));
+  const broker = await startRecorded({ codec: codecKind, tcp: { port: 0 }, ...options });
   const { port } = new URL(broker.addresses[0]!);
   const at = ["-h", "127.0.0.1", "-p", port];
   /** A subscriber, once its subscription is made. */

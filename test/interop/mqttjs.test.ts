@@ -1,16 +1,16 @@
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import type { BrokerOptions } from "../../adapters/node/mod.ts";
 import { codecKind } from "../support/codecs.ts";
+import { startRecorded } from "../support/recording.ts";
 
 async function start(options: BrokerOptions = {}) {
-  const broker = await createBroker({
+  const broker = await startRecorded({
     codec: codecKind,
     tcp: { port: 0 },
     ws: { port: 0 },
     ...options,
   });
-  onTestFinished(() => broker.close(100));
   const [tcp, ws] = broker.addresses as [string, string];
   return { broker, tcp, ws };
 }

@@ -1,15 +1,14 @@
 import { fileURLToPath } from "node:url";
-import { expect, onTestFinished, test } from "vitest";
-import { createBroker } from "../../adapters/node/mod.ts";
+import { expect, test } from "vitest";
 import { codecKind } from "../support/codecs.ts";
 import { run } from "../support/process.ts";
+import { startRecorded } from "../support/recording.ts";
 
 const script = fileURLToPath(new URL("./paho-client.py", import.meta.url));
 
 async function start() {
   const options = { codec: codecKind, tcp: { port: 0 }, ws: { port: 0 } } as const;
-  const broker = await createBroker(options);
-  onTestFinished(() => broker.close(100));
+  const broker = await startRecorded(options);
   const [tcp, ws] = broker.addresses.map((address) => new URL(address).port) as [string, string];
   return { broker, tcp, ws };
 }
