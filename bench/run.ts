@@ -10,7 +10,7 @@ import { chart } from "./lib/chart.ts";
 import { cores } from "./lib/process.ts";
 import { macroTable, markdown, microTable, runtimeTable } from "./lib/report.ts";
 import type { MacroRow, MicroRow, Results } from "./lib/results.ts";
-import { brokerNames } from "./macro/brokers.ts";
+import { brokerNames, usualBrokers } from "./macro/brokers.ts";
 import { type Contender, measureAll, profilesIn } from "./macro/measure.ts";
 import { scenarios } from "./macro/scenarios.ts";
 import { measureParts } from "./micro/measure.ts";
@@ -45,7 +45,7 @@ function parsed() {
       options: {
         filter: { type: "string", default: "" },
         scenario: { type: "string" },
-        broker: { type: "string", default: brokerNames.join(",") },
+        broker: { type: "string", default: usualBrokers.join(",") },
         rounds: { type: "string", default: "3" },
         seconds: { type: "string", default: "2" },
         time: { type: "string", default: "300" },

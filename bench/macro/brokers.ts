@@ -14,8 +14,12 @@ export interface RunningBroker {
   readonly port: number;
 }
 
-export const brokerNames = ["mosquitto", "sansmq", "nats", "aedes", "relay"] as const;
+export const brokerNames = [
+  ...(["mosquitto", "sansmq", "nats", "aedes", "relay"] as const),
+  /** Sansmq with `--record`: measured where it is asked for. */ "sansmq-record",
+] as const;
 export type BrokerName = (typeof brokerNames)[number];
+export const usualBrokers: readonly BrokerName[] = brokerNames.filter((n) => n !== "sansmq-record");
 
 /** What a broker can not do: the relay knows QoS 0 alone, Debian's nats-server no QoS 2 over MQTT and no 5.0, aedes no 5.0. */
 const unable: Readonly<Partial<Record<BrokerName, readonly Need[]>>> = {
@@ -38,13 +42,20 @@ export interface StartOptions {
 export async function startBroker(name: BrokerName, options: StartOptions): Promise<RunningBroker> {
   const port = await freePort();
   const script = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+  const sansmq = (...flags: string[]): string[] => [
+    ...options.runtime,
+    script("../../adapters/cli/main.js"),
+    ...["--port", String(port), "--no-ws", "--log-level", "error", ...flags],
+  ];
   const commands: Record<BrokerName, () => string[]> = {
     mosquitto: () => ["mosquitto", "-c", mosquittoConfig(port)],
-    sansmq: () => [
-      ...options.runtime,
-      script("../../adapters/cli/main.js"),
-      ...["--port", String(port), "--no-ws", "--log-level", "error"],
-    ],
+    sansmq: () => sansmq(),
+    "sansmq-record": () =>
+      // One file for all runs, as long as may be, for what is over its bound is not recorded.
+      sansmq(
+        ...["--record", join(tmpdir(), "sansmq-bench.record"), "--record-keep", "0"],
+        ...["--record-max-bytes", String(2 ** 31)],
+      ),
     nats: () => ["nats-server", "-c", natsConfig(port)],
     aedes: () => [...options.runtime, script("./aedes.js"), String(port)],
     relay: () => [...options.runtime, script("./relay.js"), String(port)],
