@@ -215,6 +215,8 @@ export class Broker {
     ) {
       removeRetained(parts, topic);
     }
+    for (const { slot } of parts.walking) parts.dirty.mark(slot);
+    parts.walking.clear();
     if (now >= this.#sysAt) {
       this.#sysAt = (now + parts.limits.sysMillis) as Millis;
       this.#sys.update(now, (topic, value) => {
@@ -287,7 +289,8 @@ export class Broker {
 
   /** When `handleTimeout` is next to be called: may be early, NEVER when nothing is due. */
   pollTimeout(): Millis {
-    const { deadlines, sessions, retained } = this.#parts;
+    const { deadlines, sessions, retained, walking } = this.#parts;
+    if (walking.size > 0) return this.#now;
     return Math.min(
       deadlines.next(),
       sessions.nextDeadline(),

@@ -134,6 +134,7 @@ function leave(parts: Parts, connection: Connection, reason: ReasonCode, now: Mi
   dropInput(parts, connection);
   parts.gated.delete(connection);
   parts.awaiting.delete(connection);
+  parts.walking.delete(connection);
   parts.deadlines.cancel(connection.slot);
   const { session, clientId, will } = connection;
   if (session === null) {

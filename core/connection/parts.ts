@@ -48,6 +48,8 @@ export class Parts {
   readonly gated: Set<Connection> = new Set();
   /** Connections whose next message waits for a commit, or whose input waits for the store. */
   readonly awaiting: Set<Connection> = new Set();
+  /** Connections whose walk through the retained names goes on at the next timeout, which is due. */
+  readonly walking: Set<Connection> = new Set();
   /** Queues of answers that are empty: a connection that is owed nothing has none. */
   readonly spareRings: Ring[] = [];
   /** Unix time, in milliseconds, at `Millis` zero. */

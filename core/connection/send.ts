@@ -13,6 +13,8 @@ import { OPTIONS_QOS, viaOf } from "../routing/route.ts";
 import type { Outbox } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
 import { dropReplay } from "../session/session.ts";
+import type { Walk } from "../topic/name-tree.ts";
+import { UNFINISHED } from "../topic/name-tree.ts";
 import { PACKET, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -25,10 +27,11 @@ export function fill(parts: Parts, connection: Connection, out: OutBuffer): bool
   // No packet before the CONNACK [MQTT311-3.2.0-1], which may wait for a commit.
   if (parts.journal.committed < connection.connackSeq) return true;
   if (!fillResends(parts, connection, session, out)) return false;
+  walk.stepsLeft = WALK_STEPS_MAX;
   for (;;) {
     if (!fillReady(parts, connection, session, out)) return false;
     if (session.outbox.readyCount > 0) return true;
-    if (session.replays === null || !offerRetained(parts, session)) return true;
+    if (session.replays === null || !offerRetained(parts, connection, session)) return true;
   }
 }
 
@@ -242,14 +245,19 @@ function countPublish(parts: Parts, payloadBytes: number, count: number): void {
  * Makes the next retained messages of the oldest replay ready, as many as leave in one go and as the
  * window takes; false where none is.
  */
-function offerRetained(parts: Parts, session: Session): boolean {
+function offerRetained(parts: Parts, connection: Connection, session: Session): boolean {
   const { outbox } = session;
   let count = 0;
   let replay = oldestReplay(session);
   while (replay !== null && count < REPLAY_COUNT_MAX) {
     const isWindowed = (replay.options & OPTIONS_QOS) > 0;
     if (isWindowed && (!outbox.hasWindow || outbox.heldCount > 0)) break;
-    const message = parts.retained.next(replay);
+    const message = parts.retained.next(replay, walk);
+    if (message === UNFINISHED) {
+      // Filters that match little among many names: the others first.
+      parts.walking.add(connection);
+      break;
+    }
     if (message === 0) {
       dropReplay(session, replay.filter);
       replay = oldestReplay(session);
@@ -266,6 +274,10 @@ function oldestReplay({ replays }: Session): RetainedReplay | null {
   return replays?.values().next().value ?? null;
 }
 
+/** Of the connection at hand. */
+const walk: Walk = { stepsLeft: 0 };
+/** Levels of retained names that are looked at for one connection at a time: about a millisecond. */
+const WALK_STEPS_MAX = 16_384;
 /** Retained messages made ready at once: few, for each waits in memory, many enough to fill a buffer. */
 const REPLAY_COUNT_MAX = 64;
 /** Bit of a run's delivery: the packets have properties. */

@@ -9,8 +9,8 @@ import { NEVER } from "../boundary.ts";
 import type { Limits } from "../config.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
-import type { NameCursor } from "../topic/name-tree.ts";
-import { NameTree } from "../topic/name-tree.ts";
+import type { NameCursor, Walk } from "../topic/name-tree.ts";
+import { NameTree, UNFINISHED } from "../topic/name-tree.ts";
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
 
 /** What is still to be sent of the retained messages that a new subscription matches. */
@@ -93,10 +93,11 @@ export class Retained {
     return { filter, options, cursor, bornMax: this.#messages.lastBorn };
   }
 
-  /** The next message of a replay, or 0 at its end. */
-  next(replay: RetainedReplay): MessageSlot {
+  /** The next message of a replay; 0 at its end; `UNFINISHED` where `walk` has no steps left. */
+  next(replay: RetainedReplay, walk: Walk): MessageSlot {
     for (;;) {
-      const message = replay.cursor.next();
+      const message = replay.cursor.next(walk);
+      if (message === UNFINISHED) return UNFINISHED;
       if (message < 0) return 0;
       if (this.#messages.born(message) <= replay.bornMax) return message;
     }

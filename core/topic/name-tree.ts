@@ -9,6 +9,14 @@ interface Node {
   value: number;
 }
 
+/** How many more levels of names may be looked at, by however many cursors. */
+export interface Walk {
+  stepsLeft: number;
+}
+
+/** What a cursor answers where it has neither found a name nor come to the end. */
+export const UNFINISHED = -2;
+
 export class NameTree {
   readonly #root: Node = { parent: null, level: "", children: null, value: -1 };
   readonly #byName = new Map<string, Node>();
@@ -71,11 +79,16 @@ export class NameCursor {
     this.#push(root, 0);
   }
 
-  /** The value of the next name, or -1 at the end. */
-  next(): number {
+  /**
+   * The value of the next name; -1 at the end; `UNFINISHED` where `walk` has no steps left, and it is to be
+   * asked again.
+   */
+  next(walk: Walk): number {
     for (;;) {
       const top = this.#stack.at(-1);
       if (top === undefined) return -1;
+      if (walk.stepsLeft <= 0) return UNFINISHED;
+      walk.stepsLeft--;
       const { value: node, done } = top.nodes.next();
       if (done === true) {
         this.#stack.pop();

@@ -1,6 +1,13 @@
 import { expect, test } from "vitest";
 import { TestBroker } from "../../support/broker.ts";
-import { disconnect, puback, publish, subscribe, unsubscribe } from "../../support/packets.ts";
+import {
+  disconnect,
+  pingreq,
+  puback,
+  publish,
+  subscribe,
+  unsubscribe,
+} from "../../support/packets.ts";
 
 function retaining(topics: Record<string, string>, options = {}) {
   const world = new TestBroker(options);
@@ -210,4 +217,21 @@ test("retainedBytesMax bounds their bytes, and what cannot be retained does not 
   publisher.send(publish("a", "x".repeat(200), { retain: true }));
   expect(gets(world, "a")).toEqual([]);
   expect(world.count("retainedBytes")).toBe(0);
+});
+
+test("filters that match little among many retained messages keep nobody waiting", () => {
+  const world = new TestBroker();
+  const publisher = world.connected("p");
+  for (let n = 0; n < 20_000; n++) publisher.send(publish(`r/${n}/v`, "x", { retain: true }));
+  publisher.send(publish("r/last/w", "here", { retain: true }));
+  const [searcher, other] = [world.connected("s"), world.connected("o")];
+  searcher.send(subscribe(1, ["+/+/none", 0], ["+/+/w", 0]));
+  // One drain, in which time does not pass, does not walk through all of them.
+  expect(searcher.takes()).toEqual(["SUBACK #1 0 0"]);
+  expect(other.send(pingreq).takes()).toEqual(["PINGRESP"]);
+  // To go on is due at once.
+  expect(world.broker.pollTimeout()).toBe(world.now);
+  world.advance(0);
+  expect(searcher.takes()).toEqual(['PUBLISH r/last/w "here" q0 retain']);
+  expect(world.broker.pollTimeout()).toBeGreaterThan(world.now);
 });
