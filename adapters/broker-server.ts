@@ -83,7 +83,7 @@ export type MessageProperties = Pick<
 export type BrokerEvents = {
   [K in BrokerEvent["kind"]]: Extract<BrokerEvent, { kind: K }>;
 } & {
-  /** A function of the program or the store failed; the broker went on. */
+  /** A function of the program, a listener of its, or the store failed; the broker went on. */
   error: { readonly kind: "error"; readonly error: unknown };
 };
 
@@ -227,7 +227,8 @@ export class BrokerServer {
   }
 
   off<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
-    this.#handlers.get(kind)?.delete(handler);
+    const handlers = this.#handlers.get(kind);
+    if (handlers?.delete(handler) === true && handlers.size === 0) this.#handlers.delete(kind);
     this.#observe(kind);
     return this;
   }
@@ -287,8 +288,21 @@ export class BrokerServer {
     this.#emit(event.kind, event);
   }
 
+  /** What a listener throws is an `error`; where nobody listens for that, it is thrown when all else is done. */
   #emit(kind: string, event: unknown): void {
-    for (const handler of this.#handlers.get(kind) ?? []) handler(event as never);
+    for (const handler of this.#handlers.get(kind) ?? []) {
+      try {
+        handler(event as never);
+      } catch (error) {
+        if (kind !== "error" && this.#handlers.has("error")) {
+          this.#emit("error", { kind: "error", error });
+        } else {
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
+    }
   }
 
   #observe(kind: string): void {

@@ -81,6 +81,20 @@ describe("a broker with no socket", () => {
     expect(await reader.read()).toEqual({ done: true, value: undefined });
   });
 
+  test("a listener that throws is an error event, and the others are told all the same", async () => {
+    const broker = start();
+    const told: unknown[] = [];
+    broker.on("connected", () => {
+      throw new Error("a listener's");
+    });
+    broker.on("connected", ({ clientId }) => told.push(clientId));
+    const failed = new Promise((resolve) => broker.on("error", ({ error }) => resolve(error)));
+    const client = await mqttjs(broker, { clientId: "c" });
+    expect(await failed).toEqual(new Error("a listener's"));
+    expect(told).toEqual(["c"]);
+    await client.endAsync();
+  });
+
   test("closing it ends its clients in order", async () => {
     const broker = createLocalBroker({ codec: codecKind });
     const client = await mqttjs(broker, { protocolVersion: 5 });

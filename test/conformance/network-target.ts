@@ -10,7 +10,7 @@ export interface NetworkOptions {
 }
 
 /** How long a packet that is due may take to come. */
-const PATIENCE_MILLIS = 4000;
+const PATIENCE_MILLIS = 10_000;
 const NOT_OPENED = "no connection was opened in time";
 
 export function networkTarget({ url, user }: NetworkOptions): Target {
