@@ -1,16 +1,36 @@
-/** An event loop of the web's own interfaces, as Bun and Deno have it, and what they share of a runtime. */
+/** An event loop of the web's own interfaces, as Bun, Deno and browsers have it, and what they share of a runtime. */
 import type { Millis } from "../core/mod.ts";
 import type { HostLoop } from "./host.ts";
 
-declare function setImmediate(turn: () => void): unknown;
+declare const setImmediate: ((turn: () => void) => unknown) | undefined;
+/** As much of it as every host agrees on. */
+declare const MessageChannel: new () => {
+  readonly port1: { onmessage: () => void };
+  readonly port2: { postMessage(message: null): void };
+};
 
 export const webLoop: HostLoop = {
   // Whole milliseconds: a small integer costs less to keep than a fraction.
   now: () => Math.floor(performance.now()) as Millis,
-  schedule: (turn) => void setImmediate(turn),
+  schedule:
+    typeof setImmediate === "undefined" ? taskByMessage() : (turn) => void setImmediate(turn),
   setAlarm: (alarm, delayMillis) => setTimeout(alarm, delayMillis),
   clearAlarm: (handle) => clearTimeout(handle as number | undefined),
 };
+
+/**
+ * Browsers have no setImmediate. A message to oneself is the next task, without the four milliseconds that
+ * nested timers wait.
+ */
+function taskByMessage(): (turn: () => void) => void {
+  const { port1, port2 } = new MessageChannel();
+  const turns: (() => void)[] = [];
+  port1.onmessage = () => turns.shift()!();
+  return (turn) => {
+    turns.push(turn);
+    port2.postMessage(null);
+  };
+}
 
 export function webEntropy(out: Uint8Array): void {
   crypto.getRandomValues(out as Uint8Array<ArrayBuffer>);
