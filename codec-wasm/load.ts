@@ -44,7 +44,7 @@ export interface WasmInstance {
 
 /**
  * A new instance of the best build that this host runs, or of `build`; null where there is none, for want
- * of WebAssembly or of SIMD.
+ * of WebAssembly or of SIMD, or where a page's security policy forbids it.
  */
 export function instantiate(build?: WasmBuild): WasmInstance | null {
   if (typeof WebAssembly === "undefined") return null;
@@ -52,7 +52,14 @@ export function instantiate(build?: WasmBuild): WasmInstance | null {
     if (build !== undefined && build !== name) continue;
     const bytes = fromBase64(text);
     if (!WebAssembly.validate(bytes)) continue;
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    let module: object;
+    try {
+      module = new WebAssembly.Module(bytes);
+    } catch {
+      // Valid, and forbidden: a policy without 'wasm-unsafe-eval' is told only so.
+      return null;
+    }
+    const { exports } = new WebAssembly.Instance(module);
     return { build: name, exports: exports as WasmExports };
   }
   return null;

@@ -1,5 +1,5 @@
 // What is particular to the module: its memory, its windows, and what it shares with the TypeScript side.
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createCodec } from "../../../codec-wasm/mod.ts";
 import { hashBytes } from "../../../core/base/hash.ts";
 import * as layout from "../../../core/codec/layout.ts";
@@ -27,6 +27,20 @@ test("says which build runs, and that the host runs SIMD", () => {
   expect(wasm().ingest.name).toBe("wasm-simd");
   expect(createCodec("auto", limits, 1, "wasm-plain")!.ingest.name).toBe("wasm-plain");
   expect(createCodec("ts", limits, 1)!.ingest.name).toBe("ts");
+});
+
+test("a host that forbids the module, as a page's policy does, is one without it", () => {
+  const compile = vi.spyOn(WebAssembly, "Module").mockImplementation(
+    class {
+      constructor() {
+        throw new WebAssembly.CompileError("forbidden");
+      }
+    } as never,
+  );
+  onTestFinished(() => compile.mockRestore());
+  expect(createCodec("wasm", limits, 1)).toBeNull();
+  expect(createCodec("auto", limits, 1)!.ingest.name).toBe("ts");
+  expect(compile).toHaveBeenCalledTimes(2);
 });
 
 test("a short chunk in TypeScript and a long one in the module find the same ids", () => {
