@@ -120,6 +120,8 @@ export class BrokerServer {
   /** The same, where it is recorded. */
   readonly #recording: RecordingBroker | null;
   readonly #policy: ComposedPolicy;
+  /** The program said that anonymous clients are welcome. */
+  readonly #allowsAnonymous: boolean;
   readonly #store: Store;
   readonly #listeners: Listener[] = [];
   readonly #handlers = new Map<string, Set<(event: never) => void>>();
@@ -130,6 +132,7 @@ export class BrokerServer {
   /** Opens nothing yet: `createBroker` does. Throws ConfigError. */
   constructor(runtime: Runtime, options: BrokerOptions) {
     this.#policy = new ComposedPolicy(options, runtime.isSame);
+    this.#allowsAnonymous = options.allowAnonymous === true;
     this.#store = options.store ?? memoryStore();
     const limits = parseLimits(options.limits);
     const seed = new Uint32Array(5);
@@ -237,7 +240,7 @@ export class BrokerServer {
   async listen(runtime: Runtime, options: BrokerOptions): Promise<void> {
     const { tcp = {}, ws = false } = options;
     const limits = parseLimits(options.limits);
-    for (const where of [tcp, ws]) if (where !== false) this.#checkExposure(where, options);
+    for (const where of [tcp, ws]) if (where !== false) this.#checkExposure(where);
     try {
       if (tcp !== false) {
         const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
@@ -311,9 +314,15 @@ export class BrokerServer {
     this.driver.command({ kind: "observe", publishes });
   }
 
-  #checkExposure(where: ListenOptions, options: BrokerOptions): void {
+  /** Whether clients may be served at this address of the machine; none: at no address of a network. */
+  protected mayServe(host: string | undefined): boolean {
+    if (this.#allowsAnonymous || !this.#policy.isOpen) return true;
+    return host === undefined || isLoopback(host);
+  }
+
+  #checkExposure(where: ListenOptions): void {
     const host = where.host ?? LOOPBACK;
-    if (options.allowAnonymous === true || !this.#policy.isOpen || isLoopback(host)) return;
+    if (this.mayServe(host)) return;
     const allowed = "a loopback address, or allowAnonymous, or users";
     throw new ConfigError("host", host, allowed);
   }
@@ -327,7 +336,7 @@ const MESSAGE_PROPERTIES: ReadonlySet<string> = new Set<keyof MessageProperties>
 ]);
 
 function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host);
+  return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d+){3}$/.test(host);
 }
 
 /** How a transport's peer is named. */

@@ -1,20 +1,21 @@
 /** sansmq on Node. */
 import { randomFillSync, timingSafeEqual } from "node:crypto";
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
-import { BrokerServer } from "../broker-server.ts";
 import { version } from "../version.ts";
+import { NodeBroker } from "./broker.ts";
 import { nodeLoop, outBuffer } from "./loop.ts";
 import { listenTcp } from "./tcp.ts";
 import { listenWebSocket } from "./websocket.ts";
 
 export * from "../mod.ts";
+export type { NodeBroker } from "./broker.ts";
 
 /**
  * Starts a broker and resolves once it serves.
  *
  * Rejects with ConfigError where an option is wrong, with Node's error where it cannot listen.
  */
-export async function createBroker(options: BrokerOptions = {}): Promise<BrokerServer> {
+export async function createBroker(options: BrokerOptions = {}): Promise<NodeBroker> {
   const runtime: Runtime = {
     loop: nodeLoop,
     out: outBuffer(),
@@ -25,7 +26,7 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     listenTcp,
     listenWebSocket,
   };
-  const server = new BrokerServer(runtime, options);
+  const server = new NodeBroker(runtime, options);
   await server.listen(runtime, options);
   return server;
 }

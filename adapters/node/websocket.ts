@@ -1,7 +1,7 @@
 /** MQTT over WebSocket on Node, with `ws`, MQTT 3.1.1 §6. */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import type { RawData, WebSocket } from "ws";
+import type { RawData, WebSocket, WebSocketServer } from "ws";
 import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
@@ -11,19 +11,16 @@ import type { HostSocket } from "../host.ts";
 import { listening } from "./listening.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./loop.ts";
 
+/** What Node's `upgrade` event asks for, and what answers it. */
+export type HandleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 export async function listenWebSocket(
   driver: Driver,
   options: Required<WebSocketOptions>,
   limits: Limits,
 ): Promise<Listener> {
-  // Only where it is used: it takes as long to load as half of ours, and on Deno asks for the environment.
-  const { WebSocketServer } = await import("ws");
-  const sockets = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
-    maxPayload: Math.max(limits.packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
-    handleProtocols: (offered) => chosenProtocol(offered) ?? false,
+  const handleUpgrade = webSocketUpgrade(driver, limits, (socket) => {
+    clearTimeout(handshakes.get(socket));
   });
   const server = createServer((request, response) => {
     const isHere = pathOf(request) === options.path;
@@ -40,17 +37,8 @@ export async function listenWebSocket(
     socket.once("close", () => clearTimeout(timer));
   });
   server.on("upgrade", (request, socket, head) => {
-    socket.on("error", () => socket.destroy());
-    if (pathOf(request) !== options.path) return refuse(socket, 404);
-    const offered = request.headers["sec-websocket-protocol"];
-    // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
-    if (offered !== undefined && chosenProtocol(new Set(offered.split(/\s*,\s*/))) === null) {
-      return refuse(socket, 400);
-    }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      clearTimeout(handshakes.get(socket));
-      accept(driver, webSocket, request);
-    });
+    if (pathOf(request) === options.path) handleUpgrade(request, socket, head);
+    else refuse(socket, 404);
   });
   const { host, port } = await listening(server, options);
   return {
@@ -63,17 +51,54 @@ export async function listenWebSocket(
   };
 }
 
+/** Makes transports of the broker of upgrades, whoever's server they came to; `handleAccepted` gets the socket of each. */
+export function webSocketUpgrade(
+  driver: Driver,
+  { packetBytesMax }: Limits,
+  handleAccepted: (socket: Duplex) => void = () => {},
+): HandleUpgrade {
+  // Only where it is used: it takes as long to load as half of ours, and on Deno asks for the environment.
+  let sockets: Promise<WebSocketServer> | null = null;
+  const opened = async (): Promise<WebSocketServer> =>
+    new (await import("ws")).WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
+      maxPayload: Math.max(packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
+      handleProtocols: (offered) => chosenProtocol(offered) ?? false,
+    });
+  return (request, socket, head) => {
+    const offered = request.headers["sec-websocket-protocol"];
+    // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
+    if (offered !== undefined && chosenProtocol(new Set(offered.split(/\s*,\s*/))) === null) {
+      refuse(socket, 400);
+      return;
+    }
+    socket.on("error", () => socket.destroy());
+    sockets ??= opened();
+    void sockets.then((server) =>
+      server.handleUpgrade(request, socket, head, (webSocket) => {
+        handleAccepted(socket);
+        accept(driver, webSocket, request);
+      }),
+    );
+  };
+}
+
 /** The subprotocol that is answered: the client's first that is MQTT [MQTT311-6.0.0-4]. */
 function chosenProtocol(offered: ReadonlySet<string>): string | null {
   for (const protocol of offered) if (PROTOCOLS.has(protocol)) return protocol;
   return null;
 }
 
-function pathOf(request: IncomingMessage): string {
+/** The path that is asked for, without its query. */
+export function pathOf(request: IncomingMessage): string {
   return request.url?.split("?")[0] ?? "";
 }
 
-function refuse(socket: Duplex, status: number): void {
+/** Answers an upgrade by an HTTP status, and ends it. */
+export function refuse(socket: Duplex, status: number): void {
+  socket.on("error", () => socket.destroy());
   // Its peer may never end its side.
   socket.once("finish", () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n`);
@@ -162,7 +187,8 @@ function accept(driver: Driver, socket: WebSocket, request: IncomingMessage): vo
   socket.on("error", () => {
     connection.cause = CloseCause.Error;
   });
-  connection.conn = driver.open(connection, connInfo("ws", `${remoteAddress}:${remotePort}`));
+  const transport = "encrypted" in request.socket ? "wss" : "ws";
+  connection.conn = driver.open(connection, connInfo(transport, `${remoteAddress}:${remotePort}`));
   if (connection.conn === NO_CONN) {
     socket.close(1013);
     return;

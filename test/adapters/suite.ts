@@ -20,8 +20,11 @@ export interface Target {
   }>;
 }
 
-export function transportSuite(target: Target): void {
-  for (const transport of ["tcp", "ws"] as const) {
+export function transportSuite(
+  target: Target,
+  transports: readonly ("tcp" | "ws")[] = ["tcp", "ws"],
+): void {
+  for (const transport of transports) {
     describe(transport, () => {
       const started = async (limits?: Readonly<Record<string, number>>) => {
         const broker = await target.start(limits);

@@ -1,0 +1,72 @@
+/** A broker on Node, which also serves in an HTTP server of the program's own. */
+import type { EventEmitter } from "node:events";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { parseLimits } from "../../core/mod.ts";
+import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import { BrokerServer } from "../broker-server.ts";
+import type { HandleUpgrade } from "./websocket.ts";
+import { pathOf, refuse, webSocketUpgrade } from "./websocket.ts";
+
+export class NodeBroker extends BrokerServer {
+  readonly #upgrade: HandleUpgrade;
+  readonly #detaches = new Set<() => void>();
+  #isClosing = false;
+
+  constructor(runtime: Runtime, options: BrokerOptions) {
+    super(runtime, options);
+    this.#upgrade = webSocketUpgrade(this.driver, parseLimits(options.limits));
+  }
+
+  /**
+   * Serves MQTT over WebSocket on one path of a server of `node:http` or `node:https`, whatever framework is
+   * on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
+   * upgrade to a path that nobody has a listener for is refused, with 404. Returns what stops it; `close` does too.
+   */
+  attachWebSocket(server: EventEmitter, options: { readonly path?: string } = {}): () => void {
+    const { path = "/mqtt" } = options;
+    const onUpgrade: HandleUpgrade = (request, socket, head) => {
+      if (pathOf(request) === path) {
+        answered.add(socket);
+        this.handleUpgrade(request, socket, head);
+      } else if (!answered.has(socket) && isLastToAnswer(server, onUpgrade)) {
+        refuse(socket, 404);
+      }
+    };
+    attached.add(onUpgrade);
+    server.on("upgrade", onUpgrade);
+    const detach = (): void => {
+      server.off("upgrade", onUpgrade);
+      this.#detaches.delete(detach);
+    };
+    this.#detaches.add(detach);
+    return detach;
+  }
+
+  /**
+   * Makes a client of one upgrade that the program took itself, or refuses it: 400 where it is not for MQTT, 403
+   * where anonymous clients of other machines may not be served, 503 once the broker closes.
+   */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (this.#isClosing) refuse(socket, 503);
+    else if (!this.mayServe(request.socket.localAddress)) refuse(socket, 403);
+    else this.#upgrade(request, socket, head);
+  }
+
+  override close(graceMillis?: number): Promise<void> {
+    this.#isClosing = true;
+    for (const detach of this.#detaches) detach();
+    return super.close(graceMillis);
+  }
+}
+
+/** The listeners of every broker, to tell them from the program's own. */
+const attached = new WeakSet<object>();
+/** The sockets that some broker took, for those of the same server that are asked after it. */
+const answered = new WeakSet<Duplex>();
+
+/** Whether all who were asked before were brokers, and nobody is asked after. */
+function isLastToAnswer(server: EventEmitter, onUpgrade: HandleUpgrade): boolean {
+  const listeners = server.listeners("upgrade");
+  return listeners.at(-1) === onUpgrade && listeners.every((listener) => attached.has(listener));
+}

@@ -1,0 +1,187 @@
+/** A broker in an HTTP server of the program's own: what is the broker's, and what stays the program's. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import mqtt from "mqtt";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { WebSocketServer } from "ws";
+import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
+import { codecKind } from "../support/codecs.ts";
+import { connect, pingreq } from "../support/packets.ts";
+import { openSocket, openWs } from "../support/socket-client.ts";
+import { transportSuite } from "./suite.ts";
+
+async function served(server: Server): Promise<string> {
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function program() {
+  const server = createServer((request, response) => response.end(`you asked ${request.url}`));
+  const at = await served(server);
+  const text = async (path: string): Promise<string> => (await fetch(`http://${at}${path}`)).text();
+  return { server, at, text };
+}
+
+async function start(options: BrokerOptions = {}) {
+  const broker = await createBroker({ codec: codecKind, tcp: false, ...options });
+  onTestFinished(() => broker.close(100));
+  return broker;
+}
+
+transportSuite(
+  {
+    async start(limits = {}) {
+      const broker = await createBroker({ codec: codecKind, tcp: false, limits });
+      const { server, at } = await program();
+      broker.attachWebSocket(server);
+      return {
+        addresses: { tcp: "", ws: `ws://${at}/mqtt` },
+        counters: () => broker.counters,
+        stop: () => broker.close(500),
+      };
+    },
+  },
+  ["ws"],
+);
+
+describe("in an HTTP server of the program's own", () => {
+  test("requests and MQTT.js are served side by side", async () => {
+    const { server, at, text } = await program();
+    const broker = await start();
+    broker.attachWebSocket(server, { path: "/broker" });
+    const client = await mqtt.connectAsync(`ws://${at}/broker?token=1`, { reconnectPeriod: 0 });
+    onTestFinished(() => void client.end(true));
+    await client.subscribeAsync("a", { qos: 1 });
+    const came = new Promise<string>((resolve) => {
+      client.on("message", (_, payload) => resolve(payload.toString()));
+    });
+    expect(await text("/broker")).toBe("you asked /broker");
+    await client.publishAsync("a", "by WebSocket", { qos: 1 });
+    expect(await came).toBe("by WebSocket");
+    expect(await text("/else")).toBe("you asked /else");
+    expect(broker.addresses).toEqual([]);
+  });
+
+  test("other upgrades are the program's, whichever came first", async () => {
+    const { server, at } = await program();
+    const chat = new WebSocketServer({ noServer: true });
+    chat.on("connection", (socket) => socket.close(4000));
+    const broker = await start();
+    const onUpgrade = (...[request, socket, head]: Parameters<typeof broker.handleUpgrade>) => {
+      if (request.url !== "/chat") return;
+      chat.handleUpgrade(request, socket, head, (made) => chat.emit("connection", made, request));
+    };
+    const detach = broker.attachWebSocket(server);
+    server.on("upgrade", onUpgrade);
+    expect(await (await openWs(`ws://${at}/chat`, [])).closed).toBe(4000);
+    detach();
+    broker.attachWebSocket(server);
+    expect(await (await openWs(`ws://${at}/chat`, [])).closed).toBe(4000);
+    const client = await openWs(`ws://${at}/mqtt`, ["mqtt"]);
+    client.send(connect());
+    expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+    client.destroy();
+  });
+
+  test("brokers share a server by their paths, and a path of nobody is refused once", async () => {
+    const { server, at } = await program();
+    const [one, two] = [await start(), await start()];
+    one.attachWebSocket(server, { path: "/one" });
+    two.attachWebSocket(server, { path: "/two" });
+    for (const [path, broker] of [
+      ["/one", one],
+      ["/two", two],
+    ] as const) {
+      const client = await openWs(`ws://${at}${path}`, ["mqtt"]);
+      client.send(connect());
+      await client.takes(1);
+      expect(broker.counters.clientsConnected).toBe(1);
+      client.destroy();
+    }
+    await expect(openWs(`ws://${at}/three`, ["mqtt"])).rejects.toThrow("404");
+  });
+
+  test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] the subprotocol is chosen as on a server of its own", async () => {
+    const { server, at } = await program();
+    (await start()).attachWebSocket(server);
+    const client = await openWs(`ws://${at}/mqtt`, ["other", "mqttv3.1"]);
+    expect(client.socket.protocol).toBe("mqttv3.1");
+    client.destroy();
+    await expect(openWs(`ws://${at}/mqtt`, ["other"])).rejects.toThrow("400");
+  });
+
+  test("closing the broker ends its clients and leaves the server as it was", async () => {
+    const { server, at, text } = await program();
+    const broker = await start();
+    broker.attachWebSocket(server);
+    const client = await openWs(`ws://${at}/mqtt`, ["mqtt"]);
+    client.send(connect());
+    await client.takes(1);
+    await broker.close(500);
+    expect(await client.closed).toBe(1000);
+    expect(server.listenerCount("upgrade")).toBe(0);
+    expect(await text("/")).toBe("you asked /");
+  });
+
+  test("what is detached serves nobody new, and who is there stays", async () => {
+    const { server, at } = await program();
+    const detach = (await start()).attachWebSocket(server);
+    const client = await openSocket(`ws://${at}/mqtt`);
+    client.send(connect());
+    await client.takes(1);
+    detach();
+    client.send(pingreq);
+    expect(await client.takes(1)).toEqual(["PINGRESP"]);
+    expect(server.listenerCount("upgrade")).toBe(0);
+  });
+
+  describe("an upgrade that the program takes itself", () => {
+    async function offering(options: BrokerOptions, localAddress: string | null = null) {
+      const { server, at } = await program();
+      const broker = await start(options);
+      server.on("upgrade", (request, socket, head) => {
+        if (localAddress !== null) {
+          Object.defineProperty(request.socket, "localAddress", { value: localAddress });
+        }
+        broker.handleUpgrade(request, socket, head);
+      });
+      return { broker, address: `ws://${at}/tenants/7` };
+    }
+
+    test("is served whatever its path", async () => {
+      const { address } = await offering({});
+      const client = await openSocket(address);
+      client.send(connect());
+      expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+    });
+
+    test.each(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])(
+      "at %s may be of anybody",
+      async (local) => {
+        const { address } = await offering({}, local);
+        (await openWs(address, ["mqtt"])).destroy();
+      },
+    );
+
+    test.each(["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"])(
+      "at %s is refused with 403, unless clients say who they are or need not",
+      async (local) => {
+        const { address } = await offering({}, local);
+        await expect(openWs(address, ["mqtt"])).rejects.toThrow("403");
+        for (const options of [{ allowAnonymous: true }, { users: { a: "b" } }]) {
+          (await openWs((await offering(options, local)).address, ["mqtt"])).destroy();
+        }
+      },
+    );
+
+    test("is refused with 503 once the broker closes", async () => {
+      const { broker, address } = await offering({});
+      await broker.close();
+      await expect(openWs(address, ["mqtt"])).rejects.toThrow("503");
+    });
+  });
+});
