@@ -1,0 +1,25 @@
+// MQTT and HTTP on one port: `node docs/examples/http-server.mjs` after `npm install`.
+import { serve } from "@hono/node-server";
+import { Hono } from "hono";
+import { createBroker } from "sansmq";
+
+const broker = await createBroker({ tcp: false });
+
+const app = new Hono();
+app.get("/", (context) => context.text("MQTT is at /mqtt, by WebSocket\n"));
+app.get("/clients", (context) => context.json({ connected: broker.counters.clientsConnected }));
+app.post("/topics/:topic{.+}", async (context) => {
+  broker.publish(context.req.param("topic"), await context.req.text(), { qos: 1 });
+  return context.body(null, 204);
+});
+
+const port = Number(process.env.PORT ?? 8080);
+const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port }, (address) => {
+  console.log(`serving http://127.0.0.1:${address.port}`);
+});
+broker.attachWebSocket(server, { path: "/mqtt" });
+
+process.on("SIGINT", async () => {
+  await broker.close();
+  server.close(() => process.exit(0));
+});

@@ -1,0 +1,71 @@
+/** What docs/embedding.md and docs/browser.md show is what runs, and every example of the documentation is run. */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import mqtt from "mqtt";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { run } from "../support/process.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const read = (path: string): string => readFileSync(`${root}${path}`, "utf8");
+
+/** The blocks of code in one language, in order. */
+function blocks(path: string, language: string): string[] {
+  const found = read(path).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)\n\`\`\`$`, "gms"));
+  return Array.from(found, (match) => match[1]!);
+}
+
+describe("the documentation shows", () => {
+  test("the adapter that is tested, from its first line to its last", () => {
+    expect(blocks("docs/embedding.md", "ts").join("\n\n")).toBe(
+      read("test/adapters/own-adapter.ts").trimEnd(),
+    );
+  });
+
+  test.each([
+    ["docs/embedding.md", ["docs/examples/http-server.mjs"]],
+    ["docs/browser.md", ["docs/examples/browser/worker.js", "docs/examples/browser/page.js"]],
+  ])("in %s parts of the examples as they are", (document, examples) => {
+    const sources = examples.map(read);
+    const shown = blocks(document, "js");
+    expect(shown.length).toBeGreaterThan(0);
+    const strange = shown.filter((block) => !sources.some((source) => source.includes(block)));
+    expect(strange).toEqual([]);
+  });
+});
+
+test("every example of the documentation is named by a test", () => {
+  const tests = ["test", "test/examples"].flatMap((folder) =>
+    readdirSync(`${root}${folder}`)
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => read(`${folder}/${name}`)),
+  );
+  const examples = readdirSync(`${root}docs/examples`);
+  const unnamed = examples.filter(
+    (name) => !tests.some((text) => text.includes(`examples/${name}`)),
+  );
+  expect(unnamed).toEqual([]);
+});
+
+test("the HTTP server of the documentation serves requests and MQTT on one port", async () => {
+  process.env["PORT"] = "0";
+  const example = run(process.execPath, `${root}docs/examples/http-server.mjs`);
+  const [, http] = await example.says(/serving (http:\S+)/);
+  const client = await mqtt.connectAsync(`${http!.replace("http", "ws")}/mqtt`, {
+    reconnectPeriod: 0,
+  });
+  onTestFinished(() => void client.end(true));
+  await client.subscribeAsync("doors/#", { qos: 1 });
+  const came = new Promise<string>((resolve) => {
+    client.on("message", (topic, payload) => resolve(`${topic} ${payload.toString()}`));
+  });
+  const posted = await fetch(`${http}/topics/doors/front`, { method: "POST", body: "open" });
+  expect(posted.status).toBe(204);
+  expect(await came).toBe("doors/front open");
+  const clients = await fetch(`${http}/clients`);
+  expect(await clients.json()).toEqual({ connected: 1 });
+  expect(await (await fetch(http!)).text()).toBe("MQTT is at /mqtt, by WebSocket\n");
+  const ended = new Promise<void>((resolve) => client.once("close", () => resolve()));
+  example.child.kill("SIGINT");
+  await ended;
+  expect((await example.finished).code).toBe(0);
+});
