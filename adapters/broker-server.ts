@@ -20,8 +20,8 @@ import type { PolicyOptions } from "./auth/policy.ts";
 import { ComposedPolicy } from "./auth/policy.ts";
 import { Driver } from "./driver.ts";
 import type { HostLoop } from "./host.ts";
-import type { RecordOptions } from "./record/recording-broker.ts";
-import { RecordingBroker } from "./record/recording-broker.ts";
+import type { Recorder } from "./record/options.ts";
+import type { RecordingBroker } from "./record/recording-broker.ts";
 import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
 
@@ -55,8 +55,8 @@ export interface BrokerOptions extends PolicyOptions {
   readonly responseInformation?: string;
   /** Where all clients are sent instead, from the start; `moveClients` does so later. */
   readonly serverReference?: string;
-  /** Writes down every input, for a replay of this run. Default: nothing is. */
-  readonly record?: RecordOptions;
+  /** Writes down every input, for a replay of this run: `recorder` of `sansmq/record`. Default: nothing is. */
+  readonly record?: Recorder;
 }
 
 /** How the program publishes. */
@@ -158,10 +158,7 @@ export class BrokerServer {
       entropy: runtime.entropy,
       ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
     };
-    this.#recording =
-      options.record === undefined
-        ? null
-        : new RecordingBroker(config, ports, { kind, seed: hashSeed! }, options.record);
+    this.#recording = options.record?.(config, ports, { kind, seed: hashSeed! }) ?? null;
     this.#broker = this.#recording ?? new Broker(config, ports);
     this.driver = new Driver({
       broker: this.#broker,

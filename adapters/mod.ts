@@ -26,6 +26,6 @@ export type {
   PublishOptions,
   WebSocketOptions,
 } from "./broker-server.ts";
-export type { RecordingEnd, RecordOptions, RecordSink } from "./record/mod.ts";
+export type { Recorder } from "./record/options.ts";
 export type { Store } from "./storage/store.ts";
 export { version } from "./version.ts";

@@ -9,7 +9,7 @@ import type { CodecKind } from "../../codec-wasm/mod.ts";
 import { codecKinds } from "../../codec-wasm/mod.ts";
 import type { LimitName, LimitSpec } from "../../core/mod.ts";
 import { ConfigError, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
-import { recordBytesMax } from "../record/recording-broker.ts";
+import { recordBytesMax } from "../record/options.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 /** What the command was told, complete and checked. */

@@ -6,6 +6,7 @@
 import type { Logger } from "@logtape/logtape";
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
+import type { RecordingEnd } from "../record/mod.ts";
 import { version } from "../version.ts";
 import type { Given, ReplayArguments, Settings } from "./arguments.ts";
 import {
@@ -16,7 +17,6 @@ import {
 } from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
 import { createLog, logEvents, logRecording } from "./log.ts";
-import { openRecording } from "./record-file.ts";
 import { stopOnSignals } from "./signals.ts";
 
 async function main(): Promise<void> {
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const { createBroker } = await runtimeModule();
   let broker: BrokerServer;
   try {
-    broker = await createBroker({ ...optionsOf(settings), ...recordOf(settings, log) });
+    broker = await createBroker({ ...optionsOf(settings), ...(await recordOf(settings, log)) });
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     fail(1, `cannot listen: ${error instanceof Error ? error.message : String(error)}`);
@@ -75,11 +75,15 @@ function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
   }
 }
 
-function recordOf(settings: Settings, log: Logger): Pick<BrokerOptions, "record"> {
+async function recordOf(settings: Settings, log: Logger): Promise<Pick<BrokerOptions, "record">> {
   const { record, recordMaxBytes: bytesMax, recordKeep, recordPayloads: payloads } = settings;
   if (record === null) return {};
+  // Only where it is used: who does not record does not wait for it.
+  const { openRecording } = await import("./record-file.ts");
+  const { recorder } = await import("../record/mod.ts");
   const sink = openRecording(record, recordKeep);
-  return { record: { sink, bytesMax, payloads, handleEnd: (end) => logRecording(end, log) } };
+  const handleEnd = (end: RecordingEnd): void => logRecording(end, log);
+  return { record: recorder({ sink, bytesMax, payloads, handleEnd }) };
 }
 
 function optionsOf(settings: Settings): BrokerOptions {

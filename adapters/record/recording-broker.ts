@@ -27,26 +27,11 @@ import { Broker, ConfigError, encodeUtf8, NO_CONN, Verdict } from "../../core/mo
 import { version } from "../version.ts";
 import { Op, toJson } from "./format.ts";
 import { FrameMask } from "./frame-mask.ts";
+import type { RecordOptions } from "./options.ts";
+import { recordBytesMax } from "./options.ts";
 import { OutputHash } from "./output-hash.ts";
-import type { RecordingEnd, RecordSink } from "./writer.ts";
+import type { RecordingEnd } from "./writer.ts";
 import { RecordWriter } from "./writer.ts";
-
-export interface RecordOptions {
-  readonly sink: RecordSink;
-  /** Where the recording is cut: it can only be replayed from its beginning. Default: 256 MiB. */
-  readonly bytesMax?: number;
-  /** False leaves the bytes of payloads out, of wills too. Passwords never are in a recording. Default: true. */
-  readonly payloads?: boolean;
-  /** It ended, for one of the reasons there are. Called once, outside of the broker. */
-  handleEnd?(end: RecordingEnd): void;
-}
-
-/** What `RecordOptions.bytesMax` may be. */
-export const recordBytesMax: Readonly<Record<"default" | "min" | "max", number>> = {
-  default: 256 * 2 ** 20,
-  min: 2 ** 20,
-  max: 2 ** 31,
-};
 
 export class RecordingBroker extends Broker {
   readonly #writer: RecordWriter;

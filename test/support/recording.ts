@@ -1,8 +1,9 @@
 /** Recordings in memory, and their replay at the end of a test. */
 import { expect, onTestFinished } from "vitest";
 import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
-import { type Replay, type ReplayOptions, replay } from "../../adapters/record/mod.ts";
-import type { RecordingBroker, RecordOptions } from "../../adapters/record/recording-broker.ts";
+import type { RecordOptions, Replay, ReplayOptions } from "../../adapters/record/mod.ts";
+import { recorder, replay } from "../../adapters/record/mod.ts";
+import type { RecordingBroker } from "../../adapters/record/recording-broker.ts";
 import { concat } from "./packets.ts";
 
 /** A sink that keeps what it is given. */
@@ -57,7 +58,7 @@ export function replayWhenFinished(recording: Recording, broker: RecordingBroker
 /** A broker with sockets on a free port; its run is replayed when the test is over. */
 export async function startRecorded(options: BrokerOptions) {
   const recording = new Recording();
-  const broker = await createBroker({ ...options, record: recording });
+  const broker = await createBroker({ ...options, record: recorder(recording) });
   onTestFinished(async () => {
     await broker.close(100);
     const { end, hash, steps } = recording.replays();
