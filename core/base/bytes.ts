@@ -41,6 +41,12 @@ export function copyWords(
   for (; start < end; start++, at++) to.setUint8(at, from.getUint8(start));
 }
 
+/** Bytes, and the same memory by words where that is worth a view. */
+export interface WordBytes {
+  readonly bytes: Uint8Array;
+  readonly view: DataView | null;
+}
+
 /** The memory of `bytes`, to be read and written by words. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

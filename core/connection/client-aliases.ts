@@ -1,10 +1,11 @@
 /** The topic aliases that one client has set, MQTT 5.0 §3.3.2.3.4: they end with the connection. */
-import { ownBytes } from "../base/bytes.ts";
+import type { WordBytes } from "../base/bytes.ts";
+import { ownBytes, viewOf } from "../base/bytes.ts";
 import type { Ingest } from "../ports.ts";
 
 export class ClientAliases {
   /** The topic field, its two bytes of length included, that each alias stands for. */
-  readonly #fields: (Uint8Array | null)[] = [];
+  readonly #fields: (WordBytes | null)[] = [];
   /** Its id, valid in `#epoch`. */
   #ids: number[] = [];
   #epoch = -1;
@@ -28,22 +29,23 @@ export class ClientAliases {
     }
     while (this.#ids.length <= alias) this.#ids.push(0);
     if (known !== null && this.#ids[alias] === id) return;
-    this.byteCount += end - start - (known?.length ?? 0);
-    this.#fields[alias] = ownBytes(bytes, start, end);
+    this.byteCount += end - start - (known?.bytes.length ?? 0);
+    const own = ownBytes(bytes, start, end);
+    this.#fields[alias] = { bytes: own, view: viewOf(own) };
     this.#ids[alias] = id;
   }
 
   /** The topic field that an alias stands for, or null. */
-  field(alias: number): Uint8Array | null {
+  field(alias: number): WordBytes | null {
     return this.#fields[alias] ?? null;
   }
 
   /** The id of the topic that an alias stands for, interned anew where ids have changed. */
   id(alias: number, ingest: Ingest): number {
-    const field = this.#fields[alias]!;
+    const { bytes } = this.#fields[alias]!;
     if (ingest.topicEpoch === this.#epoch && (this.#ids[alias] ?? 0) !== 0)
       return this.#ids[alias]!;
-    const id = ingest.intern(field, 2, field.length);
+    const id = ingest.intern(bytes, 2, bytes.length);
     if (ingest.topicEpoch !== this.#epoch) {
       this.#epoch = ingest.topicEpoch;
       this.#ids = [];

@@ -9,6 +9,7 @@
 import { assert } from "../base/assert.ts";
 import { BlockPool } from "../base/blocks.ts";
 import type { BufferPool } from "../base/buffers.ts";
+import type { WordBytes } from "../base/bytes.ts";
 import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords } from "../base/bytes.ts";
 import { Slots } from "../base/slots.ts";
 import type { Millis, QoS } from "../boundary.ts";
@@ -45,33 +46,41 @@ export class MessagePool {
   create(source: MessageSource): MessageSlot {
     const { propertyRuns: runs, aliased, topicEnd, payloadEnd } = source;
     let { topicStart, payloadStart } = source;
-    const topicBytes = aliased === null ? topicEnd - topicStart : aliased.length;
+    const topicBytes = aliased === null ? topicEnd - topicStart : aliased.bytes.length;
     const payloadBytes = payloadEnd - payloadStart;
     let propertyBytes = 0;
     for (let i = 0; i < runs.length; i += 2) propertyBytes += runs[i + 1]! - runs[i]!;
     let propertyStart = runs.length === 0 ? 0 : runs[0]!;
     let handle: number;
-    if (source.owned !== null && aliased === null && runs.length <= 2) {
+    // In one piece, with what stands between its parts: most receivers are written the same. Not so a will, whose
+    // properties stand before its topic.
+    const isPiece =
+      aliased === null && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
+    if (source.owned !== null && isPiece) {
       handle = this.#blocks.adopt(source.owned);
       if (handle !== 0) this.#adoptedCount++;
+    } else if (isPiece) {
+      handle = this.#blocks.allocate(payloadEnd - topicStart);
+      if (handle !== 0) {
+        const at = this.#blocks.offset(handle);
+        this.#copy(source, topicStart, payloadEnd, handle, at);
+        const moved = at - topicStart;
+        topicStart = at;
+        propertyStart += moved;
+        payloadStart += moved;
+      }
     } else {
       handle = this.#blocks.allocate(topicBytes + propertyBytes + payloadBytes);
       if (handle !== 0) {
         const at = this.#blocks.offset(handle);
-        const allBytes = topicBytes + propertyBytes + payloadBytes;
-        if (aliased === null && payloadEnd - topicStart === allBytes) {
-          // As it came: one piece.
-          this.#copy(source, topicStart, payloadEnd, handle, at);
-        } else {
-          if (aliased === null) this.#copy(source, topicStart, topicEnd, handle, at);
-          else copyBytes(aliased, 0, topicBytes, this.#blocks.bytes(handle), at);
-          let next = at + topicBytes;
-          for (let i = 0; i < runs.length; i += 2) {
-            this.#copy(source, runs[i]!, runs[i + 1]!, handle, next);
-            next += runs[i + 1]! - runs[i]!;
-          }
-          this.#copy(source, payloadStart, payloadEnd, handle, next);
+        if (aliased === null) this.#copy(source, topicStart, topicEnd, handle, at);
+        else this.#copy(aliased, 0, topicBytes, handle, at);
+        let next = at + topicBytes;
+        for (let i = 0; i < runs.length; i += 2) {
+          this.#copy(source, runs[i]!, runs[i + 1]!, handle, next);
+          next += runs[i + 1]! - runs[i]!;
         }
+        this.#copy(source, payloadStart, payloadEnd, handle, next);
         topicStart = at;
         propertyStart = at + topicBytes;
         payloadStart = propertyStart + propertyBytes;
@@ -104,13 +113,7 @@ export class MessagePool {
     return slot;
   }
 
-  #copy(
-    { bytes, view }: MessageSource,
-    start: number,
-    end: number,
-    handle: number,
-    at: number,
-  ): void {
+  #copy({ bytes, view }: WordBytes, start: number, end: number, handle: number, at: number): void {
     const to = this.#blocks.view(handle);
     if (view === null || to === null || end - start > COPY_LOOP_BYTES_MAX) {
       copyBytes(bytes, start, end, this.#blocks.bytes(handle), at);

@@ -1,4 +1,5 @@
 /** Where a message is made from. One class for all, so that engines know what they read. */
+import type { WordBytes } from "../base/bytes.ts";
 import { viewOf } from "../base/bytes.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
@@ -15,7 +16,7 @@ export class MessageSource {
   topicStart = 0;
   topicEnd = 0;
   /** The topic field where it is not in `bytes`: a topic alias stands for it. */
-  aliased: Uint8Array | null = null;
+  aliased: WordBytes | null = null;
   /** The properties that receivers get: runs `bytes[start, end)`, two numbers each. */
   propertyRuns: readonly number[] = NO_RUNS;
   payloadStart = 0;

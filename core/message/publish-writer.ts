@@ -83,14 +83,13 @@ export function writePublish(
     to = new Uint8Array(1 + remainingLengthBytes(remaining) + remaining);
   }
   at = writeHeader(to, at, delivery, remaining);
-  if (remaining <= VIEW_BYTES_MIN && remaining === topicBytes + payloadBytes && !isWhole) {
-    // The usual packet at QoS 0: all that follows its header is one piece, as the message has it.
-    const start = messages.topicStart(slot);
-    if (messages.payloadStart(slot) === start + topicBytes) {
-      copyWords(messages.view(slot)!, start, start + remaining, outView(to), at);
-      out.length = at + remaining;
-      return Written.Whole;
-    }
+  // A long topic that an alias stands for makes a short packet of a message with a buffer of its own.
+  if (remaining <= VIEW_BYTES_MIN && !isWhole && messages.view(slot) !== null) {
+    const bytes = receiver.hasProperties ? propertyBytes : NO_PROPERTIES;
+    at = writeShort(messages, slot, topicBytes, alias, idBytes, packetId, bytes, own, to, at);
+    if (alias < 0) receiver.aliases!.told(messages.topic(slot));
+    out.length = at;
+    return Written.Whole;
   }
   if (alias > 0) {
     to[at] = 0;
@@ -124,6 +123,43 @@ export function writePublish(
   }
   out.length = at;
   return Written.Whole;
+}
+
+/** What follows the header of a short packet, by words; returns where it ends. */
+function writeShort(
+  messages: MessagePool,
+  slot: MessageSlot,
+  topicBytes: number,
+  alias: number,
+  idBytes: number,
+  packetId: number,
+  propertyBytes: number,
+  own: Uint8Array | null,
+  to: Uint8Array,
+  at: number,
+): number {
+  const from = messages.view(slot)!;
+  const view = outView(to);
+  const start = messages.topicStart(slot);
+  const payloadStart = messages.payloadStart(slot);
+  const payloadEnd = payloadStart + messages.payloadBytes(slot);
+  const gap = propertyBytes === NO_PROPERTIES ? idBytes : idBytes + 1;
+  // Without properties, what came the same way is one piece: topic, a gap, payload.
+  const isPiece = propertyBytes <= 0 && payloadStart === start + topicBytes + gap;
+  if (isPiece) copyWords(from, start, payloadEnd, view, at);
+  else if (alias <= 0) copyWords(from, start, start + topicBytes, view, at);
+  else view.setUint16(at, 0);
+  at += topicBytes;
+  if (idBytes !== 0) {
+    view.setUint16(at, packetId);
+    at += idBytes;
+  }
+  if (propertyBytes !== NO_PROPERTIES) {
+    to[at++] = propertyBytes;
+    if (propertyBytes > 0) at = writeProperties(messages, slot, alias, own, to, at);
+  }
+  if (!isPiece) copyWords(from, payloadStart, payloadEnd, view, at);
+  return at + payloadEnd - payloadStart;
 }
 
 /** A view of the buffer that is written into, which is the same for long. */
@@ -212,6 +248,8 @@ function writeHeader(to: Uint8Array, at: number, delivery: number, remaining: nu
 
 const PUBLISH = 0x30;
 const FIXED_HEADER_BYTES_MAX = 5;
+/** Not even their length: a receiver of 3.1.1. */
+const NO_PROPERTIES = -1;
 const EMPTY_TOPIC_BYTES = 2;
 const ALIAS_BYTES = 3;
 const EXPIRY_BYTES = 5;

@@ -17,6 +17,8 @@ export class DeliveryQueue {
   /** (message, delivery | packet identifier << 16) */
   readonly #entries = new PairRing();
   #vias: ObjectRing<Via> | null = null;
+  /** One that has emptied, for when it is needed again. */
+  #spareVias: ObjectRing<Via> | null = null;
   /** The low 32 bits of the write, 0 for none. */
   #seqs: Ring | null = null;
 
@@ -35,16 +37,15 @@ export class DeliveryQueue {
     return this.#vias !== null;
   }
 
-  /** Whether it keeps nothing but messages and deliveries. */
-  get isPlain(): boolean {
-    return this.#vias === null && this.#seqs === null;
+  /** It is empty: what it keeps next may be of another kind. */
+  reset(): void {
+    if (this.#vias !== null) this.#spareVias = this.#vias;
+    this.#vias = null;
+    this.#seqs = null;
   }
 
   push(message: MessageSlot, word: number, via: Via | null, seq: number): void {
-    if (via !== null && this.#vias === null) {
-      this.#vias = new ObjectRing();
-      for (let i = this.#entries.count; i > 0; i--) this.#vias.push(null);
-    }
+    if (via !== null && this.#vias === null) this.#vias = this.#withoutVias();
     if (seq !== 0 && this.#seqs === null) {
       this.#seqs = new Ring();
       for (let i = this.#entries.count; i > 0; i--) this.#seqs.push(0);
@@ -56,12 +57,17 @@ export class DeliveryQueue {
 
   /** Puts an entry, which waits for nothing, before the oldest. */
   unshift(message: MessageSlot, word: number, via: Via | null): void {
-    if (via !== null && this.#vias === null) {
-      this.#vias = new ObjectRing();
-      for (let i = this.#entries.count; i > 0; i--) this.#vias.push(null);
-    }
+    if (via !== null && this.#vias === null) this.#vias = this.#withoutVias();
     this.#entries.unshift(message, word);
     if (this.#vias !== null) this.#vias.unshift(via);
+  }
+
+  /** For the entries that are there, which came by nothing. */
+  #withoutVias(): ObjectRing<Via> {
+    const vias = this.#spareVias ?? new ObjectRing();
+    this.#spareVias = null;
+    for (let i = this.#entries.count; i > 0; i--) vias.push(null);
+    return vias;
   }
 
   /** The message at `index` from the oldest. */
@@ -100,13 +106,9 @@ export class DeliveryQueuePool {
 
   /** Takes back a queue that is empty. */
   give(queue: DeliveryQueue): void {
-    if (
-      this.#spare.length < SPARE_QUEUES_MAX &&
-      queue.isPlain &&
-      queue.capacity <= SPARE_ENTRIES_MAX
-    ) {
-      this.#spare.push(queue);
-    }
+    if (this.#spare.length === SPARE_QUEUES_MAX || queue.capacity > SPARE_ENTRIES_MAX) return;
+    queue.reset();
+    this.#spare.push(queue);
   }
 }
 
