@@ -60,7 +60,9 @@ function readAlias(
   if (packet.topic === 0) {
     const field = aliases.field(alias);
     if (field === null) return Reason.ProtocolError;
-    packet.aliased = field;
+    // As other fields: only where it changes.
+    if (packet.aliased !== field) packet.aliased = field;
+    packet.isAliased = true;
     packet.topic = aliases.id(alias, ingest);
     return Reason.Success;
   }

@@ -36,8 +36,8 @@ export function handlePublish(
   const first = header & 0xff;
   const qos = (first >> 1) & 0b11;
   const isRetained = (first & RETAIN) !== 0;
-  // At QoS 0, without flags, there is nothing to find.
-  if ((first & FLAGS) !== 0 || topic === 0) {
+  // At QoS 0, without flags, there is nothing to find; that a topic alias stands for no name is found later.
+  if ((first & FLAGS) !== 0 || (topic === 0 && connection.level < 5)) {
     const fault = faultOf(parts, connection, first, qos, topic);
     if (fault !== Reason.Success) return fail(parts, connection, fault, now);
   }

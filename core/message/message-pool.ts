@@ -44,7 +44,8 @@ export class MessagePool {
 
   /** A message with one reference; 0: no memory, counted. */
   create(source: MessageSource): MessageSlot {
-    const { propertyRuns: runs, aliased, topicEnd, payloadEnd } = source;
+    const { propertyRuns: runs, topicEnd, payloadEnd } = source;
+    const aliased = source.isAliased ? source.aliased : null;
     let { topicStart, payloadStart } = source;
     const topicBytes = aliased === null ? topicEnd - topicStart : aliased.bytes.length;
     const payloadBytes = payloadEnd - payloadStart;

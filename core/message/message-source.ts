@@ -17,6 +17,8 @@ export class MessageSource {
   topicEnd = 0;
   /** The topic field where it is not in `bytes`: a topic alias stands for it. */
   aliased: WordBytes | null = null;
+  /** Whether `aliased` stands for the topic; it may be left from a packet before. */
+  isAliased = false;
   /** The properties that receivers get: runs `bytes[start, end)`, two numbers each. */
   propertyRuns: readonly number[] = NO_RUNS;
   payloadStart = 0;
@@ -54,7 +56,7 @@ export class MessageSource {
     } else if (this.view === null) {
       this.view = viewOf(bytes);
     }
-    if (this.aliased !== null) this.aliased = null;
+    this.isAliased = false;
     if (this.propertyRuns !== NO_RUNS) this.propertyRuns = NO_RUNS;
     if (this.owned !== owned) this.owned = owned;
     this.topicStart = start;

@@ -156,7 +156,13 @@ function writeShort(
   }
   if (propertyBytes !== NO_PROPERTIES) {
     to[at++] = propertyBytes;
-    if (propertyBytes > 0) at = writeProperties(messages, slot, alias, own, to, at);
+    if (alias > 0 && propertyBytes === ALIAS_BYTES) {
+      to[at] = Property.TopicAlias;
+      view.setUint16(at + 1, alias);
+      at += ALIAS_BYTES;
+    } else if (propertyBytes > 0) {
+      at = writeProperties(messages, slot, alias, own, to, at);
+    }
   }
   if (!isPiece) copyWords(from, payloadStart, payloadEnd, view, at);
   return at + payloadEnd - payloadStart;
