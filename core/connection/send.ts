@@ -148,11 +148,12 @@ function fillReady(
   let sent = 0;
   let payloadBytes = 0;
   let isFull = false;
-  let isVaried = outbox.readyCount > 0 && outbox.isReadyVaried;
+  let mayWait = outbox.mayReadyWait;
+  let hasVias = outbox.hasReadyVias;
   while (outbox.readyCount > 0) {
     const message = outbox.readyMessage();
     const delivery = outbox.readyDelivery();
-    if (isVaried && !outbox.isReadyDurable(parts.journal.committed)) {
+    if (mayWait && !outbox.isReadyDurable(parts.journal.committed)) {
       parts.awaiting.add(connection);
       break;
     }
@@ -161,7 +162,9 @@ function fillReady(
       if (messages.isExpired(message)) {
         parts.counters[Counter.droppedExpired]!++;
         outbox.discardReady(); // [MQTT-3.3.2-5]
-        isVaried = outbox.readyCount > 0 && outbox.isReadyVaried;
+        // In its place there may be one of another kind.
+        mayWait = outbox.mayReadyWait;
+        hasVias = outbox.hasReadyVias;
         continue;
       }
     }
@@ -170,7 +173,7 @@ function fillReady(
       break;
     }
     const packetId = outbox.readyPacketId();
-    const own = isVaried ? (outbox.readyVia()?.properties ?? null) : null;
+    const own = hasVias ? (outbox.readyVia()?.properties ?? null) : null;
     const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
     if (written === Written.NoRoom) {
       isFull = true;
@@ -180,7 +183,8 @@ function fillReady(
       isRun = false;
       parts.counters[Counter.droppedTooLarge]!++;
       outbox.discardReady(); // [MQTT-3.1.2-25]
-      isVaried = outbox.readyCount > 0 && outbox.isReadyVaried;
+      mayWait = outbox.mayReadyWait;
+      hasVias = outbox.hasReadyVias;
       continue;
     }
     isRun &&= packetId === 0 && out.tail === null && sent < RUN_MESSAGES_MAX;
@@ -201,8 +205,8 @@ function runOf(
   outbox: Outbox,
   out: OutBuffer,
 ): PublishRun | null {
-  if (outbox.readyCount < RUN_MESSAGES_MIN || outbox.isReadyVaried || out.tail !== null)
-    return null;
+  if (outbox.readyCount < RUN_MESSAGES_MIN || out.tail !== null) return null;
+  if (outbox.mayReadyWait || outbox.hasReadyVias) return null;
   if (connection.aliases !== null) return null;
   if (connection.packetBytesMax !== Number.POSITIVE_INFINITY) return null;
   return parts.runs.at(outbox.readyMessage());

@@ -11,6 +11,9 @@ export class TopicAliases {
   /** The topic id that came to each place last. */
   readonly #seen: Uint32Array;
   #epoch = 0;
+  /** The topic id that was asked for last and that the client knows, and its alias: topics come in rows. */
+  #lastId = 0;
+  #lastAlias = 0;
 
   /** `max` is the smaller of what the client takes and what we keep, at least 1. */
   constructor(max: number) {
@@ -29,9 +32,15 @@ export class TopicAliases {
       this.#epoch = epoch;
       this.#known.fill(0);
       this.#seen.fill(0);
+      this.#lastId = 0;
     }
+    if (id === this.#lastId) return this.#lastAlias;
     const place = id % this.#known.length;
-    if (this.#known[place] === id) return place + 1;
+    if (this.#known[place] === id) {
+      this.#lastId = id;
+      this.#lastAlias = place + 1;
+      return place + 1;
+    }
     if (this.#seen[place] !== id) {
       this.#seen[place] = id;
       return 0;
@@ -42,6 +51,8 @@ export class TopicAliases {
   /** The packet that tells the client an alias has been written. */
   told(id: number): void {
     this.#known[id % this.#known.length] = id;
+    // Its place may have been that of the last.
+    this.#lastId = 0;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Messages owed to one session, in order: each with its delivery, what it came by, and the write that it
- * waits for. The last two are kept only from the first entry on that has one.
+ * waits for. The last two are kept only as far as they differ.
  */
 import { ObjectRing, PairRing, Ring } from "../base/ring.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
@@ -16,9 +16,10 @@ export interface Via {
 export class DeliveryQueue {
   /** (message, delivery | packet identifier << 16) */
   readonly #entries = new PairRing();
+  /** What all of them came by, while that is the same; most queues are of one subscription. */
+  #via: Via | null = null;
+  /** What each came by, from when it differed. */
   #vias: ObjectRing<Via> | null = null;
-  /** One that has emptied, for when it is needed again. */
-  #spareVias: ObjectRing<Via> | null = null;
   /** The low 32 bits of the write, 0 for none. */
   #seqs: Ring | null = null;
 
@@ -34,18 +35,18 @@ export class DeliveryQueue {
   }
   /** Whether any entry may have come by something. */
   get hasVias(): boolean {
-    return this.#vias !== null;
+    return this.#via !== null || this.#vias !== null;
   }
 
   /** It is empty: what it keeps next may be of another kind. */
   reset(): void {
-    if (this.#vias !== null) this.#spareVias = this.#vias;
+    this.#via = null;
     this.#vias = null;
     this.#seqs = null;
   }
 
   push(message: MessageSlot, word: number, via: Via | null, seq: number): void {
-    if (via !== null && this.#vias === null) this.#vias = this.#withoutVias();
+    if (via !== this.#via) this.#differ(via);
     if (seq !== 0 && this.#seqs === null) {
       this.#seqs = new Ring();
       for (let i = this.#entries.count; i > 0; i--) this.#seqs.push(0);
@@ -57,17 +58,19 @@ export class DeliveryQueue {
 
   /** Puts an entry, which waits for nothing, before the oldest. */
   unshift(message: MessageSlot, word: number, via: Via | null): void {
-    if (via !== null && this.#vias === null) this.#vias = this.#withoutVias();
+    if (via !== this.#via) this.#differ(via);
     this.#entries.unshift(message, word);
     if (this.#vias !== null) this.#vias.unshift(via);
   }
 
-  /** For the entries that are there, which came by nothing. */
-  #withoutVias(): ObjectRing<Via> {
-    const vias = this.#spareVias ?? new ObjectRing();
-    this.#spareVias = null;
-    for (let i = this.#entries.count; i > 0; i--) vias.push(null);
-    return vias;
+  /** An entry comes by something else than those that are there, if any. */
+  #differ(via: Via | null): void {
+    if (this.#vias !== null) return;
+    if (this.#entries.count > 0) {
+      this.#vias = new ObjectRing();
+      for (let i = this.#entries.count; i > 0; i--) this.#vias.push(this.#via);
+    }
+    this.#via = via;
   }
 
   /** The message at `index` from the oldest. */
@@ -78,7 +81,7 @@ export class DeliveryQueue {
     return this.#entries.secondAt(index);
   }
   via(index = 0): Via | null {
-    return this.#vias === null ? null : this.#vias.at(index);
+    return this.#vias === null ? this.#via : this.#vias.at(index);
   }
   /** Of the oldest. */
   seq(): number {

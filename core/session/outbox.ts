@@ -151,9 +151,13 @@ export class Outbox {
   readyVia(): Via | null {
     return this.#ready!.via();
   }
-  /** Whether any that is ready may wait for a commit, or came by something: they are not all alike. */
-  get isReadyVaried(): boolean {
-    return this.#ready!.mayWait || this.#ready!.hasVias;
+  /** Whether any that is ready may wait for a commit. */
+  get mayReadyWait(): boolean {
+    return this.#ready?.mayWait ?? false;
+  }
+  /** Whether any that is ready may have come by something. */
+  get hasReadyVias(): boolean {
+    return this.#ready?.hasVias ?? false;
   }
   /** The identifier that the next is sent under; 0 at QoS 0. */
   readyPacketId(): number {
