@@ -114,7 +114,8 @@ export class Broker {
     this.#enter(now);
     if (!writable) this.#parts.messages.keepLent();
     const connection = this.#connection(conn);
-    if (connection !== null) {
+    // One that has ended has no deadline any more, and its last bytes may be the ones that are not taken.
+    if (connection !== null && connection.stage !== Stage.Ended) {
       if (writable) {
         connection.stalledAt = -1;
         this.#parts.dirty.unblock(connection.slot);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Counter, Reason } from "../../../core/mod.ts";
+import { CloseCause, Counter, Reason } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
 import { Five } from "../../support/five.ts";
@@ -187,6 +187,19 @@ test("DISCONNECT waits for a transport that takes no bytes, but not for long", (
     }
     world.advance(10_000);
   }
+});
+
+test("a transport that does not take its DISCONNECT is nobody's once it is closed", () => {
+  const world = worldWith();
+  const { conn } = new Five(world).client;
+  world.drains = false;
+  world.broker.handleCommand({ kind: "kick", clientId: "five", reason: 0x98 }, world.now);
+  const out = { bytes: new Uint8Array(65_536), length: 0, tail: null };
+  expect(world.broker.pollSend(out, world.now)).toBe(conn);
+  world.broker.handleWritable(conn, false, world.now);
+  world.broker.handleClose(conn, CloseCause.Error, world.now);
+  world.advance(60_000);
+  expect(world.count("clientsConnected")).toBe(0);
 });
 
 test("a kick tells 0x98, and a move where to go, also to those who come", () => {
