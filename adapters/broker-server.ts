@@ -101,6 +101,8 @@ export interface Runtime {
   readonly out: OutBuffer;
   readonly serverName: string;
   entropy(out: Uint8Array): void;
+  /** Unix time, in milliseconds, at the zero of the loop's clock. Default: by the host's wall clock. */
+  readonly epochMillis?: number;
   /** Memory whose contents do not matter, where that is cheaper than a new Uint8Array. */
   allocate?(byteCount: number): Uint8Array;
   isSame(a: Uint8Array, b: Uint8Array): boolean;
@@ -145,7 +147,7 @@ export class BrokerServer {
     this.codec = codec.ingest.name;
     const config: BrokerConfig = {
       seed: [a!, b!, c!, d!],
-      epochMillis: Date.now() - runtime.loop.now(),
+      epochMillis: runtime.epochMillis ?? Date.now() - runtime.loop.now(),
       serverName: runtime.serverName,
       durable: this.#store.isDurable,
       responseInformation: told("responseInformation", options.responseInformation),
@@ -283,24 +285,24 @@ export class BrokerServer {
     this.#recording?.endRecording();
   }
 
+  /** Tells of an error of the program's own; where nobody listens, it is thrown when all else is done. */
+  protected report(error: unknown): void {
+    if (this.#handlers.has("error")) this.#emit("error", { kind: "error", error });
+    else throwLater(error);
+  }
+
   #handleEvent(event: BrokerEvent): void {
     if (event.kind === "disconnected" || event.kind === "refused") this.#policy.forget(event.conn);
     this.#emit(event.kind, event);
   }
 
-  /** What a listener throws is an `error`; where nobody listens for that, it is thrown when all else is done. */
   #emit(kind: string, event: unknown): void {
     for (const handler of this.#handlers.get(kind) ?? []) {
       try {
         handler(event as never);
       } catch (error) {
-        if (kind !== "error" && this.#handlers.has("error")) {
-          this.#emit("error", { kind: "error", error });
-        } else {
-          queueMicrotask(() => {
-            throw error;
-          });
-        }
+        if (kind === "error") throwLater(error);
+        else this.report(error);
       }
     }
   }
@@ -323,6 +325,13 @@ export class BrokerServer {
     const allowed = "a loopback address, or allowAnonymous, or users";
     throw new ConfigError("host", host, allowed);
   }
+}
+
+/** An error that nobody catches, from nowhere that it would stop. */
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }
 
 /** What any packet holds beside the longest topic and long properties. */

@@ -1,5 +1,5 @@
 /** What a runtime supplies to the driver, and what the driver supplies to a transport. */
-import type { ConnId, Effect, Millis, OutBuffer } from "../core/mod.ts";
+import type { CloseCause, ConnId, ConnInfo, Effect, Millis, OutBuffer } from "../core/mod.ts";
 
 /** One transport, as the driver writes to it and ends it. */
 export interface HostSocket {
@@ -15,6 +15,18 @@ export interface HostSocket {
   close(reason: number): void;
   /** Ends it now. */
   abort(): void;
+}
+
+/** What a transport tells of itself: the driver, or what stands between the two. */
+export interface TransportHost {
+  /** It was opened. NO_CONN: it is refused. */
+  open(socket: HostSocket, info: ConnInfo): ConnId;
+  /** `chunk` is lent. False: no more until `HostSocket.resume`. */
+  bytes(conn: ConnId, chunk: Uint8Array): boolean;
+  /** It takes more bytes, or does not. */
+  writable(conn: ConnId, writable: boolean): void;
+  /** It is gone: said once for each that was opened. */
+  closed(conn: ConnId, cause: CloseCause): void;
 }
 
 /** The event loop: its clock, its next turn, its alarm. */

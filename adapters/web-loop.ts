@@ -2,30 +2,27 @@
 import type { Millis } from "../core/mod.ts";
 import type { HostLoop } from "./host.ts";
 
-declare const setImmediate: ((turn: () => void) => unknown) | undefined;
-/** As much of it as every host agrees on. */
-declare const MessageChannel: new () => {
-  readonly port1: { onmessage: () => void };
-  readonly port2: { postMessage(message: null): void };
-};
+/** Calls `turn` once what waits has been done: taken as it is now, whatever a test puts in its place later. */
+export const afterInput: (turn: () => void) => void = immediate();
 
 export const webLoop: HostLoop = {
   // Whole milliseconds: a small integer costs less to keep than a fraction.
   now: () => Math.floor(performance.now()) as Millis,
-  schedule:
-    typeof setImmediate === "undefined" ? taskByMessage() : (turn) => void setImmediate(turn),
+  schedule: afterInput,
   setAlarm: (alarm, delayMillis) => setTimeout(alarm, delayMillis),
   clearAlarm: (handle) => clearTimeout(handle as number | undefined),
 };
 
-/**
- * Browsers have no setImmediate. A message to oneself is the next task, without the four milliseconds that
- * nested timers wait.
- */
-function taskByMessage(): (turn: () => void) => void {
-  const { port1, port2 } = new MessageChannel();
+/** Browsers have no setImmediate, and their timers wait longer than a turn. */
+function immediate(): (turn: () => void) => void {
+  const { setImmediate } = globalThis as { setImmediate?: (turn: () => void) => unknown };
+  if (setImmediate !== undefined) return (turn) => void setImmediate(turn);
+  const { port1, port2 } = new MessageChannel() as unknown as {
+    readonly port1: { onmessage: () => void };
+    readonly port2: { postMessage(message: null): void };
+  };
   const turns: (() => void)[] = [];
-  port1.onmessage = () => turns.shift()!();
+  port1.onmessage = () => turns.shift()?.();
   return (turn) => {
     turns.push(turn);
     port2.postMessage(null);

@@ -1,49 +1,78 @@
 /** sansmq within a process, with no socket at all: for tests, for tabs and workers, for one program's own use. */
+import type { Limits } from "../../core/mod.ts";
+import { parseLimits } from "../../core/mod.ts";
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
-import { BrokerServer } from "../broker-server.ts";
-import { OutBuffers } from "../out-buffers.ts";
-import { version } from "../version.ts";
-import { isSame, webEntropy, webLoop } from "../web-loop.ts";
-import type { BytePipe } from "./pipe.ts";
-import { openPipe } from "./pipe.ts";
-import { openPort } from "./port.ts";
-import type { BytePort } from "./port-link.ts";
+import type { HostLoop, TransportHost } from "../host.ts";
+import type { LocalBrokerOptions } from "./bare-broker.ts";
+import { BareBroker, localRuntime } from "./bare-broker.ts";
+import type { LocalClient } from "./client.ts";
+import { connectClient } from "./client.ts";
+import type { ConnectOptions } from "./client-api.ts";
+import { ClientSessions } from "./client-session.ts";
+import { IDENTIFIER_MAX, OWN_IDENTIFIER_MIN } from "./incoming.ts";
 
 export * from "../mod.ts";
+export type { LocalBrokerOptions } from "./bare-broker.ts";
+export { BareBroker, createBareBroker } from "./bare-broker.ts";
+export { LocalClient } from "./client.ts";
+export type {
+  Closed,
+  ConnectOptions,
+  ConnectProperties,
+  DisconnectOptions,
+  LocalMessage,
+  MessageHandler,
+  PublishResult,
+  SubscribeOptions,
+  WillOptions,
+} from "./client-api.ts";
+export { ClosedError, RefusedError } from "./errors.ts";
 export type { BytePipe } from "./pipe.ts";
 export type { BytePort } from "./port-link.ts";
 export type { PortSocket } from "./port-socket.ts";
 export { portSocket } from "./port-socket.ts";
+export { Subscription } from "./subscription.ts";
 
 /** A broker that clients of the same process, tab or browser reach. */
-export class LocalBroker extends BrokerServer {
-  /** A transport of bytes, for a client that speaks MQTT itself. */
-  pipe(): BytePipe {
-    return openPipe(this.driver);
+export class LocalBroker extends BareBroker {
+  readonly #loop: HostLoop;
+  readonly #limits: Limits;
+  readonly #sessions = new ClientSessions();
+  #lastIdentifier = OWN_IDENTIFIER_MIN - 1;
+
+  /** `createLocalBroker` does. Throws ConfigError. */
+  constructor(runtime: Runtime, options: BrokerOptions) {
+    super(runtime, options);
+    this.#loop = runtime.loop;
+    this.#limits = parseLimits(options.limits);
   }
 
   /**
-   * Serves one client at the other end of a MessageChannel, in whatever tab, worker or thread that is;
-   * `portSocket` is what the client makes of its end. The port is the broker's from here on.
+   * A client of MQTT 5.0, connected. Rejects with RefusedError where the broker refuses it, with ClosedError
+   * where the connection ends first, and with ConfigError where an option is wrong.
    */
-  servePort(port: BytePort): void {
-    openPort(this.driver, port);
+  connect(options: ConnectOptions = {}): Promise<LocalClient> {
+    return this.connectOver(this.driver, options);
+  }
+
+  /** A client over something that stands between it and the broker. */
+  protected connectOver(host: TransportHost, options: ConnectOptions): Promise<LocalClient> {
+    return connectClient(
+      {
+        ...{ host, loop: this.#loop, limits: this.#limits, sessions: this.#sessions },
+        identifier: () => {
+          const next = this.#lastIdentifier + 1;
+          this.#lastIdentifier = next > IDENTIFIER_MAX ? OWN_IDENTIFIER_MIN : next;
+          return this.#lastIdentifier;
+        },
+        failed: (error) => this.report(error),
+      },
+      options,
+    );
   }
 }
 
 /** Starts a broker that listens nowhere. Throws ConfigError where an option is wrong. */
-export function createLocalBroker(options: Omit<BrokerOptions, "tcp" | "ws"> = {}): LocalBroker {
-  const none = (): never => {
-    throw new Error("a local broker listens nowhere");
-  };
-  const runtime: Runtime = {
-    loop: webLoop,
-    out: new OutBuffers().outBuffer(),
-    serverName: `sansmq ${version}`,
-    entropy: webEntropy,
-    isSame,
-    listenTcp: none,
-    listenWebSocket: none,
-  };
-  return new LocalBroker(runtime, options);
+export function createLocalBroker(options: LocalBrokerOptions = {}): LocalBroker {
+  return new LocalBroker(localRuntime(), options);
 }

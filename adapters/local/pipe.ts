@@ -2,8 +2,7 @@
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import { connInfo } from "../broker-server.ts";
-import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
+import type { HostSocket, TransportHost } from "../host.ts";
 
 /** The client's end. Both streams end with the connection. */
 export interface BytePipe {
@@ -14,13 +13,13 @@ export interface BytePipe {
 }
 
 /** Opens a transport; rejects nobody, but for a broker that takes no more: its streams end at once. */
-export function openPipe(driver: Driver): BytePipe {
-  const transport = new PipeTransport(driver);
+export function openPipe(host: TransportHost): BytePipe {
+  const transport = new PipeTransport(host);
   return { readable: transport.readable, writable: transport.writable };
 }
 
 class PipeTransport implements HostSocket {
-  readonly #driver: Driver;
+  readonly #host: TransportHost;
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   #reader!: ReadableStreamDefaultController<Uint8Array>;
@@ -32,8 +31,8 @@ class PipeTransport implements HostSocket {
   /** Ends the wait of a writer that the broker told to stop. */
   #readOn: (() => void) | null = null;
 
-  constructor(driver: Driver) {
-    this.#driver = driver;
+  constructor(host: TransportHost) {
+    this.#host = host;
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -49,7 +48,7 @@ class PipeTransport implements HostSocket {
       close: () => this.#end(CloseCause.Ended),
       abort: () => this.#end(CloseCause.Error),
     });
-    this.#conn = driver.open(this, connInfo("local", "local"));
+    this.#conn = host.open(this, connInfo("local", "local"));
     if (this.#conn === NO_CONN) {
       this.#isGone = true;
       this.#reader.close();
@@ -57,7 +56,7 @@ class PipeTransport implements HostSocket {
   }
 
   #received(chunk: Uint8Array): Promise<void> | undefined {
-    if (this.#isGone || this.#driver.bytes(this.#conn, chunk)) return undefined;
+    if (this.#isGone || this.#host.bytes(this.#conn, chunk)) return undefined;
     return new Promise((resolve) => {
       this.#readOn = resolve;
     });
@@ -75,7 +74,7 @@ class PipeTransport implements HostSocket {
   #pulled(): void {
     if (!this.#isBlocked || this.#isGone) return;
     this.#isBlocked = false;
-    this.#driver.writable(this.#conn, true);
+    this.#host.writable(this.#conn, true);
   }
 
   resume(): void {
@@ -102,7 +101,7 @@ class PipeTransport implements HostSocket {
       // It was cancelled: there is nobody to tell.
     }
     // Later: the broker may be the one who ends it, and is not called from within.
-    queueMicrotask(() => this.#driver.closed(this.#conn, this.#cause));
+    queueMicrotask(() => this.#host.closed(this.#conn, this.#cause));
   }
 }
 

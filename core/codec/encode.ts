@@ -59,7 +59,8 @@ export function encodeReason(
   return packet(firstByte, Uint8Array.of(reason), sized(encoded));
 }
 
-function packet(firstByte: number, ...parts: readonly Uint8Array[]): Uint8Array {
+/** A packet of its first byte and what follows its length. */
+export function packet(firstByte: number, ...parts: readonly Uint8Array[]): Uint8Array {
   const body = joined(parts);
   const bytes = new Uint8Array(1 + remainingLengthBytes(body.length) + body.length);
   bytes[0] = firstByte;
@@ -67,13 +68,14 @@ function packet(firstByte: number, ...parts: readonly Uint8Array[]): Uint8Array 
   return bytes;
 }
 
-/** With their length before them. */
-function sized(properties: Uint8Array): Uint8Array {
+/** Properties with their length before them. */
+export function sized(properties: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(remainingLengthBytes(properties.length) + properties.length);
   bytes.set(properties, writeRemainingLength(bytes, 0, properties.length));
   return bytes;
 }
 
-function u16(value: number): Uint8Array {
+/** A Two Byte Integer. */
+export function u16(value: number): Uint8Array {
   return Uint8Array.of(value >> 8, value & 0xff);
 }
