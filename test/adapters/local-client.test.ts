@@ -7,6 +7,7 @@ import {
   RefusedError,
 } from "../../adapters/local/mod.ts";
 import { codecKind } from "../support/codecs.ts";
+import { runScript } from "../support/runtimes.ts";
 
 type Options = Parameters<typeof createLocalBroker>[0];
 
@@ -379,4 +380,20 @@ describe("a session that is resumed", () => {
     const again = await second.subscribe("a", { qos: 2 });
     expect(await take(again, 3)).toEqual(["a 2 q2", "a 3 q2", "a 4 q2"]);
   });
+});
+
+describe.each(["Node 20", "Bun", "Deno"])("on %s", (runtime) => {
+  test.each([[], ["bare"]])(
+    "clients of the same process work %s",
+    async (...args) => {
+      const script = new URL("local-fixture.mjs", import.meta.url);
+      expect(JSON.parse(await runScript(runtime, script, ...args))).toEqual({
+        reasons: [0, 0, 0],
+        topics: ["a/0 100000 q0", "a/1 100000 q1", "a/2 100000 q2"],
+        clientsConnected: 0,
+        reason: 0x8d,
+      });
+    },
+    60_000,
+  );
 });

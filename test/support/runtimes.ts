@@ -1,7 +1,8 @@
 /** Brokers on other runtimes, each in a process of its own. */
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { nodeCommand, nodeMajors } from "./nodes.mjs";
 
 /** How each runtime is started: with the leave that a broker with the memory store needs, and no more. */
@@ -14,6 +15,15 @@ export const runtimes: Readonly<Record<string, readonly [string, ...string[]]>> 
   ],
 };
 const fixture = fileURLToPath(new URL("../adapters/fixture.mjs", import.meta.url));
+
+/** What a script says on standard output, on Deno with no leave at all. Rejects where it fails. */
+export async function runScript(name: string, script: URL, ...args: string[]): Promise<string> {
+  const [command, ...given] = runtimes[name]!;
+  const flags = given.filter((flag) => !flag.startsWith("--allow"));
+  const options = { timeout: 60_000 };
+  const ran = promisify(execFile)(command, [...flags, fileURLToPath(script), ...args], options);
+  return (await ran).stdout;
+}
 
 export interface SpawnedBroker {
   readonly addresses: Readonly<Record<"tcp" | "ws", string>>;

@@ -1,7 +1,7 @@
 // The broker, in a worker. In a SharedWorker, which several tabs reach, the event is "connect" instead of "message".
-import { createLocalBroker } from "sansmq/local";
+import { createBareBroker } from "sansmq/local";
 
-const broker = createLocalBroker({ limits: { sysMillis: 1000 } });
+const broker = createBareBroker({ limits: { sysMillis: 1000 } });
 
 // A page sends one end of a MessageChannel for each client that it wants served.
 addEventListener("message", ({ ports: [port] }) => broker.servePort(port));

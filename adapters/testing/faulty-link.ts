@@ -1,0 +1,225 @@
+/** What stands between a client and the broker, and lets go wrong what it is told to. */
+import type { CloseCause as Cause, ConnId, ConnInfo, OutBuffer } from "../../core/mod.ts";
+import { CloseCause, connectReturnCode, NO_CONN } from "../../core/mod.ts";
+import type { HostSocket, TransportHost } from "../host.ts";
+import type { Direction, Faults, FaultyConnection } from "./faults.ts";
+import { PacketFilter } from "./packet-filter.ts";
+
+/** To the client it is the broker's end of one transport, and to the broker the client's. */
+export class FaultyLink implements TransportHost, HostSocket, FaultyConnection {
+  readonly #host: TransportHost;
+  readonly #faults: readonly Faults[];
+  readonly #gone: () => void;
+  #socket!: HostSocket;
+  #conn: ConnId = NO_CONN;
+  /** The bytes of a CONNECT that is refused here, and with what. */
+  #refusing: { readonly reason: number; bytes: number[] } | null = null;
+  readonly #left: Record<Direction, number>;
+  readonly #filters: Readonly<Record<Direction, PacketFilter>>;
+  /** What is stalled. */
+  readonly #held: Readonly<Record<Direction, Uint8Array[]>> = { toBroker: [], toClient: [] };
+  /** The broker reads no more for now. */
+  #isBrokerBusy = false;
+  /** The client takes no more for now. */
+  #isClientBusy = false;
+  /** The broker's end is closed, and the client does not hear of it yet. */
+  #isEndHeld = false;
+  /** Broken: nothing goes through. */
+  #isCut = false;
+  #isClosed = false;
+
+  /** `gone` is called once nothing can come of it any more. */
+  constructor(host: TransportHost, faults: readonly Faults[], gone: () => void) {
+    this.#host = host;
+    this.#gone = gone;
+    this.#faults = faults;
+    const least = (direction: Direction): number =>
+      Math.min(...faults.map((one) => one.bytesMax(direction)));
+    this.#left = { toBroker: least("toBroker"), toClient: least("toClient") };
+    const filter = (direction: Direction): PacketFilter =>
+      new PacketFilter((type) => faults.some((one) => one.takesPacket(type, direction)));
+    this.#filters = { toBroker: filter("toBroker"), toClient: filter("toClient") };
+  }
+
+  get isStalled(): boolean {
+    return this.#isStalled("toBroker") || this.#isStalled("toClient");
+  }
+
+  open(socket: HostSocket, info: ConnInfo): ConnId {
+    this.#socket = socket;
+    for (const faults of this.#faults) {
+      const refusal = faults.takeRefusal();
+      if (refusal === null) continue;
+      this.#gone();
+      if (refusal.reason === null) return NO_CONN;
+      this.#refusing = { reason: refusal.reason, bytes: [] };
+      return REFUSED;
+    }
+    this.#conn = this.#host.open(this, info);
+    if (this.#conn === NO_CONN) this.#gone();
+    else for (const faults of this.#faults) faults.attach(this);
+    return this.#conn;
+  }
+
+  bytes(_conn: ConnId, chunk: Uint8Array): boolean {
+    if (this.#refusing !== null) {
+      this.#refuse(chunk);
+      return true;
+    }
+    if (this.#isCut || this.#isClosed) return true;
+    if (this.#isStalled("toBroker") || this.#isBrokerBusy) {
+      this.#held.toBroker.push(chunk.slice());
+      return false;
+    }
+    return this.#pass(chunk);
+  }
+
+  writable(_conn: ConnId, writable: boolean): void {
+    this.#isClientBusy = !writable;
+    if (!this.#isClosed && !this.#isStalled("toClient")) this.#host.writable(this.#conn, writable);
+  }
+
+  closed(_conn: ConnId, cause: Cause): void {
+    this.#isEndHeld = false;
+    if (this.#refusing === null) this.#tellClosed(cause);
+  }
+
+  write(out: OutBuffer): boolean {
+    if (this.#isCut) return true;
+    const bytes = out.bytes.slice(0, out.length);
+    const parts = out.tail === null ? [bytes] : [bytes, new Uint8Array(out.tail)];
+    if (this.#isStalled("toClient")) {
+      this.#held.toClient.push(...parts);
+      return false;
+    }
+    return this.#give(parts);
+  }
+
+  resume(): void {
+    this.#isBrokerBusy = false;
+    this.#goOnToBroker();
+  }
+
+  close(reason: number): void {
+    if (this.#isStalled("toClient")) this.#endLater();
+    else this.#socket.close(reason);
+  }
+
+  abort(): void {
+    if (this.#isStalled("toClient")) this.#endLater();
+    else this.#socket.abort();
+  }
+
+  cut(): void {
+    if (this.#isCut) return;
+    this.#isCut = true;
+    this.#isEndHeld = false;
+    // Later: the broker may be the one who calls.
+    void Promise.resolve().then(() => this.#tellClosed(CloseCause.Error));
+    this.#socket.abort();
+  }
+
+  limit(direction: Direction, bytes: number): void {
+    this.#left[direction] = bytes;
+  }
+
+  goOn(): void {
+    this.#goOnToBroker();
+    this.#goOnToClient();
+  }
+
+  #goOnToBroker(): void {
+    const held = this.#held.toBroker;
+    while (!this.#isStalled("toBroker") && !this.#isBrokerBusy) {
+      const chunk = held.shift();
+      if (chunk === undefined || this.#isClosed) {
+        this.#socket.resume();
+        return;
+      }
+      this.#pass(chunk);
+    }
+  }
+
+  #goOnToClient(): void {
+    if (this.#isStalled("toClient") || this.#isCut) return;
+    this.#give(this.#held.toClient.splice(0));
+    if (this.#isEndHeld) {
+      this.#isEndHeld = false;
+      this.#detach();
+      this.#socket.close(0);
+    } else if (!this.#isClientBusy && !this.#isClosed) {
+      this.#host.writable(this.#conn, true);
+    }
+  }
+
+  /** Towards the broker. False: it reads no more for now. */
+  #pass(chunk: Uint8Array): boolean {
+    const bytes = this.#whole("toBroker", this.#filters.toBroker.filter(chunk));
+    this.#isBrokerBusy = bytes.length > 0 && !this.#host.bytes(this.#conn, bytes);
+    if (this.#left.toBroker === 0) this.cut();
+    return !this.#isBrokerBusy;
+  }
+
+  /** Towards the client. False: it takes no more for now. */
+  #give(parts: readonly Uint8Array[]): boolean {
+    for (const part of parts) {
+      const bytes = this.#whole("toClient", this.#filters.toClient.filter(part));
+      const out = { bytes, length: bytes.length, tail: null };
+      if (bytes.length > 0) this.#isClientBusy = !this.#socket.write(out);
+      if (this.#left.toClient > 0) continue;
+      this.cut();
+      return true;
+    }
+    return !this.#isClientBusy;
+  }
+
+  /** As many of the bytes as go through before it breaks. */
+  #whole(direction: Direction, bytes: Uint8Array): Uint8Array {
+    const passing = bytes.subarray(0, Math.min(bytes.length, this.#left[direction]));
+    this.#left[direction] -= passing.length;
+    return passing;
+  }
+
+  /** The broker is done with it; the client hears of it once it is released. */
+  #endLater(): void {
+    this.#isEndHeld = true;
+    void Promise.resolve().then(() => this.#tellClosed(CloseCause.Asked));
+  }
+
+  #tellClosed(cause: Cause): void {
+    if (!this.#isEndHeld) this.#detach();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#host.closed(this.#conn, cause);
+  }
+
+  #detach(): void {
+    for (const faults of this.#faults) faults.detach(this);
+    this.#gone();
+  }
+
+  #isStalled(direction: Direction): boolean {
+    return this.#faults.some((faults) => faults.isStalled(direction));
+  }
+
+  /** Answers a CONNECT in the broker's place, once its protocol level can be read. */
+  #refuse(chunk: Uint8Array): void {
+    const { reason, bytes } = this.#refusing!;
+    bytes.push(...chunk.subarray(0, CONNECT_BYTES));
+    let at = 1;
+    while ((bytes[at] ?? 0) >= 0x80) at++;
+    const nameBytes = ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
+    const level = bytes[at + 3 + nameBytes];
+    if (level === undefined) return;
+    const code = level === 5 ? reason : connectReturnCode(reason as 0x80);
+    const connack = Uint8Array.of(...(level === 5 ? [0x20, 3, 0, code, 0] : [0x20, 2, 0, code]));
+    // MQTT 3.1.1 has no code for some reasons: such a client is not told.
+    if (code >= 0) this.#socket.write({ bytes: connack, length: connack.length, tail: null });
+    this.#socket.close(reason);
+  }
+}
+
+/** A connection that the broker does not know of. */
+const REFUSED = -1 as ConnId;
+/** More than what stands before the protocol level. */
+const CONNECT_BYTES = 16;

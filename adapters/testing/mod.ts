@@ -1,0 +1,91 @@
+/**
+ * sansmq for the tests of applications: a broker in the process whose time goes on only when it is told to,
+ * and whose connections fail on request.
+ */
+
+import { localRuntime } from "../local/bare-broker.ts";
+import type { BytePipe, ConnectOptions, LocalBrokerOptions, LocalClient } from "../local/mod.ts";
+import { LocalBroker } from "../local/mod.ts";
+import { openPipe } from "../local/pipe.ts";
+import { seededEntropy } from "./entropy.ts";
+import type { FaultOptions } from "./faults.ts";
+import { Faults } from "./faults.ts";
+import { FaultyLink } from "./faulty-link.ts";
+import type { VirtualClock } from "./virtual-loop.ts";
+import { VirtualLoop } from "./virtual-loop.ts";
+
+export * from "../local/mod.ts";
+export type { Duration } from "./duration.ts";
+export type { Direction, Droppable, FaultOptions } from "./faults.ts";
+export { Faults } from "./faults.ts";
+export type { VirtualClock } from "./virtual-loop.ts";
+
+export interface TestBrokerOptions extends LocalBrokerOptions {
+  /** The same seed makes the same choices, of identifiers and of members of shared subscriptions. Default: 1. */
+  readonly seed?: number;
+  /** What the wall clock says when the broker is made. Default: the beginning of 2026. */
+  readonly startsAt?: Date;
+}
+
+export interface TestConnectOptions extends ConnectOptions {
+  /** What goes wrong with this connection; `Faults` where it is to go wrong later. */
+  readonly faults?: Faults | FaultOptions;
+}
+
+/** A broker in virtual time. `$SYS` is not published, unless `limits.sysMillis` says how often. */
+export class TestBroker extends LocalBroker {
+  readonly clock: VirtualClock;
+  /** What goes wrong with every connection that is made from now on, and with those that are there. */
+  readonly faults: Faults = new Faults();
+  readonly #links = new Set<FaultyLink>();
+
+  /** `createTestBroker` does. Throws ConfigError. */
+  constructor(options: TestBrokerOptions) {
+    const { seed = 1, startsAt = new Date(Date.UTC(2026, 0, 1)), ...others } = options;
+    const loop = new VirtualLoop();
+    const entropy = seededEntropy(seed);
+    const runtime = { ...localRuntime(), loop, entropy, epochMillis: startsAt.getTime() };
+    // Without $SYS, whose every update would be a stop on the way of a day that passes.
+    super(runtime, { ...others, limits: { sysMillis: 0, ...others.limits } });
+    this.clock = {
+      get now() {
+        return loop.now();
+      },
+      advance: (duration) => loop.advance(duration),
+    };
+  }
+
+  /** A transport of bytes, for a client that speaks MQTT itself. Such a client's own time is the real one. */
+  override pipe(options: Pick<TestConnectOptions, "faults"> = {}): BytePipe {
+    return openPipe(this.#link(options));
+  }
+
+  override connect(options: TestConnectOptions = {}): Promise<LocalClient> {
+    return this.connectOver(this.#link(options), options);
+  }
+
+  /** Resolves once everything that is under way has happened; time stands still. */
+  async settled(): Promise<void> {
+    await this.clock.advance(0);
+  }
+
+  /** As of every broker; what is stalled is cut off. */
+  override close(graceMillis?: number): Promise<void> {
+    for (const link of this.#links) if (link.isStalled) link.cut();
+    return super.close(graceMillis);
+  }
+
+  #link({ faults = {} }: Pick<TestConnectOptions, "faults">): FaultyLink {
+    const own = faults instanceof Faults ? faults : new Faults(faults);
+    const link: FaultyLink = new FaultyLink(this.driver, [this.faults, own], () =>
+      this.#links.delete(link),
+    );
+    this.#links.add(link);
+    return link;
+  }
+}
+
+/** Starts a broker for a test. Throws ConfigError where an option is wrong. */
+export function createTestBroker(options: TestBrokerOptions = {}): TestBroker {
+  return new TestBroker(options);
+}
