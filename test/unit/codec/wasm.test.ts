@@ -156,6 +156,39 @@ describe("memory", () => {
     expect(codec.memoryBytes().held).toBe(held);
   });
 
+  test("that was given back in one size is had in another", () => {
+    const codec = wasm({ codecBytesMax: 4 * 1024 * 1024, topicTableBytesMax: 65_536 });
+    const index = codec.topics.create(limits);
+    const filter = (n: number, bytes: number): Uint8Array => encodeUtf8(`${n}/`.padEnd(bytes, "x"));
+    const fill = (bytes: number): number => {
+      let count = 0;
+      while (index.add(filter(count, bytes), 1, 0) === Added.New) count++;
+      for (let n = 0; n < count; n++) expect(index.remove(filter(n, bytes), 1)).toBe(true);
+      return count;
+    };
+    const first = [60, 40, 3000, 20].map(fill);
+    const again = [60, 40, 3000, 20].map(fill);
+    for (const [n, count] of again.entries()) expect(count).toBeGreaterThan(first[n]! * 0.8);
+    expect(first[1]).toBeGreaterThan(first[0]!);
+    expect(first[3]).toBeGreaterThan(first[0]!);
+  });
+
+  test("stays flat while filters of every length come and go", () => {
+    const codec = wasm({ topicTableBytesMax: 65_536 });
+    const index = codec.topics.create(limits);
+    const held: number[] = [];
+    for (let round = 0; round < 30; round++) {
+      const filters = Array.from({ length: 4000 }, (_, n) =>
+        encodeUtf8(`${n}/`.padEnd(20 + round * 16, "x")),
+      );
+      for (const each of filters) index.add(each, 1, 0);
+      for (const each of filters) index.remove(each, 1);
+      held.push(codec.memoryBytes().held);
+    }
+    // The last round alone needs 2.5 MB; all of them, each from memory of its own, 35.
+    expect(held.at(-1)).toBeLessThan(8 * 1024 * 1024);
+  });
+
   test("that grows is seen at once, by matches and names", () => {
     const codec = wasm({ topicTableBytesMax: 2 ** 28 });
     const index = codec.topics.create(limits);
