@@ -30,8 +30,8 @@ export interface WasmExports {
   nameLength(topic: number): number;
   add(bytes: number, subscriber: number, options: number): number;
   remove(bytes: number, subscriber: number): number;
-  match(topic: number, skip: number): number;
-  reserveOut(rows: number): number;
+  match(topic: number): number;
+  matchMore(): number;
   topicsSize(): number;
 }
 

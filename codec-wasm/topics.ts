@@ -1,15 +1,16 @@
 /** TopicIndex over the module's memory. */
 import type { TopicIndex } from "../core/mod.ts";
-import { Added } from "../core/mod.ts";
+import { Added, MATCH_MORE } from "../core/mod.ts";
 import type { WasmMemory } from "./memory.ts";
 
 export class WasmTopics implements TopicIndex {
   readonly #memory: WasmMemory;
-  /** Rows that the module writes in one call. */
-  #rowsMax = 256;
+  /** Where the module writes rows, as an index of words. */
+  readonly #out: number;
 
   constructor(memory: WasmMemory) {
     this.#memory = memory;
+    this.#out = (memory.exports.outPointer() >>> 0) / 4;
   }
 
   get size(): number {
@@ -31,26 +32,22 @@ export class WasmTopics implements TopicIndex {
   }
 
   match(topic: number, out: Uint32Array): number {
-    const { exports } = this.#memory;
-    let count = exports.match(topic, 0) >>> 0;
-    if (count > this.#rowsMax && exports.reserveOut(count) !== 0) {
-      this.#memory.renew();
-      this.#rowsMax = count;
-      count = exports.match(topic, 0) >>> 0;
+    const { exports, words } = this.#memory;
+    const from = this.#out;
+    let at = 0;
+    let page = exports.match(topic);
+    for (;;) {
+      const length = (page & ~MATCH_MORE) * 2;
+      const fitting = Math.min(length, Math.max(0, out.length - at));
+      if (fitting > COPIED_WORDS_MAX) out.set(words.subarray(from, from + fitting), at);
+      else for (let i = 0; i < fitting; i++) out[at + i] = words[from + i]!;
+      at += length;
+      // As an i32 it is below zero where there are others.
+      if (page >= 0) return at / 2;
+      page = exports.matchMore();
     }
-    const wanted = Math.min(count, out.length >>> 1);
-    for (let skip = 0; skip < wanted; skip += this.#rowsMax) {
-      // Only where there was no memory for all of them at once is there a second page.
-      if (skip > 0) exports.match(topic, skip);
-      const rows = Math.min(wanted - skip, this.#rowsMax);
-      const from = (exports.outPointer() >>> 0) / 4;
-      const { words } = this.#memory;
-      if (rows > COPIED_ROWS_MAX) out.set(words.subarray(from, from + rows * 2), skip * 2);
-      else for (let i = 0; i < rows * 2; i++) out[skip * 2 + i] = words[from + i]!;
-    }
-    return count;
   }
 }
 
-/** Rows copied one by one: a view to copy from costs more than they do. */
-const COPIED_ROWS_MAX = 16;
+/** Words copied one by one: a view to copy from costs more than they do. */
+const COPIED_WORDS_MAX = 32;

@@ -7,7 +7,7 @@ export { encodeAck, encodeReason, packet, sized, u16 } from "./codec/encode.ts";
 export type { NameTable } from "./codec/frames.ts";
 export { scanFrames } from "./codec/frames.ts";
 export { ReferenceIngest } from "./codec/ingest.ts";
-export { NEEDS_WINDOW, ROW_WORDS } from "./codec/layout.ts";
+export { MATCH_MORE, NEEDS_WINDOW, ROW_WORDS } from "./codec/layout.ts";
 export { FirstByte, PacketType } from "./codec/packet.ts";
 export type { PropertyId, PropertyName, PropertyPlace } from "./codec/properties.ts";
 export { Property, propertyTable, WILL_PROPERTIES } from "./codec/properties.ts";

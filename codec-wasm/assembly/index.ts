@@ -48,9 +48,9 @@ export function add(bytes: u32, subscriber: u32, options: u32): i32 {
 export function remove(bytes: u32, subscriber: u32): bool {
   return topics.removeFilter(input, bytes, subscriber);
 }
-export function match(topic: u32, skip: u32): u32 {
-  return topics.matchTopic(topic, skip);
+export function match(topic: u32): u32 {
+  return topics.matchTopic(topic);
 }
 
 export { nameLength, namePointer, statePointer } from "./names";
-export { outPointer, reserveOut, topicsSize } from "./topics";
+export { matchMore, outPointer, topicsSize } from "./topics";

@@ -14,7 +14,7 @@
  * itself and one for it with `#` below. A row is found by hash too, so that a filter with very many
  * subscribers changes as fast as one with few.
  */
-import { ADDED_NEW, ADDED_NO_MEMORY, ADDED_REPLACED } from "../../core/codec/layout";
+import { ADDED_NEW, ADDED_NO_MEMORY, ADDED_REPLACED, MATCH_MORE } from "../../core/codec/layout";
 import { allocate, release } from "./arena";
 import { nameLength, namePointer } from "./names";
 import { DOLLAR, HASH, hashBytes, isSame, PLUS, SLASH } from "./text";
@@ -30,14 +30,20 @@ let rowMask: u32 = 0;
 /** What `match` still has to visit, (node, depth), and the levels of its topic, (start, bytes, hash). */
 let stackBase: usize = 0;
 let levels: usize = 0;
-/** Rows that `match` writes, and how many fit. */
+/** Rows that `match` writes, one page at a time. */
 let out: usize = 0;
-let outRows: u32 = 0;
+let outAt: usize = 0;
+let outEnd: usize = 0;
+/** Where a match is: the top of what it still has to visit, the end of its topic, and how deep that is. */
+let visits: usize = 0;
+let nameEnd: usize = 0;
+let depthMax: u32 = 0;
+let wildcardDepthMin: u32 = 0;
 
 /** False: no memory. */
 export function initTopics(hashSeed: u32, levelsMax: u32): bool {
   seed = hashSeed;
-  // A visit leaves at most one node of each depth waiting, and pushes two.
+  // A visit leaves at most one node of each depth waiting, and pushes two, and two lists of rows.
   stackBase = allocate((<usize>levelsMax + 2) << 4);
   levels = allocate(<usize>levelsMax * LEVEL_BYTES);
   nodeMask = BUCKETS_MIN - 1;
@@ -45,8 +51,10 @@ export function initTopics(hashSeed: u32, levelsMax: u32): bool {
   rowMask = BUCKETS_MIN - 1;
   rowBuckets = zeroed(BUCKETS_MIN * 4);
   root = zeroed(NODE_BYTES);
+  out = allocate(OUT_BYTES);
+  outEnd = out + OUT_BYTES;
   if (nodeBuckets === 0 || rowBuckets === 0 || root === 0) return false;
-  return stackBase !== 0 && levels !== 0 && reserveOut(OUT_ROWS_MIN);
+  return stackBase !== 0 && levels !== 0 && out !== 0;
 }
 
 export function topicsSize(): u32 {
@@ -54,17 +62,6 @@ export function topicsSize(): u32 {
 }
 export function outPointer(): usize {
   return out;
-}
-
-/** Room for `count` rows of a match; false where there is no memory. */
-export function reserveOut(count: u32): bool {
-  if (count <= outRows) return true;
-  const larger = allocate((<usize>count) << 3);
-  if (larger === 0) return false;
-  if (out !== 0) release(out, (<usize>outRows) << 3);
-  out = larger;
-  outRows = count;
-  return true;
 }
 
 /** Adds the subscription of `subscriber` to the filter `[at, at + bytes)`, or replaces its options. */
@@ -152,15 +149,15 @@ export function removeFilter(at: usize, bytes: u32, subscriber: u32): bool {
 }
 
 /**
- * Writes a row of (subscriber, options) for each subscription that the interned topic matches, from the
- * row `skip` on and as many as fit, and returns how many there are.
+ * Writes a row of (subscriber, options) for each subscription that the interned topic matches, as many as
+ * fit, and returns how many; with `MATCH_MORE` where `matchMore` has others.
  */
-export function matchTopic(topic: u32, skip: u32): u32 {
+export function matchTopic(topic: u32): u32 {
   const name = namePointer(topic);
-  const end = name + nameLength(topic);
-  let depthMax: u32 = 0;
-  for (let start = name; start <= end; depthMax++) {
-    const stop = levelEnd(start, end);
+  nameEnd = name + nameLength(topic);
+  depthMax = 0;
+  for (let start = name; start <= nameEnd; depthMax++) {
+    const stop = levelEnd(start, nameEnd);
     const level = levels + <usize>depthMax * LEVEL_BYTES;
     store<u32>(level, <u32>start);
     store<u32>(level, <u32>(stop - start), 4);
@@ -168,57 +165,59 @@ export function matchTopic(topic: u32, skip: u32): u32 {
     start = stop + 1;
   }
   // A leading wildcard does not match a topic of the server's.
-  const wildcardDepthMin: u32 = load<u8>(name) === DOLLAR ? 1 : 0;
-  let count: u32 = 0;
-  let stack = stackBase;
-  store<u32>(stack, <u32>root);
-  store<u32>(stack, 0, 4);
-  stack += 8;
-  while (stack > stackBase) {
-    stack -= 8;
-    const node: usize = load<u32>(stack);
-    const depth: u32 = load<u32>(stack, 4);
+  wildcardDepthMin = load<u8>(name) === DOLLAR ? 1 : 0;
+  visits = stackBase;
+  visitLater(root, 0);
+  return matchMore();
+}
+
+/** The next page of the match that was begun last. Nothing may have been added or removed since. */
+export function matchMore(): u32 {
+  outAt = out;
+  while (visits > stackBase && outAt < outEnd) {
+    visits -= 8;
+    const node: usize = load<u32>(visits);
+    const depth: u32 = load<u32>(visits, 4);
+    if (depth === ROWS) {
+      emit(node);
+      continue;
+    }
     const mayWildcard = depth >= wildcardDepthMin;
     // `#` matches what is below a level and the level itself.
-    if (mayWildcard) count = emit(load<u32>(node, NODE_REST_ROWS), count, skip);
+    if (mayWildcard) emit(load<u32>(node, NODE_REST_ROWS));
     if (depth === depthMax) {
-      count = emit(load<u32>(node, NODE_FIRST_ROW), count, skip);
+      emit(load<u32>(node, NODE_FIRST_ROW));
       continue;
     }
     const any: usize = load<u32>(node, NODE_ANY);
-    if (any !== 0 && mayWildcard) {
-      store<u32>(stack, <u32>any);
-      store<u32>(stack, depth + 1, 4);
-      stack += 8;
-    }
+    if (any !== 0 && mayWildcard) visitLater(any, depth + 1);
     const level = levels + <usize>depth * LEVEL_BYTES;
     const start: usize = load<u32>(level);
     const bytes = load<u32>(level, 4);
     const same = findChild(node, start, bytes, load<u32>(level, 8));
     if (same === 0) continue;
-    if (load<u16>(same, NODE_LABEL_BYTES) === bytes) {
-      store<u32>(stack, <u32>same);
-      store<u32>(stack, depth + 1, 4);
-      stack += 8;
-    } else if (isLabel(same, start, <u32>(end - start))) {
-      count = emit(load<u32>(same, NODE_FIRST_ROW), count, skip);
-    }
+    if (load<u16>(same, NODE_LABEL_BYTES) === bytes) visitLater(same, depth + 1);
+    else if (isLabel(same, start, <u32>(nameEnd - start))) emit(load<u32>(same, NODE_FIRST_ROW));
   }
-  return count;
+  const count = <u32>((outAt - out) >> 3);
+  return visits > stackBase ? count | MATCH_MORE : count;
 }
 
-function emit(first: usize, count: u32, skip: u32): u32 {
-  for (let row = first; row !== 0; row = load<u32>(row, ROW_NEXT)) {
-    const index = count - skip;
-    // Those to be skipped are far beyond as unsigned numbers.
-    if (index < outRows) {
-      const at = out + ((<usize>index) << 3);
-      store<u32>(at, load<u32>(row, ROW_SUBSCRIBER));
-      store<u32>(at, load<u32>(row, ROW_OPTIONS), 4);
-    }
-    count++;
+function visitLater(node: usize, depth: u32): void {
+  store<u32>(visits, <u32>node);
+  store<u32>(visits, depth, 4);
+  visits += 8;
+}
+
+/** Writes a list of rows; those that do not fit wait. */
+function emit(first: usize): void {
+  let row = first;
+  for (; row !== 0 && outAt < outEnd; row = load<u32>(row, ROW_NEXT)) {
+    store<u32>(outAt, load<u32>(row, ROW_SUBSCRIBER));
+    store<u32>(outAt, load<u32>(row, ROW_OPTIONS), 4);
+    outAt += 8;
   }
-  return count;
+  if (row !== 0) visitLater(row, ROWS);
 }
 
 function levelEnd(start: usize, end: usize): usize {
@@ -436,4 +435,6 @@ const ROW_BYTES: usize = 24;
 
 const LEVEL_BYTES: usize = 12;
 const BUCKETS_MIN: u32 = 256;
-const OUT_ROWS_MIN: u32 = 256;
+const OUT_BYTES: usize = 8192;
+/** In place of a depth: what waits is a list of rows. */
+const ROWS: u32 = 0xffff_ffff;

@@ -22,3 +22,6 @@ export const NEEDS_WINDOW = -0x1_0000;
 export const ADDED_REPLACED = 0;
 export const ADDED_NEW = 1;
 export const ADDED_NO_MEMORY = 2;
+
+/** With how many rows a match has written: it has others. */
+export const MATCH_MORE = 0x8000_0000;

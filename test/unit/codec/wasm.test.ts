@@ -156,6 +156,24 @@ describe("memory", () => {
     expect(codec.memoryBytes().held).toBe(held);
   });
 
+  test("that has run out still gives a match all of its rows", () => {
+    const codec = wasm({ codecBytesMax: 8 * 1024 * 1024, topicTableBytesMax: 65_536 });
+    const index = codec.topics.create(limits);
+    const filters = ["a/b", "+/b", "a/#", "#"].map((filter) => encodeUtf8(filter));
+    let count = 0;
+    while (index.add(filters[count % 4]!, count, count % 3) === Added.New) count++;
+    expect(count).toBeGreaterThan(200_000);
+    const topic = codec.ingest.intern(encodeUtf8("a/b"), 0, 3);
+    const out = new Uint32Array(count * 2);
+    expect(index.match(topic, out)).toBe(count);
+    const seen = new Uint8Array(count);
+    for (let row = 0; row < count * 2; row += 2) {
+      seen[out[row]!]!++;
+      expect(out[row + 1]).toBe(out[row]! % 3);
+    }
+    expect(seen.every((times) => times === 1)).toBe(true);
+  });
+
   test("that was given back in one size is had in another", () => {
     const codec = wasm({ codecBytesMax: 4 * 1024 * 1024, topicTableBytesMax: 65_536 });
     const index = codec.topics.create(limits);
