@@ -29,6 +29,19 @@ export function compare(before: Results, after: Results): Comparison[] {
   return [...micro, ...macro];
 }
 
+/** Names of the rows of `one` that `other` has none of. */
+export function onlyIn(one: Results, other: Results): string[] {
+  const others = new Set(namesOf(other));
+  return namesOf(one).filter((name) => !others.has(name));
+}
+
+function namesOf({ micro, macro }: Results): string[] {
+  return [
+    ...micro.map((row) => `${caseOf(row)}, ${row.impl}`),
+    ...macro.map(({ scenario, broker }) => `${scenario}, ${broker}`),
+  ];
+}
+
 export function isRegression({ ratio, noise }: Comparison): boolean {
   return ratio < 1 - noise;
 }

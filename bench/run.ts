@@ -1,18 +1,19 @@
 /** `npm run bench`: parts (micro), whole brokers (macro), start-up, or two files of results (compare). */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, release, totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { compare, comparisonTable, isRegression } from "./compare.ts";
+import { compare, comparisonTable, isRegression, onlyIn } from "./compare.ts";
 import { chart } from "./lib/chart.ts";
 import { cores } from "./lib/process.ts";
 import { macroTable, markdown, microTable, runtimeTable } from "./lib/report.ts";
-import type { MacroRow, MicroRow, Results } from "./lib/results.ts";
+import { isResults, type MacroRow, type MicroRow, type Results } from "./lib/results.ts";
 import { brokerNames, usualBrokers } from "./macro/brokers.ts";
 import { type Contender, measureAll, profilesIn } from "./macro/measure.ts";
 import { scenarios } from "./macro/scenarios.ts";
+import { allCases } from "./micro/cases.ts";
 import { measureParts } from "./micro/measure.ts";
 import { measureStartup } from "./startup.ts";
 
@@ -35,6 +36,12 @@ npm run bench -- compare A.json B.json
 
 function fail(message: string): never {
   process.stderr.write(`bench: ${message}\n\n${usage}`);
+  process.exit(2);
+}
+
+/** What is wrong outside of the command line: no usage with it. Not 1, which is a regression. */
+function stop(message: string): never {
+  process.stderr.write(`bench: ${message}\n`);
   process.exit(2);
 }
 
@@ -71,25 +78,42 @@ function chosen<T extends string>(given: string, known: readonly T[], what: stri
 
 function positive(name: "rounds" | "seconds" | "time"): number {
   const number = Number(values[name]);
-  return number > 0 ? number : fail(`--${name}: ${values[name]} is not a number above 0`);
+  const isFine = number > 0 && number < Number.POSITIVE_INFINITY;
+  return isFine ? number : fail(`--${name}: ${values[name]} is not a number above 0`);
 }
 
 // All of it is looked at before anything is measured.
 const [rounds, seconds, millis] = [positive("rounds"), positive("seconds"), positive("time")];
+if (!Number.isInteger(rounds)) fail(`--rounds: ${rounds} is not a whole number`);
 const allScenarios = Object.keys(scenarios);
 const scenarioNames =
   values.scenario === undefined ? allScenarios : chosen(values.scenario, allScenarios, "scenario");
-const brokers = chosen(values.broker, brokerNames, "broker");
+const brokers = [...new Set(chosen(values.broker, brokerNames, "broker"))];
+
+function resultsOf(path: string): Results {
+  try {
+    const results: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (isResults(results)) return results;
+  } catch (error) {
+    return stop(`${path}: ${(error as Error).message}`);
+  }
+  return stop(`${path}: not results of this benchmark`);
+}
 
 function compareFiles(files: readonly string[]): never {
   const [before, after] = files;
   if (before === undefined || after === undefined || files.length > 2)
     fail("compare takes two files");
-  const read = (path: string): Results => JSON.parse(readFileSync(path, "utf8")) as Results;
-  const comparisons = compare(read(before), read(after));
+  const [old, now] = [resultsOf(before), resultsOf(after)];
+  const comparisons = compare(old, now);
+  if (comparisons.length === 0) stop(`${before} and ${after} have nothing in common`);
   const slower = comparisons.filter(isRegression);
+  const alone = [
+    ...onlyIn(old, now).map((name) => `only in ${before}: ${name}\n`),
+    ...onlyIn(now, old).map((name) => `only in ${after}: ${name}\n`),
+  ];
   process.stdout.write(
-    `${comparisonTable(comparisons)}\n\n${slower.length} of ${comparisons.length} slower\n`,
+    `${comparisonTable(comparisons)}\n\n${alone.join("")}${slower.length} of ${comparisons.length} slower\n`,
   );
   process.exit(slower.length > 0 ? 1 : 0);
 }
@@ -120,7 +144,7 @@ async function macro(
   const before = new Set(profileFolder === null ? [] : profilesIn(profileFolder));
   const rows = await measureAll(
     {
-      scenarios: names.filter((name) => name.includes(values.filter)),
+      scenarios: names,
       contenders,
       rounds,
       seconds,
@@ -158,8 +182,11 @@ function bin(name: string): string {
 }
 
 function machine(): Record<string, string | number> {
-  const versionOf = (command: string): string =>
-    execFileSync(command.split(" ")[0]!, ["--version"]).toString().split("\n")[0]!;
+  const versionOf = (command: string): string => {
+    const [program = command] = command.split(" ");
+    const version = firstLine(program, "--version") ?? stop(`--runtime: ${program} does not run`);
+    return `${basename(program)} ${version}`;
+  };
   return {
     runtime: versionOf(values.runtime),
     ...(positionals.includes("runtimes")
@@ -168,12 +195,45 @@ function machine(): Record<string, string | number> {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    ...(kinds.includes("macro") ? versions() : {}),
   };
 }
 
 const RUNTIME_SCENARIOS = [
   ...["pairs-qos0", "pairs-qos1", "fan-in", "fan-out", "pairs-64k", "sparse", "connects", "idle"],
 ];
+
+/** Of the brokers that are compared. */
+function versions(): Record<string, string> {
+  const commands = {
+    mosquitto: ["mosquitto", "-h"],
+    nats: ["nats-server", "--version"],
+  } as const;
+  const found: Record<string, string> = {};
+  for (const name of ["mosquitto", "nats"] as const) {
+    if (!brokers.includes(name)) continue;
+    const [command, flag] = commands[name];
+    const line = firstLine(command, flag) ?? stop(`${name}: ${command} does not run`);
+    found[name] = line.replace(/^.*?v?(?=\d)/, "");
+  }
+  for (const name of ["aedes", "sansmq"] as const) {
+    if (!brokers.includes(name)) continue;
+    const path = name === "sansmq" ? "../../package.json" : "../../node_modules/aedes/package.json";
+    const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as {
+      version: string;
+    };
+    found[name] = version;
+  }
+  return found;
+}
+
+/** What a command prints first, whatever its exit code; null where it does not run. */
+function firstLine(command: string, flag: string): string | null {
+  const { error, stdout } = spawnSync(command, [flag]);
+  return error === undefined ? stdout.toString().split("\n")[0]! : null;
+}
+
 const resultsFolder = fileURLToPath(new URL("../../bench/results", import.meta.url));
 if (values.help) {
   process.stdout.write(usage);
@@ -187,20 +247,30 @@ if (what === "startup") {
 }
 const kinds =
   positionals.length === 0
-    ? ["micro", "macro"]
-    : chosen(positionals.join(","), ["micro", "macro", "runtimes"], "kind");
+    ? (["micro", "macro"] as const)
+    : chosen(positionals.join(","), ["micro", "macro", "runtimes"] as const, "kind");
 const { runtime } = values;
+const wanted = (names: readonly string[]): string[] =>
+  names.filter((name) => name.includes(values.filter));
+const runtimeScenarios = values.scenario === undefined ? RUNTIME_SCENARIOS : scenarioNames;
+const hasWork = {
+  micro: allCases.some(({ name }) => name.includes(values.filter)),
+  macro: wanted(scenarioNames).length > 0,
+  runtimes: wanted(runtimeScenarios).length > 0,
+};
+if (!kinds.some((kind) => hasWork[kind]))
+  fail(`--filter: nothing has ${values.filter} in its name`);
 const results: Results = {
   machine: machine(),
-  micro: kinds.includes("micro") ? micro() : [],
+  micro: kinds.some((kind) => kind === "micro") ? micro() : [],
   macro: [
-    ...(kinds.includes("macro")
+    ...(kinds.some((kind) => kind === "macro")
       ? await macro(
           brokers.map((broker) => ({ name: broker, broker, runtime })),
-          scenarioNames,
+          wanted(scenarioNames),
         )
       : []),
-    ...(kinds.includes("runtimes") ? await onRuntimes() : []),
+    ...(kinds.some((kind) => kind === "runtimes") ? await onRuntimes() : []),
   ],
 };
 write(results);
@@ -215,8 +285,7 @@ async function onRuntimes(): Promise<MacroRow[]> {
       runtime: command,
     })),
   );
-  const names = values.scenario === undefined ? RUNTIME_SCENARIOS : scenarioNames;
-  const rows = await macro(contenders, names);
+  const rows = await macro(contenders, wanted(runtimeScenarios));
   process.stdout.write(`${runtimeTable(rows)}\n\n`);
   return rows;
 }

@@ -101,8 +101,61 @@ test("compare prints ratios, and exits with 1 where something is slower beyond t
   expect(worse.stdout).toMatch(/\| s, b \| 0\.900 \| ±0\.050 \| slower \|/);
 });
 
+test("compare says what it can not read and what only one file has, and exits with 2 where nothing can be compared", async () => {
+  const made = folder();
+  const file = (name: string, text: string): string => {
+    const path = join(made, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const results = (...names: string[]): string => {
+    const row = { impl: "ts", params: {}, nsPerOp: 10, opsPerSec: 1e8, rme: 3 };
+    return JSON.stringify({
+      machine: {},
+      micro: names.map((name) => ({ name, ...row })),
+      macro: [],
+    });
+  };
+  const good = file("good", results("a", "b"));
+  const bad = [
+    join(made, "none"),
+    file("text", "no"),
+    file("{}", "{}"),
+    file("else", results("c")),
+  ];
+  for (const other of bad) {
+    const { code, stderr } = await bench("compare", good, other);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^bench: .*\n$/);
+  }
+  const { code, stdout } = await bench("compare", good, file("more", results("a", "c")));
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^only in .*good: b, ts$/m);
+  expect(stdout).toMatch(/^only in .*more: c, ts$/m);
+  expect(stdout).toContain("0 of 1 slower");
+});
+
+test("--runtime may have flags; one that does not run, and a filter for nothing, are told at once", async () => {
+  const json = join(folder(), "r.json");
+  const flags = ["--filter", "queue", "--time", "5", "--rounds", "1", "--json", json];
+  const runtime = `${process.execPath} --no-warnings`;
+  expect((await bench("micro", "--runtime", runtime, ...flags)).code).toBe(0);
+  const missing = await bench("micro", "--runtime", "no-such-runtime", ...flags);
+  expect(missing).toMatchObject({
+    code: 2,
+    stderr: "bench: --runtime: no-such-runtime does not run\n",
+  });
+  expect((await bench("micro", "--filter", "nothing")).code).toBe(2);
+});
+
 test("what it does not know is one line and the usage, and exit code 2", async () => {
-  for (const args of [["--scenario", "none"], ["nano"], ["--rounds", "0"], ["--what"]]) {
+  for (const args of [
+    ["--scenario", "none"],
+    ["nano"],
+    ["--rounds", "0"],
+    ["--rounds", "1.5"],
+    ["--what"],
+  ]) {
     const { code, stderr } = await bench(...args);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^bench: .*\n\nnpm run bench/);

@@ -33,6 +33,20 @@ export interface Results {
   readonly macro: readonly MacroRow[];
 }
 
+/** Whether a file of JSON is one of results, as far as they are compared. */
+export function isResults(value: unknown): value is Results {
+  const { micro, macro } = (value ?? {}) as Partial<Results>;
+  if (!Array.isArray(micro) || !Array.isArray(macro)) return false;
+  return (
+    (micro as readonly Partial<MicroRow>[]).every(
+      (row) => typeof row?.nsPerOp === "number" && typeof row.params === "object",
+    ) &&
+    (macro as readonly Partial<MacroRow>[]).every(
+      (row) => typeof row?.msgsPerSec === "number" && typeof row.scenario === "string",
+    )
+  );
+}
+
 /** One row of several rounds: the median of each column. */
 export function medianRow(rows: readonly MacroRow[]): MacroRow {
   const first = rows[0]!;

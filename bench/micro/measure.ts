@@ -49,8 +49,9 @@ function measureGroup(
   impl: string,
   { millis, runtime }: MicroOptions,
 ): MicroRow[] {
-  const args = [worker, name, impl, String(millis)];
-  const { status, stdout, stderr } = spawnSync(runtime, args, { maxBuffer: 2 ** 26 });
+  const [command = "", ...flags] = runtime.split(" ");
+  const args = [...flags, worker, name, impl, String(millis)];
+  const { status, stdout, stderr } = spawnSync(command, args, { maxBuffer: 2 ** 26 });
   if (status !== 0) throw new Error(`${name}, ${impl}: ${stderr.toString()}`);
   return JSON.parse(stdout.toString()) as MicroRow[];
 }
