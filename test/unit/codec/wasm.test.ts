@@ -174,6 +174,24 @@ describe("memory", () => {
     expect(seen.every((times) => times === 1)).toBe(true);
   });
 
+  test("of a million filters of about 40 bytes is below 120 bytes each", {
+    timeout: 120_000,
+  }, () => {
+    const codec = wasm();
+    const index = codec.topics.create(limits);
+    const before = codec.memoryBytes().held;
+    let bytes = 0;
+    for (let n = 0; n < 1_000_000; n++) {
+      const site = `site-${n % 50}/building-${(n * 7) % 200}`;
+      const filter = encodeUtf8(`${site}/${n % 10 === 0 ? "+" : `floor-${n % 9}`}/dev-${n}/temp`);
+      bytes += filter.length;
+      index.add(filter, n % 1000, 1);
+    }
+    expect(index.size).toBe(1_000_000);
+    expect(bytes / 1_000_000).toBeGreaterThan(40);
+    expect((codec.memoryBytes().held - before) / 1_000_000).toBeLessThan(120);
+  });
+
   test("that was given back in one size is had in another", () => {
     const codec = wasm({ codecBytesMax: 4 * 1024 * 1024, topicTableBytesMax: 65_536 });
     const index = codec.topics.create(limits);
