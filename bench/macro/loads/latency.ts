@@ -25,7 +25,7 @@ export async function sparse(
     await ready(port, `s${n}`, topic, 0, latencies.reader(packet.length, 16));
     publishers.push(await ready(port, `p${n}`, null, 0, () => {}));
   }
-  return scheduled(job, msgsPerSec, latencies, (n, due) => {
+  return scheduled(job, msgsPerSec, 1, latencies, (n, due) => {
     const pair = (n * 7919) % pairs;
     publishers[pair]!.write(stamped(packets[pair]!, 16, due));
   });
@@ -54,15 +54,16 @@ export async function paced(
     await ready(port, `s${n}`, "paced", 0, latencies.reader(packet.length, PACED_BYTES));
   }
   const publisher = await ready(port, "p", null, 0, () => {});
-  return scheduled(job, msgsPerSec, latencies, (_, due) => {
+  return scheduled(job, msgsPerSec, subscribers, latencies, (_, due) => {
     publisher.write(stamped(packet, PACED_BYTES, due));
   });
 }
 
-/** Sends message `n` when it is due, and measures after a while of warming up. */
+/** Sends message `n` when it is due, each to so many receivers, and measures after a while of warming up. */
 async function scheduled(
   job: LoadJob,
   msgsPerSec: number,
+  receivers: number,
   latencies: Latencies,
   send: (n: number, due: number) => void,
 ): Promise<LoadResult> {
@@ -77,15 +78,22 @@ async function scheduled(
     }
   }, 1);
   await sleep(WARM_UP_MILLIS);
-  latencies.isMeasuring = true;
+  const first = sent;
+  latencies.from = startAt + (first * 1000) / msgsPerSec;
   const end = span(job);
   await sleep(job.seconds * 1000);
   const { elapsed, cpuShare, loadShare } = end();
-  latencies.isMeasuring = false;
+  // What is due from here on is not measured; what was due and has not come is the point of it all.
+  const expected = (sent - first) * receivers;
+  latencies.to = startAt + ((sent - 0.5) * 1000) / msgsPerSec;
+  const deadline = performance.now() + STRAGGLER_MILLIS;
+  while (latencies.count < expected && performance.now() < deadline) await sleep(10);
   clearInterval(timer);
+  const arrived = latencies.count;
+  for (let n = arrived; n < expected; n++) latencies.add(performance.now() - latencies.to);
   const sorted = latencies.sorted();
   return {
-    msgsPerSec: sorted.length / elapsed,
+    msgsPerSec: arrived / elapsed,
     cpuShare,
     loadShare,
     rssBytes: rssBytes(job.pid),
@@ -97,6 +105,8 @@ async function scheduled(
 
 /** Engines compile what they run often: what is measured is a broker that has run for a while. */
 const WARM_UP_MILLIS = 3000;
+/** A message that is later than this is as late as this. */
+const STRAGGLER_MILLIS = 5000;
 
 /** A packet whose payload begins with when it was due. */
 function stamped(packet: Buffer, payloadBytes: number, due: number): Buffer {
@@ -106,9 +116,11 @@ function stamped(packet: Buffer, payloadBytes: number, due: number): Buffer {
 }
 
 class Latencies {
-  isMeasuring = false;
+  /** Messages are measured that were due from then on, and before then. */
+  from = Number.POSITIVE_INFINITY;
+  to = Number.POSITIVE_INFINITY;
+  count = 0;
   readonly #micros: Float64Array;
-  #count = 0;
 
   constructor(max: number) {
     this.#micros = new Float64Array(max);
@@ -123,17 +135,19 @@ class Latencies {
       const all = partial.length === 0 ? lent : Buffer.concat([partial, lent]);
       let start = 0;
       for (; start + packetBytes <= all.length; start += packetBytes) {
-        const millis = performance.now() - all.readDoubleLE(start + at);
-        if (this.isMeasuring && this.#count < this.#micros.length) {
-          this.#micros[this.#count++] = millis * 1000;
-        }
+        const due = all.readDoubleLE(start + at);
+        if (due >= this.from && due < this.to) this.add(performance.now() - due);
       }
       partial = start === all.length ? EMPTY : Buffer.from(all.subarray(start));
     };
   }
 
+  add(millis: number): void {
+    if (this.count < this.#micros.length) this.#micros[this.count++] = millis * 1000;
+  }
+
   sorted(): Float64Array {
-    return this.#micros.subarray(0, this.#count).sort();
+    return this.#micros.subarray(0, this.count).sort();
   }
 }
 
