@@ -49,7 +49,7 @@ export function chart(
 <style>text { font-family: system-ui, sans-serif; fill: #222 } .name { font-size: 13px } .value { font-size: 11px; fill: #555 }</style>
 <rect width="100%" height="100%" fill="#fff"/>
 ${[...legend, ...grid, ...body].join("\n")}
-${text(WIDTH - RIGHT, 24, "per second, logarithmic", "end", "value")}
+${text(LEFT - 8, 24, "per second, logarithmic", "end", "value")}
 </svg>
 `;
 }
@@ -78,8 +78,8 @@ const COLOURS: Readonly<Record<string, string>> = {
   aedes: "#e8590c",
   relay: "#ced4da",
 };
-const WIDTH = 1000;
-const LEFT = 330;
+const WIDTH = 1060;
+const LEFT = 390;
 const RIGHT = 70;
 const TOP = 64;
 const BAR = 16;
