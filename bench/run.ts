@@ -19,7 +19,7 @@ import { measureStartup } from "./startup.ts";
 
 const usage = `npm run bench -- [micro] [macro]      both where none is named
 npm run bench -- runtimes             sansmq and the bare relay on Node, Bun and Deno
-npm run bench -- startup              from start to the first CONNACK; ten times --rounds
+npm run bench -- startup              from start to the first CONNACK; three times --rounds
 npm run bench -- compare A.json B.json
 
   --filter TEXT      only cases and scenarios whose name has it
@@ -242,7 +242,7 @@ if (values.help) {
 const [what, ...rest] = positionals;
 if (what === "compare") compareFiles(rest);
 if (what === "startup") {
-  process.stdout.write(`${await measureStartup(values.runtime, rounds * 10)}\n`);
+  process.stdout.write(`${await measureStartup(values.runtime, rounds * 3)}\n`);
   process.exit(0);
 }
 const kinds =

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { Results } from "../bench/lib/results.ts";
+import { topicCases } from "../bench/micro/topics.ts";
 import { run } from "./support/process.ts";
 
 const script = fileURLToPath(new URL("../dist/bench/run.js", import.meta.url));
@@ -33,9 +34,19 @@ test("micro writes rows and a report", async () => {
 });
 
 test("startup times nothing, the command, and npx", async () => {
-  const { code, stdout } = await bench("startup", "--rounds", "0.1");
+  const { code, stdout } = await bench("startup", "--rounds", "1");
   expect(stdout).toMatch(/\| node -e 0 \| \d+ .*\n\| sansmq \| \d+ .*\n\| npx sansmq \| \d+ .*\n$/);
   expect(code).toBe(0);
+});
+
+test("match: a topic that hits reaches somebody, one that misses nobody", () => {
+  const cases = topicCases.filter(
+    ({ name, params }) => name === "match" && params["filters"] !== 1_000_000,
+  );
+  expect(cases.length).toBe(3 * 2 * 4 * 2);
+  for (const { params, ops, prepare } of cases) {
+    expect([params, prepare()()]).toEqual([params, params["topic"] === "hit" ? ops : 0]);
+  }
 });
 
 test("macro sets brokers against one another over real sockets, with a chart", async () => {
