@@ -1,5 +1,4 @@
 /** A broker on Node, which also serves in an HTTP server of the program's own. */
-import type { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { parseLimits } from "../../core/mod.ts";
@@ -7,6 +6,16 @@ import type { BrokerOptions, Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import type { HandleUpgrade } from "./websocket.ts";
 import { pathOf, refuse, webSocketUpgrade } from "./websocket.ts";
+
+/** A server of `node:http` or `node:https`: as much of it as is needed, so that our types need none of Node's. */
+export interface UpgradeServer {
+  on(event: "upgrade", listener: (...upgrade: unknown[]) => void): unknown;
+  off(event: "upgrade", listener: (...upgrade: unknown[]) => void): unknown;
+  listeners(event: "upgrade"): readonly unknown[];
+}
+
+/** What Node's `upgrade` event brings: an IncomingMessage, a Duplex and a Buffer. */
+export type Upgrade = readonly [request: object, socket: object, head: Uint8Array];
 
 export class NodeBroker extends BrokerServer {
   readonly #upgrade: HandleUpgrade;
@@ -23,9 +32,10 @@ export class NodeBroker extends BrokerServer {
    * on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
    * upgrade to a path that nobody has a listener for is refused, with 404. Returns what stops it; `close` does too.
    */
-  attachWebSocket(server: EventEmitter, options: { readonly path?: string } = {}): () => void {
+  attachWebSocket(server: UpgradeServer, options: { readonly path?: string } = {}): () => void {
     const { path = "/mqtt" } = options;
-    const onUpgrade: HandleUpgrade = (request, socket, head) => {
+    const onUpgrade = (...upgrade: unknown[]): void => {
+      const [request, socket, head] = upgrade as unknown as NodeUpgrade;
       if (pathOf(request) === path) {
         answered.add(socket);
         this.handleUpgrade(request, socket, head);
@@ -47,7 +57,8 @@ export class NodeBroker extends BrokerServer {
    * Makes a client of one upgrade that the program took itself, or refuses it: 400 where it is not for MQTT, 403
    * where anonymous clients of other machines may not be served, 503 once the broker closes.
    */
-  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  handleUpgrade(...upgrade: Upgrade): void {
+    const [request, socket, head] = upgrade as NodeUpgrade;
     if (this.#isClosing) refuse(socket, 503);
     else if (!this.mayServe(request.socket.localAddress)) refuse(socket, 403);
     else this.#upgrade(request, socket, head);
@@ -60,13 +71,15 @@ export class NodeBroker extends BrokerServer {
   }
 }
 
+type NodeUpgrade = readonly [request: IncomingMessage, socket: Duplex, head: Buffer];
+
 /** The listeners of every broker, to tell them from the program's own. */
 const attached = new WeakSet<object>();
 /** The sockets that some broker took, for those of the same server that are asked after it. */
 const answered = new WeakSet<Duplex>();
 
 /** Whether all who were asked before were brokers, and nobody is asked after. */
-function isLastToAnswer(server: EventEmitter, onUpgrade: HandleUpgrade): boolean {
-  const listeners = server.listeners("upgrade");
+function isLastToAnswer(server: UpgradeServer, onUpgrade: object): boolean {
+  const listeners = server.listeners("upgrade") as readonly object[];
   return listeners.at(-1) === onUpgrade && listeners.every((listener) => attached.has(listener));
 }

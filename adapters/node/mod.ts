@@ -8,7 +8,7 @@ import { listenTcp } from "./tcp.ts";
 import { listenWebSocket } from "./websocket.ts";
 
 export * from "../mod.ts";
-export type { NodeBroker } from "./broker.ts";
+export type { NodeBroker, Upgrade, UpgradeServer } from "./broker.ts";
 
 /**
  * Starts a broker and resolves once it serves.

@@ -1,6 +1,7 @@
 /** A broker in an HTTP server of the program's own: what is the broker's, and what stays the program's. */
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import mqtt from "mqtt";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocketServer } from "ws";
@@ -71,7 +72,7 @@ describe("in an HTTP server of the program's own", () => {
     const chat = new WebSocketServer({ noServer: true });
     chat.on("connection", (socket) => socket.close(4000));
     const broker = await start();
-    const onUpgrade = (...[request, socket, head]: Parameters<typeof broker.handleUpgrade>) => {
+    const onUpgrade = (...[request, socket, head]: [IncomingMessage, Duplex, Buffer]) => {
       if (request.url !== "/chat") return;
       chat.handleUpgrade(request, socket, head, (made) => chat.emit("connection", made, request));
     };
