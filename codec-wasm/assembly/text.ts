@@ -4,7 +4,7 @@ import { FAULT_MALFORMED, FAULT_TOPIC_NAME } from "../../core/codec/layout";
 /**
  * A hash of `bytes`, seeded so that nobody outside can choose names that collide. Two lanes of four
  * bytes, so that one multiplication does not wait for the other. The same as `hashBytes` in
- * codec-wasm/small.ts.
+ * core/base/hash.ts.
  */
 export function hashBytes(at: usize, bytes: u32, seed: u32): u32 {
   let a: u32 = seed ^ bytes;
