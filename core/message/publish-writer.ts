@@ -160,6 +160,8 @@ function writeShort(
       to[at] = Property.TopicAlias;
       view.setUint16(at + 1, alias);
       at += ALIAS_BYTES;
+    } else if (own !== null && propertyBytes === own.length) {
+      for (let i = 0; i < own.length; i++) to[at++] = own[i]!; // [MQTT-3.3.4-3]
     } else if (propertyBytes > 0) {
       at = writeProperties(messages, slot, alias, own, to, at);
     }
