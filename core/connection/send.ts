@@ -150,49 +150,59 @@ function fillReady(
   let isFull = false;
   let mayWait = outbox.mayReadyWait;
   let hasVias = outbox.hasReadyVias;
-  while (outbox.readyCount > 0) {
-    const message = outbox.readyMessage();
-    const delivery = outbox.readyDelivery();
+  // Messages at QoS 0 leave the queue in one step, after the last of them in a row.
+  let taken = 0;
+  while (outbox.readyCount > taken) {
+    const message = outbox.readyMessage(taken);
     if (mayWait && !outbox.isReadyDurable(parts.journal.committed)) {
       parts.awaiting.add(connection);
       break;
     }
-    if (messages.expiresAt(message) !== NEVER) {
-      isRun = false;
-      if (messages.isExpired(message)) {
-        parts.counters[Counter.droppedExpired]!++;
-        outbox.discardReady(); // [MQTT-3.3.2-5]
-        // In its place there may be one of another kind.
-        mayWait = outbox.mayReadyWait;
-        hasVias = outbox.hasReadyVias;
-        continue;
+    const isExpiring = messages.expiresAt(message) !== NEVER;
+    let written: Written = Written.Whole;
+    let packetId = 0;
+    if (isExpiring) isRun = false;
+    const isExpired = isExpiring && messages.isExpired(message);
+    if (!isExpired) {
+      if (out.tail !== null) {
+        isFull = true;
+        break;
       }
+      const delivery = outbox.readyDelivery(taken);
+      packetId = outbox.readyPacketId(taken);
+      const own = hasVias ? (outbox.readyVia(taken)?.properties ?? null) : null;
+      written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
+      if (written === Written.NoRoom) {
+        isFull = true;
+        break;
+      }
+      isRun &&= packetId === 0 && out.tail === null && sent < RUN_MESSAGES_MAX;
+      if (isRun && written === Written.Whole)
+        run!.push(messages.born(message), delivery | layout, out.length - start);
     }
-    if (out.tail !== null) {
-      isFull = true;
-      break;
-    }
-    const packetId = outbox.readyPacketId();
-    const own = hasVias ? (outbox.readyVia()?.properties ?? null) : null;
-    const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
-    if (written === Written.NoRoom) {
-      isFull = true;
-      break;
-    }
-    if (written === Written.TooLong) {
+    if (isExpired || written === Written.TooLong) {
       isRun = false;
-      parts.counters[Counter.droppedTooLarge]!++;
-      outbox.discardReady(); // [MQTT-3.1.2-25]
+      // [MQTT-3.3.2-5] [MQTT-3.1.2-25]
+      parts.counters[isExpired ? Counter.droppedExpired : Counter.droppedTooLarge]!++;
+      outbox.takeReadyRun(taken);
+      taken = 0;
+      outbox.discardReady();
+      // In its place there may be one of another kind.
       mayWait = outbox.mayReadyWait;
       hasVias = outbox.hasReadyVias;
       continue;
     }
-    isRun &&= packetId === 0 && out.tail === null && sent < RUN_MESSAGES_MAX;
-    if (isRun) run!.push(messages.born(message), delivery | layout, out.length - start);
     payloadBytes += messages.payloadBytes(message);
     sent++;
+    if (packetId === 0 && !mayWait) {
+      taken++;
+      continue;
+    }
+    outbox.takeReadyRun(taken);
+    taken = 0;
     outbox.takeReady();
   }
+  outbox.takeReadyRun(taken);
   if (run !== null) run.finish(out.bytes, start);
   countPublish(parts, payloadBytes, sent);
   return !isFull;

@@ -147,9 +147,9 @@ export class Outbox {
   readyDelivery(index = 0): number {
     return this.#ready!.word(index) & DELIVERY_BITS;
   }
-  /** What the next came by. */
-  readyVia(): Via | null {
-    return this.#ready!.via();
+  /** What it came by. */
+  readyVia(index = 0): Via | null {
+    return this.#ready!.via(index);
   }
   /** Whether any that is ready may wait for a commit. */
   get mayReadyWait(): boolean {
@@ -159,9 +159,9 @@ export class Outbox {
   get hasReadyVias(): boolean {
     return this.#ready?.hasVias ?? false;
   }
-  /** The identifier that the next is sent under; 0 at QoS 0. */
-  readyPacketId(): number {
-    return this.#ready!.word() >>> PACKET_ID_SHIFT;
+  /** The identifier that it is sent under; 0 at QoS 0. */
+  readyPacketId(index = 0): number {
+    return this.#ready!.word(index) >>> PACKET_ID_SHIFT;
   }
   /** Whether all that has to be durable before it is sent is so, up to `committed`. */
   isReadyDurable(committed: number): boolean {
@@ -191,6 +191,7 @@ export class Outbox {
 
   /** As `takeReady`, for the next `count` messages, all at QoS 0. */
   takeReadyRun(count: number): void {
+    if (count === 0) return;
     const messages = this.#messages;
     const ready = this.#ready!;
     let bytes = count * ENTRY_BYTES;
