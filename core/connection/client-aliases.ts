@@ -9,6 +9,10 @@ export class ClientAliases {
   /** Its id, valid in `#epoch`. */
   #ids: number[] = [];
   #epoch = -1;
+  /** The alias that was looked up last, and what it stands for: they come in rows. */
+  #last = 0;
+  lastId = 0;
+  lastField: WordBytes | null = null;
   /** Memory for the topic fields. */
   byteCount = 0;
 
@@ -21,6 +25,7 @@ export class ClientAliases {
     id: number,
     epoch: number,
   ): void {
+    this.#last = 0;
     while (this.#fields.length <= alias) this.#fields.push(null);
     const known = this.#fields[alias]!;
     if (epoch !== this.#epoch) {
@@ -35,6 +40,11 @@ export class ClientAliases {
     this.#ids[alias] = id;
   }
 
+  /** Whether `alias` is the one that was looked up last, and still stands for the same. */
+  wasLast(alias: number, ingest: Ingest): boolean {
+    return alias === this.#last && ingest.topicEpoch === this.#epoch;
+  }
+
   /** The topic field that an alias stands for, or null. */
   field(alias: number): WordBytes | null {
     return this.#fields[alias] ?? null;
@@ -42,16 +52,21 @@ export class ClientAliases {
 
   /** The id of the topic that an alias stands for, interned anew where ids have changed. */
   id(alias: number, ingest: Ingest): number {
-    const { bytes } = this.#fields[alias]!;
-    if (ingest.topicEpoch === this.#epoch && (this.#ids[alias] ?? 0) !== 0)
-      return this.#ids[alias]!;
-    const id = ingest.intern(bytes, 2, bytes.length);
-    if (ingest.topicEpoch !== this.#epoch) {
-      this.#epoch = ingest.topicEpoch;
-      this.#ids = [];
+    const field = this.#fields[alias]!;
+    let id = ingest.topicEpoch === this.#epoch ? (this.#ids[alias] ?? 0) : 0;
+    if (id === 0) {
+      const { bytes } = field;
+      id = ingest.intern(bytes, 2, bytes.length);
+      if (ingest.topicEpoch !== this.#epoch) {
+        this.#epoch = ingest.topicEpoch;
+        this.#ids = [];
+      }
+      while (this.#ids.length <= alias) this.#ids.push(0);
+      this.#ids[alias] = id;
     }
-    while (this.#ids.length <= alias) this.#ids.push(0);
-    this.#ids[alias] = id;
+    this.#last = id === 0 ? 0 : alias;
+    this.lastId = id;
+    this.lastField = field;
     return id;
   }
 }

@@ -31,6 +31,18 @@ export function readProperties(
     packet.payloadStart += 1 + ALIAS_BYTES;
     const alias = (bytes[payloadStart + 2]! << 8) | bytes[payloadStart + 3]!;
     if (alias === 0) return Reason.TopicAliasInvalid; // [MQTT-3.3.2-8]
+    const { clientAliases } = connection;
+    if (
+      packet.topic === 0 &&
+      clientAliases !== null &&
+      clientAliases.wasLast(alias, parts.ingest)
+    ) {
+      // As in the packet before: what it stands for is still there.
+      packet.topic = clientAliases.lastId;
+      if (packet.aliased !== clientAliases.lastField) packet.aliased = clientAliases.lastField;
+      packet.isAliased = true;
+      return Reason.Success;
+    }
     return readAlias(parts, connection, packet, alias);
   }
   const reader = new Reader(bytes, payloadStart, payloadEnd);
