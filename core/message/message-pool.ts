@@ -289,4 +289,4 @@ const PUBLISHED_RETAIN = 0b100;
 /** Each message is at least one block, so that memory runs out long before slots do. */
 const MESSAGES_MAX = 2 ** 28;
 /** Longer payloads are copied with `set` from a kept view, shorter ones in a loop. */
-export const VIEW_BYTES_MIN = 96;
+export const VIEW_BYTES_MIN: number = COPY_LOOP_BYTES_MAX;
