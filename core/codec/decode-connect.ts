@@ -138,10 +138,9 @@ function readLevel(reader: Reader): ProtocolLevel | ConnectFault {
   const { bytes } = reader;
   if (isText(bytes, nameStart, nameEnd, "MQTT")) {
     if (level === 4 || level === 5) return level;
-    // Answered in the version that is nearest [MQTT311-3.1.2-2] [MQTT-3.1.2-2]; with the top bit, which
-    // some bridges set, it is what is below it.
-    const nearest = (level & 0x7f) > 4 ? 5 : 4;
-    return { level: nearest, fault: Reason.UnsupportedProtocolVersion };
+    // Return code 1 in the form of 3.1.1 [MQTT311-3.1.2-2], which versions before and after 5 have read
+    // alike so far; 5.0 leaves it open [MQTT-3.1.2-2].
+    return { level: 4, fault: Reason.UnsupportedProtocolVersion };
   }
   if (isText(bytes, nameStart, nameEnd, "MQIsdp")) {
     return level === 3 ? 3 : { level: 3, fault: Reason.UnsupportedProtocolVersion };

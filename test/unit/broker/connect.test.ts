@@ -24,7 +24,7 @@ test("accepts 3.1, whose CONNACK has no session present flag", () => {
 });
 
 test("[MQTT311-3.1.2-2] answers an unknown level with return code 1 and closes", () => {
-  for (const level of ["03", "00", "84"]) {
+  for (const level of ["03", "00", "06", "7f", "84", "ff"]) {
     const client = new TestBroker().open();
     client.send(hex(`10 0d 0004 4d515454 ${level} 02 0000 0001 63`));
     expect(client.takes()).toEqual(["CONNACK present=0 code=1"]);
