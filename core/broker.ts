@@ -421,6 +421,9 @@ export class Broker {
   }
 
   #leave(): void {
+    const { counters, messages } = this.#parts;
+    counters[Counter.messages] = messages.count;
+    counters[Counter.messageBytes] = messages.byteCount;
     this.#isBusy = false;
   }
 }

@@ -124,7 +124,7 @@ function publish(
     answer(parts, connection, packet, success);
     return;
   }
-  const message: MessageSlot = parts.messages.create(packet);
+  const message: MessageSlot = parts.messages.create(packet, parts.ingest.topicEpoch);
   if (message === 0) {
     // Out of memory. What is not acknowledged, its publisher still has.
     connection.session!.removeReceipt(packetId);
@@ -132,7 +132,6 @@ function publish(
     else if (qos > 0) fail(parts, connection, Reason.QuotaExceeded, now);
     return;
   }
-  parts.messages.setTopic(message, topic, parts.ingest.topicEpoch);
   // Sent before its receipt is durable, a restart would make it a second one to its receivers.
   if (qos === 2) parts.messages.setWaitsFor(message, parts.journal.lastSeq);
   if (isRetained) {

@@ -42,56 +42,51 @@ export class MessagePool {
     this.#counters = counters;
   }
 
-  /** A message with one reference; 0: no memory, counted. */
-  create(source: MessageSource): MessageSlot {
-    const { propertyRuns: runs, topicEnd, payloadEnd } = source;
-    const aliased = source.isAliased ? source.aliased : null;
+  /** How many there are. */
+  get count(): number {
+    return this.#slots.count;
+  }
+  /** The memory they take. */
+  get byteCount(): number {
+    return this.#blocks.usedBytes;
+  }
+
+  /** A message with one reference; 0: no memory, counted. `topicEpoch` is that of the source's topic id. */
+  create(source: MessageSource, topicEpoch = 0): MessageSlot {
+    const { propertyRuns: runs, topicEnd, payloadEnd, isAliased } = source;
     let { topicStart, payloadStart } = source;
-    const topicBytes = aliased === null ? topicEnd - topicStart : aliased.bytes.length;
+    const topicBytes = isAliased ? source.aliased!.bytes.length : topicEnd - topicStart;
     const payloadBytes = payloadEnd - payloadStart;
     let propertyBytes = 0;
     for (let i = 0; i < runs.length; i += 2) propertyBytes += runs[i + 1]! - runs[i]!;
     let propertyStart = runs.length === 0 ? 0 : runs[0]!;
-    let handle: number;
     // In one piece, with what stands between its parts: most receivers are written the same. Not so a will, whose
     // properties stand before its topic.
     const isPiece =
-      aliased === null && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
-    if (source.owned !== null && isPiece) {
-      handle = this.#blocks.adopt(source.owned);
-      if (handle !== 0) this.#adoptedCount++;
-    } else if (isPiece) {
-      handle = this.#blocks.allocate(payloadEnd - topicStart);
-      if (handle !== 0) {
-        const at = this.#blocks.offset(handle);
-        this.#copy(source, topicStart, payloadEnd, handle, at);
-        const moved = at - topicStart;
-        topicStart = at;
-        propertyStart += moved;
-        payloadStart += moved;
-      }
-    } else {
-      handle = this.#blocks.allocate(topicBytes + propertyBytes + payloadBytes);
-      if (handle !== 0) {
-        const at = this.#blocks.offset(handle);
-        if (aliased === null) this.#copy(source, topicStart, topicEnd, handle, at);
-        else this.#copy(aliased, 0, topicBytes, handle, at);
-        let next = at + topicBytes;
-        for (let i = 0; i < runs.length; i += 2) {
-          this.#copy(source, runs[i]!, runs[i + 1]!, handle, next);
-          next += runs[i + 1]! - runs[i]!;
-        }
-        this.#copy(source, payloadStart, payloadEnd, handle, next);
-        topicStart = at;
-        propertyStart = at + topicBytes;
-        payloadStart = propertyStart + propertyBytes;
-      }
-    }
+      !isAliased && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
+    const isOwned = isPiece && source.owned !== null;
+    const byteCount = isPiece ? payloadEnd - topicStart : topicBytes + propertyBytes + payloadBytes;
+    const handle = isOwned ? this.#blocks.adopt(source.owned!) : this.#blocks.allocate(byteCount);
     const slot = handle === 0 ? 0 : this.#slots.take();
     if (slot === 0) {
       if (handle !== 0) this.#blocks.free(handle);
       this.#counters[Counter.droppedNoMemory]!++;
       return 0;
+    }
+    if (isOwned) {
+      this.#adoptedCount++;
+    } else {
+      const at = this.#blocks.offset(handle);
+      if (isPiece) {
+        this.#copy(source, topicStart, payloadEnd, handle, at);
+        propertyStart += at - topicStart;
+        payloadStart += at - topicStart;
+      } else {
+        this.#copyParts(source, topicBytes, handle, at);
+        propertyStart = at + topicBytes;
+        payloadStart = propertyStart + propertyBytes;
+      }
+      topicStart = at;
     }
     if (slot * RECORD_WORDS >= this.#words.length) this.#grow(slot);
     const at = slot * RECORD_WORDS;
@@ -104,14 +99,26 @@ export class MessagePool {
     words[at + PROPERTY_BYTES] = propertyBytes;
     words[at + PAYLOAD_START] = payloadStart;
     words[at + PAYLOAD_BYTES] = payloadBytes;
+    words[at + TOPIC] = source.topic;
+    words[at + TOPIC_EPOCH] = topicEpoch;
     words[at + PUBLISHED] = source.qos | (source.isRetained ? PUBLISHED_RETAIN : 0);
     words[at + WAITS_FOR] = 0;
-    words[at + TOPIC] = 0;
     this.#floats[slot * RECORD_FLOATS + BORN] = ++this.#lastBorn;
     this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = source.expiresAt;
-    this.#counters[Counter.messages]!++;
-    this.#counters[Counter.messageBytes] = this.#blocks.usedBytes;
     return slot;
+  }
+
+  /** What does not lie in one piece: a topic that an alias stands for, properties in several runs. */
+  #copyParts(source: MessageSource, topicBytes: number, handle: number, at: number): void {
+    const { propertyRuns: runs, topicStart, topicEnd, payloadStart, payloadEnd } = source;
+    if (source.isAliased) this.#copy(source.aliased!, 0, topicBytes, handle, at);
+    else this.#copy(source, topicStart, topicEnd, handle, at);
+    let next = at + topicBytes;
+    for (let i = 0; i < runs.length; i += 2) {
+      this.#copy(source, runs[i]!, runs[i + 1]!, handle, next);
+      next += runs[i + 1]! - runs[i]!;
+    }
+    this.#copy(source, payloadStart, payloadEnd, handle, next);
   }
 
   #copy({ bytes, view }: WordBytes, start: number, end: number, handle: number, at: number): void {
@@ -141,8 +148,6 @@ export class MessagePool {
     if (this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]! > VIEW_BYTES_MIN)
       this.#views[slot] = null;
     this.#slots.give(slot);
-    this.#counters[Counter.messages]!--;
-    this.#counters[Counter.messageBytes] = this.#blocks.usedBytes;
   }
 
   /** The memory in which topic field and payload lie, at `topicStart` and `payloadStart`. */

@@ -84,9 +84,10 @@ export function writePublish(
   }
   at = writeHeader(to, at, delivery, remaining);
   // A long topic that an alias stands for makes a short packet of a message with a buffer of its own.
-  if (remaining <= VIEW_BYTES_MIN && !isWhole && messages.view(slot) !== null) {
+  const from = remaining <= VIEW_BYTES_MIN && !isWhole ? messages.view(slot) : null;
+  if (from !== null) {
     const bytes = receiver.hasProperties ? propertyBytes : NO_PROPERTIES;
-    at = writeShort(messages, slot, topicBytes, alias, idBytes, packetId, bytes, own, to, at);
+    at = writeShort(messages, slot, from, topicBytes, alias, idBytes, packetId, bytes, own, to, at);
     if (alias < 0) receiver.aliases!.told(messages.topic(slot));
     out.length = at;
     return Written.Whole;
@@ -129,6 +130,7 @@ export function writePublish(
 function writeShort(
   messages: MessagePool,
   slot: MessageSlot,
+  from: DataView,
   topicBytes: number,
   alias: number,
   idBytes: number,
@@ -138,7 +140,6 @@ function writeShort(
   to: Uint8Array,
   at: number,
 ): number {
-  const from = messages.view(slot)!;
   const view = outView(to);
   const start = messages.topicStart(slot);
   const payloadStart = messages.payloadStart(slot);
