@@ -106,7 +106,7 @@ export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
     1,
     1_000_000,
     "count",
-    "Most sessions, connected or away; a new one beyond is refused",
+    "Most sessions that outlive their connection, connected or away; a new one beyond is refused",
   ),
   subscriptionsPerClientMax: limit(1000, 1, 1_000_000, "count", "Most subscriptions of one client"),
   subscriptionsMax: limit(1_000_000, 1, 16_000_000, "count", "Most subscriptions of all clients"),

@@ -22,6 +22,7 @@ export class SessionTable {
   readonly #bySlot: (Session | null)[] = [null];
   readonly #expiry = new TimingWheel();
   readonly #wills = new TimingWheel();
+  #keptCount = 0;
   /** Slots freed while `holdsSlots`: somebody may still name them. */
   readonly #heldSlots: SessionSlot[] = [];
   /** While true, the slot of a session that ends is not given to another. */
@@ -37,7 +38,7 @@ export class SessionTable {
     this.#limits = limits;
     this.#messages = messages;
     this.#counters = counters;
-    this.#slots = new Slots(limits.sessionsMax);
+    this.#slots = new Slots(limits.sessionsMax + limits.connectionsMax);
   }
 
   find(clientId: string): Session | undefined {
@@ -49,8 +50,12 @@ export class SessionTable {
     return this.#bySlot[slot]!;
   }
 
-  /** A new session, or null where `sessionsMax` is reached. The identifier has no session. */
+  /**
+   * A new session, or null where it is to be kept and `sessionsMax` are. The identifier has no session.
+   * One that ends with its connection is bounded by those, whoever is away.
+   */
   create(clientId: string, expiryMillis: number): Session | null {
+    if (expiryMillis > 0 && this.#keptCount >= this.#limits.sessionsMax) return null;
     const slot = this.#slots.take();
     if (slot === 0) return null;
     const session = new Session(
@@ -66,6 +71,7 @@ export class SessionTable {
     this.#bySlot[slot] = session;
     this.#byClientId.set(clientId, session);
     this.#counters[Counter.sessions]!++;
+    if (session.isKept) this.#keptCount++;
     return session;
   }
 
@@ -76,6 +82,7 @@ export class SessionTable {
     this.#byClientId.delete(session.clientId);
     this.#bySlot[session.slot] = null;
     this.#counters[Counter.sessions]!--;
+    if (session.isKept) this.#keptCount--;
     if (this.holdsSlots) this.#heldSlots.push(session.slot);
     else this.#slots.give(session.slot);
   }

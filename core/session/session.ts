@@ -25,6 +25,8 @@ export class Session {
   readonly clientId: string;
   /** How long it is kept when its connection ends; 0: not at all. */
   expiryMillis: number;
+  /** Whether it began as one that outlives its connection: those have a limit of their own. */
+  readonly isKept: boolean;
   /** The will of a client that is away, until its delay is over. */
   will: Will | null = null;
   /** Its number in the journal; 0 where nothing of it is recorded. */
@@ -52,8 +54,9 @@ export class Session {
     this.slot = slot;
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;
+    this.isKept = expiryMillis > 0;
     this.#records = records;
-    this.owner = records !== null && expiryMillis > 0 ? records.newOwner() : 0;
+    this.owner = records !== null && this.isKept ? records.newOwner() : 0;
     this.outbox = new Outbox(messages, limits, counters, records, this.owner, queues);
   }
 

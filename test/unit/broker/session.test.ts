@@ -145,14 +145,24 @@ test("a takeover within one drain leaves one owner, and the loser's late bytes d
   expect(world.count("sessions")).toBe(1);
 });
 
-test("refuses a new session beyond sessionsMax with code 3, and lets known clients in", () => {
+test("refuses a session that is to be kept beyond sessionsMax with code 3, and lets known clients in", () => {
   const world = new TestBroker({ limits: { sessionsMax: 2 } });
   world.connected({ clientId: "a", clean: false }).send(disconnect);
   world.connected({ clientId: "b", clean: false });
-  const third = world.open().send(connect({ clientId: "third" }));
+  const third = world.open().send(connect({ clientId: "third", clean: false }));
   expect(third.takes()).toEqual(["CONNACK present=0 code=3"]);
   expect(third.ended).toBe(EffectKind.Close);
   expect(world.connected({ clientId: "a", clean: false }).isSessionPresent).toBe(true);
+});
+
+test("those who are away leave room for sessions that end with their connection", () => {
+  const world = new TestBroker({ limits: { sessionsMax: 1, connectionsMax: 3 } });
+  world.connected({ clientId: "a", clean: false }).send(disconnect);
+  const clean = ["b", "c", "d"].map((clientId) => world.connected({ clientId }));
+  clean[0]!.send(disconnect);
+  world.connected({ clientId: "a" }).send(disconnect);
+  // Its place is free again, as clean sessions take none.
+  expect(world.connected({ clientId: "e", clean: false }).isOpen).toBe(true);
 });
 
 test("refuses transports beyond connectionsMax", () => {
