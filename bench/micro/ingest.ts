@@ -8,7 +8,7 @@ const TOPICS = 10_000;
 const payload = Buffer.alloc(16);
 const topics = Array.from({ length: TOPICS }, (_, n) => `d/${(n * 7919) % 97}/${n}/temp`);
 
-/** Chunks of `chunkBytes` at most, at least one packet each, and how many packets they have. */
+/** Chunks that end with the packet that reaches `chunkBytes`, and how many packets they have. */
 function chunksOf(chunkBytes: number): { chunks: Uint8Array[]; frames: number } {
   const chunks: Uint8Array[] = [];
   let frames = 0;
@@ -16,14 +16,12 @@ function chunksOf(chunkBytes: number): { chunks: Uint8Array[]; frames: number } 
   while (total < 1_000_000) {
     const packets: Buffer[] = [];
     let bytes = 0;
-    for (;;) {
+    while (bytes < chunkBytes) {
       // Scattered over the topics, as the packets of many clients are.
       const packet = publishPacket(topics[Math.imul(frames, 40_503) % TOPICS]!, payload, 0, 0);
-      if (packets.length > 0 && bytes + packet.length > chunkBytes) break;
       packets.push(packet);
       bytes += packet.length;
       frames++;
-      if (bytes >= chunkBytes) break;
     }
     chunks.push(new Uint8Array(Buffer.concat(packets)));
     total += bytes;
