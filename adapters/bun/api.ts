@@ -6,6 +6,8 @@ export interface BunSocket<Data> {
   /** How many bytes were taken; the others are the caller's to write again. Below 0: it is closed. */
   write(bytes: Uint8Array): number;
   end(): void;
+  /** Says that no more is written, and goes on reading. */
+  shutdown(): void;
   terminate(): void;
   pause(): void;
   resume(): void;
@@ -19,6 +21,8 @@ export interface BunWebSocket<Data> {
   readonly readyState: number;
   /** 0: dropped. Below 0: queued, `drain` comes. It has copied the bytes. */
   send(bytes: Uint8Array): number;
+  pause(): void;
+  resume(): void;
   close(code?: number): void;
   terminate(): void;
 }
@@ -38,10 +42,13 @@ export interface BunApi {
   listen<Data>(options: {
     hostname: string;
     port: number;
+    allowHalfOpen: boolean;
     socket: {
       open(socket: BunSocket<Data>): void;
       data(socket: BunSocket<Data>, chunk: Uint8Array): void;
       drain(socket: BunSocket<Data>): void;
+      /** The peer writes no more. */
+      end(socket: BunSocket<Data>): void;
       close(socket: BunSocket<Data>, error?: Error): void;
       error(socket: BunSocket<Data>, error: Error): void;
     };
@@ -49,6 +56,8 @@ export interface BunApi {
   serve<Data>(options: {
     hostname: string;
     port: number;
+    /** Whether a page with the stack goes to a peer whose request failed. */
+    development: boolean;
     fetch(request: Request, server: BunServer): Response | undefined;
     websocket: {
       maxPayloadLength: number;

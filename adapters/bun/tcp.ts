@@ -18,10 +18,13 @@ export function listenTcp(
   const listener = bun.listen<TcpConnection>({
     hostname,
     port,
+    // Who says its last may still be owed something.
+    allowHalfOpen: true,
     socket: {
       open: (socket) => accept(driver, socket, buffers),
       data: (socket, chunk) => socket.data?.received(chunk),
       drain: (socket) => socket.data?.drained(),
+      end: (socket) => socket.data?.ended(),
       close: (socket) => socket.data?.closed(),
       error: (socket) => socket.data?.failed(),
     },
@@ -46,6 +49,7 @@ class TcpConnection implements HostSocket {
   #rest: Uint8Array[] = [];
   #held: Uint8Array | null = null;
   #isEnding = false;
+  #hasEnded = false;
   #isGone = false;
   #cutOff: ReturnType<typeof setTimeout> | undefined;
 
@@ -91,7 +95,8 @@ class TcpConnection implements HostSocket {
     }
     if (this.#held !== null) this.#buffers.give(this.#held);
     this.#held = null;
-    if (this.#isEnding) this.#socket.end();
+    if (this.#isEnding) this.#socket.shutdown();
+    else if (this.#hasEnded) this.#socket.end();
     else if (!this.#isGone) this.#driver.writable(this.conn, true);
   }
 
@@ -102,13 +107,21 @@ class TcpConnection implements HostSocket {
   close(): void {
     this.#cause = CloseCause.Asked;
     this.#isEnding = true;
-    if (this.#rest.length === 0) this.#socket.end();
+    // Not closed: what the peer still sends would otherwise cost it our last bytes.
+    if (this.#rest.length === 0) this.#socket.shutdown();
+    this.#socket.resume();
     this.#cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MILLIS);
   }
 
   abort(): void {
     this.#cause = CloseCause.Asked;
     this.#socket.terminate();
+  }
+
+  /** The peer writes no more; what it is owed goes out first. */
+  ended(): void {
+    this.#hasEnded = true;
+    if (this.#rest.length === 0) this.#socket.end();
   }
 
   failed(): void {

@@ -19,8 +19,10 @@ export function listenWebSocket(
   const server = bun.serve<WebSocketConnection>({
     hostname,
     port,
+    development: false,
     fetch(request, upgrading) {
-      if (new URL(request.url).pathname !== path)
+      // Not every Host header makes a URL.
+      if (!URL.canParse(request.url) || new URL(request.url).pathname !== path)
         return new Response("Not Found\n", { status: 404 });
       const offered = request.headers.get("sec-websocket-protocol");
       const protocol = chosenProtocol(offered);
@@ -65,9 +67,6 @@ class WebSocketConnection implements HostSocket {
   #conn: ConnId = NO_CONN;
   #cause: CloseCause = CloseCause.Ended;
   #isGone = false;
-  /** It can not be told to stop: what comes nevertheless is counted, and has an end. */
-  #isPaused = false;
-  #pausedBytes = 0;
   #cutOff: ReturnType<typeof setTimeout> | undefined;
 
   constructor(driver: Driver, remote: string) {
@@ -91,15 +90,7 @@ class WebSocketConnection implements HostSocket {
       this.#close(1003);
       return;
     }
-    if (this.#isPaused) {
-      this.#pausedBytes += message.length;
-      if (this.#pausedBytes > PAUSED_BYTES_MAX) {
-        this.abort();
-        return;
-      }
-    }
-    this.#isPaused = !this.#driver.bytes(this.#conn, message);
-    if (!this.#isPaused) this.#pausedBytes = 0;
+    if (!this.#driver.bytes(this.#conn, message)) this.#socket!.pause();
   }
 
   write(out: OutBuffer): boolean {
@@ -116,8 +107,7 @@ class WebSocketConnection implements HostSocket {
   }
 
   resume(): void {
-    this.#isPaused = false;
-    this.#pausedBytes = 0;
+    this.#socket?.resume();
   }
 
   close(): void {
@@ -151,4 +141,3 @@ class WebSocketConnection implements HostSocket {
 const FRAME_BYTES_MIN = 65_536;
 /** More than one poll ever hands over: what is written after that waits in the broker. */
 const BACKPRESSURE_BYTES_MAX = 512 * 1024 * 1024;
-const PAUSED_BYTES_MAX = 16 * 1024 * 1024;

@@ -47,6 +47,8 @@ class TcpConnection implements HostSocket {
   #cause: CloseCause = CloseCause.Ended;
   #isWriting = false;
   #isEnding = false;
+  /** The peer writes no more. */
+  #hasEnded = false;
   #isClosed = false;
   #isGone = false;
   /** Goes on reading; null: it was not told to stop. */
@@ -67,14 +69,19 @@ class TcpConnection implements HostSocket {
       for (;;) {
         if (this.#isPaused) await new Promise<void>((resolve) => (this.#readOn = resolve));
         const count = await this.#tcp.read(buffer);
-        if (count === null || this.#isGone) break;
+        if (this.#isGone) return;
+        if (count === null) {
+          this.#hasEnded = true;
+          break;
+        }
         this.#isPaused = !this.#driver.bytes(this.conn, buffer.subarray(0, count));
         if (count === buffer.length && count < READ_BYTES_MAX) buffer = new Uint8Array(count * 4);
       }
     } catch {
       if (this.#cause === CloseCause.Ended) this.#cause = CloseCause.Error;
     }
-    this.#gone();
+    // Who says its last may still be owed something.
+    if (!this.#hasEnded || !this.#isWriting) this.#gone();
   }
 
   /** A write is a promise: it is never whole at once. */
@@ -102,7 +109,8 @@ class TcpConnection implements HostSocket {
     }
     this.#buffers.give(held);
     this.#isWriting = false;
-    if (this.#isEnding) this.#end();
+    if (this.#hasEnded) this.#gone();
+    else if (this.#isEnding) this.#end();
     else if (!this.#isGone) this.#driver.writable(this.conn, true);
   }
 

@@ -68,8 +68,8 @@ export class OwnAdapter {
     stream.on("error", () => {
       cause = core.CloseCause.Error;
     });
-    // A client that has said its last is gone.
-    stream.on("end", () => stream.destroy());
+    // A client that has said its last still gets what was written to it.
+    stream.on("end", () => stream.end());
     stream.on("close", () => {
       this.#streams.delete(conn);
       this.broker.handleClose(conn, cause, clock());

@@ -39,6 +39,9 @@ class PortClient extends SocketClient {
   destroy(): void {
     this.socket.close();
   }
+  end(): void {
+    this.socket.close();
+  }
   pause(): void {}
   resume(): void {}
 }

@@ -94,8 +94,12 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Splits a stream into whole packets, and what is left over. */
-export function split(stream: Uint8Array): { packets: Uint8Array[]; rest: Uint8Array } {
+/** Splits a stream into whole packets, and what is left over, with at least how many bytes it lacks. */
+export function split(stream: Uint8Array): {
+  packets: Uint8Array[];
+  rest: Uint8Array;
+  missing: number;
+} {
   const packets: Uint8Array[] = [];
   let at = 0;
   for (;;) {
@@ -103,13 +107,14 @@ export function split(stream: Uint8Array): { packets: Uint8Array[]; rest: Uint8A
     let header = 1;
     for (let shift = 0; ; shift += 7) {
       const byte = stream[at + header];
-      if (byte === undefined) return { packets, rest: stream.subarray(at) };
+      if (byte === undefined) return { packets, rest: stream.subarray(at), missing: 1 };
       header++;
       remaining += (byte & 0x7f) * 2 ** shift;
       if (byte < 0x80) break;
     }
     const end = at + header + remaining;
-    if (end > stream.length) return { packets, rest: stream.subarray(at) };
+    const missing = end - stream.length;
+    if (missing > 0) return { packets, rest: stream.subarray(at), missing };
     packets.push(stream.slice(at, end));
     at = end;
   }
@@ -148,14 +153,14 @@ export function describe(bytes: Uint8Array): string {
 }
 
 function packet(first: number, ...parts: readonly ArrayLike<number>[]): Uint8Array {
-  const body = parts.flatMap((part) => Array.from(part));
+  const body = concat(...parts.map((part) => Uint8Array.from(part)));
   const length: number[] = [];
   let rest = body.length;
   do {
     length.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
     rest >>>= 7;
   } while (rest > 0);
-  return Uint8Array.from([first, ...length, ...body]);
+  return concat(Uint8Array.of(first, ...length), body);
 }
 
 function text(value: string): number[] {

@@ -5,12 +5,17 @@ import { WebSocket } from "ws";
 import { concat, describe, split } from "./packets.ts";
 
 export abstract class SocketClient {
-  #stream: Uint8Array = new Uint8Array(0);
+  /** What has come of a packet, and how many bytes it lacks at least. */
+  #parts: Uint8Array[] = [];
+  #missing = 0;
   #lines: string[] = [];
   #wake: (() => void) | null = null;
   /** Resolves when the transport has closed, with its WebSocket code or 0. */
   readonly closed: Promise<number>;
   isClosed = false;
+  /** Where it is set, what comes is counted and not looked at. */
+  counts = false;
+  byteCount = 0;
   protected resolveClosed: (code: number) => void = () => {};
 
   constructor() {
@@ -25,12 +30,20 @@ export abstract class SocketClient {
 
   abstract send(bytes: Uint8Array): this;
   abstract destroy(): void;
+  /** Says its last, and goes on reading. */
+  abstract end(): void;
   abstract pause(): void;
   abstract resume(): void;
 
   protected received(bytes: Uint8Array): void {
-    const { packets, rest } = split(concat(this.#stream, bytes));
-    this.#stream = rest;
+    this.byteCount += bytes.length;
+    if (this.counts) return;
+    this.#parts.push(bytes);
+    this.#missing -= bytes.length;
+    if (this.#missing > 0) return;
+    const { packets, rest, missing } = split(concat(...this.#parts));
+    this.#parts = [rest];
+    this.#missing = missing;
     this.#lines.push(...packets.map(describe));
     this.#wake?.();
   }
@@ -70,6 +83,9 @@ class TcpClient extends SocketClient {
   destroy(): void {
     this.#socket.resetAndDestroy();
   }
+  end(): void {
+    this.#socket.end();
+  }
   pause(): void {
     this.#socket.pause();
   }
@@ -95,6 +111,9 @@ class WsClient extends SocketClient {
   }
   destroy(): void {
     this.socket.terminate();
+  }
+  end(): void {
+    this.socket.close();
   }
   pause(): void {
     this.socket.pause();
