@@ -173,4 +173,22 @@ export const modules = [${specifiers.map((_, n) => `m${n}`).join(", ")}];
     const { code, stdout } = await run(tool("tsc"), ...flags, ...how, file).finished;
     expect([code, stdout]).toEqual([0, ""]);
   });
+
+  test.each(["bun", "deno"])("promise no Node server where %s is", async (condition) => {
+    const file = join(project, `check-${condition}.ts`);
+    writeFileSync(
+      file,
+      `import { createBroker } from "sansmq";
+const broker = await createBroker();
+// @ts-expect-error of Node alone
+broker.attachWebSocket;
+await broker.close();
+`,
+    );
+    const flags = ["--ignoreConfig", "--strict", "--noEmit", "--target", "es2022"];
+    const how = ["--module", "esnext", "--moduleResolution", "bundler"];
+    const as = ["--customConditions", condition];
+    const { code, stdout } = await run(tool("tsc"), ...flags, ...how, ...as, file).finished;
+    expect([code, stdout]).toEqual([0, ""]);
+  });
 });
