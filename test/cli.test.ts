@@ -96,6 +96,10 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
       () => ["--record", "/nowhere/r"],
       /--record: "\/nowhere\/r" .* can be written \(ENOENT/,
     ],
+    "a recording that is a folder": [
+      () => ["--record", newFolder()],
+      /--record: ".*" .* can be written \(EISDIR/,
+    ],
     "a replay of nothing": [() => ["replay"], /missing required argument 'file'/],
     "a replay of no file": [() => ["replay", "/nowhere"], /file: "\/nowhere" .* read \(ENOENT/],
     "a replay of no recording": [
@@ -355,6 +359,25 @@ describe("--record", () => {
     expect([1, 2, 3].map((n) => existsSync(`${path}.${n}`))).toEqual([true, true, false]);
     expect(statSync(`${path}.2`).size).toBe(sizes[1]);
     expect((await runSansmq("replay", `${path}.2`).finished).code).toBe(0);
+  });
+
+  test("of a broker that cannot serve is none, and those that are there stay", async () => {
+    const path = join(newFolder(), "r");
+    const before = await runOnce(path);
+    await stopped(before, "SIGKILL");
+    const crashed = readFileSync(path);
+    const { tcp } = await serving(...quiet);
+    const { port } = new URL(tcp);
+    for (const where of [
+      ["--port", port],
+      ["--port", "0", "--ws-port", port],
+    ]) {
+      const { code, stderr } = await runSansmq("--record", path, ...where).finished;
+      expect(stderr).toMatch(/^sansmq: cannot listen: .*\n$/);
+      expect(code).toBe(1);
+    }
+    expect(readFileSync(path)).toEqual(crashed);
+    expect(existsSync(`${path}.1`)).toBe(false);
   });
 
   test("of a process that is killed replays as far as it was written", async () => {

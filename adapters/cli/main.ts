@@ -29,13 +29,15 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const log = createLog(settings.logLevel);
   const { createBroker } = await runtimeModule();
+  const recording = await recordingOf(settings, log);
   let broker: BrokerServer;
   try {
-    broker = await createBroker({ ...optionsOf(settings), ...(await recordOf(settings, log)) });
+    broker = await createBroker({ ...optionsOf(settings), ...recording?.options });
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     fail(1, `cannot listen: ${error instanceof Error ? error.message : String(error)}`);
   }
+  recording?.begin();
   logEvents(broker, log);
   stopOnSignals(broker, log);
   // Also where something is thrown that nobody catches: that is what recordings are for.
@@ -75,15 +77,19 @@ function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
   }
 }
 
-async function recordOf(settings: Settings, log: Logger): Promise<Pick<BrokerOptions, "record">> {
+/** Null: this run is not to be recorded. `begin` once it serves: one that can not leaves recordings alone. */
+async function recordingOf(
+  settings: Settings,
+  log: Logger,
+): Promise<{ readonly options: Pick<BrokerOptions, "record">; begin(): void } | null> {
   const { record, recordMaxBytes: bytesMax, recordKeep, recordPayloads: payloads } = settings;
-  if (record === null) return {};
+  if (record === null) return null;
   // Only where it is used: who does not record does not wait for it.
-  const { openRecording } = await import("./record-file.ts");
+  const { recordingFile } = await import("./record-file.ts");
   const { recorder } = await import("../record/mod.ts");
-  const sink = openRecording(record, recordKeep);
+  const { sink, begin } = recordingFile(record, recordKeep);
   const handleEnd = (end: RecordingEnd): void => logRecording(end, log);
-  return { record: recorder({ sink, bytesMax, payloads, handleEnd }) };
+  return { options: { record: recorder({ sink, bytesMax, payloads, handleEnd }) }, begin };
 }
 
 function optionsOf(settings: Settings): BrokerOptions {

@@ -1,29 +1,82 @@
 /** The file that a run is recorded in, and those of the runs before. */
-import { closeSync, lstatSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { ConfigError } from "../../core/mod.ts";
 import type { RecordSink } from "../record/mod.ts";
 
+/** A recording that is in memory until it has its file. */
+export interface RecordingFile {
+  readonly sink: RecordSink;
+  /** Makes the file, and writes to it from here on. Throws ConfigError where it can not be written. */
+  begin(): void;
+}
+
 /**
- * Begins `path`. What is there becomes `path.1`, that `path.2`, up to `keep`, so that a broker that is
- * started again after a crash does not overwrite what led to it. Throws ConfigError where it can not be
- * written.
+ * Will begin `path`: what is there becomes `path.1`, that `path.2`, up to `keep`, so that a broker that is
+ * started again after a crash does not overwrite what led to it. Nor does one that never comes to serve, such
+ * as one that is started twice: until `begin` no file is touched. Throws ConfigError where it is plain already
+ * that `path` can not be written.
  */
-export function openRecording(path: string, keep: number): RecordSink {
-  let file: number;
-  try {
-    rotate(path, keep);
-    // It has in it what clients say to each other.
-    file = openSync(path, "w", 0o600);
-  } catch (error) {
-    throw new ConfigError("--record", path, `a file that can be written (${messageOf(error)})`);
-  }
-  return {
-    // At once: what is not written yet is bounded, however slow the disk.
-    write: (bytes) => {
-      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-    },
-    close: () => closeSync(file),
+export function recordingFile(path: string, keep: number): RecordingFile {
+  let file: number | null = null;
+  let held: Uint8Array[] | null = [];
+  let heldBytes = 0;
+  const orConfigError = (what: () => void): void => {
+    try {
+      what();
+    } catch (error) {
+      throw new ConfigError("--record", path, `a file that can be written (${messageOf(error)})`);
+    }
   };
+  orConfigError(() => mustBeWritable(path));
+  const write = (bytes: Uint8Array): void => {
+    if (file !== null) {
+      // At once: what is not written yet is bounded, however slow the disk.
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+      return;
+    }
+    heldBytes += bytes.length;
+    if (held === null || heldBytes > HELD_BYTES_MAX) {
+      held = null;
+      throw new Error(`more than ${HELD_BYTES_MAX} bytes before the broker served`);
+    }
+    held.push(bytes.slice());
+  };
+  return {
+    sink: {
+      write,
+      close: () => {
+        if (file !== null) closeSync(file);
+      },
+    },
+    begin: () => {
+      // It has failed: there is nothing that could be replayed.
+      if (held === null) return;
+      orConfigError(() => {
+        rotate(path, keep);
+        // It has in it what clients say to each other.
+        file = openSync(path, "w", 0o600);
+        for (const bytes of held!.splice(0)) write(bytes);
+      });
+    },
+  };
+}
+
+/** Throws where it is not, without a trace of having asked. */
+function mustBeWritable(path: string): void {
+  const isThere = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  if (!isThere || isFile(path)) accessSync(dirname(path), constants.W_OK);
+  else closeSync(openSync(path, "a"));
 }
 
 /** All of a recording. Throws ConfigError where it can not be read. */
@@ -70,3 +123,6 @@ function isFile(path: string): boolean {
 function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 }
+
+/** Far more than what comes before every listener is open. */
+const HELD_BYTES_MAX = 4 * 2 ** 20;
