@@ -18,6 +18,14 @@ import type {
 import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
 import type { PolicyOptions } from "./auth/policy.ts";
 import { ComposedPolicy } from "./auth/policy.ts";
+import {
+  checkedMessage,
+  checkFunction,
+  checkObject,
+  checkSwitch,
+  checkText,
+  checkWhole,
+} from "./checks.ts";
 import { Driver } from "./driver.ts";
 import type { HostLoop } from "./host.ts";
 import type { Recorder } from "./record/options.ts";
@@ -124,6 +132,7 @@ export class BrokerServer {
   readonly #policy: ComposedPolicy;
   /** The program said that anonymous clients are welcome. */
   readonly #allowsAnonymous: boolean;
+  readonly #limits: Limits;
   readonly #store: Store;
   readonly #listeners: Listener[] = [];
   readonly #handlers = new Map<string, Set<(event: never) => void>>();
@@ -137,6 +146,7 @@ export class BrokerServer {
     this.#allowsAnonymous = options.allowAnonymous === true;
     this.#store = options.store ?? memoryStore();
     const limits = parseLimits(options.limits);
+    this.#limits = limits;
     const seed = new Uint32Array(5);
     runtime.entropy(new Uint8Array(seed.buffer));
     const [a, b, c, d, hashSeed] = seed;
@@ -189,38 +199,31 @@ export class BrokerServer {
 
   /** Publishes a message of the program's own. Throws ConfigError for what no client could send. */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
-    const { qos = 0, retain = false, properties = {} } = options;
-    for (const name of Object.keys(properties)) {
-      if (!MESSAGE_PROPERTIES.has(name)) {
-        throw new ConfigError("properties", name, [...MESSAGE_PROPERTIES].join(", "));
-      }
-    }
-    if (qos !== 0 && qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "0, 1 or 2");
-    const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
-    if (typeof topic !== "string") throw new ConfigError("topic", topic, "a text");
-    if (!(bytes instanceof Uint8Array)) throw new ConfigError("payload", bytes, "bytes or a text");
-    if (bytes.length > PAYLOAD_BYTES_MAX) {
-      throw new ConfigError("payload", `${bytes.length} bytes`, `up to ${PAYLOAD_BYTES_MAX} bytes`);
-    }
-    this.driver.command({ kind: "publish", topic, payload: bytes, qos, retain, properties });
+    checkObject("options", options);
+    const message = checkedMessage({ ...options, topic, payload }, this.#limits);
+    this.driver.command({ kind: "publish", ...message });
   }
 
-  /** Ends the connection of a client; its will is published. */
+  /** Ends the connection of a client; its will is published. Throws ConfigError. */
   disconnect(clientId: string): void {
+    checkText("clientId", clientId);
     this.driver.command({ kind: "kick", clientId, reason: Reason.AdministrativeAction });
   }
 
   /**
    * Sends clients to another server: those that are connected are disconnected, and those that come are
-   * refused, with its address for those of MQTT 5.0. Null: they are welcome again.
+   * refused, with its address for those of MQTT 5.0. Null: they are welcome again. Throws ConfigError.
    */
   moveClients(reference: string | null, options: { readonly isForGood?: boolean } = {}): void {
+    checkObject("options", options);
     const { isForGood = false } = options;
-    const checked = reference === null ? null : told("reference", reference);
-    this.driver.command({ kind: "move", reference: checked, isForGood });
+    if (reference !== null) checkText("reference", reference);
+    checkSwitch("isForGood", isForGood);
+    this.driver.command({ kind: "move", reference, isForGood });
   }
 
   on<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
+    checkListener(kind, handler);
     const handlers = this.#handlers.get(kind) ?? new Set();
     this.#handlers.set(kind, handlers);
     handlers.add(handler);
@@ -229,6 +232,7 @@ export class BrokerServer {
   }
 
   off<K extends keyof BrokerEvents>(kind: K, handler: (event: BrokerEvents[K]) => void): this {
+    checkListener(kind, handler);
     const handlers = this.#handlers.get(kind);
     if (handlers?.delete(handler) === true && handlers.size === 0) this.#handlers.delete(kind);
     this.#observe(kind);
@@ -238,8 +242,11 @@ export class BrokerServer {
   /** Opens the listeners; rejects where one cannot be, and closes those that were. */
   async listen(runtime: Runtime, options: BrokerOptions): Promise<void> {
     const { tcp = {}, ws = false } = options;
-    const limits = parseLimits(options.limits);
-    for (const where of [tcp, ws]) if (where !== false) this.#checkExposure(where);
+    for (const [field, where] of Object.entries({ tcp, ws })) {
+      if (where === false) continue;
+      checkListenOptions(field, where);
+      this.#checkExposure(where);
+    }
     try {
       if (tcp !== false) {
         const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
@@ -248,7 +255,7 @@ export class BrokerServer {
       if (ws !== false) {
         const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
         const where = { host, port, path };
-        this.#listeners.push(await runtime.listenWebSocket(this.driver, where, limits));
+        this.#listeners.push(await runtime.listenWebSocket(this.driver, where, this.#limits));
       }
     } catch (error) {
       await this.close();
@@ -258,9 +265,10 @@ export class BrokerServer {
 
   /**
    * Stops accepting, sends what is owed, closes every connection, and resolves; after `graceMillis`
-   * what is left is cut off.
+   * what is left is cut off. Throws ConfigError.
    */
   close(graceMillis = 1500): Promise<void> {
+    checkWhole("graceMillis", graceMillis, 0, 2 ** 31 - 1);
     this.#closing ??= this.#close(graceMillis);
     return this.#closing;
   }
@@ -334,12 +342,26 @@ function throwLater(error: unknown): void {
   });
 }
 
-/** What any packet holds beside the longest topic and long properties. */
-const PAYLOAD_BYTES_MAX = 268_435_455 - 1024 * 1024;
-const MESSAGE_PROPERTIES: ReadonlySet<string> = new Set<keyof MessageProperties>([
-  ...(["PayloadFormatIndicator", "MessageExpiryInterval", "ContentType"] as const),
-  ...(["ResponseTopic", "CorrelationData", "UserProperty"] as const),
-]);
+function checkListener(kind: unknown, handler: unknown): void {
+  if (!Object.hasOwn(EVENTS, kind as string)) {
+    throw new ConfigError("kind", kind, Object.keys(EVENTS).join(", "));
+  }
+  checkFunction("handler", handler);
+}
+
+const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
+  ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
+  ...{ published: true, error: true },
+};
+
+function checkListenOptions(field: string, where: WebSocketOptions): void {
+  checkObject(field, where);
+  const { host = LOOPBACK, port = 0, path = "/" } = where;
+  checkText(`${field}.host`, host);
+  checkWhole(`${field}.port`, port, 0, 65_535);
+  if (typeof path === "string" && path.startsWith("/")) return;
+  throw new ConfigError(`${field}.path`, path, "a path that begins with /");
+}
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d+){3}$/.test(host);
@@ -352,12 +374,9 @@ export function connInfo(transport: ConnInfo["transport"], remote: string): Conn
 
 const LOOPBACK = "127.0.0.1";
 
-/** What a packet is to tell, checked; null: nothing. */
+/** A text that packets are to tell; null: there is none. */
 function told(field: string, value: string | undefined): string | null {
   if (value === undefined) return null;
-  const isText = typeof value === "string" && !value.includes("\0");
-  if (!isText || new TextEncoder().encode(value).length > 65_535) {
-    throw new ConfigError(field, value, "a text of at most 65535 bytes");
-  }
+  checkText(field, value);
   return value;
 }

@@ -313,5 +313,8 @@ function limit(
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  // What it is, not what it says: an object may say nothing, or more than fits a line.
+  const isPlain = (typeof value !== "object" && typeof value !== "function") || value === null;
+  return isPlain ? String(value) : Object.prototype.toString.call(value);
 }

@@ -1,52 +1,62 @@
 /** What the program asks of a client, checked, as the fields of packets. Everything throws ConfigError. */
-import type { Limits, PropertyName, PropertyValues, QoS } from "../../core/mod.ts";
+import type { Limits, PropertyName, PropertyValues } from "../../core/mod.ts";
+import { ConfigError, PacketType, WILL_PROPERTIES } from "../../core/mod.ts";
+import type { PublishOptions } from "../broker-server.ts";
 import {
-  ConfigError,
-  encodeUtf8,
-  isTopicFilter,
-  isTopicName,
-  PacketType,
-  sharedFilter,
-  WILL_PROPERTIES,
-} from "../../core/mod.ts";
-import type { MessageProperties } from "../broker-server.ts";
-import type { ConnectOptions, DisconnectOptions, SubscribeOptions } from "./client-api.ts";
+  checkedBytes,
+  checkedMessage,
+  checkFilter,
+  checkFunction,
+  checkObject,
+  checkProperties,
+  checkQoS,
+  checkSwitch,
+  checkText,
+  checkWhole,
+  FIELD_BYTES_MAX,
+} from "../checks.ts";
+import type {
+  ConnectOptions,
+  DisconnectOptions,
+  MessageHandler,
+  SubscribeOptions,
+} from "./client-api.ts";
 import { OWN_IDENTIFIER_MIN } from "./incoming.ts";
 import type { ConnectFields, PublishFields } from "./packets.ts";
-import { checkProperties } from "./packets.ts";
 
-export function connectFields(options: ConnectOptions): ConnectFields {
+export function connectFields(options: ConnectOptions, limits: Limits): ConnectFields {
+  checkObject("options", options);
   const { clientId = "", cleanStart = true, username, password, will, properties = {} } = options;
   const { keepAliveSeconds = 0, sessionExpirySeconds = 0, receiveMaximum } = options;
-  whole("keepAliveSeconds", keepAliveSeconds, 0, 0xffff);
-  whole("sessionExpirySeconds", sessionExpirySeconds, 0, 0xffff_ffff);
-  if (receiveMaximum !== undefined) whole("receiveMaximum", receiveMaximum, 1, 0xffff);
+  checkText("clientId", clientId);
+  checkSwitch("cleanStart", cleanStart);
+  if (username !== undefined) checkText("username", username);
+  checkWhole("keepAliveSeconds", keepAliveSeconds, 0, 0xffff);
+  checkWhole("sessionExpirySeconds", sessionExpirySeconds, 0, 0xffff_ffff);
+  if (receiveMaximum !== undefined) checkWhole("receiveMaximum", receiveMaximum, 1, 0xffff);
   queueLimits(options);
   checkProperties(properties, PacketType.Connect, CONNECT_RESERVED);
   return {
     ...{ clientId, cleanStart, keepAliveSeconds, username },
-    password: typeof password === "string" ? encodeUtf8(password) : password,
+    password:
+      password === undefined ? undefined : checkedBytes("password", password, FIELD_BYTES_MAX),
     properties: {
       ...(sessionExpirySeconds === 0 ? {} : { SessionExpiryInterval: sessionExpirySeconds }),
       ...(receiveMaximum === undefined ? {} : { ReceiveMaximum: receiveMaximum }),
       ...properties,
     },
-    will: will === undefined ? undefined : willFields(will),
+    will: will === undefined ? undefined : willFields(will, limits),
   };
 }
 
-function willFields(will: NonNullable<ConnectOptions["will"]>): PublishFields {
-  const { topic, payload = "", qos = 0, retain = false, delaySeconds = 0, properties = {} } = will;
-  quality("will.qos", qos);
-  whole("will.delaySeconds", delaySeconds, 0, 0xffff_ffff);
-  checkProperties(properties, WILL_PROPERTIES, ["WillDelayInterval"]);
-  return {
-    ...{ topic, payload: bytesOf(payload), qos, retain },
-    properties: {
-      ...(delaySeconds === 0 ? {} : { WillDelayInterval: delaySeconds }),
-      ...properties,
-    },
-  };
+function willFields(will: NonNullable<ConnectOptions["will"]>, limits: Limits): PublishFields {
+  checkObject("will", will);
+  const { delaySeconds = 0, payload = "" } = will;
+  checkWhole("will.delaySeconds", delaySeconds, 0, 0xffff_ffff);
+  checkedBytes("will.payload", payload, FIELD_BYTES_MAX);
+  const message = checkedMessage({ ...will, payload }, limits, "will.", WILL_PROPERTIES);
+  if (delaySeconds === 0) return message;
+  return { ...message, properties: { WillDelayInterval: delaySeconds, ...message.properties } };
 }
 
 export function queueLimits(options: ConnectOptions): {
@@ -54,55 +64,57 @@ export function queueLimits(options: ConnectOptions): {
   readonly queuedBytesMax: number;
 } {
   const { queuedMessagesMax = QUEUED_MESSAGES_MAX, queuedBytesMax = QUEUED_BYTES_MAX } = options;
-  whole("queuedMessagesMax", queuedMessagesMax, 0, Number.MAX_SAFE_INTEGER);
-  whole("queuedBytesMax", queuedBytesMax, 0, Number.MAX_SAFE_INTEGER);
+  checkWhole("queuedMessagesMax", queuedMessagesMax, 0, Number.MAX_SAFE_INTEGER);
+  checkWhole("queuedBytesMax", queuedBytesMax, 0, Number.MAX_SAFE_INTEGER);
   return { queuedMessagesMax, queuedBytesMax };
 }
 
 export function publishFields(
-  asked: {
-    readonly topic: string;
-    readonly payload: Uint8Array | string;
-    readonly qos?: QoS;
-    readonly retain?: boolean;
-    readonly properties?: MessageProperties;
-  },
-  { topicBytesMax, topicLevelsMax }: Limits,
+  topic: string,
+  payload: Uint8Array | string,
+  options: PublishOptions,
+  limits: Limits,
 ): PublishFields {
-  const { topic, payload, qos = 0, retain = false, properties = {} } = asked;
-  const name = encodeUtf8(topic);
-  if (!isTopicName(name, 0, name.length, topicBytesMax, topicLevelsMax)) {
-    throw new ConfigError("topic", topic, "a topic name within the limits, without wildcards");
+  checkObject("options", options);
+  return checkedMessage({ ...options, topic, payload }, limits);
+}
+
+/** The filters as a list. */
+export function filterFields(
+  filters: string | readonly string[],
+  limits: Limits,
+): readonly string[] {
+  const isList = Array.isArray(filters);
+  if (typeof filters !== "string" && (!isList || filters.length === 0)) {
+    const value = isList ? "[]" : filters;
+    throw new ConfigError("filters", value, "a topic filter, or a list of one or more");
   }
-  quality("qos", qos);
-  checkProperties(properties, PacketType.Publish, ["TopicAlias", "SubscriptionIdentifier"]);
-  return { topic, payload: bytesOf(payload), qos, retain, properties };
+  const list: readonly string[] = isList ? [...new Set(filters)] : [filters as string];
+  for (const filter of list) checkFilter("filters", filter, limits);
+  return list;
 }
 
 /** The filters as a list. */
 export function subscribeFields(
   filters: string | readonly string[],
   options: SubscribeOptions,
-  { topicBytesMax, topicLevelsMax }: Limits,
+  handler: MessageHandler | null,
+  limits: Limits,
 ): readonly string[] {
-  const list = typeof filters === "string" ? [filters] : [...new Set(filters)];
-  if (list.length === 0) throw new ConfigError("filters", "[]", "one or more topic filters");
-  for (const filter of list) {
-    const bytes = encodeUtf8(filter);
-    const isFilter = isTopicFilter(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax);
-    const isShared = filter.startsWith("$share/");
-    if (!isFilter || (isShared && sharedFilter(filter) === null)) {
-      throw new ConfigError("filters", filter, "topic filters within the limits");
-    }
-    if (isShared && options.noLocal === true) {
-      throw new ConfigError("noLocal", true, "false for shared subscriptions"); // [MQTT-3.8.3-4]
-    }
+  const list = filterFields(filters, limits);
+  checkObject("options", options);
+  if (handler !== null) checkFunction("handler", handler);
+  const { noLocal = false, retainAsPublished = false } = options;
+  checkSwitch("noLocal", noLocal);
+  checkSwitch("retainAsPublished", retainAsPublished);
+  if (noLocal && list.some((filter) => filter.startsWith("$share/"))) {
+    throw new ConfigError("noLocal", true, "false for shared subscriptions"); // [MQTT-3.8.3-4]
   }
   const { subscriptionIdentifier: identifier, userProperty, qos = 0, retainHandling = 0 } = options;
-  quality("qos", qos);
-  whole("retainHandling", retainHandling, 0, 2);
+  checkQoS("qos", qos);
+  checkWhole("retainHandling", retainHandling, 0, 2);
   if (identifier !== undefined) {
-    whole("subscriptionIdentifier", identifier, 1, OWN_IDENTIFIER_MIN - 1);
+    checkWhole("subscriptionIdentifier", identifier, 1, OWN_IDENTIFIER_MIN - 1);
   }
   if (userProperty !== undefined) {
     checkProperties({ UserProperty: userProperty }, PacketType.Subscribe);
@@ -118,10 +130,12 @@ export function subscribeOptionsByte(options: SubscribeOptions): number {
 
 /** `expirySeconds` is that of the session. */
 export function disconnectProperties(
-  { reason = 0, properties = {} }: DisconnectOptions,
+  options: DisconnectOptions,
   expirySeconds: number,
 ): PropertyValues {
-  whole("reason", reason, 0, 0xff);
+  checkObject("options", options);
+  const { reason = 0, properties = {} } = options;
+  checkWhole("reason", reason, 0, 0xff);
   checkProperties(properties, PacketType.Disconnect, ["ServerReference"]);
   const { SessionExpiryInterval = 0 } = properties;
   if (expirySeconds === 0 && SessionExpiryInterval !== 0) {
@@ -130,21 +144,6 @@ export function disconnectProperties(
     throw new ConfigError("properties.SessionExpiryInterval", SessionExpiryInterval, allowed);
   }
   return properties;
-}
-
-function bytesOf(payload: Uint8Array | string): Uint8Array {
-  if (typeof payload === "string") return encodeUtf8(payload);
-  if (payload instanceof Uint8Array) return payload;
-  throw new ConfigError("payload", payload, "a text or a Uint8Array");
-}
-
-function quality(name: string, value: number): void {
-  if (value !== 0 && value !== 1 && value !== 2) throw new ConfigError(name, value, "0, 1 or 2");
-}
-
-function whole(name: string, value: number, min: number, max: number): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw new ConfigError(name, value, `a whole number from ${min} to ${max}`);
 }
 
 const CONNECT_RESERVED: readonly PropertyName[] = [

@@ -2,6 +2,7 @@
 import type { Limits, Millis, PropertyValues } from "../../core/mod.ts";
 import { encodeReason, FAILURE_MIN, FirstByte, NEVER, Reason } from "../../core/mod.ts";
 import type { PublishOptions } from "../broker-server.ts";
+import { checkFunction } from "../checks.ts";
 import type { HostLoop, TransportHost } from "../host.ts";
 import type {
   Closed,
@@ -15,6 +16,7 @@ import type {
 import {
   connectFields,
   disconnectProperties,
+  filterFields,
   publishFields,
   queueLimits,
   subscribeFields,
@@ -90,7 +92,7 @@ export class LocalClient {
 
   /** @internal */
   constructor(host: ClientHost, options: ConnectOptions, connected: (error: Error | null) => void) {
-    const fields = connectFields(options);
+    const fields = connectFields(options, host.limits);
     this.#host = host;
     this.#options = options;
     this.#connected = connected;
@@ -143,7 +145,7 @@ export class LocalClient {
     payload: Uint8Array | string,
     options: PublishOptions = {},
   ): Promise<PublishResult> {
-    const fields = publishFields({ topic, payload, ...options }, this.#host.limits);
+    const fields = publishFields(topic, payload, options, this.#host.limits);
     this.#mustBeOpen(`publish to ${topic}`);
     const refused = this.#refusal(fields.qos, fields.retain);
     if (refused !== null) throw new RefusedError(`publish to ${topic}`, "CONNACK", refused, {});
@@ -167,7 +169,7 @@ export class LocalClient {
   ): Promise<Subscription> {
     const options = typeof given === "function" ? {} : given;
     const handler = typeof given === "function" ? given : (otherwise ?? null);
-    const wanted = subscribeFields(filters, options, this.#host.limits);
+    const wanted = subscribeFields(filters, options, handler, this.#host.limits);
     this.#mustBeOpen(`subscribe to ${wanted.join(", ")}`);
     const incoming = this.#incoming!;
     const subscription: Subscription = incoming.subscription(wanted, handler, () =>
@@ -199,7 +201,7 @@ export class LocalClient {
 
   /** Ends what was subscribed with each of these filters. Resolves with a reason code for each. */
   async unsubscribe(filters: string | readonly string[]): Promise<readonly number[]> {
-    const texts = subscribeFields(filters, {}, this.#host.limits);
+    const texts = filterFields(filters, this.#host.limits);
     this.#mustBeOpen(`unsubscribe from ${texts.join(", ")}`);
     return this.#unsubscribe(texts, null);
   }
@@ -209,13 +211,14 @@ export class LocalClient {
    * subscribed to before. Until then it waits, or until it is subscribed to here.
    */
   onMessage(handler: (message: LocalMessage) => unknown): void {
+    checkFunction("handler", handler);
     this.#incoming?.handleUnclaimed(handler);
   }
 
   /** Ends the connection in order, after what was asked before; resolves once it is over. */
   async disconnect(options: DisconnectOptions = {}): Promise<void> {
-    const { reason = Reason.Success } = options;
     const properties = disconnectProperties(options, this.#expirySeconds);
+    const { reason = Reason.Success } = options;
     if (this.#over === null && this.#closing === null) {
       this.#expirySeconds = properties.SessionExpiryInterval ?? this.#expirySeconds;
       this.#socket.send(encodeReason(FirstByte.Disconnect, reason, properties));

@@ -1,24 +1,22 @@
 /** MQTT 5.0 as a client writes and reads it, by the core's own codec. */
-import type { PropertyName, PropertyPlace, PropertyValues, QoS } from "../../core/mod.ts";
+import type { PropertyValues, QoS } from "../../core/mod.ts";
 import {
-  ConfigError,
   decodeProperties,
   decodeUtf8,
   encodeAck,
   encodeProperties,
   encodeUtf8,
   frameBytes,
+  joined,
   PacketType,
-  Property,
   packet,
-  propertyTable,
   Reader,
   Reason,
   sized,
   u16,
 } from "../../core/mod.ts";
 
-/** What CONNECT says. */
+/** What CONNECT says, checked: nothing here looks at it again. */
 export interface ConnectFields {
   readonly clientId: string;
   readonly cleanStart: boolean;
@@ -85,16 +83,12 @@ export function encodeConnect(fields: ConnectFields): Uint8Array {
     Uint8Array.of(0, 4, 0x4d, 0x51, 0x54, 0x54, 5, flags),
     u16(keepAliveSeconds),
     sized(encodeProperties(properties)),
-    text("clientId", clientId),
+    text(clientId),
     ...(will === undefined
       ? []
-      : [
-          sized(encodeProperties(will.properties)),
-          text("will.topic", will.topic),
-          ...field("will.payload", will.payload),
-        ]),
-    ...(username === undefined ? [] : [text("username", username)]),
-    ...(password === undefined ? [] : field("password", password)),
+      : [sized(encodeProperties(will.properties)), text(will.topic), ...field(will.payload)]),
+    ...(username === undefined ? [] : [text(username)]),
+    ...(password === undefined ? [] : field(password)),
   );
 }
 
@@ -103,7 +97,7 @@ export function encodePublish(fields: PublishFields, packetId: number): Uint8Arr
   const { topic, payload, qos, retain, properties } = fields;
   return packet(
     (PacketType.Publish << 4) | (qos << 1) | (retain ? 1 : 0),
-    text("topic", topic),
+    text(topic),
     ...(qos === 0 ? [] : [u16(packetId)]),
     sized(encodeProperties(properties)),
     payload,
@@ -119,11 +113,11 @@ export function encodeSubscribe(
 ): Uint8Array {
   const fields = sized(encodeProperties(properties));
   const options8 = Uint8Array.of(options);
-  return packet(0x82, u16(packetId), fields, text("filter", filter), options8);
+  return packet(0x82, u16(packetId), fields, text(filter), options8);
 }
 
 export function encodeUnsubscribe(packetId: number, filters: readonly string[]): Uint8Array {
-  const texts = filters.map((filter) => text("filter", filter));
+  const texts = filters.map(text);
   return packet(0xa2, u16(packetId), Uint8Array.of(0), ...texts);
 }
 
@@ -236,70 +230,11 @@ const names: Readonly<Record<number, ServerPacket["type"]>> = {
   [PacketType.Auth]: "auth",
 };
 
-/**
- * Throws ConfigError where `values` has a property that may not stand at `place`, is one of `reserved`, or
- * has a value that it cannot have.
- */
-export function checkProperties(
-  values: PropertyValues,
-  place: PropertyPlace,
-  reserved: readonly PropertyName[] = [],
-): void {
-  const allowed = propertyTable.flatMap((spec) =>
-    spec !== null && ((spec.places >>> place) & 1) !== 0 && !reserved.includes(spec.name)
-      ? [spec.name]
-      : [],
-  );
-  for (const [name, value] of Object.entries(values) as [PropertyName, unknown][]) {
-    if (value === undefined) continue;
-    if (!allowed.includes(name)) throw new ConfigError("properties", name, allowed.join(", "));
-    const { type, min, max } = propertyTable[Property[name]]!;
-    const says = (what: string): never => {
-      throw new ConfigError(`properties.${name}`, value, what);
-    };
-    if (type === "text") {
-      if (typeof value !== "string") says("a text");
-      text(`properties.${name}`, value as string);
-    } else if (type === "binary") {
-      if (!(value instanceof Uint8Array) || value.length > FIELD_BYTES_MAX) {
-        says(`a Uint8Array of at most ${FIELD_BYTES_MAX} bytes`);
-      }
-    } else if (type === "pair") {
-      if (!Array.isArray(value)) says("a list of pairs of texts");
-      for (const pair of value as unknown[]) {
-        if (!Array.isArray(pair) || pair.length !== 2) says("a list of pairs of texts");
-        for (const part of pair as unknown[]) {
-          if (typeof part !== "string") says("a list of pairs of texts");
-          text(`properties.${name}`, part as string);
-        }
-      }
-    } else {
-      const most = Math.min(max, numberMax[type]);
-      const isNumber = typeof value === "number" && Number.isInteger(value);
-      if (!isNumber || value < min || value > most) says(`a whole number from ${min} to ${most}`);
-    }
-  }
+/** A UTF-8 string with its length. */
+function text(value: string): Uint8Array {
+  return joined(field(encodeUtf8(value)));
 }
 
-const numberMax = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, varint: 268_435_455 } as const;
-
-/** A UTF-8 string with its length. Throws ConfigError where MQTT has none such. */
-function text(name: string, value: string): Uint8Array {
-  const bytes = encodeUtf8(value);
-  if (bytes.length > FIELD_BYTES_MAX || bytes.includes(0)) {
-    throw new ConfigError(name, value, `at most ${FIELD_BYTES_MAX} bytes, without U+0000`);
-  }
-  const whole = new Uint8Array(2 + bytes.length);
-  whole.set(u16(bytes.length));
-  whole.set(bytes, 2);
-  return whole;
-}
-
-function field(name: string, bytes: Uint8Array): Uint8Array[] {
-  if (bytes.length > FIELD_BYTES_MAX) {
-    throw new ConfigError(name, `${bytes.length} bytes`, `at most ${FIELD_BYTES_MAX} bytes`);
-  }
+function field(bytes: Uint8Array): Uint8Array[] {
   return [u16(bytes.length), bytes];
 }
-
-const FIELD_BYTES_MAX = 65_535;

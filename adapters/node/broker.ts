@@ -65,9 +65,10 @@ export class NodeBroker extends BrokerServer {
   }
 
   override close(graceMillis?: number): Promise<void> {
+    const closed = super.close(graceMillis);
     this.#isClosing = true;
     for (const detach of this.#detaches) detach();
-    return super.close(graceMillis);
+    return closed;
   }
 }
 

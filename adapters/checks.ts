@@ -1,0 +1,183 @@
+/**
+ * What a program asks, checked before anything is done about it: what cannot be is a ConfigError with the
+ * field, the value and what is allowed, and the broker never hears of it.
+ */
+import type { Limits, PropertyName, PropertyPlace, PropertyValues, QoS } from "../core/mod.ts";
+import {
+  ConfigError,
+  encodeProperties,
+  encodeUtf8,
+  isTopicFilter,
+  isTopicName,
+  PacketType,
+  Property,
+  propertyTable,
+  sharedFilter,
+} from "../core/mod.ts";
+
+/** A message as it is asked for, with whatever a program in JavaScript may have put there. */
+interface AskedMessage {
+  readonly topic: unknown;
+  readonly payload: unknown;
+  readonly qos?: unknown;
+  readonly retain?: unknown;
+  readonly properties?: unknown;
+}
+
+export interface CheckedMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: QoS;
+  readonly retain: boolean;
+  readonly properties: PropertyValues;
+}
+
+/** A message to be published; `field` names its parts, and is empty where they are arguments themselves. */
+export function checkedMessage(
+  asked: AskedMessage,
+  limits: Limits,
+  field = "",
+  place: PropertyPlace = PacketType.Publish,
+): CheckedMessage {
+  const { topic, payload, qos = 0, retain = false, properties = {} } = asked;
+  checkTopic(`${field}topic`, topic, limits);
+  const bytes = checkedBytes(`${field}payload`, payload, PAYLOAD_BYTES_MAX);
+  checkQoS(`${field}qos`, qos);
+  checkSwitch(`${field}retain`, retain);
+  checkProperties(properties, place, RECEIVERS_OWN, `${field}properties`);
+  return { topic, payload: bytes, qos, retain, properties };
+}
+
+export function checkTopic(
+  field: string,
+  value: unknown,
+  { topicBytesMax, topicLevelsMax }: Limits,
+): asserts value is string {
+  const bytes = typeof value === "string" ? encodeUtf8(value) : NO_BYTES;
+  if (!isTopicName(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax)) {
+    throw new ConfigError(field, value, "a topic name within the limits, without wildcards");
+  }
+}
+
+export function checkFilter(
+  field: string,
+  value: unknown,
+  { topicBytesMax, topicLevelsMax }: Limits,
+): asserts value is string {
+  const bytes = typeof value === "string" ? encodeUtf8(value) : NO_BYTES;
+  const isFilter = isTopicFilter(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax);
+  const isShared = typeof value === "string" && value.startsWith("$share/");
+  if (!isFilter || (isShared && sharedFilter(value) === null)) {
+    throw new ConfigError(field, value, "topic filters within the limits");
+  }
+}
+
+/** The bytes of a text, or bytes as they are. */
+export function checkedBytes(field: string, value: unknown, bytesMax: number): Uint8Array {
+  const bytes = typeof value === "string" ? encodeUtf8(value) : value;
+  if (!(bytes instanceof Uint8Array)) throw new ConfigError(field, value, "bytes or a text");
+  if (bytes.length > bytesMax) {
+    throw new ConfigError(field, `${bytes.length} bytes`, `up to ${bytesMax} bytes`);
+  }
+  return bytes;
+}
+
+/** A UTF-8 string as MQTT has them. */
+export function checkText(field: string, value: unknown): asserts value is string {
+  const isText = typeof value === "string" && !value.includes("\0");
+  if (!isText || encodeUtf8(value).length > FIELD_BYTES_MAX) {
+    throw new ConfigError(
+      field,
+      value,
+      `a text of at most ${FIELD_BYTES_MAX} bytes without U+0000`,
+    );
+  }
+}
+
+export function checkQoS(field: string, value: unknown): asserts value is QoS {
+  if (value !== 0 && value !== 1 && value !== 2) throw new ConfigError(field, value, "0, 1 or 2");
+}
+
+export function checkSwitch(field: string, value: unknown): asserts value is boolean {
+  if (typeof value !== "boolean") throw new ConfigError(field, value, "true or false");
+}
+
+export function checkWhole(
+  field: string,
+  value: unknown,
+  min: number,
+  max: number,
+): asserts value is number {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
+  throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
+}
+
+export function checkFunction(field: string, value: unknown): void {
+  if (typeof value !== "function") throw new ConfigError(field, value, "a function");
+}
+
+export function checkObject(field: string, value: unknown): asserts value is object {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw new ConfigError(field, value, "an object");
+}
+
+/** Properties that may stand at `place` and are not `reserved`, each of its type and in its range. */
+export function checkProperties(
+  values: unknown,
+  place: PropertyPlace,
+  reserved: readonly PropertyName[] = [],
+  field = "properties",
+): asserts values is PropertyValues {
+  checkObject(field, values);
+  const entries = Object.entries(values) as [PropertyName, unknown][];
+  if (entries.length === 0) return;
+  const allowed = propertyTable.flatMap((spec) =>
+    spec !== null && ((spec.places >>> place) & 1) !== 0 && !reserved.includes(spec.name)
+      ? [spec.name]
+      : [],
+  );
+  for (const [name, value] of entries) {
+    if (value === undefined) continue;
+    if (!allowed.includes(name)) throw new ConfigError(field, name, allowed.join(", "));
+    checkProperty(`${field}.${name}`, name, value);
+  }
+  const byteCount = encodeProperties(values).length;
+  if (byteCount > PROPERTIES_BYTES_MAX) {
+    throw new ConfigError(field, `${byteCount} bytes`, `up to ${PROPERTIES_BYTES_MAX} bytes`);
+  }
+}
+
+function checkProperty(field: string, name: PropertyName, value: unknown): void {
+  const { type, min, max } = propertyTable[Property[name]]!;
+  if (type === "text") {
+    checkText(field, value);
+    if (name === "ResponseTopic" && /[+#]/.test(value)) {
+      throw new ConfigError(field, value, "a topic name, without wildcards"); // [MQTT-3.3.2-14]
+    }
+  } else if (type === "binary") {
+    if (!(value instanceof Uint8Array) || value.length > FIELD_BYTES_MAX) {
+      throw new ConfigError(field, value, `a Uint8Array of at most ${FIELD_BYTES_MAX} bytes`);
+    }
+  } else if (type === "pair") {
+    const isPair = (pair: unknown): boolean => Array.isArray(pair) && pair.length === 2;
+    if (!Array.isArray(value) || !value.every(isPair)) {
+      throw new ConfigError(field, value, "a list of pairs of texts");
+    }
+    for (const text of value.flat() as unknown[]) checkText(field, text);
+  } else {
+    checkWhole(field, value, min, Math.min(max, NUMBER_MAX[type]));
+  }
+}
+
+/** Those of a PUBLISH that are written for each receiver, and what a will has beside its properties. */
+const RECEIVERS_OWN: readonly PropertyName[] = [
+  ...(["TopicAlias", "SubscriptionIdentifier", "WillDelayInterval"] as const),
+];
+const NUMBER_MAX = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, varint: 268_435_455 } as const;
+/** Of a text or binary field. */
+export const FIELD_BYTES_MAX = 65_535;
+/** Together with the longest payload and the longest topic they make a packet that is not too long. */
+const PROPERTIES_BYTES_MAX = 900_000;
+/** What any packet holds beside the longest topic and long properties. */
+const PAYLOAD_BYTES_MAX = 268_435_455 - 1024 * 1024;
+const NO_BYTES = new Uint8Array(0);

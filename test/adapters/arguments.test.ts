@@ -1,0 +1,180 @@
+/** What a program in JavaScript may ask by mistake: each is told with its field, its value and what is allowed. */
+import { expect, onTestFinished, test } from "vitest";
+import { createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
+import { createBroker } from "../../adapters/node/mod.ts";
+import { recorder } from "../../adapters/record/mod.ts";
+import { Recording } from "../support/recording.ts";
+
+/** Any argument, for the types would not let these pass. */
+// biome-ignore lint/suspicious/noExplicitAny: what is tested is what types forbid.
+type Loose = Record<string, (...args: any[]) => any>;
+
+const numbers = new Uint16Array([1, 2]);
+
+/** By the field that is named: arguments of `publish`, of the broker's and of a client's. */
+const publishes: Record<string, unknown[][]> = {
+  topic: [[], [undefined, "p"], [5, "p"], ["", "p"], ["a/#", "p"], ["a\0", "p"], [["a"], "p"]],
+  payload: [["t"], ["t", 5], ["t", null], ["t", { length: 1 }], ["t", numbers], ["t", [1]]],
+  options: [
+    ["t", "p", null],
+    ["t", "p", 1],
+    ["t", "p", []],
+  ],
+  qos: [3, "1", null, Number.NaN, 0.5].map((qos) => ["t", "p", { qos }]),
+  retain: [1, "yes", null].map((retain) => ["t", "p", { retain }]),
+  properties: [
+    ...[null, 5, [], { Nonsense: 1 }, { TopicAlias: 1 }, { SubscriptionIdentifier: 1 }],
+    { UserProperty: Array.from({ length: 20 }, () => ["k", "v".repeat(60_000)]) },
+  ].map((properties) => ["t", "p", { properties }]),
+  "properties.PayloadFormatIndicator": property("PayloadFormatIndicator", 2, "1", true, null),
+  "properties.MessageExpiryInterval": property(
+    "MessageExpiryInterval",
+    ...[1e12, Number.POSITIVE_INFINITY, -1, 1.5, "1", [1]],
+  ),
+  "properties.ContentType": property("ContentType", 5, null, "\0", "x".repeat(65_536), {}),
+  "properties.ResponseTopic": property("ResponseTopic", "a/+", 5),
+  "properties.CorrelationData": property(
+    "CorrelationData",
+    ...["x", numbers, numbers.buffer, { $bytes: "00" }, new Uint8Array(65_536), [1]],
+  ),
+  "properties.UserProperty": property(
+    "UserProperty",
+    ...[{ a: 1 }, new Map([["a", "b"]]), "ab", [["a"]], [["a", 1]], [["a", "b", "c"]], ["ab"]],
+    ...[[["a", "\0"]], Object.create(null)],
+  ),
+};
+
+function property(name: string, ...values: unknown[]): unknown[][] {
+  return values.map((value) => ["t", "p", { properties: { [name]: value } }]);
+}
+
+/** A rejection, or what is thrown at once. */
+async function fault(ask: () => unknown): Promise<unknown> {
+  try {
+    await ask();
+  } catch (error) {
+    return error;
+  }
+  return null;
+}
+
+async function expectFaults(asked: object, method: string, wrong: Record<string, unknown[][]>) {
+  for (const [field, calls] of Object.entries(wrong)) {
+    for (const [n, args] of calls.entries()) {
+      const error = await fault(() => (asked as Loose)[method]!(...args));
+      expect(error, `${method}, ${field}, ${n}`).toMatchObject({ name: "ConfigError", field });
+    }
+  }
+}
+
+test("the broker, which goes on, and has none of it in its recording", async () => {
+  const recording = new Recording();
+  const broker = createLocalBroker({ record: recorder(recording) });
+  const steps = (): number => {
+    broker.endRecording();
+    return recording.replays().steps;
+  };
+  await expectFaults(broker, "publish", publishes);
+  await expectFaults(broker, "disconnect", { clientId: [[], [5], ["a\0"], [{}]] });
+  await expectFaults(broker, "moveClients", {
+    reference: [[], [5], ["a\0"]],
+    options: [["there", null]],
+    isForGood: [["there", { isForGood: 1 }]],
+  });
+  for (const method of ["on", "off"]) {
+    await expectFaults(broker, method, {
+      kind: [[], ["nothing", () => {}], ["toString", () => {}], [Symbol("x"), () => {}]],
+      handler: [["connected"], ["connected", {}]],
+    });
+  }
+  await expectFaults(broker, "close", { graceMillis: [["1"], [-1], [Number.NaN], [2 ** 31]] });
+  await broker.close();
+  // The shutdown alone.
+  expect(steps()).toBeLessThan(5);
+});
+
+test("a client in the process, which stays connected", async () => {
+  const broker = createLocalBroker();
+  onTestFinished(() => broker.close(100));
+  const client = await broker.connect();
+  await expectFaults(client, "publish", publishes);
+  const options = (name: string, ...values: unknown[]): unknown[][] =>
+    values.map((value) => ["a", { [name]: value }]);
+  await expectFaults(client, "subscribe", {
+    filters: [[], [null], [5], [[]], [[5]], [[""]], ["a/#/b"], [new Set(["a"])]],
+    options: [
+      ["a", null],
+      ["a", 5],
+    ],
+    handler: [
+      ["a", {}, 5],
+      ["a", {}, {}],
+    ],
+    qos: options("qos", 3, "1"),
+    noLocal: options("noLocal", 1),
+    retainAsPublished: options("retainAsPublished", "yes"),
+    retainHandling: options("retainHandling", 3, "0"),
+    subscriptionIdentifier: options("subscriptionIdentifier", 0, "1"),
+    "properties.UserProperty": options("userProperty", { a: 1 }, null),
+  });
+  await expectFaults(client, "unsubscribe", { filters: [[], [5], [[]], ["a#"]] });
+  await expectFaults(client, "onMessage", { handler: [[], [5]] });
+  await expectFaults(client, "disconnect", {
+    options: [[null]],
+    reason: [[{ reason: 256 }], [{ reason: "0" }]],
+    properties: [[{ properties: null }], [{ properties: { ServerReference: "x" } }]],
+    "properties.ReasonString": [[{ properties: { ReasonString: 5 } }]],
+  });
+  expect((await client.publish("t", "p", { qos: 1 })).reason).toBe(0x10);
+});
+
+test("a client that connects", async () => {
+  const broker = createLocalBroker();
+  onTestFinished(() => broker.close(100));
+  const one = (name: string, ...values: unknown[]) => values.map((value) => [{ [name]: value }]);
+  const will = (fields: object) => [{ will: { topic: "t", ...fields } }];
+  await expectFaults(broker, "connect", {
+    options: [[null], [5], ["c"]],
+    clientId: one("clientId", 5, null, "\0", "x".repeat(65_536)),
+    cleanStart: one("cleanStart", 1),
+    keepAliveSeconds: one("keepAliveSeconds", 70_000, "1"),
+    sessionExpirySeconds: one("sessionExpirySeconds", -1, "1"),
+    receiveMaximum: one("receiveMaximum", 0, "1"),
+    username: one("username", 5, null),
+    password: one("password", 5, null, new Uint8Array(65_536)),
+    queuedMessagesMax: one("queuedMessagesMax", -1, "1"),
+    queuedBytesMax: one("queuedBytesMax", "1"),
+    properties: one("properties", null, { TopicAlias: 1 }),
+    "properties.MaximumPacketSize": one("properties", { MaximumPacketSize: 0 }),
+    will: one("will", 5, null, "t"),
+    "will.topic": [[{ will: {} }], will({ topic: "a/+" }), will({ topic: 5 })],
+    "will.payload": [will({ payload: 5 }), will({ payload: new Uint8Array(65_536) })],
+    "will.qos": [will({ qos: 3 })],
+    "will.retain": [will({ retain: 1 })],
+    "will.delaySeconds": [will({ delaySeconds: "1" })],
+    "will.properties": [will({ properties: { WillDelayInterval: 1 } })],
+    "will.properties.ContentType": [will({ properties: { ContentType: 1 } })],
+  });
+  expect(broker.counters.connectionsOpened).toBe(0);
+});
+
+test("where to listen", async () => {
+  await expectFaults({ createBroker }, "createBroker", {
+    tcp: [[{ tcp: true }], [{ tcp: null }], [{ tcp: 1883 }]],
+    "tcp.port": [[{ tcp: { port: "1883" } }], [{ tcp: { port: 65_536 } }]],
+    "tcp.host": [[{ tcp: { host: 5 } }]],
+    "ws.path": [[{ tcp: false, ws: { port: 0, path: "mqtt" } }]],
+  });
+});
+
+test("what may be asked is asked as ever: text of any kind, Node's buffers, what is left out", async () => {
+  const broker = createLocalBroker();
+  onTestFinished(() => broker.close(100));
+  const client: LocalClient = await broker.connect({ will: { topic: "w" } });
+  const loop = await client.subscribe("t");
+  const properties = { CorrelationData: Buffer.from("abc"), ContentType: undefined };
+  (broker as unknown as Loose)["publish"]!("t", Buffer.from("p"), { properties, qos: undefined });
+  const { value } = await loop.next();
+  expect(value.payload).toEqual(Uint8Array.of(0x70));
+  expect(value.properties.CorrelationData).toEqual(Uint8Array.from(Buffer.from("abc")));
+});
