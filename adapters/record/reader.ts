@@ -1,6 +1,15 @@
 /** A recording, step by step. What is torn off at its end, as by a process that was killed, is left out. */
 import type { Verdict } from "../../core/mod.ts";
 import { decodeUtf8 } from "../../core/mod.ts";
+import {
+  isCause,
+  isCommand,
+  isConnInfo,
+  isDecision,
+  isHeader,
+  isPublish,
+  isVerdict,
+} from "./checked.ts";
 import type { RecordingHeader } from "./format.ts";
 import { fromJson, MAGIC, NESTED_MIN, Op } from "./format.ts";
 
@@ -63,11 +72,9 @@ export class RecordingReader {
       throw new RecordingError("a recording that is torn off in its header");
     }
     this.#at = end;
-    try {
-      this.header = fromJson(decodeUtf8(bytes, start, end)) as RecordingHeader;
-    } catch {
-      throw new RecordingError("a recording whose header is damaged");
-    }
+    const header = parsed(bytes, start, end);
+    if (!isHeader(header)) throw new RecordingError("a recording whose header is damaged");
+    this.header = header;
   }
 
   /** How it ended, once the steps are through. */
@@ -95,8 +102,14 @@ export class RecordingReader {
   #next(): Step | null {
     let op = this.#u8();
     for (; op === Op.Time || op === Op.OutBytes; op = this.#u8()) {
-      if (op === Op.Time) this.#now = this.#f64();
-      else this.#outBytes = this.#varint();
+      if (op === Op.Time) {
+        this.#now = this.#f64();
+        const isTime = Number.isInteger(this.#now) && this.#now >= 0 && this.#now <= MILLIS_MAX;
+        sound(isTime, "a time that there is not");
+      } else {
+        this.#outBytes = this.#varint();
+        sound(this.#outBytes <= OUT_BYTES_MAX, "a buffer that is too long");
+      }
     }
     if (op === Op.End) {
       const cause = this.#u8() === 2 ? "full" : "closed";
@@ -115,7 +128,7 @@ export class RecordingReader {
     while (this.#at < this.#bytes.length && this.#isNested(this.#bytes[this.#at]!)) {
       const nested = this.#u8();
       if (nested === Op.Verdict) {
-        verdicts.push({ allowedBefore: this.#varint(), verdict: this.#u8() as Verdict });
+        verdicts.push({ allowedBefore: this.#varint(), verdict: this.#verdict() });
       } else if (nested === Op.Entropy) {
         entropy.push(this.#run());
       } else {
@@ -132,24 +145,26 @@ export class RecordingReader {
   #fields(op: number): Partial<Step> {
     switch (op) {
       case Op.Open:
+        return { json: this.#json(isConnInfo) };
       case Op.Command:
-        return { json: this.#json() };
+        return { json: this.#json(isCommand) };
       case Op.Publish:
-        return { json: this.#json(), bytes: this.#run() };
+        return { json: this.#json(isPublish), bytes: this.#run() };
       case Op.Bytes:
         return { conn: this.#varint(), bytes: this.#run() };
       case Op.Writable:
       case Op.NotWritable:
         return { conn: this.#varint() };
       case Op.Close:
-        return { conn: this.#varint(), number: this.#u8() };
+        return { conn: this.#varint(), number: this.#cause() };
       case Op.Decision:
-        return { conn: this.#varint(), json: this.#json() };
+        return { conn: this.#varint(), json: this.#json(isDecision) };
       case Op.Commit:
       case Op.CommitRetry:
       case Op.CommitFailure:
+        return { number: this.#number(Number.isSafeInteger) };
       case Op.Clock:
-        return { number: this.#f64() };
+        return { number: this.#number(Number.isFinite) };
       case Op.Timeout:
       case Op.Send:
       case Op.Effect:
@@ -162,13 +177,29 @@ export class RecordingReader {
     }
   }
 
-  #json(): unknown {
+  #json(isSound: (value: unknown) => boolean): unknown {
     const bytes = this.#run();
-    try {
-      return fromJson(decodeUtf8(bytes, 0, bytes.length));
-    } catch {
-      throw new RecordingError("a recording that is damaged: JSON that is none");
-    }
+    const value = parsed(bytes, 0, bytes.length);
+    sound(isSound(value), "JSON that says nothing");
+    return value;
+  }
+
+  #verdict(): Verdict {
+    const verdict = this.#u8();
+    sound(isVerdict(verdict), "a verdict that there is not");
+    return verdict as Verdict;
+  }
+
+  #cause(): number {
+    const cause = this.#u8();
+    sound(isCause(cause), "a cause that there is not");
+    return cause;
+  }
+
+  #number(isSound: (value: number) => boolean): number {
+    const number = this.#f64();
+    sound(isSound(number) && number >= 0, "a number that there is not");
+    return number;
   }
 
   #run(): Uint8Array {
@@ -205,3 +236,21 @@ export class RecordingReader {
 }
 
 class Torn extends Error {}
+
+/** The value of JSON; undefined where it is none. */
+function parsed(bytes: Uint8Array, start: number, end: number): unknown {
+  try {
+    return fromJson(decodeUtf8(bytes, start, end));
+  } catch {
+    return undefined;
+  }
+}
+
+function sound(isSound: boolean, otherwise: string): void {
+  if (!isSound) throw new RecordingError(`a recording that is damaged: ${otherwise}`);
+}
+
+/** Of a clock that has run for thousands of years. */
+const MILLIS_MAX = 2 ** 48;
+/** Far longer than any buffer that is sent from. */
+const OUT_BYTES_MAX = 2 ** 26;

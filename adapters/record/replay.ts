@@ -13,14 +13,8 @@ import type {
   Policy,
   Seq,
 } from "../../core/mod.ts";
-import {
-  AssertionError,
-  Broker,
-  ConfigError,
-  NO_CONN,
-  Verdict,
-  WriteBatch,
-} from "../../core/mod.ts";
+import { Broker, ConfigError, NO_CONN, PacketType, Verdict, WriteBatch } from "../../core/mod.ts";
+import { checkProperties } from "../checks.ts";
 import { Op } from "./format.ts";
 import { OutputHash } from "./output-hash.ts";
 import type { RecordedEnd, Step } from "./reader.ts";
@@ -154,8 +148,7 @@ class ReplayWorld {
     try {
       hasOutput = this.#ask(step);
     } catch (error) {
-      if (error instanceof AssertionError) return `the broker broke: ${error.message}`;
-      throw error;
+      return `the broker broke: ${error instanceof Error ? error.message : String(error)}`;
     }
     if (this.#isUnforeseen || this.#verdicts.length > 0 || this.#entropy.length > 0) {
       return "the broker did not ask its ports what it had asked";
@@ -234,6 +227,8 @@ class ReplayWorld {
 
   #command(command: Command, now: Millis): void {
     try {
+      // Who published it was told; the core takes it that these are properties at all.
+      if (command.kind === "publish") checkProperties(command.properties ?? {}, PacketType.Publish);
       this.broker.handleCommand(command, now);
     } catch (error) {
       // Whose fault it was has been told.

@@ -1,0 +1,122 @@
+/**
+ * What a recording says, checked before a broker hears of it: one that is damaged is told as that, wherever
+ * the damage is, and what breaks a broker in a replay was the broker's own fault.
+ */
+import { codecKinds } from "../../codec-wasm/mod.ts";
+import { CloseCause, limitNames, parseLimits, Verdict } from "../../core/mod.ts";
+import type { RecordingHeader } from "./format.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export function isHeader(value: unknown): value is RecordingHeader {
+  if (!isFields(value) || !isFields(value["config"]) || !isFields(value["codec"])) return false;
+  const { version, config, codec, payloads } = value as { config: Fields; codec: Fields } & Fields;
+  const { seed, epochMillis, serverName, durable, responseInformation, limits } = config;
+  return (
+    isText(version) &&
+    typeof payloads === "boolean" &&
+    (codecKinds as readonly unknown[]).includes(codec["kind"]) &&
+    isText(codec["name"]) &&
+    isU32(codec["seed"]) &&
+    Array.isArray(seed) &&
+    seed.length === 4 &&
+    seed.every(isU32) &&
+    Number.isFinite(epochMillis) &&
+    isText(serverName) &&
+    typeof durable === "boolean" &&
+    (responseInformation === null || isText(responseInformation)) &&
+    areLimits(limits)
+  );
+}
+
+export function isConnInfo(value: unknown): boolean {
+  if (!isFields(value) || !isText(value["transport"]) || !isText(value["remote"])) return false;
+  const { peer } = value;
+  return peer === null || (isFields(peer) && isText(peer["commonName"]));
+}
+
+export function isDecision(value: unknown): boolean {
+  if (!isFields(value)) return false;
+  const { kind, principal, data, reason, reasons } = value;
+  switch (kind) {
+    case "allow":
+      return (principal === undefined || isText(principal)) && (data === undefined || isData(data));
+    case "challenge":
+      return isData(data);
+    case "deny":
+      return isReason(reason);
+    case "filters":
+      return Array.isArray(reasons) && reasons.every(isReason);
+    default:
+      return false;
+  }
+}
+
+/** One of those that are recorded as JSON alone. */
+export function isCommand(value: unknown): boolean {
+  if (!isFields(value)) return false;
+  const { kind, clientId, reason, publishes, reference, isForGood } = value;
+  switch (kind) {
+    case "kick":
+      return isText(clientId) && isReason(reason);
+    case "move":
+      return (reference === null || isText(reference)) && typeof isForGood === "boolean";
+    case "observe":
+      return typeof publishes === "boolean";
+    default:
+      return kind === "shutdown";
+  }
+}
+
+/** A publish, without its payload. Whether any client could send it says the broker. */
+export function isPublish(value: unknown): boolean {
+  if (!isFields(value)) return false;
+  const { kind, topic, qos, retain, properties = {} } = value;
+  const isQuality = qos === 0 || qos === 1 || qos === 2;
+  return (
+    kind === "publish" &&
+    isText(topic) &&
+    isQuality &&
+    typeof retain === "boolean" &&
+    isFields(properties)
+  );
+}
+
+export function isCause(value: number): boolean {
+  return (Object.values(CloseCause) as readonly number[]).includes(value);
+}
+
+export function isVerdict(value: number): boolean {
+  return (Object.values(Verdict) as readonly number[]).includes(value);
+}
+
+/** All of them, for it was parsed already. */
+function areLimits(value: unknown): boolean {
+  if (!isFields(value) || !limitNames.every((name) => Object.hasOwn(value, name))) return false;
+  try {
+    parseLimits(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isData(value: unknown): boolean {
+  return value instanceof Uint8Array;
+}
+
+function isReason(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xff;
+}
+
+function isU32(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff;
+}
