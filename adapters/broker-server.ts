@@ -197,7 +197,10 @@ export class BrokerServer {
     ) as Record<CounterName, number>;
   }
 
-  /** Publishes a message of the program's own. Throws ConfigError for what no client could send. */
+  /**
+   * Publishes a message of the program's own. Throws ConfigError for what no client could send. A policy may
+   * publish too, and disconnect: it is done once the broker has the policy's answer.
+   */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
     checkObject("options", options);
     const message = checkedMessage({ ...options, topic, payload }, this.#limits);

@@ -42,6 +42,8 @@ export class Driver implements TransportHost {
   /** Socket by connection slot. */
   readonly #sockets: (HostSocket | null)[] = [];
   readonly #batch = new WriteBatch();
+  /** Asked while the core was in a call. */
+  readonly #deferred: (() => void)[] = [];
   #openCount = 0;
   /** Short chunks since the last turn. */
   #reads = 0;
@@ -80,6 +82,7 @@ export class Driver implements TransportHost {
   /** `chunk` is lent. False: stop reading until `HostSocket.resume`. */
   bytes(conn: ConnId, chunk: Uint8Array): boolean {
     const readsOn = this.#broker.handleBytes(conn, chunk, this.#loop.now());
+    this.#catchUp();
     this.#schedule();
     // Sent while it is warm, and before a burst for one reader outgrows what may wait for it.
     if (this.#broker.backlogBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
@@ -101,8 +104,20 @@ export class Driver implements TransportHost {
     if (--this.#openCount === 0) this.#handleIdle?.();
   }
 
+  /** Asked from within a call of the core, as by a policy that publishes, it is done when that has returned. */
   command(command: Command): void {
-    this.#broker.handleCommand(command, this.#loop.now());
+    const kept = this.#broker.isBusy ? owned(command) : command;
+    this.whenFree(() => this.#broker.handleCommand(kept, this.#loop.now()));
+  }
+
+  /** Calls `what`, which calls the core: at once, or when it has returned from the call that it is in. In order. */
+  whenFree(what: () => void): void {
+    if (this.#broker.isBusy) {
+      this.#deferred.push(what);
+    } else {
+      this.#catchUp();
+      what();
+    }
     this.#schedule();
   }
 
@@ -125,9 +140,15 @@ export class Driver implements TransportHost {
     this.#loop.schedule(this.#onTurn);
   }
 
+  /** Does what was asked while the core was in a call. */
+  #catchUp(): void {
+    if (this.#deferred.length > 0) for (const what of this.#deferred.splice(0)) what();
+  }
+
   #turn(): void {
     this.#isScheduled = false;
     this.#reads = 0;
+    this.#catchUp();
     const now = this.#loop.now();
     if (this.#broker.pollTimeout() <= now) this.#broker.handleTimeout(now);
     this.#commit();
@@ -167,6 +188,7 @@ export class Driver implements TransportHost {
   #decide(conn: ConnId, request: DecisionRequest): void {
     const answer = (decision: Decision): void => {
       this.#broker.handleDecision(conn, decision, this.#loop.now());
+      this.#catchUp();
       this.#schedule();
     };
     this.#options.decide(request).then(answer, (error: unknown) => {
@@ -210,6 +232,17 @@ export class Driver implements TransportHost {
     const delay = Math.min(Math.max(0, at - now), DELAY_MILLIS_MAX);
     this.#alarm = this.#loop.setAlarm(this.#onAlarm, delay);
   }
+}
+
+/** A command that its program may change once it has asked. */
+function owned(command: Command): Command {
+  if (command.kind !== "publish") return command;
+  const { payload, properties = {} } = command;
+  return {
+    ...command,
+    payload: new Uint8Array(payload),
+    properties: structuredClone(properties),
+  };
 }
 
 const SLOT_MASK = 0xf_ffff;

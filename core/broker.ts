@@ -72,6 +72,11 @@ export class Broker {
     return this.#parts.counters[Counter.outputBytes]! - this.#stuckBytes;
   }
 
+  /** It is in the middle of a call, which a port has come from: it is not to be called before that returns. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
   /** A transport was opened. NO_CONN: refused, the host closes it and says no more of it. */
   handleOpen(info: ConnInfo, now: Millis): ConnId {
     this.#enter(now);

@@ -57,18 +57,21 @@ export class LocalBroker extends BareBroker {
 
   /** A client over something that stands between it and the broker. */
   protected connectOver(host: TransportHost, options: ConnectOptions): Promise<LocalClient> {
-    return connectClient(
-      {
-        ...{ host, loop: this.#loop, limits: this.#limits, sessions: this.#sessions },
-        identifier: () => {
-          const next = this.#lastIdentifier + 1;
-          this.#lastIdentifier = next > IDENTIFIER_MAX ? OWN_IDENTIFIER_MIN : next;
-          return this.#lastIdentifier;
+    const client = (): Promise<LocalClient> =>
+      connectClient(
+        {
+          ...{ host, loop: this.#loop, limits: this.#limits, sessions: this.#sessions },
+          identifier: () => {
+            const next = this.#lastIdentifier + 1;
+            this.#lastIdentifier = next > IDENTIFIER_MAX ? OWN_IDENTIFIER_MIN : next;
+            return this.#lastIdentifier;
+          },
+          failed: (error) => this.report(error),
         },
-        failed: (error) => this.report(error),
-      },
-      options,
-    );
+        options,
+      );
+    // A policy may connect too, while the broker waits for its answer.
+    return new Promise((resolve) => this.driver.whenFree(() => resolve(client())));
   }
 }
 
