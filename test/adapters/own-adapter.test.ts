@@ -1,5 +1,6 @@
 /** The adapter of docs/embedding.md does what those that ship do. */
 import * as core from "sansmq/core";
+import { expect, test } from "vitest";
 import { OwnAdapter, serveOwn } from "./own-adapter.ts";
 import { transportSuite } from "./suite.ts";
 
@@ -20,4 +21,15 @@ transportSuite({
       },
     };
   },
+});
+
+test("leaves nothing behind that keeps a process alive", async () => {
+  const timers = (): number =>
+    process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+  const before = timers();
+  const adapter = new OwnAdapter();
+  await adapter.stop();
+  // The turn that the stop asked for.
+  for (let n = 0; n < 3; n++) await new Promise((resolve) => setImmediate(resolve));
+  expect(timers()).toBe(before);
 });

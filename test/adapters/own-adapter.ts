@@ -42,6 +42,7 @@ export class OwnAdapter {
   readonly #out: core.OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
   readonly #effect: core.Effect = { kind: 0, conn: core.NO_CONN, reason: 0, request: null };
   #isScheduled = false;
+  #isStopped = false;
   #alarm: NodeJS.Timeout | undefined;
 
   constructor(limits: Readonly<Record<string, number>> = {}) {
@@ -93,6 +94,7 @@ export class OwnAdapter {
     while (this.broker.pollEffect(this.#effect)) this.#act(this.#effect);
     while (this.broker.pollEvent() !== null);
     clearTimeout(this.#alarm);
+    if (this.#isStopped) return;
     const delay = Math.min(this.broker.pollTimeout() - now, 2 ** 31 - 1);
     this.#alarm = setTimeout(() => this.#schedule(), delay);
   }
@@ -126,6 +128,8 @@ export class OwnAdapter {
     this.#schedule();
     const streams = Array.from(this.#streams.values());
     await Promise.all(streams.map((stream) => new Promise((done) => stream.once("close", done))));
+    // A turn may still come, which is to set no alarm: it would keep the process alive.
+    this.#isStopped = true;
     clearTimeout(this.#alarm);
   }
 }
