@@ -19,9 +19,13 @@ export async function listenWebSocket(
   options: Required<WebSocketOptions>,
   limits: Limits,
 ): Promise<Listener> {
-  const handleUpgrade = webSocketUpgrade(driver, limits, (socket) => {
+  /** Sockets that are no WebSocket yet, and when they are cut off. */
+  const handshakes = new Map<Duplex, NodeJS.Timeout>();
+  const forget = (socket: Duplex): void => {
     clearTimeout(handshakes.get(socket));
-  });
+    handshakes.delete(socket);
+  };
+  const handleUpgrade = webSocketUpgrade(driver, limits, forget);
   const server = createServer((request, response) => {
     const isHere = pathOf(request) === options.path;
     const status = isHere ? 426 : 404;
@@ -30,11 +34,10 @@ export async function listenWebSocket(
   });
   // What is no WebSocket yet is no connection of the broker's, and has limits of its own.
   server.maxConnections = limits.connectionsMax + HANDSHAKES_MAX;
-  const handshakes = new WeakMap<Duplex, NodeJS.Timeout>();
   server.on("connection", (socket) => {
     const timer = setTimeout(() => socket.destroy(), limits.connectMillisMax);
     handshakes.set(socket, timer);
-    socket.once("close", () => clearTimeout(timer));
+    socket.once("close", () => forget(socket));
   });
   server.on("upgrade", (request, socket, head) => {
     if (pathOf(request) === options.path) handleUpgrade(request, socket, head);
@@ -45,7 +48,8 @@ export async function listenWebSocket(
     address: `ws://${host}:${port}${options.path}`,
     close: () => {
       server.close();
-      server.closeIdleConnections();
+      // The broker owes them nothing, and they keep the process alive.
+      for (const socket of handshakes.keys()) socket.destroy();
       return Promise.resolve();
     },
   };

@@ -80,6 +80,24 @@ describe("WebSocket", () => {
     expect(await status("/")).toBe(404);
   });
 
+  test("who is no WebSocket yet is cut off when the broker closes", async () => {
+    const { broker, ws } = await start();
+    const sockets = Array.from({ length: 3 }, () => connectTcp(Number(new URL(ws).port)));
+    const closed = sockets.map((socket) =>
+      once(
+        socket.on("error", () => {}),
+        "close",
+      ),
+    );
+    await Promise.all(sockets.map((socket) => once(socket, "connect")));
+    sockets[0]!.write("GET /mqtt HTTP/1.1\r\nHost: x\r\n");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const started = performance.now();
+    await broker.close();
+    await Promise.all(closed);
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+
   test("who never becomes a WebSocket is closed by the time a CONNECT may take", async () => {
     const { ws } = await start({ limits: { connectMillisMax: 100 } });
     const { port } = new URL(ws);
