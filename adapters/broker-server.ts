@@ -50,7 +50,7 @@ export interface BrokerOptions extends PolicyOptions {
   readonly tcp?: ListenOptions | false;
   /** Where to serve MQTT over WebSocket. Default: nowhere. */
   readonly ws?: WebSocketOptions | false;
-  /** Limits other than the defaults; `limitTable` says what they are. */
+  /** Limits other than the defaults; `limitHelp` says what they are, `limitTable` what is allowed. */
   readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
   /** Default: memory. */
   readonly store?: Store;

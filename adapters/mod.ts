@@ -5,6 +5,7 @@ export {
   type CounterName,
   type LimitName,
   type Limits,
+  limitHelp,
   limitTable,
   type QoS,
   Reason,

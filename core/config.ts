@@ -19,7 +19,7 @@ export interface BrokerConfig {
   readonly limits: Limits;
 }
 
-/** Every queue, table, rate and time the broker keeps to. The meanings are in `limitTable`. */
+/** Every queue, table, rate and time the broker keeps to. The meanings are in `limitHelp`. */
 export type Limits = { readonly [K in LimitName]: number };
 export type LimitName =
   | "packetBytesMax"
@@ -66,8 +66,6 @@ export interface LimitSpec {
   readonly min: number;
   readonly max: number;
   readonly unit: "bytes" | "messages" | "ms" | "s" | "count" | "factor" | "switch";
-  /** One sentence, for `--help` and the documentation. */
-  readonly help: string;
 }
 
 const MiB = 1024 * 1024;
@@ -75,183 +73,57 @@ const hour = 3_600_000;
 /** The longest time that can be configured: ten years. */
 const timeMax = 87_600 * hour;
 
+const inUnit =
+  (unit: LimitSpec["unit"]) =>
+  (value: number, min: number, max: number): LimitSpec => ({ default: value, min, max, unit });
+const bytes = inUnit("bytes");
+const messages = inUnit("messages");
+const millis = inUnit("ms");
+const seconds = inUnit("s");
+const count = inUnit("count");
+const factor = inUnit("factor");
+const onOff = (value: 0 | 1): LimitSpec => inUnit("switch")(value, 0, 1);
+
+/** Default, least and most of each limit. */
 export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
-  packetBytesMax: limit(
-    1 * MiB,
-    128,
-    268_435_460,
-    "bytes",
-    "Longest packet accepted, header included",
-  ),
-  topicBytesMax: limit(4096, 16, 65_535, "bytes", "Longest topic name or filter"),
-  topicLevelsMax: limit(128, 1, 65_535, "count", "Most levels in a topic name or filter"),
-  topicTableBytesMax: limit(
-    16 * MiB,
-    65_536,
-    1024 * MiB,
-    "bytes",
-    "Memory for interned topic names; emptied when full",
-  ),
-  codecBytesMax: limit(
-    1024 * MiB,
-    2 * MiB,
-    4095 * MiB,
-    "bytes",
-    "Memory of the WebAssembly codec: subscriptions and interned topic names",
-  ),
-  clientIdBytesMax: limit(1024, 23, 65_535, "bytes", "Longest client identifier"),
-  connectionsMax: limit(100_000, 1, 1_000_000, "count", "Most connections at once"),
-  sessionsMax: limit(
-    100_000,
-    1,
-    1_000_000,
-    "count",
-    "Most sessions that outlive their connection, connected or away; a new one beyond is refused",
-  ),
-  subscriptionsPerClientMax: limit(1000, 1, 1_000_000, "count", "Most subscriptions of one client"),
-  subscriptionsMax: limit(1_000_000, 1, 16_000_000, "count", "Most subscriptions of all clients"),
-  inflightMax: limit(
-    20,
-    1,
-    65_535,
-    "messages",
-    "Most QoS 1 and 2 messages sent to a client and not yet acknowledged by it",
-  ),
-  receiveMax: limit(
-    65_535,
-    1,
-    65_535,
-    "messages",
-    "Most messages taken from a client and not yet acknowledged (QoS 1) or released (QoS 2)",
-  ),
-  qosMax: limit(2, 0, 2, "count", "Highest QoS that clients may publish with and are granted"),
-  topicAliasMax: limit(32, 0, 65_535, "count", "Most topic aliases that a client may set"),
-  topicAliasOutMax: limit(
-    64,
-    0,
-    65_535,
-    "count",
-    "Most topic aliases used towards a client that takes them",
-  ),
-  keepAliveSecondsMax: limit(
-    0,
-    0,
-    65_535,
-    "s",
-    "Longest keep alive, imposed on MQTT 5.0 clients that ask for more or none; 0 is any",
-  ),
-  retainAvailable: limit(1, 0, 1, "switch", "0 refuses retained messages"),
-  wildcardAvailable: limit(1, 0, 1, "switch", "0 refuses filters with wildcards"),
-  sharedAvailable: limit(1, 0, 1, "switch", "0 refuses shared subscriptions"),
-  subscriptionIdAvailable: limit(1, 0, 1, "switch", "0 refuses subscription identifiers"),
-  payloadFormatCheck: limit(
-    0,
-    0,
-    1,
-    "switch",
-    "1 refuses payloads that claim to be text and are not UTF-8",
-  ),
-  queuedMessagesMax: limit(
-    10_000,
-    0,
-    10_000_000,
-    "messages",
-    "Most QoS 1 and 2 messages waiting for one session; newest dropped beyond",
-  ),
-  queuedBytesMax: limit(
-    8 * MiB,
-    0,
-    1024 * MiB,
-    "bytes",
-    "Most bytes of QoS 1 and 2 messages waiting for one session; newest dropped beyond",
-  ),
-  queueQos0: limit(
-    0,
-    0,
-    1,
-    "switch",
-    "1 queues QoS 0 messages for sessions that are away, 0 drops them",
-  ),
-  outputBytesMax: limit(
-    8 * MiB,
-    1024,
-    1024 * MiB,
-    "bytes",
-    "Most bytes waiting for a reader that takes none; QoS 0 to it is dropped beyond",
-  ),
-  stallMillisMax: limit(
-    30_000,
-    100,
-    timeMax,
-    "ms",
-    "How long a reader may take no bytes that wait for it before it is closed",
-  ),
-  messageBytesMax: limit(
-    512 * MiB,
-    1 * MiB,
-    65_536 * MiB,
-    "bytes",
-    "Memory for all messages, queued, retained and in flight",
-  ),
-  inputBytesMax: limit(
-    256 * MiB,
-    1 * MiB,
-    65_536 * MiB,
-    "bytes",
-    "Memory for packets that have arrived in part, of all connections",
-  ),
-  journalBacklogMax: limit(
-    100_000,
-    1,
-    16_000_000,
-    "count",
-    "Most writes waiting for the store; who made them write is not read beyond",
-  ),
-  retainedMessagesMax: limit(
-    1_000_000,
-    0,
-    16_000_000,
-    "messages",
-    "Most retained messages; a new topic beyond is not retained",
-  ),
-  retainedBytesMax: limit(
-    256 * MiB,
-    0,
-    65_536 * MiB,
-    "bytes",
-    "Most bytes of retained messages; what would exceed it is not retained",
-  ),
-  retainedMillisMax: limit(0, 0, timeMax, "ms", "How long a message stays retained; 0 is for ever"),
-  sessionMillisMax: limit(
-    24 * hour,
-    0,
-    timeMax,
-    "ms",
-    "How long the session of a client that is away is kept",
-  ),
-  connectMillisMax: limit(
-    10_000,
-    10,
-    timeMax,
-    "ms",
-    "How long a new connection may take to send its CONNECT",
-  ),
-  keepAliveFactor: limit(
-    1.5,
-    1,
-    10,
-    "factor",
-    "How many times its keep alive a client may be silent before it is closed",
-  ),
-  sysMillis: limit(10_000, 0, timeMax, "ms", "How often $SYS topics are published; 0 is never"),
-  fanoutSlice: limit(4096, 16, 1_000_000, "count", "Most deliveries of one message made in one go"),
-  eventsMax: limit(
-    10_000,
-    0,
-    1_000_000,
-    "count",
-    "Most events kept until they are polled; oldest dropped beyond",
-  ),
+  packetBytesMax: bytes(1 * MiB, 128, 268_435_460),
+  topicBytesMax: bytes(4096, 16, 65_535),
+  topicLevelsMax: count(128, 1, 65_535),
+  topicTableBytesMax: bytes(16 * MiB, 65_536, 1024 * MiB),
+  codecBytesMax: bytes(1024 * MiB, 2 * MiB, 4095 * MiB),
+  clientIdBytesMax: bytes(1024, 23, 65_535),
+  connectionsMax: count(100_000, 1, 1_000_000),
+  sessionsMax: count(100_000, 1, 1_000_000),
+  subscriptionsPerClientMax: count(1000, 1, 1_000_000),
+  subscriptionsMax: count(1_000_000, 1, 16_000_000),
+  inflightMax: messages(20, 1, 65_535),
+  receiveMax: messages(65_535, 1, 65_535),
+  qosMax: count(2, 0, 2),
+  topicAliasMax: count(32, 0, 65_535),
+  topicAliasOutMax: count(64, 0, 65_535),
+  keepAliveSecondsMax: seconds(0, 0, 65_535),
+  retainAvailable: onOff(1),
+  wildcardAvailable: onOff(1),
+  sharedAvailable: onOff(1),
+  subscriptionIdAvailable: onOff(1),
+  payloadFormatCheck: onOff(0),
+  queuedMessagesMax: messages(10_000, 0, 10_000_000),
+  queuedBytesMax: bytes(8 * MiB, 0, 1024 * MiB),
+  queueQos0: onOff(0),
+  outputBytesMax: bytes(8 * MiB, 1024, 1024 * MiB),
+  stallMillisMax: millis(30_000, 100, timeMax),
+  messageBytesMax: bytes(512 * MiB, 1 * MiB, 65_536 * MiB),
+  inputBytesMax: bytes(256 * MiB, 1 * MiB, 65_536 * MiB),
+  journalBacklogMax: count(100_000, 1, 16_000_000),
+  retainedMessagesMax: messages(1_000_000, 0, 16_000_000),
+  retainedBytesMax: bytes(256 * MiB, 0, 65_536 * MiB),
+  retainedMillisMax: millis(0, 0, timeMax),
+  sessionMillisMax: millis(24 * hour, 0, timeMax),
+  connectMillisMax: millis(10_000, 10, timeMax),
+  keepAliveFactor: factor(1.5, 1, 10),
+  sysMillis: millis(10_000, 0, timeMax),
+  fanoutSlice: count(4096, 16, 1_000_000),
+  eventsMax: count(10_000, 0, 1_000_000),
 };
 
 export const limitNames: readonly LimitName[] = Object.keys(limitTable) as LimitName[];
@@ -293,23 +165,10 @@ export function parseLimit(name: LimitName, value: unknown, field: string = name
   const isWhole = spec.unit === "factor" || Number.isInteger(value);
   if (!isNumber || !isWhole || value < spec.min || value > spec.max) {
     const kind = spec.unit === "factor" ? "a number" : "a whole number";
-    const unit =
-      spec.unit === "bytes" || spec.unit === "ms" || spec.unit === "s" || spec.unit === "messages"
-        ? ` (${spec.unit})`
-        : "";
+    const unit = MEASURES.has(spec.unit) ? ` (${spec.unit})` : "";
     throw new ConfigError(field, value, `${kind} from ${spec.min} to ${spec.max}${unit}`);
   }
   return value;
-}
-
-function limit(
-  value: number,
-  min: number,
-  max: number,
-  unit: LimitSpec["unit"],
-  help: string,
-): LimitSpec {
-  return { default: value, min, max, unit, help };
 }
 
 function show(value: unknown): string {
@@ -318,3 +177,6 @@ function show(value: unknown): string {
   const isPlain = (typeof value !== "object" && typeof value !== "function") || value === null;
   return isPlain ? String(value) : Object.prototype.toString.call(value);
 }
+
+/** The units that say more than the name of the limit does. */
+const MEASURES: ReadonlySet<LimitSpec["unit"]> = new Set(["bytes", "messages", "ms", "s"]);

@@ -57,20 +57,20 @@ describe("the repository", () => {
 
   test("what package.json exports is built from a file that is there", () => {
     const { exports, bin } = JSON.parse(read("package.json")) as {
-      exports: Record<string, string | Record<string, string>>;
+      exports: Record<string, Exported>;
       bin: Record<string, string>;
     };
     const built = [
       ...Object.values(bin),
-      ...Object.values(exports).flatMap((e) => (typeof e === "string" ? [] : Object.values(e))),
+      ...Object.entries(exports).flatMap(([name, entry]) =>
+        name === "./package.json" ? [] : pathsOf(entry),
+      ),
     ];
     for (const path of built) {
       const source = path.replace(/^(\.\/)?dist\//, "").replace(/(\.d)?\.[jt]s$/, ".ts");
       expect([path, existsSync(join(root, source))]).toEqual([path, true]);
     }
-    for (const entry of Object.values(exports)) {
-      if (typeof entry !== "string") expect(Object.keys(entry)[0]).toBe("types");
-    }
+    for (const entry of Object.values(exports)) expectTypesFirst(entry);
   });
 
   test("every link of the documentation leads to a file", () => {
@@ -165,3 +165,19 @@ describe("the checks find", () => {
     expect(checkCitations(file, statementIds)).toHaveLength(1);
   });
 });
+
+/** A path, or paths by condition, which may have conditions of their own. */
+type Exported = string | { readonly [condition: string]: Exported };
+
+function pathsOf(entry: Exported): string[] {
+  return typeof entry === "string" ? [entry] : Object.values(entry).flatMap(pathsOf);
+}
+
+/** The first that fits is taken: types before what they are of. */
+function expectTypesFirst(entry: Exported): void {
+  if (typeof entry === "string") return;
+  const names = Object.keys(entry);
+  if (names.includes("types"))
+    expect(names.indexOf("types")).toBeLessThan(names.indexOf("default"));
+  for (const inner of Object.values(entry)) expectTypesFirst(inner);
+}

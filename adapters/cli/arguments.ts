@@ -7,8 +7,8 @@
 import { Command, CommanderError, Option } from "commander";
 import type { CodecKind } from "../../codec-wasm/mod.ts";
 import { codecKinds } from "../../codec-wasm/mod.ts";
-import type { LimitName, LimitSpec } from "../../core/mod.ts";
-import { ConfigError, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
+import type { LimitName } from "../../core/mod.ts";
+import { ConfigError, limitHelp, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
 import { recordBytesMax } from "../record/options.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
@@ -51,8 +51,9 @@ export function parseArguments(argv: readonly string[], version: string): Given 
   for (const { flags, help } of optionTable) command.addOption(new Option(flags, help));
   command.optionsGroup("Limits:");
   for (const name of limitNames) {
-    const spec = limitTable[name];
-    command.addOption(new Option(`${limitFlag(name)} <n>`, limitHelp(spec)));
+    const { unit, default: value } = limitTable[name];
+    const help = `${limitHelp[name]} (${unit}; default: ${value})`;
+    command.addOption(new Option(`${limitFlag(name)} <n>`, help));
   }
   command.parse(argv, { from: "user" });
   const { config, ...values } = command.opts<Record<string, unknown>>();
@@ -240,10 +241,6 @@ function byLimitName(values: Readonly<Record<string, unknown>>): Readonly<Record
 
 function limitFlag(name: LimitName): string {
   return name.endsWith("Max") ? `--max-${kebabCase(name.slice(0, -3))}` : `--${kebabCase(name)}`;
-}
-
-function limitHelp({ help, unit, default: value }: LimitSpec): string {
-  return `${help} (${unit}; default: ${value})`;
 }
 
 function kebabCase(name: string): string {
