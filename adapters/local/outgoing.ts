@@ -4,6 +4,7 @@ import { FAILURE_MIN, FirstByte, Reason } from "../../core/mod.ts";
 import type { PublishResult } from "./client-api.ts";
 import type { ClientSession, Outgoing as Entry } from "./client-session.ts";
 import { ClosedError, RefusedError } from "./errors.ts";
+import { Fifo } from "./fifo.ts";
 import type { PublishFields, ServerPacket } from "./packets.ts";
 import { encodeAnswer, encodePublish } from "./packets.ts";
 
@@ -28,7 +29,7 @@ interface Publish {
 export class Outgoing {
   readonly #options: OutgoingOptions;
   /** What the window has no room for yet. */
-  readonly #waiting: Publish[] = [];
+  readonly #waiting = new Fifo<Publish>();
   /** At QoS 0, and not yet with the broker; and at QoS 1 and 2, and not yet acknowledged. */
   readonly #unsettled = new Set<Publish>();
 
@@ -87,7 +88,7 @@ export class Outgoing {
   /** The connection is over: nobody is told more. What was sent stays in the session. */
   close(reason: number): void {
     for (const entry of this.#options.session.outgoing.values()) entry.settle = null;
-    this.#waiting.length = 0;
+    this.#waiting.drain();
     for (const { fields, reject } of this.#unsettled) {
       reject(new ClosedError(`publish to ${fields.topic}`, reason));
     }

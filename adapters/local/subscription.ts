@@ -1,5 +1,6 @@
 /** Messages on their way to one consumer: a loop that takes them as it likes, or a function. */
 import type { LocalMessage, MessageHandler } from "./client-api.ts";
+import { Fifo } from "./fifo.ts";
 
 /** A message that came, shared by the consumers that it is for. */
 export interface Delivery {
@@ -38,8 +39,8 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
   /** The QoS granted for each of `filters`. */
   readonly granted: number[] = [];
   readonly #options: ConsumerOptions;
-  #queue: Delivery[] = [];
-  #waiting: Waiting[] = [];
+  readonly #queue = new Fifo<Delivery>();
+  readonly #waiting = new Fifo<Waiting>();
   #handler: MessageHandler | null;
   #isHandling = false;
   #queuedCount = 0;
@@ -82,7 +83,7 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
 
   /** Ends the subscription; what waits is dropped. */
   async return(): Promise<IteratorResult<LocalMessage>> {
-    for (const delivery of this.#queue.splice(0)) this.#options.taken(delivery);
+    for (const delivery of this.#queue.drain()) this.#options.taken(delivery);
     await this.#options.left();
     return { done: true, value: undefined };
   }
@@ -100,7 +101,7 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
       return;
     }
     const next = this.#waiting.shift();
-    if (next !== undefined) {
+    if (next !== null) {
       this.#options.taken(delivery);
       next.resolve({ done: false, value: message });
       return;
@@ -128,14 +129,12 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
   /** What waits and matches, taken out. @internal */
   release(matches: (message: LocalMessage) => boolean): Delivery[] {
     const released: Delivery[] = [];
-    const kept: Delivery[] = [];
-    for (const delivery of this.#queue) {
-      (matches(delivery.message) ? released : kept).push(delivery);
-    }
-    this.#queue = [];
     this.#queuedCount = 0;
     this.#queuedBytes = 0;
-    for (const delivery of kept) this.#keep(delivery);
+    for (const delivery of this.#queue.drain()) {
+      if (matches(delivery.message)) released.push(delivery);
+      else this.#keep(delivery);
+    }
     return released;
   }
 
@@ -144,8 +143,8 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
     if (this.#end !== null) return;
     // Whoever waits is told; who comes later is told once.
     this.#end = { error: this.#waiting.length > 0 ? null : error };
-    this.#queue = this.#queue.filter((delivery) => !isLost(delivery));
-    for (const next of this.#waiting.splice(0)) {
+    for (const delivery of this.#queue.drain()) if (!isLost(delivery)) this.#queue.push(delivery);
+    for (const next of this.#waiting.drain()) {
       if (error === null) next.resolve({ done: true, value: undefined });
       else next.reject(error);
     }
@@ -153,10 +152,10 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
 
   /** What waits is acknowledged, and can still be taken. @internal */
   acknowledge(): void {
-    for (const delivery of this.#queue) this.#options.taken(delivery);
-    this.#queue = this.#queue.map(({ message }) => ({
-      ...{ message, packetId: 0, waiting: 1, isTaken: true },
-    }));
+    for (const delivery of this.#queue.drain()) {
+      this.#options.taken(delivery);
+      this.#queue.push({ message: delivery.message, packetId: 0, waiting: 1, isTaken: true });
+    }
   }
 
   #ended(): IteratorResult<LocalMessage> {
@@ -177,7 +176,7 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
 
   #shift(): Delivery | null {
     const delivery = this.#queue.shift();
-    if (delivery === undefined) return null;
+    if (delivery === null) return null;
     if (delivery.message.qos === 0) {
       this.#queuedCount--;
       this.#queuedBytes -= delivery.message.payload.length;
