@@ -4,6 +4,8 @@ import { encodeReason, FAILURE_MIN, FirstByte, NEVER, Reason } from "../../core/
 import type { PublishOptions } from "../broker-server.ts";
 import { checkFunction } from "../checks.ts";
 import type { HostLoop, TransportHost } from "../host.ts";
+import { afterInput } from "../web-loop.ts";
+import { awaited } from "./awaited.ts";
 import type {
   Closed,
   ConnectOptions,
@@ -82,10 +84,14 @@ export class LocalClient {
   #properties: PropertyValues = {};
   #session!: ClientSession;
   #incoming: Incoming | null = null;
-  #outgoing!: Outgoing;
+  #outgoing: Outgoing | null = null;
   #lastPacketId = 0;
   #expirySeconds: number;
   #alarm: unknown = null;
+  /** How it is to end, once what was asked has been answered. */
+  #leaving: Closed | null = null;
+  /** Called then. */
+  #answered: (() => void) | null = null;
   /** How it is about to end. */
   #closing: Closed | null = null;
   #over: Closed | null = null;
@@ -105,6 +111,7 @@ export class LocalClient {
     this.#socket = new ClientSocket(host.host, {
       received: (bytes) => {
         for (const packet of this.#reader.read(bytes)) this.#handle(packet);
+        if (this.#answered !== null && this.#isAnswered) this.#answered();
       },
       ended: () => this.#end(this.#closing ?? LOST),
     });
@@ -149,7 +156,7 @@ export class LocalClient {
     this.#mustBeOpen(`publish to ${topic}`);
     const refused = this.#refusal(fields.qos, fields.retain);
     if (refused !== null) throw new RefusedError(`publish to ${topic}`, "CONNACK", refused, {});
-    return this.#outgoing.publish(fields);
+    return this.#outgoing!.publish(fields);
   }
 
   /**
@@ -215,15 +222,23 @@ export class LocalClient {
     this.#incoming?.handleUnclaimed(handler);
   }
 
-  /** Ends the connection in order, after what was asked before; resolves once it is over. */
+  /**
+   * Ends the connection in order, after what was asked before, which the broker is given a second to answer;
+   * resolves once it is over.
+   */
   async disconnect(options: DisconnectOptions = {}): Promise<void> {
     const properties = disconnectProperties(options, this.#expirySeconds);
     const { reason = Reason.Success } = options;
-    if (this.#over === null && this.#closing === null) {
-      this.#expirySeconds = properties.SessionExpiryInterval ?? this.#expirySeconds;
-      this.#socket.send(encodeReason(FirstByte.Disconnect, reason, properties));
-      this.#closing = { by: "client", reason, properties: {} };
-      this.#socket.finish();
+    if (this.#ending === null) {
+      this.#leaving = { by: "client", reason, properties: {} };
+      const answered = awaited((isAnswered) => {
+        this.#answered = null;
+        this.#leave(reason, properties);
+        // A broker that reads no more does not hear of it either.
+        if (!isAnswered) afterInput(() => this.#socket.cut());
+      });
+      if (this.#isAnswered) answered();
+      else this.#answered = answered;
     }
     await this.closed;
   }
@@ -233,6 +248,24 @@ export class LocalClient {
     this.#closing ??= { by: "client", reason: Reason.Unspecified, properties: {} };
     this.#socket.cut();
     await this.closed;
+  }
+
+  #leave(reason: number, properties: PropertyValues): void {
+    if (this.#over !== null || this.#closing !== null) return;
+    this.#expirySeconds = properties.SessionExpiryInterval ?? this.#expirySeconds;
+    this.#socket.send(encodeReason(FirstByte.Disconnect, reason, properties));
+    this.#closing = this.#leaving;
+    this.#socket.finish();
+  }
+
+  /** Whether all that was asked has been answered. */
+  get #isAnswered(): boolean {
+    return this.#asked.size === 0 && (this.#outgoing?.unacknowledged ?? 0) === 0;
+  }
+
+  /** How it ends, has ended or is about to. */
+  get #ending(): Closed | null {
+    return this.#over ?? this.#closing ?? this.#leaving;
   }
 
   #handle(packet: ServerPacket): void {
@@ -250,7 +283,7 @@ export class LocalClient {
       case "puback":
       case "pubrec":
       case "pubcomp":
-        this.#outgoing.answered(packet);
+        this.#outgoing?.answered(packet);
         break;
       case "suback":
       case "unsuback":
@@ -290,14 +323,15 @@ export class LocalClient {
       ...{ session: this.#session, isResumed: sessionPresent, send, failed },
       ...queueLimits(this.#options),
     });
-    this.#outgoing = new Outgoing({
+    const outgoing = new Outgoing({
       session: this.#session,
       receiveMaximum: properties.ReceiveMaximum ?? RECEIVE_MAXIMUM,
       packetBytesMax: properties.MaximumPacketSize ?? Number.POSITIVE_INFINITY,
       packetId: () => this.#packetId(),
       send,
     });
-    this.#outgoing.resume();
+    this.#outgoing = outgoing;
+    outgoing.resume();
     this.#keepAlive();
     this.#connected(null);
   }
@@ -308,7 +342,7 @@ export class LocalClient {
   ): Promise<readonly number[]> {
     // Where another subscription has a filter too, the broker hears nothing of it.
     const gone = filters.filter((filter) => this.#incoming!.remove(filter, subscription));
-    if (gone.length === 0 || this.#over !== null || this.#closing !== null) {
+    if (gone.length === 0 || this.#ending !== null) {
       return filters.map(() => Reason.Success);
     }
     const answer = await this.#ask(`unsubscribe from ${gone.join(", ")}`, (packetId) =>
@@ -372,20 +406,21 @@ export class LocalClient {
   }
 
   #mustBeOpen(what: string): void {
-    const ended = this.#over ?? this.#closing;
+    const ended = this.#ending;
     if (ended !== null) throw new ClosedError(what, ended.reason);
   }
 
   #end(closed: Closed): void {
     if (this.#over !== null) return;
     this.#over = closed;
+    this.#answered?.();
     const { loop, sessions } = this.#host;
     if (this.#alarm !== null) loop.clearAlarm(this.#alarm);
     const { by, reason } = closed;
     if (this.#incoming === null) {
       this.#connected(new ClosedError("connect", reason));
     } else {
-      this.#outgoing.close(reason);
+      this.#outgoing?.close(reason);
       for (const asked of this.#asked.values()) asked.lost(reason);
       const isExpected = by === "client" || reason === Reason.ServerShuttingDown;
       const lost = isExpected ? null : new ClosedError("subscription", reason);

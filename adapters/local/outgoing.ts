@@ -33,6 +33,9 @@ export class Outgoing {
   /** At QoS 0, and not yet with the broker; and at QoS 1 and 2, and not yet acknowledged. */
   readonly #unsettled = new Set<Publish>();
 
+  /** How many of them the broker has yet to acknowledge. */
+  unacknowledged = 0;
+
   constructor(options: OutgoingOptions) {
     this.#options = options;
   }
@@ -51,6 +54,7 @@ export class Outgoing {
         this.#options.send(bytes, () => this.#resolve(publish, Reason.Success, {}));
         return;
       }
+      this.unacknowledged++;
       this.#waiting.push(publish);
       this.#pump();
     });
@@ -104,6 +108,7 @@ export class Outgoing {
       const { qos } = publish.fields;
       const packet = encodePublish(publish.fields, packetId);
       const settle: Entry["settle"] = (said, reason, properties) => {
+        this.unacknowledged--;
         if (reason < FAILURE_MIN) {
           this.#resolve(publish, reason, properties);
           return;
