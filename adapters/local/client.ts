@@ -162,6 +162,9 @@ export class LocalClient {
   /**
    * Subscribes to one or more filters. The subscription is a stream of messages, for `for await`; or with a
    * function, each message is its argument. Messages of QoS 1 and 2 are acknowledged as they are taken.
+   *
+   * Of one filter the broker has one subscription, whoever asks. Where several here have it, all get its messages,
+   * at the highest QoS that any of them asked for; retained messages that a later one asks for come to all.
    */
   subscribe(filters: string | readonly string[], handler: MessageHandler): Promise<Subscription>;
   subscribe(
@@ -184,12 +187,12 @@ export class LocalClient {
     );
     const answers = wanted.map((filter) => {
       const identifier = this.#identifierFor(filter, options);
-      incoming.add(filter, subscription, identifier);
+      const asked = incoming.add(filter, subscription, options, identifier);
       const properties = {
         ...(identifier === 0 ? {} : { SubscriptionIdentifier: identifier }),
         ...(options.userProperty === undefined ? {} : { UserProperty: options.userProperty }),
       };
-      const flags = subscribeOptionsByte(options);
+      const flags = subscribeOptionsByte(asked);
       return this.#ask(`subscribe to ${filter}`, (packetId) =>
         encodeSubscribe(packetId, filter, flags, properties),
       );
@@ -201,7 +204,10 @@ export class LocalClient {
       const { reasons, properties } = answered[refused]!;
       throw new RefusedError(`subscribe to ${wanted[refused]}`, "SUBACK", reasons[0]!, properties);
     }
-    for (const { reasons } of answered) subscription.granted.push(reasons[0]!);
+    for (const [n, { reasons }] of answered.entries()) {
+      subscription.granted.push(reasons[0]!);
+      incoming.granted(wanted[n]!, reasons[0]!);
+    }
     incoming.claim(subscription);
     return subscription;
   }

@@ -6,9 +6,9 @@
  * which of a client's filters it is for, also where they overlap. One of another number is from before the
  * session was resumed: it is matched by its topic, and waits for a subscription where there is none yet.
  */
-import type { PropertyValues } from "../../core/mod.ts";
+import type { PropertyValues, QoS } from "../../core/mod.ts";
 import { FirstByte, matchesFilter, Reason, sharedFilter } from "../../core/mod.ts";
-import type { LocalMessage, MessageHandler } from "./client-api.ts";
+import type { LocalMessage, MessageHandler, SubscribeOptions } from "./client-api.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ServerPacket } from "./packets.ts";
 import { encodeAnswer } from "./packets.ts";
@@ -29,7 +29,8 @@ interface Subscribed {
   /** Without its share name. */
   readonly matched: string;
   identifier: number;
-  readonly subscriptions: Set<Subscription>;
+  /** Each with what it asked for. */
+  readonly subscriptions: Map<Subscription, SubscribeOptions>;
 }
 
 export class Incoming {
@@ -66,17 +67,40 @@ export class Incoming {
     return new Subscription(filters, handler, { ...limits, failed, taken, left });
   }
 
-  /** From now on `subscription` gets what comes for `filter`. 0: the broker tells no identifiers. */
-  add(filter: string, subscription: Subscription, identifier: number): void {
+  /**
+   * From now on `subscription` gets what comes for `filter`. 0: the broker tells no identifiers. Returns what to
+   * ask the broker for, so that each subscription of the filter has what it wants.
+   */
+  add(
+    filter: string,
+    subscription: Subscription,
+    options: SubscribeOptions,
+    identifier: number,
+  ): SubscribeOptions {
     const subscribed = this.#byFilter.get(filter) ?? {
       ...{ filter, matched: sharedFilter(filter)?.filter ?? filter, identifier },
-      subscriptions: new Set<Subscription>(),
+      subscriptions: new Map<Subscription, SubscribeOptions>(),
     };
     if (subscribed.identifier !== identifier) this.#retire(subscribed.identifier);
     subscribed.identifier = identifier;
     this.#retired.delete(identifier);
     this.#byFilter.set(filter, subscribed);
-    subscribed.subscriptions.add(subscription);
+    subscribed.subscriptions.set(subscription, options);
+    const all = [...subscribed.subscriptions.values()];
+    return {
+      ...options,
+      qos: Math.max(...all.map(({ qos = 0 }) => qos)) as QoS,
+      noLocal: all.every(({ noLocal = false }) => noLocal),
+      retainAsPublished: all.some(({ retainAsPublished = false }) => retainAsPublished),
+    };
+  }
+
+  /** The broker granted `qos` for `filter`, to all who have it. */
+  granted(filter: string, qos: number): void {
+    for (const one of this.#byFilter.get(filter)?.subscriptions.keys() ?? []) {
+      // One that is subscribing still is told when all of its filters are answered.
+      if (one.granted.length > 0) one.granted[one.filters.indexOf(filter)] = qos;
+    }
   }
 
   /** The identifier that `filter` has, if it is subscribed to. */
@@ -99,7 +123,7 @@ export class Incoming {
   remove(filter: string, subscription: Subscription | null): boolean {
     const subscribed = this.#byFilter.get(filter);
     if (subscribed === undefined) return subscription === null;
-    const leaving = subscription === null ? [...subscribed.subscriptions] : [subscription];
+    const leaving = subscription === null ? [...subscribed.subscriptions.keys()] : [subscription];
     for (const one of leaving) {
       if (!subscribed.subscriptions.delete(one) || this.#hasFilter(one)) continue;
       this.#dropped += one.dropped;
@@ -171,7 +195,7 @@ export class Incoming {
     const named = matching.filter(({ identifier }) => identifiers.includes(identifier));
     const isPast = identifiers.some((id) => this.#retired.has(id));
     const takers = named.length > 0 || isPast ? named : matching;
-    return new Set(takers.flatMap(({ subscriptions }) => [...subscriptions]));
+    return new Set(takers.flatMap(({ subscriptions }) => [...subscriptions.keys()]));
   }
 
   #taken(delivery: Delivery): void {
@@ -186,7 +210,7 @@ export class Incoming {
   *#subscriptions(): Generator<Subscription> {
     const seen = new Set<Subscription>();
     for (const { subscriptions } of this.#byFilter.values()) {
-      for (const subscription of subscriptions) {
+      for (const subscription of subscriptions.keys()) {
         if (seen.has(subscription)) continue;
         seen.add(subscription);
         yield subscription;

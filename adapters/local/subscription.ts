@@ -36,7 +36,7 @@ export interface ConsumerOptions {
 export class Subscription implements AsyncIterableIterator<LocalMessage> {
   /** The filters that were subscribed to. */
   readonly filters: readonly string[];
-  /** The QoS granted for each of `filters`. */
+  /** The QoS granted for each of `filters`: more than was asked for where another of this client asked for it. */
   readonly granted: number[] = [];
   readonly #options: ConsumerOptions;
   readonly #queue = new Fifo<Delivery>();
