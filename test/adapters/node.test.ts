@@ -8,7 +8,7 @@ import type { Store } from "../../adapters/storage/store.ts";
 import { codecKind } from "../support/codecs.ts";
 import { concat, connect, disconnect, pingreq, publish, subscribe } from "../support/packets.ts";
 import { openSocket, openWs } from "../support/socket-client.ts";
-import { transportSuite } from "./suite.ts";
+import { type Target, transportSuite, webSocketSuite } from "./suite.ts";
 
 async function start(options: BrokerOptions = {}) {
   const broker = await createBroker({
@@ -22,7 +22,7 @@ async function start(options: BrokerOptions = {}) {
   return { broker, tcp, ws };
 }
 
-transportSuite({
+const target: Target = {
   async start(limits = {}) {
     const broker = await createBroker({
       codec: codecKind,
@@ -34,12 +34,16 @@ transportSuite({
     return {
       addresses: { tcp, ws },
       counters: () => broker.counters,
-      stop: () => broker.close(500),
+      stop: () => broker.close(2000),
     };
   },
-});
+};
+
+transportSuite(target);
 
 describe("WebSocket", () => {
+  webSocketSuite(target);
+
   test("[MQTT311-6.0.0-1] [MQTT-6.0.0-1] a text frame closes, with code 1003", async () => {
     const { ws } = await start();
     const client = await openWs(ws, ["mqtt"]);
@@ -78,20 +82,6 @@ describe("WebSocket", () => {
       });
     expect(await status("/here")).toBe(426);
     expect(await status("/")).toBe(404);
-  });
-
-  test("who never becomes a WebSocket is closed by the time a CONNECT may take", async () => {
-    const { ws } = await start({ limits: { connectMillisMax: 100 } });
-    const { port } = new URL(ws);
-    const open = (bytes: string): Promise<unknown> => {
-      // Its own side stays open for ever.
-      const socket = connectTcp({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
-      onTestFinished(() => void socket.destroy());
-      socket.write(bytes);
-      return once(socket.resume(), "end");
-    };
-    await open("");
-    await open("GET /mqtt HTTP/1.1\r\n");
   });
 
   test("a handshake that was refused leaves no socket behind", async () => {
