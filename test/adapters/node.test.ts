@@ -8,7 +8,7 @@ import type { Store } from "../../adapters/storage/store.ts";
 import { codecKind } from "../support/codecs.ts";
 import { concat, connect, disconnect, pingreq, publish, subscribe } from "../support/packets.ts";
 import { openSocket, openWs } from "../support/socket-client.ts";
-import { type Target, transportSuite, webSocketSuite } from "./suite.ts";
+import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 async function start(options: BrokerOptions = {}) {
   const broker = await createBroker({
@@ -40,10 +40,9 @@ const target: Target = {
 };
 
 transportSuite(target);
+serverSuite(target);
 
 describe("WebSocket", () => {
-  webSocketSuite(target);
-
   test("[MQTT311-6.0.0-1] [MQTT-6.0.0-1] a text frame closes, with code 1003", async () => {
     const { ws } = await start();
     const client = await openWs(ws, ["mqtt"]);

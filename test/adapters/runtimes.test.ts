@@ -5,7 +5,7 @@ import { networkTarget } from "../conformance/network-target.ts";
 import { runCases } from "../conformance/runner.ts";
 import { codecKind } from "../support/codecs.ts";
 import { spawnBroker } from "../support/runtimes.ts";
-import { type Target, transportSuite, webSocketSuite } from "./suite.ts";
+import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 describe.each(["Bun", "Deno"])("on %s", (runtime) => {
   const target: Target = {
@@ -13,7 +13,7 @@ describe.each(["Bun", "Deno"])("on %s", (runtime) => {
   };
   transportSuite(target);
   // Bun's HTTP server has a time of its own for that, of ten seconds.
-  describe("WebSocket", () => webSocketSuite(target, runtime !== "Bun"));
+  serverSuite(target, runtime !== "Bun");
 
   test.each(["tcp", "ws"] as const)(
     "every case of conformance passes over %s",

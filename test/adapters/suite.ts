@@ -256,19 +256,6 @@ export function transportSuite(
         expect(lines.at(-1)).toBe(`PUBLISH a 900000 bytes q1 #${count}`);
         await Promise.all([stopped, reader.closed, publisher.closed, five.closed]);
       });
-
-      test("stopping ends also what takes nothing", async () => {
-        const { broker, address, connected } = await started();
-        const { socket, framed } = await openRawTransport(address);
-        socket.write(framed(concat(connect({ clientId: "frozen" }), subscribe(1, ["a", 1]))));
-        await once(socket, "data");
-        socket.pause();
-        const publisher = await connected("p");
-        for (let n = 0; n < 12; n++) publisher.send(long);
-        await publisher.takes(12);
-        // Of a broker in a process of its own: that it ends.
-        await broker.stop();
-      });
     });
   }
 }
@@ -276,13 +263,33 @@ export function transportSuite(
 /** A dozen of these is more than the system takes for a reader that does not read. */
 const long = publish("a", new Uint8Array(900_000), { qos: 1 });
 
-/** What every runtime's listener for WebSocket does; `hasTimeToUpgrade`: also to what sends no request. */
-export function webSocketSuite(target: Target, hasTimeToUpgrade = true): void {
+/** What the servers of a runtime do; `hasTimeToUpgrade`: also to what sends no request. */
+export function serverSuite(target: Target, hasTimeToUpgrade = true): void {
   const started = async (limits: Readonly<Record<string, number>> = {}): Promise<string> => {
     const broker = await target.start(limits);
     onTestFinished(() => broker.stop());
     return broker.addresses.ws;
   };
+
+  test.each(["tcp", "ws"] as const)(
+    "stopping ends what takes nothing over %s",
+    async (transport) => {
+      const broker = await target.start();
+      onTestFinished(() => broker.stop());
+      const address = broker.addresses[transport];
+      const { socket, framed } = await openRawTransport(address);
+      socket.write(framed(concat(connect({ clientId: "frozen" }), subscribe(1, ["a", 1]))));
+      await once(socket, "data");
+      socket.pause();
+      const publisher = await openSocket(address);
+      publisher.send(connect({ clientId: "p" }));
+      await publisher.takes(1);
+      for (let n = 0; n < 12; n++) publisher.send(long);
+      await publisher.takes(12);
+      // Of a broker in a process of its own: that it ends.
+      await broker.stop();
+    },
+  );
 
   test("a frame that is longer than any packet closes, with code 1009", async () => {
     const client = await openWs(await started({ packetBytesMax: 65_536 }), ["mqtt"]);
