@@ -56,10 +56,12 @@ function readAll(file: number): Uint8Array {
 }
 
 function rotate(path: string, keep: number): void {
-  if (!isFile(path)) return;
   const nameOf = (n: number): string => (n === 0 ? path : `${path}.${n}`);
+  // All are looked at, also by the first run: Deno then says at once which of them there is no leave for.
+  const isThere = Array.from({ length: keep + 1 }, (_, n) => isFile(nameOf(n)));
+  if (!isThere[0]) return;
   rmSync(nameOf(keep), { force: true });
-  for (let n = keep; n > 0; n--) if (isFile(nameOf(n - 1))) renameSync(nameOf(n - 1), nameOf(n));
+  for (let n = keep; n > 0; n--) if (isThere[n - 1]) renameSync(nameOf(n - 1), nameOf(n));
 }
 
 /** A device or a link stays where it is. */
