@@ -42,6 +42,8 @@ async function main(): Promise<void> {
   stopOnSignals(broker, log);
   // Also where something is thrown that nobody catches: that is what recordings are for.
   process.on("exit", () => broker.endRecording());
+  // Deno then says no "exit".
+  if ("Deno" in globalThis) process.on("uncaughtExceptionMonitor", () => broker.endRecording());
   log.info("serving", { version, codec: broker.codec, addresses: broker.addresses });
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
 }

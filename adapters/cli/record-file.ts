@@ -75,8 +75,9 @@ export function recordingFile(path: string, keep: number): RecordingFile {
 /** Throws where it is not, without a trace of having asked. */
 function mustBeWritable(path: string): void {
   const isThere = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-  if (!isThere || isFile(path)) accessSync(dirname(path), constants.W_OK);
-  else closeSync(openSync(path, "a"));
+  if (isThere && !isFile(path)) closeSync(openSync(path, "a"));
+  // Deno wants leave of another kind to answer this, and says what is wrong when the file begins.
+  else if (!("Deno" in globalThis)) accessSync(dirname(path), constants.W_OK);
 }
 
 /** All of a recording. Throws ConfigError where it can not be read. */
@@ -109,10 +110,12 @@ function readAll(file: number): Uint8Array {
 }
 
 function rotate(path: string, keep: number): void {
-  if (!isFile(path)) return;
   const nameOf = (n: number): string => (n === 0 ? path : `${path}.${n}`);
+  // All are looked at, also by the first run: Deno then says at once which of them there is no leave for.
+  const isThere = Array.from({ length: keep + 1 }, (_, n) => isFile(nameOf(n)));
+  if (!isThere[0]) return;
   rmSync(nameOf(keep), { force: true });
-  for (let n = keep; n > 0; n--) if (isFile(nameOf(n - 1))) renameSync(nameOf(n - 1), nameOf(n));
+  for (let n = keep; n > 0; n--) if (isThere[n - 1]) renameSync(nameOf(n - 1), nameOf(n));
 }
 
 /** A device or a link stays where it is. */

@@ -22,26 +22,8 @@ export interface DenoListener {
   close(): void;
 }
 
-export interface DenoServer {
-  readonly addr: DenoAddress;
-  shutdown(): Promise<void>;
-}
-
 export interface DenoApi {
   listen(options: { hostname: string; port: number }): DenoListener;
-  serve(
-    options: {
-      hostname: string;
-      port: number;
-      onListen(): void;
-      onError(error: unknown): Response;
-    },
-    handler: (request: Request, info: { readonly remoteAddr: DenoAddress }) => Response,
-  ): DenoServer;
-  upgradeWebSocket(
-    request: Request,
-    options: { protocol?: string; idleTimeout: number },
-  ): { readonly socket: WebSocket; readonly response: Response };
 }
 
 export const deno: DenoApi = (globalThis as unknown as { readonly Deno: DenoApi }).Deno;

@@ -1,4 +1,4 @@
-/** sansmq on Deno, by its own connections and its own WebSocket server. */
+/** sansmq on Deno, by its own TCP connections. */
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { OutBuffers } from "../out-buffers.ts";
@@ -23,7 +23,8 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     entropy: webEntropy,
     isSame,
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
-    listenWebSocket: async (driver, where) => listenWebSocket(driver, where),
+    listenWebSocket: async (driver, where, limits) =>
+      listenWebSocket(driver, where, limits, buffers),
   };
   const server = new BrokerServer(runtime, options);
   await server.listen(runtime, options);

@@ -4,7 +4,7 @@ import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, ListenOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
+import type { HostSocket, TransportHost } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
 import type { DenoConn } from "./api.ts";
 import { deno } from "./api.ts";
@@ -14,38 +14,50 @@ export function listenTcp(
   options: Required<ListenOptions>,
   buffers: OutBuffers,
 ): Promise<Listener> {
-  const { host: hostname, port } = options;
+  const { authority, close } = listenConnections(options, buffers, () => driver);
+  return Promise.resolve({ address: `tcp://${authority}`, close });
+}
+
+/** Listens; what comes is told to the host that `hostOf` has for it. */
+export function listenConnections(
+  { host: hostname, port }: Required<ListenOptions>,
+  buffers: OutBuffers,
+  hostOf: (tcp: TcpConnection) => TransportHost,
+): { readonly authority: string; close(): Promise<void> } {
   const listener = deno.listen({ hostname, port });
   let isOpen = true;
   const acceptAll = async (): Promise<void> => {
     while (isOpen) {
       try {
-        accept(driver, await listener.accept(), buffers);
+        accept(await listener.accept(), buffers, hostOf);
       } catch {
-        // The listener was closed, or one connection ended before it was accepted.
+        // The listener was closed, one connection ended before it was accepted, or there is no descriptor.
         if (isOpen) await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MILLIS));
       }
     }
   };
   void acceptAll();
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return Promise.resolve({
-    address: `tcp://${host}:${listener.addr.port}`,
+  return {
+    authority: `${host}:${listener.addr.port}`,
     close: () => {
       isOpen = false;
       listener.close();
       return Promise.resolve();
     },
-  });
+  };
 }
 
-class TcpConnection implements HostSocket {
-  readonly #driver: Driver;
+export class TcpConnection implements HostSocket {
+  readonly #host: TransportHost;
   readonly #tcp: DenoConn;
   readonly #buffers: OutBuffers;
-  conn: ConnId = NO_CONN;
+  #conn: ConnId = NO_CONN;
   #cause: CloseCause = CloseCause.Ended;
-  #isWriting = false;
+  /** What is to be written after what is being written, and the buffer that the first of it lies in. */
+  readonly #parts: Uint8Array[] = [];
+  #held: Uint8Array | null = null;
+  isWriting = false;
   #isEnding = false;
   /** The peer writes no more. */
   #hasEnded = false;
@@ -56,14 +68,22 @@ class TcpConnection implements HostSocket {
   #isPaused = false;
   #cutOff: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(driver: Driver, tcp: DenoConn, buffers: OutBuffers) {
-    this.#driver = driver;
+  constructor(tcp: DenoConn, buffers: OutBuffers, hostOf: (tcp: TcpConnection) => TransportHost) {
     this.#tcp = tcp;
     this.#buffers = buffers;
+    this.#host = hostOf(this);
   }
 
-  /** Reads until the end. The buffer is small until reads fill it: most connections are silent. */
-  async read(): Promise<void> {
+  /** Reads until the end, where it is not refused. */
+  serve(): void {
+    const { hostname, port } = this.#tcp.remoteAddr;
+    this.#conn = this.#host.open(this, connInfo("tcp", `${hostname}:${port}`));
+    if (this.#conn === NO_CONN) this.#tcp.close();
+    else void this.#read();
+  }
+
+  /** The buffer is small until reads fill it: most connections are silent. */
+  async #read(): Promise<void> {
     let buffer = new Uint8Array(READ_BYTES_MIN);
     try {
       for (;;) {
@@ -74,30 +94,35 @@ class TcpConnection implements HostSocket {
           this.#hasEnded = true;
           break;
         }
-        this.#isPaused = !this.#driver.bytes(this.conn, buffer.subarray(0, count));
+        this.#isPaused = !this.#host.bytes(this.#conn, buffer.subarray(0, count));
         if (count === buffer.length && count < READ_BYTES_MAX) buffer = new Uint8Array(count * 4);
       }
     } catch {
       if (this.#cause === CloseCause.Ended) this.#cause = CloseCause.Error;
     }
     // Who says its last may still be owed something.
-    if (!this.#hasEnded || !this.#isWriting) this.#gone();
+    if (!this.#hasEnded || !this.isWriting) this.#gone();
   }
 
   /** A write is a promise: it is never whole at once. */
   write(out: OutBuffer): boolean {
-    const held = out.bytes;
-    const parts = [held.subarray(0, out.length)];
-    if (out.tail !== null) parts.push(out.tail);
+    this.#held = out.bytes;
     out.bytes = this.#buffers.take();
-    this.#isWriting = true;
-    void this.#writeAll(parts, held);
+    this.send(this.#held.subarray(0, out.length));
+    if (out.tail !== null) this.send(out.tail);
     return false;
   }
 
-  async #writeAll(parts: readonly Uint8Array[], held: Uint8Array): Promise<void> {
+  /** Writes `part`, which is not touched until the host hears that there is room again. */
+  send(part: Uint8Array): void {
+    this.#parts.push(part);
+    if (!this.isWriting) void this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    this.isWriting = true;
     try {
-      for (const part of parts) {
+      for (let part = this.#parts.shift(); part !== undefined; part = this.#parts.shift()) {
         for (let at = 0; at < part.length; ) {
           at += await this.#tcp.write(at === 0 ? part : part.subarray(at));
         }
@@ -107,11 +132,12 @@ class TcpConnection implements HostSocket {
       this.#shut();
       return;
     }
-    this.#buffers.give(held);
-    this.#isWriting = false;
+    if (this.#held !== null) this.#buffers.give(this.#held);
+    this.#held = null;
+    this.isWriting = false;
     if (this.#hasEnded) this.#gone();
     else if (this.#isEnding) this.#end();
-    else if (!this.#isGone) this.#driver.writable(this.conn, true);
+    else if (!this.#isGone) this.#host.writable(this.#conn, true);
   }
 
   resume(): void {
@@ -124,7 +150,7 @@ class TcpConnection implements HostSocket {
     this.#cause = CloseCause.Asked;
     this.#isEnding = true;
     this.resume();
-    if (!this.#isWriting) this.#end();
+    if (!this.isWriting) this.#end();
     this.#cutOff = setTimeout(() => this.#shut(), CLOSE_MILLIS);
   }
 
@@ -155,18 +181,18 @@ class TcpConnection implements HostSocket {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#shut();
-    this.#driver.closed(this.conn, this.#cause);
+    this.#host.closed(this.#conn, this.#cause);
   }
 }
 
-function accept(driver: Driver, tcp: DenoConn, buffers: OutBuffers): void {
+function accept(
+  tcp: DenoConn,
+  buffers: OutBuffers,
+  hostOf: (tcp: TcpConnection) => TransportHost,
+): void {
   tcp.setNoDelay(true);
   tcp.setKeepAlive(true);
-  const connection = new TcpConnection(driver, tcp, buffers);
-  const { hostname, port } = tcp.remoteAddr;
-  connection.conn = driver.open(connection, connInfo("tcp", `${hostname}:${port}`));
-  if (connection.conn === NO_CONN) tcp.close();
-  else void connection.read();
+  new TcpConnection(tcp, buffers, hostOf).serve();
 }
 
 const READ_BYTES_MIN = 1024;

@@ -1,164 +1,209 @@
-/** MQTT over Deno's WebSocket server, MQTT 5.0 §6. */
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
+/**
+ * MQTT over WebSocket on Deno, MQTT 5.0 §6: a layer between its TCP connections and the driver, which reads,
+ * waits and is cut off as they are (docs/decisions/0008-websocket-on-deno.md).
+ */
+import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
-import { CLOSE_MILLIS } from "../out-buffers.ts";
-import { chosenProtocol } from "../web-loop.ts";
-import { deno } from "./api.ts";
+import type { HostSocket, TransportHost } from "../host.ts";
+import type { OutBuffers } from "../out-buffers.ts";
+import { binaryFrame, closeFrame, FrameReader, pongFrame } from "./frames.ts";
+import { answerTo } from "./handshake.ts";
+import type { TcpConnection } from "./tcp.ts";
+import { listenConnections } from "./tcp.ts";
 
 export function listenWebSocket(
   driver: Driver,
   options: Required<WebSocketOptions>,
+  limits: Limits,
+  buffers: OutBuffers,
 ): Promise<Listener> {
-  const { host: hostname, port, path } = options;
-  const handle = (
-    request: Request,
-    remote: { readonly hostname: string; readonly port: number },
-  ): Response => {
-    if (new URL(request.url).pathname !== path) return new Response("Not Found\n", { status: 404 });
-    const offered = request.headers.get("sec-websocket-protocol");
-    const protocol = chosenProtocol(offered);
-    // One that offers no protocol at all is let in, as by other brokers; one that offers others is not.
-    if (offered !== null && protocol === null)
-      return new Response("Bad Request\n", { status: 400 });
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return new Response("Upgrade Required\n", { status: 426, headers: { upgrade: "websocket" } });
-    }
-    const chosen = protocol === null ? {} : { protocol };
-    const { socket, response } = deno.upgradeWebSocket(request, { ...chosen, idleTimeout: 0 });
-    accept(driver, socket, `${remote.hostname}:${remote.port}`);
-    return response;
-  };
-  const server = deno.serve(
-    {
-      hostname,
-      port,
-      onListen: () => {},
-      onError: () => new Response("Bad Request\n", { status: 400 }),
-    },
-    (request, { remoteAddr }) => handle(request, remoteAddr),
+  const handshakes = new Set<WebSocketConnection>();
+  const server = { driver, path: options.path, limits, handshakes };
+  const { authority, close } = listenConnections(
+    options,
+    buffers,
+    (tcp) => new WebSocketConnection(server, tcp),
   );
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return Promise.resolve({
-    address: `ws://${host}:${server.addr.port}${path}`,
-    // Resolves when every WebSocket has ended, which is not waited for.
+    address: `ws://${authority}${options.path}`,
     close: () => {
-      void server.shutdown();
-      return Promise.resolve();
+      for (const connection of handshakes) connection.abort();
+      return close();
     },
   });
 }
 
-class WebSocketConnection implements HostSocket {
-  readonly #driver: Driver;
-  readonly #socket: WebSocket;
-  conn: ConnId = NO_CONN;
+interface WebSocketHost {
+  readonly driver: Driver;
+  readonly path: string;
+  readonly limits: Limits;
+  /** What is no WebSocket yet is no connection of the broker's, and has limits of its own. */
+  readonly handshakes: Set<WebSocketConnection>;
+}
+
+/** To the TCP connection it is the broker, to the broker the connection. */
+class WebSocketConnection implements TransportHost, HostSocket {
+  readonly #server: WebSocketHost;
+  readonly #tcp: TcpConnection;
+  readonly #frames: FrameReader;
+  #conn: ConnId = NO_CONN;
+  #remote = "";
+  /** The request, as far as it came; null: it has been answered. */
+  #head: Uint8Array | null = new Uint8Array(0);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Waits for what is being written: a peer that takes none has one answer waiting, however many it wants. */
+  #pong: Uint8Array | null = null;
   #cause: CloseCause = CloseCause.Ended;
+  /** Nothing more is read or written. */
+  #isEnded = false;
   #isGone = false;
-  /** It can not be told to stop: what comes nevertheless is counted, and has an end. */
-  #isPaused = false;
-  #pausedBytes = 0;
-  #cutOff: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(driver: Driver, socket: WebSocket) {
-    this.#driver = driver;
-    this.#socket = socket;
+  constructor(server: WebSocketHost, tcp: TcpConnection) {
+    this.#server = server;
+    this.#tcp = tcp;
+    const { packetBytesMax } = server.limits;
+    // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
+    this.#frames = new FrameReader(Math.max(packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN);
   }
 
-  received(message: unknown): void {
-    if (this.#isGone) return;
-    if (!(message instanceof ArrayBuffer)) {
-      this.#close(1003); // [MQTT-6.0.0-1]
-      this.#end(CloseCause.Transport);
-      return;
-    }
-    if (this.#isPaused) {
-      this.#pausedBytes += message.byteLength;
-      if (this.#pausedBytes > PAUSED_BYTES_MAX) {
-        this.abort();
-        return;
-      }
-    }
-    this.#isPaused = !this.#driver.bytes(this.conn, new Uint8Array(message));
-    if (!this.#isPaused) this.#pausedBytes = 0;
+  open(_: HostSocket, info: ConnInfo): ConnId {
+    const { handshakes, limits } = this.#server;
+    if (handshakes.size >= HANDSHAKES_MAX) return NO_CONN;
+    handshakes.add(this);
+    this.#remote = info.remote;
+    this.#timer = setTimeout(() => this.#tcp.abort(), limits.connectMillisMax);
+    return LINKED;
   }
 
-  write(out: OutBuffer): boolean {
-    const socket = this.#socket;
-    if (socket.readyState !== OPEN) return true;
-    // Sent later, from memory that is then another's: it gets a copy. A packet may be split over frames
-    // [MQTT-6.0.0-2].
-    if (out.length > 0) socket.send(out.bytes.slice(0, out.length) as Uint8Array<ArrayBuffer>);
-    if (out.tail !== null) socket.send(out.tail.slice() as Uint8Array<ArrayBuffer>);
-    if (socket.bufferedAmount <= BUFFERED_BYTES_MAX) return true;
-    this.#watch();
+  bytes(_: ConnId, chunk: Uint8Array): boolean {
+    if (this.#isEnded) return true;
+    if (this.#head === null) return this.#unframe(chunk);
+    const head = joined(this.#head, chunk);
+    const length = headLength(head, this.#head.length);
+    if (length > HEAD_BYTES_MAX || (length < 0 && head.length > HEAD_BYTES_MAX)) {
+      this.#tcp.abort();
+      return true;
+    }
+    this.#head = length < 0 ? head : null;
+    if (length < 0) return true;
+    // What follows waits for the answer.
+    void this.#answer(head.subarray(0, length), head.subarray(length));
     return false;
   }
 
-  /** Nothing says when a WebSocket has sent what waited: it is looked at. */
-  #watch(): void {
-    setTimeout(() => {
-      if (this.#isGone) return;
-      if (this.#socket.bufferedAmount > 0) this.#watch();
-      else this.#driver.writable(this.conn, true);
-    }, WATCH_MILLIS);
+  async #answer(head: Uint8Array, rest: Uint8Array): Promise<void> {
+    const { driver, path } = this.#server;
+    const { isAccepted, bytes } = await answerTo(head, path);
+    if (this.#isGone) return;
+    this.#endHandshake();
+    this.#tcp.send(bytes);
+    if (!isAccepted) {
+      this.#isEnded = true;
+      this.#tcp.close();
+      return;
+    }
+    this.#conn = driver.open(this, connInfo("ws", this.#remote));
+    if (this.#conn === NO_CONN) this.#end(1013);
+    else if (this.#unframe(rest)) this.#tcp.resume();
+  }
+
+  #endHandshake(): void {
+    clearTimeout(this.#timer);
+    this.#server.handshakes.delete(this);
+  }
+
+  /** All frames of a chunk become one chunk. */
+  #unframe(chunk: Uint8Array): boolean {
+    const { driver } = this.#server;
+    const frames = this.#frames;
+    const length = frames.unframe(chunk);
+    const readsOn = length === 0 || driver.bytes(this.#conn, chunk.subarray(0, length));
+    if (frames.ping !== null) {
+      this.#pong = pongFrame(frames.ping);
+      frames.ping = null;
+      if (!this.#tcp.isWriting) this.#sendPong();
+    }
+    if (frames.closeCode === 0) return readsOn;
+    this.#end(frames.closeCode);
+    if (frames.isBroken) this.#tellClosed(CloseCause.Transport);
+    return true;
+  }
+
+  #sendPong(): void {
+    if (this.#pong !== null && !this.#isEnded) this.#tcp.send(this.#pong);
+    this.#pong = null;
+  }
+
+  write(out: OutBuffer): boolean {
+    if (this.#isEnded) return true;
+    const { tail } = out;
+    // A packet may be split over frames [MQTT-6.0.0-2], and a frame holds as many as there are.
+    this.#tcp.send(binaryFrame(out.bytes.subarray(0, out.length), tail?.length ?? 0));
+    if (tail !== null) this.#tcp.send(tail);
+    return false;
+  }
+
+  writable(): void {
+    if (this.#pong !== null) this.#sendPong();
+    else if (this.#conn !== NO_CONN) this.#server.driver.writable(this.#conn, true);
   }
 
   resume(): void {
-    this.#isPaused = false;
-    this.#pausedBytes = 0;
+    this.#tcp.resume();
   }
 
   close(): void {
     this.#cause = CloseCause.Asked;
-    this.#close(1000);
+    this.#end(1000);
   }
 
-  /** There is no way to cut it off: it is closed, and nothing of it is heard any more. */
   abort(): void {
-    this.#close(1000);
-    this.#end(CloseCause.Asked);
+    this.#tcp.abort();
   }
 
-  ended(): void {
-    clearTimeout(this.#cutOff);
-    this.#end(this.#cause);
+  closed(_: ConnId, cause: CloseCause): void {
+    this.#endHandshake();
+    this.#tellClosed(this.#isEnded ? this.#cause : cause);
   }
 
-  failed(): void {
-    if (this.#cause === CloseCause.Ended) this.#cause = CloseCause.Error;
+  /** Says that it ends, ends our side, and reads until the peer ends its own or is cut off. */
+  #end(code: number): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#tcp.send(closeFrame(code));
+    this.#tcp.close();
   }
 
-  #close(code: number): void {
-    if (this.#socket.readyState === OPEN) this.#socket.close(code);
-    this.#cutOff = setTimeout(() => this.#end(this.#cause), CLOSE_MILLIS);
-  }
-
-  #end(cause: CloseCause): void {
+  #tellClosed(cause: CloseCause): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.#driver.closed(this.conn, cause);
+    if (this.#conn !== NO_CONN) this.#server.driver.closed(this.#conn, cause);
   }
 }
 
-function accept(driver: Driver, socket: WebSocket, remote: string): void {
-  socket.binaryType = "arraybuffer";
-  const connection = new WebSocketConnection(driver, socket);
-  socket.onopen = () => {
-    connection.conn = driver.open(connection, connInfo("ws", remote));
-    if (connection.conn === NO_CONN) socket.close(1013);
-  };
-  socket.onmessage = ({ data }) => connection.received(data);
-  socket.onerror = () => connection.failed();
-  socket.onclose = () => {
-    if (connection.conn !== NO_CONN) connection.ended();
-  };
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
-const OPEN = 1;
-const BUFFERED_BYTES_MAX = 65_536;
-const WATCH_MILLIS = 5;
-const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
+/** The length of a request with the empty line that ends it, looked for from `from` on; -1: more is to come. */
+function headLength(bytes: Uint8Array, from: number): number {
+  for (let at = Math.max(3, from); at < bytes.length; at++) {
+    if (bytes[at] !== LF || bytes[at - 1] !== CR) continue;
+    if (bytes[at - 2] === LF && bytes[at - 3] === CR) return at + 1;
+  }
+  return -1;
+}
+
+const CR = 13;
+const LF = 10;
+/** What a connection is told instead of the broker's name for it, which it has no use for. */
+const LINKED = 1 as ConnId;
+const HEAD_BYTES_MAX = 16_384;
+const FRAME_BYTES_MIN = 65_536;
+const HANDSHAKES_MAX = 1024;

@@ -61,7 +61,7 @@ export function webSocketUpgrade(
   { packetBytesMax }: Limits,
   handleAccepted: (socket: Duplex) => void = () => {},
 ): HandleUpgrade {
-  // Only where it is used: it takes as long to load as half of ours, and on Deno asks for the environment.
+  // Only where it is used: it takes as long to load as half of ours.
   let sockets: Promise<WebSocketServer> | null = null;
   const opened = async (): Promise<WebSocketServer> =>
     new (await import("ws")).WebSocketServer({

@@ -42,7 +42,7 @@ transportSuite(
       return {
         addresses: { tcp: "", ws: `ws://${at}/mqtt` },
         counters: () => broker.counters,
-        stop: () => broker.close(500),
+        stop: () => broker.close(2000),
       };
     },
   },

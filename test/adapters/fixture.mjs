@@ -30,9 +30,9 @@ for await (const text of input.pipeThrough(new TextDecoderStream())) {
     line = line.slice(end + 1);
     if (command === "counters") say(broker.counters);
     if (command !== "stop") continue;
-    await broker.close(500);
+    await broker.close(2000);
     say({ stopped: true });
-    if (deno === undefined) process.exit(0);
-    else deno.exit(0);
+    // Not told to exit: nothing that is left of the broker keeps the process alive.
+    break;
   }
 }

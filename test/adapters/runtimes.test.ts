@@ -5,12 +5,15 @@ import { networkTarget } from "../conformance/network-target.ts";
 import { runCases } from "../conformance/runner.ts";
 import { codecKind } from "../support/codecs.ts";
 import { spawnBroker } from "../support/runtimes.ts";
-import { transportSuite } from "./suite.ts";
+import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 describe.each(["Bun", "Deno"])("on %s", (runtime) => {
-  transportSuite({
+  const target: Target = {
     start: (given = {}) => spawnBroker(runtime, { limits: given, codec: codecKind }),
-  });
+  };
+  transportSuite(target);
+  // Bun's HTTP server has a time of its own for that, of ten seconds.
+  serverSuite(target, runtime !== "Bun");
 
   test.each(["tcp", "ws"] as const)(
     "every case of conformance passes over %s",

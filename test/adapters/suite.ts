@@ -1,4 +1,5 @@
 /** What every runtime's transports do, by addresses alone. */
+import { once } from "node:events";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
   concat,
@@ -9,7 +10,13 @@ import {
   publish,
   subscribe,
 } from "../support/packets.ts";
-import { openSocket, type SocketClient } from "../support/socket-client.ts";
+import {
+  openRaw,
+  openRawTransport,
+  openSocket,
+  openWs,
+  type SocketClient,
+} from "../support/socket-client.ts";
 
 export interface Target {
   /** Such as `tcp://127.0.0.1:1883`; changed limits make a broker of its own. */
@@ -243,19 +250,113 @@ export function transportSuite(
         expect(await first.takes(1)).toEqual(["PINGRESP"]);
       });
 
-      test("stopping sends what is owed and closes", async () => {
-        const { broker, connected } = await started();
+      test("a reader that takes nothing is cut off", async () => {
+        const { broker, address, connected } = await started({
+          stallMillisMax: 500,
+          outputBytesMax: 65_536,
+        });
+        const { socket, framed } = await openRawTransport(address);
+        socket.write(framed(concat(connect({ clientId: "frozen" }), subscribe(1, ["a", 0]))));
+        await once(socket, "data");
+        socket.pause();
+        const publisher = await connected("p");
+        while ((await broker.counters())["closedStalled"] === 0) {
+          publisher.send(long);
+          await publisher.takes(1);
+        }
+        // Writing to what is gone is answered by a reset.
+        const reset = new Promise<Error>((resolve) => socket.once("error", resolve));
+        const writes = setInterval(() => socket.write(framed(pingreq)), 10);
+        onTestFinished(() => clearInterval(writes));
+        expect(await reset).toMatchObject({ code: expect.stringMatching(/EPIPE|ECONNRESET/) });
+      });
+
+      test("stopping sends what is owed, tells those of 5.0 why, and closes", async () => {
+        const { broker, address, connected } = await started();
         const [reader, publisher] = [await connected("r"), await connected("p")];
+        const five = await openSocket(address);
+        five.send(connect({ level: 5, clientId: "five" }));
+        await five.takes(1);
         reader.send(subscribe(1, ["a", 1]));
         await reader.takes(1);
-        publisher.send(publish("a", "last", { qos: 1 }));
-        await publisher.takes(1);
-        await broker.stop();
-        expect(await reader.takes(1)).toEqual(['PUBLISH a "last" q1 #1']);
-        await Promise.all([reader.closed, publisher.closed]);
+        // What it is owed is more than the system takes for it.
+        reader.pause();
+        const count = 12;
+        for (let n = 0; n < count; n++) publisher.send(long);
+        await publisher.takes(count);
+        const stopped = broker.stop();
+        reader.resume();
+        expect(await five.takes(1)).toEqual(["DISCONNECT code=139"]);
+        const lines = await reader.takes(count);
+        expect(lines.at(-1)).toBe(`PUBLISH a 900000 bytes q1 #${count}`);
+        await Promise.all([stopped, reader.closed, publisher.closed, five.closed]);
       });
     });
   }
 }
 
 const CLIENTS = 2000;
+
+/** A dozen of these is more than the system takes for a reader that does not read. */
+const long = publish("a", new Uint8Array(900_000), { qos: 1 });
+
+/** What the servers of a runtime do; `hasTimeToUpgrade`: also to what sends no request. */
+export function serverSuite(target: Target, hasTimeToUpgrade = true): void {
+  const started = async (limits: Readonly<Record<string, number>> = {}): Promise<string> => {
+    const broker = await target.start(limits);
+    onTestFinished(() => broker.stop());
+    return broker.addresses.ws;
+  };
+
+  test.each(["tcp", "ws"] as const)(
+    "stopping ends what takes nothing over %s",
+    async (transport) => {
+      const broker = await target.start();
+      onTestFinished(() => broker.stop());
+      const address = broker.addresses[transport];
+      const { socket, framed } = await openRawTransport(address);
+      socket.write(framed(concat(connect({ clientId: "frozen" }), subscribe(1, ["a", 1]))));
+      await once(socket, "data");
+      socket.pause();
+      const publisher = await openSocket(address);
+      publisher.send(connect({ clientId: "p" }));
+      await publisher.takes(1);
+      for (let n = 0; n < 12; n++) publisher.send(long);
+      await publisher.takes(12);
+      // Of a broker in a process of its own: that it ends.
+      await broker.stop();
+    },
+  );
+
+  test("a frame that is longer than any packet closes, with code 1009", async () => {
+    const client = await openWs(await started({ packetBytesMax: 65_536 }), ["mqtt"]);
+    client.send(new Uint8Array(1_000_000));
+    expect(await client.closed).toBe(1009);
+  });
+
+  test("a message that is longer than any packet, and never ends, closes", async () => {
+    const client = await openWs(await started({ packetBytesMax: 65_536 }), ["mqtt"]);
+    const fragments = setInterval(() => {
+      client.socket.send(new Uint8Array(10_000), { fin: false });
+    });
+    onTestFinished(() => clearInterval(fragments));
+    expect(await client.closed).toBeGreaterThan(1000);
+  });
+
+  test("a frame that is not masked closes", async () => {
+    const { socket } = await openRawTransport(await started());
+    const packet = connect();
+    socket.write(concat(Uint8Array.of(0x82, packet.length), packet));
+    await once(socket.resume(), "end");
+  });
+
+  if (hasTimeToUpgrade)
+    test("who never becomes a WebSocket is closed by the time a CONNECT may take", async () => {
+      const address = await started({ connectMillisMax: 100 });
+      for (const bytes of ["", "GET /mqtt HTTP/1.1\r\n", "GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n"]) {
+        const socket = openRaw(address);
+        socket.write(bytes);
+        await once(socket.resume(), "end");
+      }
+    });
+}

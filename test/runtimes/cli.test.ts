@@ -2,10 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { version } from "../../adapters/version.ts";
 import { concat, connect, publish, subscribe } from "../support/packets.ts";
-import { runSansmqOn } from "../support/process.ts";
+import { run, runSansmq, runSansmqOn } from "../support/process.ts";
 import { runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
 
@@ -68,6 +69,26 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const withLeave = name === "Deno" ? [...flags, `--allow-read=${file}`] : flags;
     const broker = runSansmqOn([command, ...withLeave], "--config", file);
     await broker.says(/^sansmq listening \S+ ws:\S+\/here\n/);
+  });
+
+  test("something thrown that nobody catches leaves the recording whole", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "r");
+    const script = fileURLToPath(new URL("throws.mjs", import.meta.url));
+    const [program, ...flags] = runtime;
+    const withLeave =
+      name === "Deno" ? [...flags, `--allow-read=${folder}`, `--allow-write=${folder}`] : flags;
+    const broker = run(program, ...withLeave, script, "--port", "0", "--no-ws", "--record", file);
+    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)\n/);
+    const client = await openSocket(tcp!);
+    client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "x", { qos: 1 })));
+    await client.takes(4);
+    broker.child.kill("SIGUSR2");
+    expect((await broker.finished).code).not.toBe(0);
+    const { stdout } = await runSansmq("replay", file).finished;
+    expect(stdout).toMatch(/the same as it was recorded\n$/);
+    expect(stdout).not.toContain("torn off");
   });
 
   test("a log that nobody reads any more leaves the broker serving", async () => {

@@ -142,6 +142,7 @@ export function describe(bytes: Uint8Array): string {
   if (type === 2) return `CONNACK present=${bytes[at]} code=${bytes[at + 1]}`;
   if (type === 9) return ["SUBACK", `#${id(at)}`, ...bytes.subarray(at + 2)].join(" ");
   if (type === 13) return "PINGRESP";
+  if (type === 14) return `DISCONNECT code=${bytes[at]}`;
   const names: Record<number, string> = {
     4: "PUBACK",
     5: "PUBREC",

@@ -66,6 +66,7 @@ export async function spawnBroker(name: string, options: object): Promise<Spawne
     stop: async () => {
       if (child.exitCode !== null) return;
       await ask("stop");
+      child.stdin.end();
       await exited;
     },
   };

@@ -1,4 +1,5 @@
 /** A raw MQTT client over a real transport: bytes out, packets in, each awaited. */
+import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
@@ -151,4 +152,36 @@ export function openWs(address: string, protocols: string[]): Promise<WsClient> 
     const client = new WsClient(socket);
     socket.once("open", () => resolve(client));
   });
+}
+
+/** A socket to the port of an address whose own side stays open for ever, and which reads when it is told to. */
+export function openRaw(address: string): Socket {
+  const { hostname, port } = new URL(address);
+  const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
+  onTestFinished(() => void socket.destroy());
+  return socket;
+}
+
+/** The same, once it is a transport of MQTT's, and what makes frames of bytes, where it is WebSocket's. */
+export async function openRawTransport(
+  address: string,
+): Promise<{ readonly socket: Socket; framed(bytes: Uint8Array): Uint8Array }> {
+  const socket = openRaw(address);
+  if (address.startsWith("tcp:")) return { socket, framed: (bytes) => bytes };
+  const lines = [
+    `GET ${new URL(address).pathname} HTTP/1.1`,
+    "Host: x",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Protocol: mqtt",
+  ];
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  await once(socket, "data");
+  // Masked by zeroes.
+  return {
+    socket,
+    framed: (bytes) => concat(Uint8Array.of(0x82, 0x80 | bytes.length, 0, 0, 0, 0), bytes),
+  };
 }

@@ -1,0 +1,167 @@
+/**
+ * WebSocket frames, RFC 6455 §5: those of a client are taken off what they hold, those of a server put before it.
+ *
+ * MQTT asks for the bytes of binary frames, one after the other, whatever frames they came in [MQTT-6.0.0-2]:
+ * nothing is put together here, and a message that never ends costs no memory.
+ */
+
+/** What takes the frames of one client off its bytes. */
+export class FrameReader {
+  readonly #messageBytesMax: number;
+  readonly #head = new Uint8Array(HEAD_BYTES_MAX);
+  #headBytes = 0;
+  readonly #mask = new Uint8Array(MASK_BYTES);
+  /** Bytes of the frame that are still to come, and how many came. */
+  #left = 0;
+  #taken = 0;
+  #opcode = 0;
+  /** Of a control frame. */
+  #payload: Uint8Array = NO_BYTES;
+  /** Of the message so far, over all its frames. */
+  #messageBytes = 0;
+  #isInMessage = false;
+  /** The payload of the last ping, which is to be answered by `pongFrame`; null: there was none. */
+  ping: Uint8Array | null = null;
+  /** The code to close with; 0: it goes on. Nothing that came after is looked at. */
+  closeCode = 0;
+  /** It broke the rules. Else a `closeCode` is its own. */
+  isBroken = false;
+
+  constructor(messageBytesMax: number) {
+    this.#messageBytesMax = messageBytesMax;
+  }
+
+  /** Moves what binary frames hold to the front of `chunk`, in its place; returns how many bytes that is. */
+  unframe(chunk: Uint8Array): number {
+    let length = 0;
+    for (let at = 0; at < chunk.length && this.closeCode === 0; ) {
+      if (this.#left === 0) {
+        this.#takeHead(chunk[at++]!);
+        continue;
+      }
+      const count = Math.min(this.#left, chunk.length - at);
+      const isControl = this.#opcode >= CLOSE;
+      const into = isControl ? this.#payload : chunk;
+      this.#unmask(chunk, at, count, into, isControl ? this.#taken : length);
+      if (!isControl) length += count;
+      at += count;
+      this.#taken += count;
+      this.#left -= count;
+      if (this.#left === 0 && isControl) this.#endControl();
+    }
+    return length;
+  }
+
+  #unmask(chunk: Uint8Array, at: number, count: number, into: Uint8Array, to: number): void {
+    const mask = this.#mask;
+    for (let i = 0, n = this.#taken; i < count; i++, n++) {
+      into[to + i] = chunk[at + i]! ^ mask[n & 3]!;
+    }
+  }
+
+  /** Takes one byte of a header. */
+  #takeHead(byte: number): void {
+    const head = this.#head;
+    head[this.#headBytes++] = byte;
+    if (this.#headBytes < 2) return;
+    if (head[1]! < MASKED) {
+      this.#fail(PROTOCOL_ERROR);
+      return;
+    }
+    const short = head[1]! & 0x7f;
+    const maskAt = short === 127 ? 10 : short === 126 ? 4 : 2;
+    if (this.#headBytes < maskAt + MASK_BYTES) return;
+    this.#headBytes = 0;
+    this.#mask.set(head.subarray(maskAt, maskAt + MASK_BYTES));
+    let length = maskAt === 2 ? short : 0;
+    for (let i = 2; i < maskAt; i++) length = length * 256 + head[i]!;
+    this.#begin(head[0]!, length);
+  }
+
+  #begin(first: number, length: number): void {
+    const isFinal = first >= FINAL;
+    const opcode = first & 0x0f;
+    const isControl = opcode >= CLOSE;
+    const isKnown = opcode <= BINARY || (isControl && opcode <= PONG);
+    const isInOrder = isControl
+      ? isFinal && length <= CONTROL_BYTES_MAX
+      : (opcode === CONTINUATION) === this.#isInMessage;
+    if ((first & RESERVED) !== 0 || !isKnown || !isInOrder) {
+      this.#fail(PROTOCOL_ERROR);
+      return;
+    }
+    if (opcode === TEXT) {
+      this.#fail(UNACCEPTABLE); // [MQTT-6.0.0-1]
+      return;
+    }
+    this.#opcode = opcode;
+    this.#left = length;
+    this.#taken = 0;
+    if (isControl) {
+      this.#payload = length === 0 ? NO_BYTES : new Uint8Array(length);
+      if (length === 0) this.#endControl();
+      return;
+    }
+    this.#messageBytes += length;
+    if (this.#messageBytes > this.#messageBytesMax) this.#fail(TOO_BIG);
+    this.#isInMessage = !isFinal;
+    if (isFinal) this.#messageBytes = 0;
+  }
+
+  #endControl(): void {
+    const payload = this.#payload;
+    if (this.#opcode === PING) this.ping = payload;
+    if (this.#opcode !== CLOSE) return;
+    if (payload.length === 1) this.#fail(PROTOCOL_ERROR);
+    else this.closeCode = payload.length === 0 ? NORMAL : payload[0]! * 256 + payload[1]!;
+  }
+
+  #fail(code: number): void {
+    this.closeCode = code;
+    this.isBroken = true;
+  }
+}
+
+/** A frame that begins with `bytes`, of which there is a copy in it, and goes on with `more` bytes that follow. */
+export function binaryFrame(bytes: Uint8Array, more: number): Uint8Array {
+  return frame(BINARY, bytes, more);
+}
+
+export function pongFrame(payload: Uint8Array): Uint8Array {
+  return frame(PONG, payload, 0);
+}
+
+export function closeFrame(code: number): Uint8Array {
+  return frame(CLOSE, Uint8Array.of(code >> 8, code & 0xff), 0);
+}
+
+function frame(opcode: number, bytes: Uint8Array, more: number): Uint8Array {
+  const length = bytes.length + more;
+  const headBytes = length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  const made = new Uint8Array(headBytes + bytes.length);
+  made[0] = FINAL | opcode;
+  made[1] = headBytes === 2 ? length : headBytes === 4 ? 126 : 127;
+  for (let at = headBytes - 1, rest = length; at >= 2; at--, rest = Math.floor(rest / 256)) {
+    made[at] = rest & 0xff;
+  }
+  made.set(bytes, headBytes);
+  return made;
+}
+
+const CONTINUATION = 0;
+const TEXT = 1;
+const BINARY = 2;
+const CLOSE = 8;
+const PING = 9;
+const PONG = 10;
+const FINAL = 0x80;
+const RESERVED = 0x70;
+const MASKED = 0x80;
+const MASK_BYTES = 4;
+const HEAD_BYTES_MAX = 14;
+const CONTROL_BYTES_MAX = 125;
+const NORMAL = 1000;
+const PROTOCOL_ERROR = 1002;
+const UNACCEPTABLE = 1003;
+const TOO_BIG = 1009;
+const NO_BYTES = new Uint8Array(0);
