@@ -58,6 +58,8 @@ export interface BunApi {
     port: number;
     /** Whether a page with the stack goes to a peer whose request failed. */
     development: boolean;
+    /** In seconds, at most 255. */
+    idleTimeout: number;
     fetch(request: Request, server: BunServer): Response | undefined;
     websocket: {
       maxPayloadLength: number;

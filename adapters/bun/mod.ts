@@ -23,8 +23,7 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     entropy: webEntropy,
     isSame,
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
-    listenWebSocket: async (driver, where, { packetBytesMax }) =>
-      listenWebSocket(driver, where, packetBytesMax),
+    listenWebSocket: async (driver, where, limits) => listenWebSocket(driver, where, limits),
   };
   const server = new BrokerServer(runtime, options);
   await server.listen(runtime, options);

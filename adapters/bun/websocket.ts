@@ -1,5 +1,5 @@
 /** MQTT over Bun's WebSocket server, MQTT 5.0 §6. */
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
+import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
@@ -13,13 +13,15 @@ import { bun } from "./api.ts";
 export function listenWebSocket(
   driver: Driver,
   options: Required<WebSocketOptions>,
-  frameBytesMax: number,
+  { packetBytesMax, connectMillisMax }: Limits,
 ): Promise<Listener> {
   const { host: hostname, port, path } = options;
   const server = bun.serve<WebSocketConnection>({
     hostname,
     port,
     development: false,
+    // Of what is no WebSocket yet.
+    idleTimeout: Math.min(Math.ceil(connectMillisMax / 1000), IDLE_SECONDS_MAX),
     fetch(request, upgrading) {
       // Not every Host header makes a URL.
       if (!URL.canParse(request.url) || new URL(request.url).pathname !== path)
@@ -38,7 +40,7 @@ export function listenWebSocket(
     },
     websocket: {
       // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
-      maxPayloadLength: Math.max(frameBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
+      maxPayloadLength: Math.max(packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
       backpressureLimit: BACKPRESSURE_BYTES_MAX,
       closeOnBackpressureLimit: false,
       idleTimeout: 0,
@@ -138,6 +140,8 @@ class WebSocketConnection implements HostSocket {
   }
 }
 
+/** Bun takes no longer time. */
+const IDLE_SECONDS_MAX = 255;
 const FRAME_BYTES_MIN = 65_536;
 /** More than one poll ever hands over: what is written after that waits in the broker. */
 const BACKPRESSURE_BYTES_MAX = 512 * 1024 * 1024;

@@ -13,7 +13,7 @@ describe.each(["Bun", "Deno"])("on %s", (runtime) => {
   };
   transportSuite(target);
   // Bun's HTTP server has a time of its own for that, of ten seconds.
-  serverSuite(target, runtime !== "Bun");
+  serverSuite(target);
 
   test.each(["tcp", "ws"] as const)(
     "every case of conformance passes over %s",
