@@ -6,7 +6,7 @@ import { Reader } from "../codec/reader.ts";
 import type { ReasonCode } from "../reason.ts";
 import { mayCarry, Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
-import { close, dropWill, fail } from "./end.ts";
+import { depart, dropWill, fail } from "./end.ts";
 import type { Parts } from "./parts.ts";
 
 export function handleDisconnect(
@@ -28,7 +28,7 @@ export function handleDisconnect(
   }
   // In order, the will is discarded [MQTT311-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3].
   if (reason === Reason.Success) dropWill(parts, connection);
-  close(parts, connection, Reason.Success, now);
+  depart(parts, connection, now);
   return true;
 }
 

@@ -97,15 +97,12 @@ function disconnect(
   reason: ReasonCode,
   now: Millis,
 ): boolean {
-  const { stage, slot } = connection;
+  const { stage } = connection;
   // Not before the CONNACK [MQTT-3.14.0-1], and only once.
   if (connection.level !== 5 || connection.session === null || stage >= Stage.Ended) return false;
   const isConfirmed = parts.journal.committed >= connection.connackSeq;
   if (!isConfirmed) return false;
-  leave(parts, connection, reason, now);
-  connection.stage = Stage.Closing;
-  connection.parked = 0;
-  dropWaiting(connection);
+  linger(parts, connection, reason, now);
   const code = carried("DISCONNECT", reason);
   const packet = explained(parts, connection, reason, (properties) =>
     encodeReason(FirstByte.Disconnect, code, properties),
@@ -113,9 +110,23 @@ function disconnect(
   // Behind what it was answered: the CONNACK may be among that [MQTT-3.14.0-1].
   connection.packets.push(packet);
   answerNow(parts, connection, PACKET);
-  // Behind what its transport has not taken yet, but not for long.
-  parts.deadlines.set(slot, (now + FAREWELL_MILLIS_MAX) as Millis);
   return true;
+}
+
+/** Ends a connection as its client asks; what it has been answered goes out first. */
+export function depart(parts: Parts, connection: Connection, now: Millis): void {
+  const isConfirmed = parts.journal.committed >= connection.connackSeq;
+  if (isConfirmed && connection.answers !== null) linger(parts, connection, Reason.Success, now);
+  else close(parts, connection, Reason.Success, now);
+}
+
+/** The client is gone, its connection ends behind what its transport has not taken yet, but not for long. */
+function linger(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): void {
+  leave(parts, connection, reason, now);
+  connection.stage = Stage.Closing;
+  connection.parked = 0;
+  dropWaiting(connection);
+  parts.deadlines.set(connection.slot, (now + FAREWELL_MILLIS_MAX) as Millis);
 }
 
 /** The connection is over: nothing is owed to it any more. */

@@ -8,6 +8,7 @@ import {
   hex,
   pingreq,
   publish,
+  subscribe,
   toHex,
 } from "../../support/packets.ts";
 
@@ -143,8 +144,28 @@ test("[MQTT311-3.2.0-1] sends CONNACK before anything else", () => {
 test("a CONNECT and a DISCONNECT in one chunk end in order", () => {
   const world = new TestBroker();
   const client = world.open().send(concat(connect(), disconnect));
-  expect(client.ended).toBe(EffectKind.Close);
   expect(world.count("clientsConnected")).toBe(0);
+  expect(client.takes()).toEqual(["CONNACK present=0 code=0"]);
+  expect(client.ended).toBe(EffectKind.Close);
+});
+
+test("[MQTT311-3.1.4-4] [MQTT-3.1.4-5] who says all in one chunk, and that it goes, is answered all of it", () => {
+  const world = new TestBroker();
+  const message = publish("a", "x", { qos: 1, id: 7 });
+  const client = world.open();
+  client.send(concat(connect(), subscribe(1, ["t", 0]), message, disconnect, pingreq));
+  expect(client.takes()).toEqual(["CONNACK present=0 code=0", "SUBACK #1 0", "PUBACK #7"]);
+  expect(client.ended).toBe(EffectKind.Close);
+});
+
+test("who goes and takes no bytes is waited for no longer than a second", () => {
+  const world = new TestBroker();
+  const client = world.open();
+  client.writable(false);
+  client.send(concat(connect(), disconnect));
+  expect(world.count("clientsConnected")).toBe(0);
+  world.advance(1000);
+  expect(client.ended).toBe(EffectKind.Close);
 });
 
 test("[MQTT311-3.1.4-5] nothing after a refused CONNECT is handled", () => {
