@@ -112,14 +112,24 @@ export class FrameReader {
     const payload = this.#payload;
     if (this.#opcode === PING) this.ping = payload;
     if (this.#opcode !== CLOSE) return;
-    if (payload.length === 1) this.#fail(PROTOCOL_ERROR);
-    else this.closeCode = payload.length === 0 ? NORMAL : payload[0]! * 256 + payload[1]!;
+    const code = payload.length === 0 ? NORMAL : payload[0]! * 256 + (payload[1] ?? 0);
+    if (payload.length === 1 || !isCode(code)) this.#fail(PROTOCOL_ERROR);
+    else this.closeCode = code;
   }
 
   #fail(code: number): void {
     this.closeCode = code;
     this.isBroken = true;
   }
+}
+
+/** Whether a peer may close with it, RFC 6455 §7.4. */
+function isCode(code: number): boolean {
+  return (
+    (code >= NORMAL && code <= UNACCEPTABLE) ||
+    (code >= INVALID_PAYLOAD && code <= BAD_GATEWAY) ||
+    (code >= PRIVATE_MIN && code <= PRIVATE_MAX)
+  );
 }
 
 /** A frame that begins with `bytes`, of which there is a copy in it, and goes on with `more` bytes that follow. */
@@ -163,5 +173,9 @@ const CONTROL_BYTES_MAX = 125;
 const NORMAL = 1000;
 const PROTOCOL_ERROR = 1002;
 const UNACCEPTABLE = 1003;
+const INVALID_PAYLOAD = 1007;
 const TOO_BIG = 1009;
+const BAD_GATEWAY = 1014;
+const PRIVATE_MIN = 3000;
+const PRIVATE_MAX = 4999;
 const NO_BYTES = new Uint8Array(0);

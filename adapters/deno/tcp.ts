@@ -6,6 +6,7 @@ import { connInfo } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket, TransportHost } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
+import { afterInput } from "../web-loop.ts";
 import type { DenoConn } from "./api.ts";
 import { deno } from "./api.ts";
 
@@ -100,8 +101,14 @@ export class TcpConnection implements HostSocket {
     } catch {
       if (this.#cause === CloseCause.Ended) this.#cause = CloseCause.Error;
     }
-    // Who says its last may still be owed something.
-    if (!this.#hasEnded || !this.isWriting) this.#gone();
+    if (!this.#hasEnded) {
+      this.#gone();
+      return;
+    }
+    // Who says its last may still be owed something: what came with it is answered in the turn that comes.
+    afterInput(() => {
+      if (!this.isWriting) this.#gone();
+    });
   }
 
   /** A write is a promise: it is never whole at once. */

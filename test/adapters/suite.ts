@@ -215,6 +215,16 @@ export function transportSuite(
             await publisher.takes(1);
           }
         });
+      if (transport === "tcp")
+        test("who says its last with a request is answered that", async () => {
+          const { connected } = await started();
+          const [client, other] = [await connected("c"), await connected("other")];
+          // So that its end is there when the broker comes to read the request.
+          other.send(concat(...Array.from({ length: 100_000 }, () => publish("x", "y"))));
+          client.end(publish("a", new Uint8Array(2000), { qos: 1, id: 7 }));
+          expect(await client.takes(1)).toEqual(["PUBACK #7"]);
+          await client.closed;
+        });
 
       test("thousands of clients come and go", async () => {
         const { connected, broker } = await started();

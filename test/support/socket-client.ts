@@ -31,8 +31,8 @@ export abstract class SocketClient {
 
   abstract send(bytes: Uint8Array): this;
   abstract destroy(): void;
-  /** Says its last, and goes on reading. */
-  abstract end(): void;
+  /** Says its last, `bytes` where there are any, and goes on reading. */
+  abstract end(bytes?: Uint8Array): void;
   abstract pause(): void;
   abstract resume(): void;
 
@@ -84,8 +84,8 @@ class TcpClient extends SocketClient {
   destroy(): void {
     this.#socket.resetAndDestroy();
   }
-  end(): void {
-    this.#socket.end();
+  end(bytes?: Uint8Array): void {
+    this.#socket.end(bytes ?? new Uint8Array(0));
   }
   pause(): void {
     this.#socket.pause();
@@ -113,7 +113,8 @@ class WsClient extends SocketClient {
   destroy(): void {
     this.socket.terminate();
   }
-  end(): void {
+  end(bytes?: Uint8Array): void {
+    if (bytes !== undefined) this.send(bytes);
     this.socket.close();
   }
   pause(): void {

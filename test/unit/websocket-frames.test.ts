@@ -55,6 +55,8 @@ describe("what a client's frames hold", () => {
     ["a message within a message", concat(frame(0x02, ten), frame(0x82, ten)), 1002],
     ["a ping in parts", frame(0x09, ten), 1002],
     ["a ping that is too long", frame(0x89, new Uint8Array(126)), 1002],
+    ["a close with code 0", frame(0x88, Uint8Array.of(0, 0)), 1002],
+    ["a close with a code that no frame has", frame(0x88, Uint8Array.of(0x03, 0xee)), 1002],
     ["a close of one byte", frame(0x88, new Uint8Array(1)), 1002],
     ["a message beyond the limit", concat(frame(0x02, ten), frame(0x80, new Uint8Array(91))), 1009],
     [
@@ -71,6 +73,7 @@ describe("what a client's frames hold", () => {
   test("a close is answered by its own code, or 1000", () => {
     for (const [payload, code] of [
       [[0x03, 0xe9], 1001],
+      [[0x0f, 0xa0], 4000],
       [[], 1000],
     ] as const) {
       const reader = new FrameReader(100);
