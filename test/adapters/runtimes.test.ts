@@ -12,7 +12,6 @@ describe.each(["Bun", "Deno"])("on %s", (runtime) => {
     start: (given = {}) => spawnBroker(runtime, { limits: given, codec: codecKind }),
   };
   transportSuite(target);
-  // Bun's HTTP server has a time of its own for that, of ten seconds.
   serverSuite(target);
 
   test.each(["tcp", "ws"] as const)(

@@ -73,6 +73,7 @@ export const pubrec = (id: number): Uint8Array => packet(0x50, u16(id));
 export const pubrel = (id: number): Uint8Array => packet(0x62, u16(id));
 export const pubcomp = (id: number): Uint8Array => packet(0x70, u16(id));
 export const pingreq: Uint8Array = packet(0xc0);
+export const pingresp: Uint8Array = packet(0xd0);
 export const disconnect: Uint8Array = packet(0xe0);
 
 export function hex(digits: string): Uint8Array {

@@ -14,9 +14,8 @@ export abstract class SocketClient {
   /** Resolves when the transport has closed, with its WebSocket code or 0. */
   readonly closed: Promise<number>;
   isClosed = false;
-  /** Where it is set, what comes is counted and not looked at. */
-  counts = false;
-  byteCount = 0;
+  /** Where it is set, it gets what comes instead. */
+  tap: ((bytes: Uint8Array) => void) | null = null;
   protected resolveClosed: (code: number) => void = () => {};
 
   constructor() {
@@ -37,8 +36,10 @@ export abstract class SocketClient {
   abstract resume(): void;
 
   protected received(bytes: Uint8Array): void {
-    this.byteCount += bytes.length;
-    if (this.counts) return;
+    if (this.tap !== null) {
+      this.tap(bytes);
+      return;
+    }
     this.#parts.push(bytes);
     this.#missing -= bytes.length;
     if (this.#missing > 0) return;
