@@ -375,6 +375,12 @@ export function connInfo(transport: ConnInfo["transport"], remote: string): Conn
   return { transport, remote, peer: null };
 }
 
+/** A WebSocket message may hold several packets; one that is much longer than any packet is nothing of ours. */
+export function webSocketBytesMax({ packetBytesMax }: Limits): number {
+  return Math.max(packetBytesMax, WEB_SOCKET_BYTES_MIN) + WEB_SOCKET_BYTES_MIN;
+}
+
+const WEB_SOCKET_BYTES_MIN = 65_536;
 const LOOPBACK = "127.0.0.1";
 
 /** A text that packets are to tell; null: there is none. */

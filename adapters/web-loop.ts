@@ -40,7 +40,7 @@ export function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-/** The subprotocol that is answered: the client's first that is MQTT; null: it offers none of ours. */
+/** The subprotocol that is answered: the client's first that is MQTT [MQTT311-6.0.0-4]; null: it offers none of ours. */
 export function chosenProtocol(offered: string | null): string | null {
   for (const protocol of (offered ?? "").split(/\s*,\s*/)) {
     if (PROTOCOLS.has(protocol)) return protocol;

@@ -2,7 +2,7 @@
 import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
-import { connInfo } from "../broker-server.ts";
+import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
@@ -13,7 +13,7 @@ import { bun } from "./api.ts";
 export function listenWebSocket(
   driver: Driver,
   options: Required<WebSocketOptions>,
-  { packetBytesMax, connectMillisMax }: Limits,
+  limits: Limits,
 ): Promise<Listener> {
   const { host: hostname, port, path } = options;
   const server = bun.serve<WebSocketConnection>({
@@ -21,10 +21,10 @@ export function listenWebSocket(
     port,
     development: false,
     // Of what is no WebSocket yet.
-    idleTimeout: Math.min(Math.ceil(connectMillisMax / 1000), IDLE_SECONDS_MAX),
+    idleTimeout: Math.min(Math.ceil(limits.connectMillisMax / 1000), IDLE_SECONDS_MAX),
     fetch(request, upgrading) {
       // Not every Host header makes a URL.
-      if (!URL.canParse(request.url) || new URL(request.url).pathname !== path)
+      if (URL.parse(request.url)?.pathname !== path)
         return new Response("Not Found\n", { status: 404 });
       const offered = request.headers.get("sec-websocket-protocol");
       const protocol = chosenProtocol(offered);
@@ -39,8 +39,7 @@ export function listenWebSocket(
       return new Response("Upgrade Required\n", { status: 426, headers: upgrade });
     },
     websocket: {
-      // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
-      maxPayloadLength: Math.max(packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
+      maxPayloadLength: webSocketBytesMax(limits),
       backpressureLimit: BACKPRESSURE_BYTES_MAX,
       closeOnBackpressureLimit: false,
       idleTimeout: 0,
@@ -142,6 +141,5 @@ class WebSocketConnection implements HostSocket {
 
 /** Bun takes no longer time. */
 const IDLE_SECONDS_MAX = 255;
-const FRAME_BYTES_MIN = 65_536;
 /** More than one poll ever hands over: what is written after that waits in the broker. */
 const BACKPRESSURE_BYTES_MAX = 512 * 1024 * 1024;

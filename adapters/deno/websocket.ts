@@ -3,9 +3,9 @@
  * waits and is cut off as they are (docs/decisions/0008-websocket-on-deno.md).
  */
 import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import { CloseCause, joined, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
-import { connInfo } from "../broker-server.ts";
+import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket, TransportHost } from "../host.ts";
 import type { OutBuffers } from "../out-buffers.ts";
@@ -64,9 +64,7 @@ class WebSocketConnection implements TransportHost, HostSocket {
   constructor(server: WebSocketHost, tcp: TcpConnection) {
     this.#server = server;
     this.#tcp = tcp;
-    const { packetBytesMax } = server.limits;
-    // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
-    this.#frames = new FrameReader(Math.max(packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN);
+    this.#frames = new FrameReader(webSocketBytesMax(server.limits));
   }
 
   open(_: HostSocket, info: ConnInfo): ConnId {
@@ -81,7 +79,7 @@ class WebSocketConnection implements TransportHost, HostSocket {
   bytes(_: ConnId, chunk: Uint8Array): boolean {
     if (this.#isEnded) return true;
     if (this.#head === null) return this.#unframe(chunk);
-    const head = joined(this.#head, chunk);
+    const head = joined([this.#head, chunk]);
     const length = headLength(head, this.#head.length);
     if (length > HEAD_BYTES_MAX || (length < 0 && head.length > HEAD_BYTES_MAX)) {
       this.#tcp.abort();
@@ -184,13 +182,6 @@ class WebSocketConnection implements TransportHost, HostSocket {
   }
 }
 
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
-
 /** The length of a request with the empty line that ends it, looked for from `from` on; -1: more is to come. */
 function headLength(bytes: Uint8Array, from: number): number {
   for (let at = Math.max(3, from); at < bytes.length; at++) {
@@ -205,5 +196,4 @@ const LF = 10;
 /** What a connection is told instead of the broker's name for it, which it has no use for. */
 const LINKED = 1 as ConnId;
 const HEAD_BYTES_MAX = 16_384;
-const FRAME_BYTES_MIN = 65_536;
 const HANDSHAKES_MAX = 1024;

@@ -5,9 +5,10 @@ import type { RawData, WebSocket, WebSocketServer } from "ws";
 import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
-import { connInfo } from "../broker-server.ts";
+import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import { chosenProtocol } from "../web-loop.ts";
 import { listening } from "./listening.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./loop.ts";
 
@@ -58,7 +59,7 @@ export async function listenWebSocket(
 /** Makes transports of the broker of upgrades, whoever's server they came to; `handleAccepted` gets the socket of each. */
 export function webSocketUpgrade(
   driver: Driver,
-  { packetBytesMax }: Limits,
+  limits: Limits,
   handleAccepted: (socket: Duplex) => void = () => {},
 ): HandleUpgrade {
   // Only where it is used: it takes as long to load as half of ours.
@@ -67,14 +68,13 @@ export function webSocketUpgrade(
     new (await import("ws")).WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
-      // A frame may hold several packets; one that is much longer than any packet is nothing of ours.
-      maxPayload: Math.max(packetBytesMax, FRAME_BYTES_MIN) + FRAME_BYTES_MIN,
-      handleProtocols: (offered) => chosenProtocol(offered) ?? false,
+      maxPayload: webSocketBytesMax(limits),
+      handleProtocols: (offered) => chosenProtocol([...offered].join()) ?? false,
     });
   return (request, socket, head) => {
     const offered = request.headers["sec-websocket-protocol"];
     // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
-    if (offered !== undefined && chosenProtocol(new Set(offered.split(/\s*,\s*/))) === null) {
+    if (offered !== undefined && chosenProtocol(offered) === null) {
       refuse(socket, 400);
       return;
     }
@@ -87,12 +87,6 @@ export function webSocketUpgrade(
       }),
     );
   };
-}
-
-/** The subprotocol that is answered: the client's first that is MQTT [MQTT311-6.0.0-4]. */
-function chosenProtocol(offered: ReadonlySet<string>): string | null {
-  for (const protocol of offered) if (PROTOCOLS.has(protocol)) return protocol;
-  return null;
 }
 
 /** The path that is asked for, without its query. */
@@ -201,7 +195,5 @@ function accept(driver: Driver, socket: WebSocket, request: IncomingMessage): vo
   socket.on("close", () => connection.gone());
 }
 
-const PROTOCOLS: ReadonlySet<string> = new Set(["mqtt", "mqttv3.1.1", "mqttv3.1"]);
-const FRAME_BYTES_MIN = 65_536;
 /** Sockets beyond the connections of the broker that may be about to become one. */
 const HANDSHAKES_MAX = 1024;
