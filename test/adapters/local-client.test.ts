@@ -1,24 +1,8 @@
-import { describe, expect, onTestFinished, test } from "vitest";
-import type { LocalBroker, LocalMessage, Subscription } from "../../adapters/local/mod.ts";
-import {
-  ClosedError,
-  ConfigError,
-  createLocalBroker,
-  RefusedError,
-} from "../../adapters/local/mod.ts";
-import { codecKind } from "../support/codecs.ts";
+import { describe, expect, test } from "vitest";
+import type { Subscription } from "../../adapters/local/mod.ts";
+import { ClosedError, ConfigError, RefusedError } from "../../adapters/local/mod.ts";
+import { startLocal as start, words } from "../support/local.ts";
 import { runScript } from "../support/runtimes.ts";
-
-type Options = Parameters<typeof createLocalBroker>[0];
-
-function start(options: Options = {}): LocalBroker {
-  const broker = createLocalBroker({ codec: codecKind, ...options });
-  onTestFinished(() => broker.close(100));
-  return broker;
-}
-
-const words = ({ topic, payload, qos, retain }: LocalMessage): string =>
-  `${topic} ${new TextDecoder().decode(payload)} q${qos}${retain ? " retain" : ""}`;
 
 async function take(subscription: Subscription, count: number): Promise<string[]> {
   const taken: string[] = [];

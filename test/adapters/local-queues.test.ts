@@ -1,15 +1,6 @@
 /** What a client in the process has under way: it costs the same however much that is, and is not lost at its end. */
-import { expect, onTestFinished, test } from "vitest";
-import { createLocalBroker, type LocalBroker } from "../../adapters/local/mod.ts";
-import { codecKind } from "../support/codecs.ts";
-
-type Options = Parameters<typeof createLocalBroker>[0];
-
-function start(options: Options = {}): LocalBroker {
-  const broker = createLocalBroker({ codec: codecKind, ...options });
-  onTestFinished(() => broker.close(100));
-  return broker;
-}
+import { expect, test } from "vitest";
+import { startLocal as start } from "../support/local.ts";
 
 test("a loop takes a long queue in a time that grows as the queue does", async () => {
   const broker = start();

@@ -1,26 +1,10 @@
 /** Several subscriptions of one client with the same filter, of which MQTT has one: none takes from another. */
-import { expect, onTestFinished, test } from "vitest";
-import {
-  createLocalBroker,
-  type LocalBroker,
-  type LocalMessage,
-  type Subscription,
-} from "../../adapters/local/mod.ts";
-import { codecKind } from "../support/codecs.ts";
-
-type Options = Parameters<typeof createLocalBroker>[0];
-
-function start(options: Options = {}): LocalBroker {
-  const broker = createLocalBroker({ codec: codecKind, ...options });
-  onTestFinished(() => broker.close(100));
-  return broker;
-}
+import { expect, test } from "vitest";
+import type { LocalMessage, Subscription } from "../../adapters/local/mod.ts";
+import { startLocal as start, words } from "../support/local.ts";
 
 const next = async (subscription: Subscription): Promise<string> =>
   words((await subscription.next()).value as LocalMessage);
-
-const words = ({ topic, payload, qos, retain }: LocalMessage): string =>
-  `${topic} ${new TextDecoder().decode(payload)} q${qos}${retain ? " retain" : ""}`;
 
 test("a later one that asks for less lowers nothing, one that asks for more raises all", async () => {
   const broker = start();
