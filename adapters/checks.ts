@@ -108,8 +108,12 @@ export function checkWhole(
   min: number,
   max: number,
 ): asserts value is number {
-  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
+  if (isWhole(value, min, max)) return;
   throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
+}
+
+export function isWhole(value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
 export function checkFunction(field: string, value: unknown): void {
@@ -117,8 +121,11 @@ export function checkFunction(field: string, value: unknown): void {
 }
 
 export function checkObject(field: string, value: unknown): asserts value is object {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
-  throw new ConfigError(field, value, "an object");
+  if (!isObject(value)) throw new ConfigError(field, value, "an object");
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Properties that may stand at `place` and are not `reserved`, each of its type and in its range. */

@@ -51,9 +51,10 @@ export function connectFields(options: ConnectOptions, limits: Limits): ConnectF
 
 function willFields(will: NonNullable<ConnectOptions["will"]>, limits: Limits): PublishFields {
   checkObject("will", will);
-  const { delaySeconds = 0, payload = "" } = will;
+  const { delaySeconds = 0 } = will;
   checkWhole("will.delaySeconds", delaySeconds, 0, 0xffff_ffff);
-  checkedBytes("will.payload", payload, FIELD_BYTES_MAX);
+  // Shorter than a message's may be, for it is a field of CONNECT.
+  const payload = checkedBytes("will.payload", will.payload ?? "", FIELD_BYTES_MAX);
   const message = checkedMessage({ ...will, payload }, limits, "will.", WILL_PROPERTIES);
   if (delaySeconds === 0) return message;
   return { ...message, properties: { WillDelayInterval: delaySeconds, ...message.properties } };
@@ -94,7 +95,7 @@ export function filterFields(
   return list;
 }
 
-/** The filters as a list. */
+/** The filters as a list, where the options fit them. */
 export function subscribeFields(
   filters: string | readonly string[],
   options: SubscribeOptions,

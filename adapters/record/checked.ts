@@ -4,12 +4,13 @@
  */
 import { codecKinds } from "../../codec-wasm/mod.ts";
 import { CloseCause, limitNames, parseLimits, Verdict } from "../../core/mod.ts";
+import { isObject, isWhole } from "../checks.ts";
 import type { RecordingHeader } from "./format.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
 export function isHeader(value: unknown): value is RecordingHeader {
-  if (!isFields(value) || !isFields(value["config"]) || !isFields(value["codec"])) return false;
+  if (!isObject(value) || !isObject(value["config"]) || !isObject(value["codec"])) return false;
   const { version, config, codec, payloads } = value as { config: Fields; codec: Fields } & Fields;
   const { seed, epochMillis, serverName, durable, responseInformation, limits } = config;
   return (
@@ -30,13 +31,13 @@ export function isHeader(value: unknown): value is RecordingHeader {
 }
 
 export function isConnInfo(value: unknown): boolean {
-  if (!isFields(value) || !isText(value["transport"]) || !isText(value["remote"])) return false;
+  if (!isObject(value) || !isText(value["transport"]) || !isText(value["remote"])) return false;
   const { peer } = value;
-  return peer === null || (isFields(peer) && isText(peer["commonName"]));
+  return peer === null || (isObject(peer) && isText(peer["commonName"]));
 }
 
 export function isDecision(value: unknown): boolean {
-  if (!isFields(value)) return false;
+  if (!isObject(value)) return false;
   const { kind, principal, data, reason, reasons } = value;
   switch (kind) {
     case "allow":
@@ -54,7 +55,7 @@ export function isDecision(value: unknown): boolean {
 
 /** One of those that are recorded as JSON alone. */
 export function isCommand(value: unknown): boolean {
-  if (!isFields(value)) return false;
+  if (!isObject(value)) return false;
   const { kind, clientId, reason, publishes, reference, isForGood } = value;
   switch (kind) {
     case "kick":
@@ -70,7 +71,7 @@ export function isCommand(value: unknown): boolean {
 
 /** A publish, without its payload. Whether any client could send it says the broker. */
 export function isPublish(value: unknown): boolean {
-  if (!isFields(value)) return false;
+  if (!isObject(value)) return false;
   const { kind, topic, qos, retain, properties = {} } = value;
   const isQuality = qos === 0 || qos === 1 || qos === 2;
   return (
@@ -78,7 +79,7 @@ export function isPublish(value: unknown): boolean {
     isText(topic) &&
     isQuality &&
     typeof retain === "boolean" &&
-    isFields(properties)
+    isObject(properties)
   );
 }
 
@@ -92,17 +93,13 @@ export function isVerdict(value: number): boolean {
 
 /** All of them, for it was parsed already. */
 function areLimits(value: unknown): boolean {
-  if (!isFields(value) || !limitNames.every((name) => Object.hasOwn(value, name))) return false;
+  if (!isObject(value) || !limitNames.every((name) => Object.hasOwn(value, name))) return false;
   try {
     parseLimits(value);
     return true;
   } catch {
     return false;
   }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isText(value: unknown): value is string {
@@ -114,9 +111,9 @@ function isData(value: unknown): boolean {
 }
 
 function isReason(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xff;
+  return isWhole(value, 0, 0xff);
 }
 
 function isU32(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff;
+  return isWhole(value, 0, 0xffff_ffff);
 }
