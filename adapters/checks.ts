@@ -53,7 +53,7 @@ export function checkTopic(
   value: unknown,
   { topicBytesMax, topicLevelsMax }: Limits,
 ): asserts value is string {
-  const bytes = typeof value === "string" ? encodeUtf8(value) : NO_BYTES;
+  const bytes = isText(value) ? encodeUtf8(value) : NO_BYTES;
   if (!isTopicName(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax)) {
     throw new ConfigError(field, value, "a topic name within the limits, without wildcards");
   }
@@ -64,15 +64,15 @@ export function checkFilter(
   value: unknown,
   { topicBytesMax, topicLevelsMax }: Limits,
 ): asserts value is string {
-  const bytes = typeof value === "string" ? encodeUtf8(value) : NO_BYTES;
+  const bytes = isText(value) ? encodeUtf8(value) : NO_BYTES;
   const isFilter = isTopicFilter(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax);
-  const isShared = typeof value === "string" && value.startsWith("$share/");
+  const isShared = isText(value) && value.startsWith("$share/");
   if (!isFilter || (isShared && sharedFilter(value) === null)) {
     throw new ConfigError(field, value, "topic filters within the limits");
   }
 }
 
-/** The bytes of a text, or bytes as they are. */
+/** The bytes of a text, or bytes as they are: a payload is no string of MQTT's, and may be any text. */
 export function checkedBytes(field: string, value: unknown, bytesMax: number): Uint8Array {
   const bytes = typeof value === "string" ? encodeUtf8(value) : value;
   if (!(bytes instanceof Uint8Array)) throw new ConfigError(field, value, "bytes or a text");
@@ -84,14 +84,14 @@ export function checkedBytes(field: string, value: unknown, bytesMax: number): U
 
 /** A UTF-8 string as MQTT has them. */
 export function checkText(field: string, value: unknown): asserts value is string {
-  const isText = typeof value === "string" && !value.includes("\0");
-  if (!isText || encodeUtf8(value).length > FIELD_BYTES_MAX) {
-    throw new ConfigError(
-      field,
-      value,
-      `a text of at most ${FIELD_BYTES_MAX} bytes without U+0000`,
-    );
-  }
+  if (isText(value) && encodeUtf8(value).length <= FIELD_BYTES_MAX) return;
+  const allowed = `a text of at most ${FIELD_BYTES_MAX} bytes without U+0000 and lone surrogates`;
+  throw new ConfigError(field, value, allowed);
+}
+
+/** Half a pair of surrogates has no UTF-8, and would go out as another character [MQTT-1.5.4-1] [MQTT-1.5.4-2]. */
+function isText(value: unknown): value is string {
+  return typeof value === "string" && !value.includes("\0") && !/\p{Surrogate}/u.test(value);
 }
 
 export function checkQoS(field: string, value: unknown): asserts value is QoS {

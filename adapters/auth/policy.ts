@@ -9,6 +9,7 @@ import type {
   ReasonCode,
 } from "../../core/mod.ts";
 import { ConfigError, Reason, Verdict } from "../../core/mod.ts";
+import { checkText } from "../checks.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
@@ -63,6 +64,9 @@ export class ComposedPolicy implements Policy {
     }
     this.#allowsAnonymous =
       options.allowAnonymous ?? (!hasUsers && options.authenticate === undefined);
+    for (const field of ["users", "methods"] as const) {
+      for (const name of Object.keys(options[field] ?? {})) checkText(field, name);
+    }
     const shipped = hasUsers ? { [SCRAM_SHA_256]: scramMethod(options.users) } : {};
     this.#methods = new Map(Object.entries({ ...shipped, ...options.methods }));
     const encoder = new TextEncoder();

@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
 import { recorder } from "../../adapters/record/mod.ts";
+import { createTestBroker } from "../../adapters/testing/mod.ts";
 import { Recording } from "../support/recording.ts";
 
 /** Any argument, for the types would not let these pass. */
@@ -165,6 +166,70 @@ test("where to listen", async () => {
     "tcp.host": [[{ tcp: { host: 5 } }]],
     "ws.path": [[{ tcp: false, ws: { port: 0, path: "mqtt" } }]],
   });
+});
+
+/** No UTF-8 has half a pair of surrogates, first half or second, alone or beside a whole pair; nor U+0000 MQTT's. */
+test.each(["\ud83d", "a\udc4db", "👍\ud83d", "\ude00\ud83d", "a\0b"])(
+  "[MQTT-1.5.4-1] [MQTT-1.5.4-2] texts that MQTT has no string for: %j",
+  async (bad) => {
+    const texts = ["ContentType", "ResponseTopic"] as const;
+    const properties = (field = "properties") => ({
+      ...Object.fromEntries(texts.map((name) => [`${field}.${name}`, { [name]: bad }])),
+      [`${field}.UserProperty`]: { UserProperty: [["key", bad]] },
+    });
+    const published = {
+      topic: [[bad, "p"]],
+      ...mapped(properties(), (value) => [["t", "p", { properties: value }]]),
+    };
+    const broker = createLocalBroker({ allowAnonymous: true });
+    onTestFinished(() => broker.close(100));
+    await expectFaults(broker, "publish", published);
+    await expectFaults(broker, "disconnect", { clientId: [[bad]] });
+    await expectFaults(broker, "moveClients", { reference: [[bad]] });
+    await expectFaults(broker, "connect", {
+      clientId: [[{ clientId: bad }]],
+      username: [[{ username: bad }]],
+      "properties.UserProperty": [[{ properties: { UserProperty: [[bad, "value"]] } }]],
+      "will.topic": [[{ will: { topic: bad } }]],
+      ...mapped(properties("will.properties"), (value) => [
+        [{ will: { topic: "t", properties: value } }],
+      ]),
+    });
+    expect(broker.counters.connectionsOpened).toBe(0);
+    const client = await broker.connect();
+    await expectFaults(client, "publish", published);
+    await expectFaults(client, "subscribe", {
+      filters: [[bad], [["a", `${bad}/#`]], [`$share/${bad}/a`], [`$share/g/${bad}`]],
+      "properties.UserProperty": [["a", { userProperty: [[bad, ""]] }]],
+    });
+    await expectFaults(client, "unsubscribe", { filters: [[bad]] });
+    await expectFaults(client, "disconnect", {
+      "properties.ReasonString": [[{ properties: { ReasonString: bad } }]],
+    });
+    const tested = createTestBroker();
+    onTestFinished(() => tested.close(100));
+    await expectFaults(tested, "connect", { clientId: [[{ clientId: bad }]] });
+    for (const create of [createLocalBroker, createTestBroker, createBroker]) {
+      await expectFaults({ create }, "create", {
+        responseInformation: [[{ responseInformation: bad }]],
+        reference: [[{ serverReference: bad }]],
+        users: [[{ users: { [bad]: "password" } }]],
+        methods: [[{ methods: { [bad]: { begin: () => {} } } }]],
+      });
+    }
+  },
+);
+
+function mapped(of: object, to: (value: unknown) => unknown[][]): Record<string, unknown[][]> {
+  return Object.fromEntries(Object.entries(of).map(([name, value]) => [name, to(value)]));
+}
+
+test("a payload may be any text: it is UTF-8 as TextEncoder makes it", async () => {
+  const broker = createLocalBroker();
+  onTestFinished(() => broker.close(100));
+  const loop = await (await broker.connect()).subscribe("t");
+  broker.publish("t", "\ud83d\0");
+  expect((await loop.next()).value.payload).toEqual(new TextEncoder().encode("\ufffd\0"));
 });
 
 test("what may be asked is asked as ever: text of any kind, Node's buffers, what is left out", async () => {
