@@ -16,7 +16,7 @@ import type {
   OutBuffer,
 } from "../core/mod.ts";
 import { EffectKind, NEVER, NO_CONN, Reason, WriteBatch } from "../core/mod.ts";
-import type { HostLoop, HostSocket, TransportHost } from "./host.ts";
+import type { DeferringHost, HostLoop, HostSocket } from "./host.ts";
 import { emptyEffect } from "./host.ts";
 import type { Store } from "./storage/store.ts";
 
@@ -33,7 +33,7 @@ export interface DriverOptions {
   handleError(error: unknown): void;
 }
 
-export class Driver implements TransportHost {
+export class Driver implements DeferringHost {
   readonly #options: DriverOptions;
   readonly #broker: Broker;
   readonly #loop: HostLoop;

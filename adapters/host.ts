@@ -29,6 +29,12 @@ export interface TransportHost {
   closed(conn: ConnId, cause: CloseCause): void;
 }
 
+/** One that a program's own clients tell something at any time: also a policy, which the core waits for. */
+export interface DeferringHost extends TransportHost {
+  /** Calls `what`, which may tell it something: at once, or when the core has returned from its call. In order. */
+  whenFree(what: () => void): void;
+}
+
 /** The event loop: its clock, its next turn, its alarm. */
 export interface HostLoop {
   /** Whole milliseconds on a clock that never goes back. */

@@ -25,7 +25,7 @@ export class BareBroker extends BrokerServer {
    * `portSocket` is what the client makes of its end. The port is the broker's from here on.
    */
   servePort(port: BytePort): void {
-    openPort(this.driver, port);
+    this.driver.whenFree(() => openPort(this.driver, port));
   }
 }
 

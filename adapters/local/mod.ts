@@ -2,7 +2,7 @@
 import type { Limits } from "../../core/mod.ts";
 import { parseLimits } from "../../core/mod.ts";
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
-import type { HostLoop, TransportHost } from "../host.ts";
+import type { DeferringHost, HostLoop } from "../host.ts";
 import type { LocalBrokerOptions } from "./bare-broker.ts";
 import { BareBroker, localRuntime } from "./bare-broker.ts";
 import type { LocalClient } from "./client.ts";
@@ -56,7 +56,7 @@ export class LocalBroker extends BareBroker {
   }
 
   /** A client over something that stands between it and the broker. */
-  protected connectOver(host: TransportHost, options: ConnectOptions): Promise<LocalClient> {
+  protected connectOver(host: DeferringHost, options: ConnectOptions): Promise<LocalClient> {
     const client = (): Promise<LocalClient> =>
       connectClient(
         {
@@ -71,7 +71,7 @@ export class LocalBroker extends BareBroker {
         options,
       );
     // A policy may connect too, while the broker waits for its answer.
-    return new Promise((resolve) => this.driver.whenFree(() => resolve(client())));
+    return new Promise((resolve) => host.whenFree(() => resolve(client())));
   }
 }
 

@@ -2,7 +2,7 @@
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import { connInfo } from "../broker-server.ts";
-import type { HostSocket, TransportHost } from "../host.ts";
+import type { DeferringHost, HostSocket } from "../host.ts";
 
 /** The client's end. Both streams end with the connection. */
 export interface BytePipe {
@@ -13,13 +13,13 @@ export interface BytePipe {
 }
 
 /** Opens a transport; rejects nobody, but for a broker that takes no more: its streams end at once. */
-export function openPipe(host: TransportHost): BytePipe {
+export function openPipe(host: DeferringHost): BytePipe {
   const transport = new PipeTransport(host);
   return { readable: transport.readable, writable: transport.writable };
 }
 
 class PipeTransport implements HostSocket {
-  readonly #host: TransportHost;
+  readonly #host: DeferringHost;
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   #reader!: ReadableStreamDefaultController<Uint8Array>;
@@ -31,7 +31,7 @@ class PipeTransport implements HostSocket {
   /** Ends the wait of a writer that the broker told to stop. */
   #readOn: (() => void) | null = null;
 
-  constructor(host: TransportHost) {
+  constructor(host: DeferringHost) {
     this.#host = host;
     this.readable = new ReadableStream<Uint8Array>(
       {
@@ -43,22 +43,33 @@ class PipeTransport implements HostSocket {
       },
       { highWaterMark: READ_BYTES_MAX, size: (chunk) => chunk.length },
     );
+    // What is written before waits for it.
+    const opened = new Promise<void>((resolve) => {
+      host.whenFree(() => resolve(this.#open()));
+    });
     this.writable = new WritableStream<Uint8Array>({
+      start: () => opened,
       write: (chunk) => this.#received(chunk),
       close: () => this.#end(CloseCause.Ended),
       abort: () => this.#end(CloseCause.Error),
     });
-    this.#conn = host.open(this, connInfo("local", "local"));
+  }
+
+  #open(): void {
+    if (this.#isGone) return;
+    this.#conn = this.#host.open(this, connInfo("local", "local"));
     if (this.#conn === NO_CONN) {
       this.#isGone = true;
       this.#reader.close();
     }
   }
 
-  #received(chunk: Uint8Array): Promise<void> | undefined {
-    if (this.#isGone || this.#host.bytes(this.#conn, chunk)) return undefined;
+  #received(chunk: Uint8Array): Promise<void> {
     return new Promise((resolve) => {
-      this.#readOn = resolve;
+      this.#host.whenFree(() => {
+        if (this.#isGone || this.#host.bytes(this.#conn, chunk)) resolve();
+        else this.#readOn = resolve;
+      });
     });
   }
 
@@ -72,9 +83,11 @@ class PipeTransport implements HostSocket {
   }
 
   #pulled(): void {
-    if (!this.#isBlocked || this.#isGone) return;
+    if (!this.#isBlocked) return;
     this.#isBlocked = false;
-    this.#host.writable(this.#conn, true);
+    this.#host.whenFree(() => {
+      if (!this.#isGone) this.#host.writable(this.#conn, true);
+    });
   }
 
   resume(): void {
@@ -101,7 +114,9 @@ class PipeTransport implements HostSocket {
       // It was cancelled: there is nobody to tell.
     }
     // Later: the broker may be the one who ends it, and is not called from within.
-    queueMicrotask(() => this.#host.closed(this.#conn, this.#cause));
+    queueMicrotask(() => {
+      if (this.#conn !== NO_CONN) this.#host.closed(this.#conn, this.#cause);
+    });
   }
 }
 

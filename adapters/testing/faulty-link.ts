@@ -1,13 +1,13 @@
 /** What stands between a client and the broker, and lets go wrong what it is told to. */
 import type { CloseCause as Cause, ConnId, ConnInfo, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, connectReturnCode, NO_CONN } from "../../core/mod.ts";
-import type { HostSocket, TransportHost } from "../host.ts";
+import type { DeferringHost, HostSocket } from "../host.ts";
 import type { Direction, Faults, FaultyConnection } from "./faults.ts";
 import { PacketFilter } from "./packet-filter.ts";
 
 /** To the client it is the broker's end of one transport, and to the broker the client's. */
-export class FaultyLink implements TransportHost, HostSocket, FaultyConnection {
-  readonly #host: TransportHost;
+export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
+  readonly #host: DeferringHost;
   readonly #faults: readonly Faults[];
   readonly #gone: () => void;
   #socket!: HostSocket;
@@ -29,7 +29,7 @@ export class FaultyLink implements TransportHost, HostSocket, FaultyConnection {
   #isClosed = false;
 
   /** `gone` is called once nothing can come of it any more. */
-  constructor(host: TransportHost, faults: readonly Faults[], gone: () => void) {
+  constructor(host: DeferringHost, faults: readonly Faults[], gone: () => void) {
     this.#host = host;
     this.#gone = gone;
     this.#faults = faults;
@@ -84,6 +84,10 @@ export class FaultyLink implements TransportHost, HostSocket, FaultyConnection {
     if (this.#refusing === null) this.#tellClosed(cause);
   }
 
+  whenFree(what: () => void): void {
+    this.#host.whenFree(what);
+  }
+
   write(out: OutBuffer): boolean {
     if (this.#isCut) return true;
     const bytes = out.bytes.slice(0, out.length);
@@ -124,8 +128,10 @@ export class FaultyLink implements TransportHost, HostSocket, FaultyConnection {
   }
 
   goOn(): void {
-    this.#goOnToBroker();
-    this.#goOnToClient();
+    this.whenFree(() => {
+      this.#goOnToBroker();
+      this.#goOnToClient();
+    });
   }
 
   #goOnToBroker(): void {

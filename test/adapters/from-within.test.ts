@@ -1,8 +1,15 @@
 /** What a policy asks of the broker that is asking it: done once the broker has its answer, in order. */
 import { expect, onTestFinished, test } from "vitest";
 import type { LocalMessage } from "../../adapters/local/mod.ts";
-import { createLocalBroker, type LocalBroker } from "../../adapters/local/mod.ts";
+import {
+  type BytePipe,
+  createLocalBroker,
+  type LocalBroker,
+  portSocket,
+} from "../../adapters/local/mod.ts";
 import { recorder } from "../../adapters/record/mod.ts";
+import { createTestBroker, Faults, type TestBroker } from "../../adapters/testing/mod.ts";
+import { concat, connect, publish, subscribe } from "../support/packets.ts";
 import { Recording } from "../support/recording.ts";
 
 type Options = Parameters<typeof createLocalBroker>[0];
@@ -83,6 +90,100 @@ test("a policy disconnects, connects and closes", async () => {
   expect(await two.closed).toMatchObject({ by: "broker", reason: 0x8b });
   await closed;
   expect(broker.counters.clientsConnected).toBe(0);
+});
+
+/** A policy that does, where something is published to one of these topics, what stands there; all may publish. */
+function doing(what: Record<string, () => void>): Options {
+  return {
+    authorizePublish: (_, topic) => {
+      what[topic]?.();
+      return true;
+    },
+  };
+}
+
+test("a policy opens a pipe, writes to it and reads from it", async () => {
+  let pipe!: BytePipe;
+  let writer!: WritableStreamDefaultWriter<Uint8Array>;
+  let reader!: ReadableStreamDefaultReader<Uint8Array>;
+  const payload = "x".repeat(200_000);
+  const read: Promise<ReadableStreamReadResult<Uint8Array>>[] = [];
+  const write = (bytes: Uint8Array): void => void writer.write(bytes);
+  const broker: LocalBroker = start(
+    doing({
+      open: () => {
+        pipe = broker.pipe();
+        [writer, reader] = [pipe.writable.getWriter(), pipe.readable.getReader()];
+        write(concat(connect(), subscribe(1, ["a", 0])));
+      },
+      write: () => write(publish("a", payload)),
+      read: () => {
+        for (let n = 0; n < 2; n++) read.push(reader.read());
+      },
+    }),
+  );
+  const client = await broker.connect();
+  const takes = async (bytesMin: number): Promise<void> => {
+    for (let bytes = 0; bytes < bytesMin; ) bytes += (await reader.read()).value!.length;
+  };
+  await client.publish("open", "", { qos: 1 });
+  // CONNACK and SUBACK.
+  await takes(4 + 5);
+  // Now it is full. It takes more once it is read from, which is from within here.
+  await client.publish("write", "", { qos: 1 });
+  await client.publish("write", "", { qos: 1 });
+  await client.publish("read", "", { qos: 1 });
+  const [first, second] = await Promise.all(read);
+  await takes(2 * publish("a", payload).length - first!.value!.length - second!.value!.length);
+  await writer.close();
+});
+
+test("a policy opens a pipe and gives it up again", async () => {
+  const broker: LocalBroker = start(
+    doing({
+      cancel: () => void broker.pipe().readable.cancel(),
+      abort: () => void broker.pipe().writable.abort(),
+    }),
+  );
+  const client = await broker.connect();
+  await client.publish("cancel", "", { qos: 1 });
+  await client.publish("abort", "", { qos: 1 });
+  await expect.poll(() => broker.counters.connectionsClosed).toBe(1);
+  expect(broker.counters.connectionsOpened).toBe(2);
+});
+
+test("a policy has a port served", async () => {
+  const { port1, port2 } = new MessageChannel();
+  const broker: LocalBroker = start(doing({ serve: () => broker.servePort(port2) }));
+  onTestFinished(() => port1.close());
+  const client = await broker.connect();
+  const socket = portSocket(port1);
+  const connack = new Promise((resolve) => {
+    socket.onmessage = ({ data }: { data: ArrayBuffer }) => resolve(new Uint8Array(data));
+    socket.onopen = () => socket.send(connect());
+  });
+  await client.publish("serve", "", { qos: 1 });
+  expect(await connack).toEqual(Uint8Array.of(0x20, 2, 0, 0));
+});
+
+test("in a test's broker, a policy opens a pipe, connects, and lets go on what was stalled", async () => {
+  const faults = new Faults();
+  const opened: Promise<unknown>[] = [];
+  const broker: TestBroker = createTestBroker(
+    doing({
+      pipe: () => opened.push(broker.pipe().writable.getWriter().write(connect())),
+      connect: () => opened.push(broker.connect()),
+      release: () => faults.release(),
+    }),
+  );
+  onTestFinished(() => broker.close(100));
+  const [client, stalled] = [await broker.connect(), await broker.connect({ faults })];
+  faults.stall();
+  const late = stalled.publish("late", "", { qos: 1 });
+  for (const topic of ["pipe", "connect", "release"]) await client.publish(topic, "", { qos: 1 });
+  await late;
+  await Promise.all(opened);
+  expect(broker.counters.clientsConnected).toBe(4);
 });
 
 test("what is asked after that comes after it", async () => {
