@@ -1,24 +1,30 @@
-/** What a client in the process has under way: it costs the same however much that is, and is not lost at its end. */
+/** What a client in the process has under way: each costs the same however much that is, and is not lost at its end. */
 import { expect, test } from "vitest";
+import { Subscription } from "../../adapters/local/subscription.ts";
 import { startLocal as start } from "../support/local.ts";
 
-test("a loop takes a long queue in a time that grows as the queue does", async () => {
-  const broker = start();
-  const queued = { queuedMessagesMax: 1e9, queuedBytesMax: 1e9 };
-  const client = await broker.connect(queued);
-  const count = 80_000;
-  const loop = await client.subscribe("a");
-  for (let n = 0; n < count; n++) broker.publish("a", `${n}`);
-  // Behind all of them.
-  await (await broker.connect()).publish("a", "last", { qos: 1 });
-  await expect.poll(() => broker.counters.publishesSent, { timeout: 50_000 }).toBe(count + 1);
-  const started = performance.now();
+// If each moved those behind it, as an array's shift does, the test would take longer than it may.
+test("a loop takes 300 000 messages that wait, in their order", async () => {
+  const count = 300_000;
+  let taken = 0;
+  const subscription = new Subscription(["a"], null, {
+    ...{ queuedMessagesMax: count, queuedBytesMax: 0 },
+    taken: () => void taken++,
+    failed: () => {},
+    left: () => Promise.resolve(),
+  });
+  const message = { payload: new Uint8Array(0), qos: 0, retain: false, dup: false } as const;
   for (let n = 0; n < count; n++) {
-    const { value } = await loop.next();
-    if (n % 10_000 === 0) expect(new TextDecoder().decode(value.payload)).toBe(`${n}`);
+    const numbered = { ...message, topic: `${n}`, properties: {} };
+    subscription.offer({ message: numbered, packetId: 0, waiting: 1, isTaken: false });
   }
-  expect(performance.now() - started).toBeLessThan(2000);
-}, 60_000);
+  for (let n = 0; n < count; n++) {
+    const { value } = await subscription.next();
+    if (value.topic !== `${n}`) throw new Error(`message ${n} is ${value.topic}`);
+  }
+  expect(taken).toBe(count);
+  expect(subscription.dropped).toBe(0);
+});
 
 test("disconnect lets what was asked before be answered", async () => {
   const broker = start({ authorizePublish: async () => true });
@@ -41,25 +47,31 @@ test("disconnect does not wait for ever for an answer", async () => {
   const client = await broker.connect();
   const published = client.publish("a", "x", { qos: 1 });
   const lost = expect(published).rejects.toMatchObject({ name: "ClosedError" });
-  const started = performance.now();
   await client.disconnect();
-  expect(performance.now() - started).toBeLessThan(3000);
   await lost;
 });
 
-test.each(["abort", "kick"])(
-  "a disconnect that waits ends with the connection: %s",
-  async (how) => {
-    const broker = start({ authorizePublish: () => new Promise(() => {}) });
-    const client = await broker.connect({ clientId: "c" });
-    client.publish("a", "x", { qos: 1 }).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    const started = performance.now();
-    const disconnected = client.disconnect();
-    if (how === "abort") void client.abort();
-    else broker.disconnect("c");
-    await disconnected;
-    expect(performance.now() - started).toBeLessThan(500);
-    expect((await client.closed).by).toBe(how === "abort" ? "client" : "broker");
-  },
-);
+test.each([
+  ["abort", { by: "client", reason: 0x80 }],
+  ["kick", { by: "broker", reason: 0x98 }],
+])("a disconnect that waits ends with the connection: %s", async (how, end) => {
+  let publishes!: () => void;
+  const isAsked = new Promise<void>((resolve) => {
+    publishes = resolve;
+  });
+  const broker = start({
+    authorizePublish: () => {
+      publishes();
+      return new Promise(() => {});
+    },
+  });
+  const client = await broker.connect({ clientId: "c" });
+  client.publish("a", "x", { qos: 1 }).catch(() => {});
+  await isAsked;
+  const disconnected = client.disconnect();
+  if (how === "abort") void client.abort();
+  else broker.disconnect("c");
+  await disconnected;
+  // Had it waited on, it would have ended by itself, and in order.
+  expect(await client.closed).toMatchObject(end);
+});
