@@ -114,12 +114,6 @@ export interface Runtime {
   /** Memory whose contents do not matter, where that is cheaper than a new Uint8Array. */
   allocate?(byteCount: number): Uint8Array;
   isSame(a: Uint8Array, b: Uint8Array): boolean;
-  listenTcp(driver: Driver, options: Required<ListenOptions>): Promise<Listener>;
-  listenWebSocket(
-    driver: Driver,
-    options: Required<WebSocketOptions>,
-    limits: Limits,
-  ): Promise<Listener>;
 }
 
 /** A running broker. */
@@ -242,28 +236,9 @@ export class BrokerServer {
     return this;
   }
 
-  /** Opens the listeners; rejects where one cannot be, and closes those that were. */
-  async listen(runtime: Runtime, options: BrokerOptions): Promise<void> {
-    const { tcp = {}, ws = false } = options;
-    for (const [field, where] of Object.entries({ tcp, ws })) {
-      if (where === false) continue;
-      checkListenOptions(field, where);
-      this.#checkExposure(where);
-    }
-    try {
-      if (tcp !== false) {
-        const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
-        this.#listeners.push(await runtime.listenTcp(this.driver, where));
-      }
-      if (ws !== false) {
-        const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
-        const where = { host, port, path };
-        this.#listeners.push(await runtime.listenWebSocket(this.driver, where, this.#limits));
-      }
-    } catch (error) {
-      await this.close();
-      throw error;
-    }
+  /** Serves at what `open` opens, until it closes. @internal */
+  async serve(open: (driver: Driver, limits: Limits) => Promise<Listener>): Promise<void> {
+    this.#listeners.push(await open(this.driver, this.#limits));
   }
 
   /**
@@ -324,17 +299,9 @@ export class BrokerServer {
     this.driver.command({ kind: "observe", publishes });
   }
 
-  /** Whether clients may be served at this address of the machine; none: at no address of a network. */
-  protected mayServe(host: string | undefined): boolean {
-    if (this.#allowsAnonymous || !this.#policy.isOpen) return true;
-    return host === undefined || isLoopback(host);
-  }
-
-  #checkExposure(where: ListenOptions): void {
-    const host = where.host ?? LOOPBACK;
-    if (this.mayServe(host)) return;
-    const allowed = "a loopback address, or allowAnonymous, or users";
-    throw new ConfigError("host", host, allowed);
+  /** Whether clients may come without a name, of which the program has said nothing. @internal */
+  get isOpenUnasked(): boolean {
+    return !this.#allowsAnonymous && this.#policy.isOpen;
   }
 }
 
@@ -357,19 +324,6 @@ const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ published: true, error: true },
 };
 
-function checkListenOptions(field: string, where: WebSocketOptions): void {
-  checkObject(field, where);
-  const { host = LOOPBACK, port = 0, path = "/" } = where;
-  checkText(`${field}.host`, host);
-  checkWhole(`${field}.port`, port, 0, 65_535);
-  if (typeof path === "string" && path.startsWith("/")) return;
-  throw new ConfigError(`${field}.path`, path, "a path that begins with /");
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d+){3}$/.test(host);
-}
-
 /** How a transport's peer is named. */
 export function connInfo(transport: ConnInfo["transport"], remote: string): ConnInfo {
   return { transport, remote, peer: null };
@@ -381,7 +335,6 @@ export function webSocketBytesMax({ packetBytesMax }: Limits): number {
 }
 
 const WEB_SOCKET_BYTES_MIN = 65_536;
-const LOOPBACK = "127.0.0.1";
 
 /** A text that packets are to tell; null: there is none. */
 function told(field: string, value: string | undefined): string | null {

@@ -1,6 +1,8 @@
 /** sansmq on Deno, by its own TCP connections. */
-import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import type { BrokerOptions } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
+import type { ListeningRuntime } from "../listen.ts";
+import { listen } from "../listen.ts";
 import { OutBuffers } from "../out-buffers.ts";
 import { version } from "../version.ts";
 import { isSame, webEntropy, webLoop } from "../web-loop.ts";
@@ -16,7 +18,7 @@ export * from "../mod.ts";
  */
 export async function createBroker(options: BrokerOptions = {}): Promise<BrokerServer> {
   const buffers = new OutBuffers();
-  const runtime: Runtime = {
+  const runtime: ListeningRuntime = {
     loop: webLoop,
     out: buffers.outBuffer(),
     serverName: `sansmq ${version}`,
@@ -27,6 +29,6 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
       listenWebSocket(driver, where, limits, buffers),
   };
   const server = new BrokerServer(runtime, options);
-  await server.listen(runtime, options);
+  await listen(server, runtime, options);
   return server;
 }

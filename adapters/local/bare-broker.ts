@@ -36,16 +36,11 @@ export function createBareBroker(options: LocalBrokerOptions = {}): BareBroker {
 
 /** A runtime of the web's interfaces that listens nowhere. */
 export function localRuntime(): Runtime {
-  const none = (): never => {
-    throw new Error("a local broker listens nowhere");
-  };
   return {
     loop: webLoop,
     out: new OutBuffers().outBuffer(),
     serverName: `sansmq ${version}`,
     entropy: webEntropy,
     isSame,
-    listenTcp: none,
-    listenWebSocket: none,
   };
 }

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { parseLimits } from "../../core/mod.ts";
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
+import { mayServe } from "../listen.ts";
 import type { HandleUpgrade } from "./websocket.ts";
 import { pathOf, refuse, webSocketUpgrade } from "./websocket.ts";
 
@@ -60,7 +61,7 @@ export class NodeBroker extends BrokerServer {
   handleUpgrade(...upgrade: Upgrade): void {
     const [request, socket, head] = upgrade as NodeUpgrade;
     if (this.#isClosing) refuse(socket, 503);
-    else if (!this.mayServe(request.socket.localAddress)) refuse(socket, 403);
+    else if (!mayServe(this, request.socket.localAddress)) refuse(socket, 403);
     else this.#upgrade(request, socket, head);
   }
 

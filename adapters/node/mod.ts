@@ -1,6 +1,8 @@
 /** sansmq on Node. */
 import { randomFillSync, timingSafeEqual } from "node:crypto";
-import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import type { BrokerOptions } from "../broker-server.ts";
+import type { ListeningRuntime } from "../listen.ts";
+import { listen } from "../listen.ts";
 import { version } from "../version.ts";
 import { NodeBroker } from "./broker.ts";
 import { nodeLoop, outBuffer } from "./loop.ts";
@@ -16,7 +18,7 @@ export type { NodeBroker, Upgrade, UpgradeServer } from "./broker.ts";
  * Rejects with ConfigError where an option is wrong, with Node's error where it cannot listen.
  */
 export async function createBroker(options: BrokerOptions = {}): Promise<NodeBroker> {
-  const runtime: Runtime = {
+  const runtime: ListeningRuntime = {
     loop: nodeLoop,
     out: outBuffer(),
     serverName: `sansmq ${version}`,
@@ -27,6 +29,6 @@ export async function createBroker(options: BrokerOptions = {}): Promise<NodeBro
     listenWebSocket,
   };
   const server = new NodeBroker(runtime, options);
-  await server.listen(runtime, options);
+  await listen(server, runtime, options);
   return server;
 }

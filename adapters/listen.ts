@@ -1,0 +1,77 @@
+/** Listeners of a broker, apart from it: one that listens nowhere is bundled without. */
+import type { Limits } from "../core/mod.ts";
+import { ConfigError } from "../core/mod.ts";
+import type {
+  BrokerOptions,
+  BrokerServer,
+  Listener,
+  ListenOptions,
+  Runtime,
+  WebSocketOptions,
+} from "./broker-server.ts";
+import { checkObject, checkText, checkWhole } from "./checks.ts";
+import type { Driver } from "./driver.ts";
+
+/** A runtime that has sockets. */
+export interface ListeningRuntime extends Runtime {
+  listenTcp(driver: Driver, options: Required<ListenOptions>): Promise<Listener>;
+  listenWebSocket(
+    driver: Driver,
+    options: Required<WebSocketOptions>,
+    limits: Limits,
+  ): Promise<Listener>;
+}
+
+/** Opens the listeners; rejects where one cannot be, and closes those that were. */
+export async function listen(
+  server: BrokerServer,
+  runtime: ListeningRuntime,
+  options: BrokerOptions,
+): Promise<void> {
+  const { tcp = {}, ws = false } = options;
+  for (const [field, where] of Object.entries({ tcp, ws })) {
+    if (where === false) continue;
+    checkListenOptions(field, where);
+    checkExposure(server, where);
+  }
+  try {
+    if (tcp !== false) {
+      const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
+      await server.serve((driver) => runtime.listenTcp(driver, where));
+    }
+    if (ws !== false) {
+      const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
+      const where = { host, port, path };
+      await server.serve((driver, limits) => runtime.listenWebSocket(driver, where, limits));
+    }
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+/** Whether clients may be served at this address of the machine; none: at no address of a network. */
+export function mayServe(server: BrokerServer, host: string | undefined): boolean {
+  return !server.isOpenUnasked || host === undefined || isLoopback(host);
+}
+
+function checkListenOptions(field: string, where: WebSocketOptions): void {
+  checkObject(field, where);
+  const { host = LOOPBACK, port = 0, path = "/" } = where;
+  checkText(`${field}.host`, host);
+  checkWhole(`${field}.port`, port, 0, 65_535);
+  if (typeof path === "string" && path.startsWith("/")) return;
+  throw new ConfigError(`${field}.path`, path, "a path that begins with /");
+}
+
+function checkExposure(server: BrokerServer, { host = LOOPBACK }: ListenOptions): void {
+  if (mayServe(server, host)) return;
+  const allowed = "a loopback address, or allowAnonymous, or users";
+  throw new ConfigError("host", host, allowed);
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d+){3}$/.test(host);
+}
+
+const LOOPBACK = "127.0.0.1";
