@@ -32,8 +32,6 @@ import { Parts } from "./connection/parts.ts";
 import { publishMessage, removeRetained } from "./connection/publish-message.ts";
 import { receive, unpark } from "./connection/receive.ts";
 import { fill } from "./connection/send.ts";
-import type { BrokerState } from "./inspect.ts";
-import { inspect } from "./inspect.ts";
 import type { WriteBatch } from "./journal/journal.ts";
 import { MessageSource } from "./message/message-source.ts";
 import { Counter } from "./observe/counters.ts";
@@ -305,9 +303,9 @@ export class Broker {
     ) as Millis;
   }
 
-  /** What it holds now, for people. Takes as long as there is much; changes nothing. */
-  inspect(): BrokerState {
-    return inspect(this.#parts, this.#now);
+  /** What it is made of, for `inspect`: a function beside it, that who does not call it does not bundle. @internal */
+  shown<T>(see: (parts: Parts, now: Millis) => T): T {
+    return see(this.#parts, this.#now);
   }
 
   #connection(id: ConnId): Connection | null {

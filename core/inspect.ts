@@ -1,5 +1,6 @@
 /** What a broker holds at this moment, as plain data: for people who look for a fault. Changes nothing. */
 import type { ConnId, Millis, ProtocolLevel, QoS, Seq } from "./boundary.ts";
+import type { Broker } from "./broker.ts";
 import type { Connection } from "./connection/connection.ts";
 import { Parked, Stage } from "./connection/connection.ts";
 import type { Parts } from "./connection/parts.ts";
@@ -63,7 +64,12 @@ export interface SessionState {
   readonly hasWill: boolean;
 }
 
-export function inspect(parts: Parts, now: Millis): BrokerState {
+/** Takes as long as the broker holds much. */
+export function inspect(broker: Broker): BrokerState {
+  return broker.shown(brokerState);
+}
+
+function brokerState(parts: Parts, now: Millis): BrokerState {
   const { journal, counters } = parts;
   const counted = counterNames
     .map((name) => [name, counters[Counter[name]]!] as const)

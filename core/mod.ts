@@ -18,6 +18,7 @@ export { frameBytes } from "./codec/varint.ts";
 export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";
 export { ConfigError, limitNames, limitTable, parseLimit, parseLimits } from "./config.ts";
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
+export { inspect } from "./inspect.ts";
 export { WriteBatch } from "./journal/journal.ts";
 export { limitHelp } from "./limit-help.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";

@@ -13,7 +13,15 @@ import type {
   Policy,
   Seq,
 } from "../../core/mod.ts";
-import { Broker, ConfigError, NO_CONN, PacketType, Verdict, WriteBatch } from "../../core/mod.ts";
+import {
+  Broker,
+  ConfigError,
+  inspect,
+  NO_CONN,
+  PacketType,
+  Verdict,
+  WriteBatch,
+} from "../../core/mod.ts";
 import { checkProperties } from "../checks.ts";
 import { Op } from "./format.ts";
 import { OutputHash } from "./output-hash.ts";
@@ -98,7 +106,7 @@ export function replay(recording: Uint8Array, options: ReplayOptions = {}): Repl
     hash: hash.hex,
     end,
     difference,
-    state: world.broker.inspect(),
+    state: inspect(world.broker),
   };
 }
 

@@ -20,7 +20,7 @@ const layers: readonly (readonly string[])[] = [
   ["session"],
   ["routing"],
   ["connection"],
-  ["recovery", "inspect", "broker", "mod"],
+  ["recovery", "broker", "inspect", "mod"],
 ];
 
 interface Import {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { replay } from "../../../adapters/record/mod.ts";
 import { RecordingBroker } from "../../../adapters/record/recording-broker.ts";
-import { Broker, ConfigError, EffectKind, Reason, Verdict } from "../../../core/mod.ts";
+import { Broker, ConfigError, EffectKind, inspect, Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { fire } from "../../fuzz/mutator.ts";
 import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
@@ -60,7 +60,7 @@ describe("a replay gives out, byte for byte, what was given out", () => {
     expect(covers).toBe("bytes");
     expect(end).toEqual({ cause: "closed", hash });
     expect(outputBytes).toBe(world.count("bytesSent"));
-    expect(state).toEqual(broker.inspect());
+    expect(state).toEqual(inspect(broker));
   });
 
   test("with a policy that says no, and later, and with identifiers that are assigned", () => {
@@ -330,5 +330,5 @@ test("Close and abort are output too", () => {
   const { world, broker } = recorded();
   const client = world.open().send(Uint8Array.of(0xf0, 0));
   expect(client.ended).not.toBe(EffectKind.None);
-  expect(broker.inspect().connections).toEqual([]);
+  expect(inspect(broker).connections).toEqual([]);
 });
