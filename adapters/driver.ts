@@ -16,7 +16,7 @@ import type {
   OutBuffer,
 } from "../core/mod.ts";
 import { EffectKind, NEVER, NO_CONN, Reason, WriteBatch } from "../core/mod.ts";
-import type { DeferringHost, HostLoop, HostSocket } from "./host.ts";
+import type { DeferringHost, HalfCloseHost, HostLoop, HostSocket } from "./host.ts";
 import { emptyEffect } from "./host.ts";
 import type { Store } from "./storage/store.ts";
 
@@ -33,7 +33,7 @@ export interface DriverOptions {
   handleError(error: unknown): void;
 }
 
-export class Driver implements DeferringHost {
+export class Driver implements DeferringHost, HalfCloseHost {
   readonly #options: DriverOptions;
   readonly #broker: Broker;
   readonly #loop: HostLoop;
@@ -44,6 +44,9 @@ export class Driver implements DeferringHost {
   readonly #batch = new WriteBatch();
   /** Asked while the core was in a call. */
   readonly #deferred: (() => void)[] = [];
+  /** End, if their peers write no more, once as many batches are stored. */
+  readonly #finishing: { readonly conn: ConnId; readonly commits: number }[] = [];
+  #commits = 0;
   #openCount = 0;
   /** Short chunks since the last turn. */
   #reads = 0;
@@ -93,6 +96,12 @@ export class Driver implements DeferringHost {
 
   writable(conn: ConnId, writable: boolean): void {
     this.#broker.handleWritable(conn, writable, this.#loop.now());
+    this.#schedule();
+  }
+
+  ended(conn: ConnId): void {
+    // What it said is in the batch after the one that is being stored.
+    this.#finishing.push({ conn, commits: this.#commits + (this.#isCommitting ? 2 : 1) });
     this.#schedule();
   }
 
@@ -152,24 +161,36 @@ export class Driver implements DeferringHost {
     const now = this.#loop.now();
     if (this.#broker.pollTimeout() <= now) this.#broker.handleTimeout(now);
     this.#commit();
-    this.#send(SENDS_MAX);
+    const isAllSent = this.#send(SENDS_MAX);
     this.#act();
+    if (isAllSent && this.#finishing.length > 0) this.#finish(now);
     this.#report();
     this.#setAlarm(now);
   }
 
-  /** Gives each connection in turn what it is owed, up to `sends` writes. */
-  #send(sends: number): void {
+  /** Gives each connection in turn what it is owed, up to `sends` writes. False: there is more. */
+  #send(sends: number): boolean {
     const now = this.#loop.now();
     for (; sends > 0; sends--) {
       const conn = this.#broker.pollSend(this.#out, now);
-      if (conn === NO_CONN) return;
+      if (conn === NO_CONN) return true;
       // No socket: it closed while its bytes were on their way.
       const isTaken = this.#sockets[conn & SLOT_MASK]?.write(this.#out) ?? true;
       if (!isTaken) this.#broker.handleWritable(conn, false, now);
     }
     // The budget is spent: the event loop reads, then it goes on.
     this.#schedule();
+    return false;
+  }
+
+  /** Ends those who said their last and are owed nothing, unless the core goes on at once. */
+  #finish(now: Millis): void {
+    if (this.#broker.pollTimeout() <= now) return;
+    for (const one of this.#finishing.splice(0)) {
+      const isStored = !this.#isCommitting || this.#commits >= one.commits;
+      if (isStored) this.#sockets[one.conn & SLOT_MASK]?.finish?.();
+      else this.#finishing.push(one);
+    }
   }
 
   #act(): void {
@@ -205,6 +226,7 @@ export class Driver implements DeferringHost {
     this.#options.store.commit(this.#batch).then(
       () => {
         this.#isCommitting = false;
+        this.#commits++;
         this.#broker.handleCommit(lastSeq, this.#loop.now());
         this.#schedule();
       },

@@ -15,6 +15,8 @@ export interface HostSocket {
   close(reason: number): void;
   /** Ends it now. */
   abort(): void;
+  /** Ends a transport whose peer writes no more, unless something is still being written. */
+  finish?(): void;
 }
 
 /** What a transport tells of itself: the driver, or what stands between the two. */
@@ -33,6 +35,15 @@ export interface TransportHost {
 export interface DeferringHost extends TransportHost {
   /** Calls `what`, which may tell it something: at once, or when the core has returned from its call. In order. */
   whenFree(what: () => void): void;
+}
+
+/** What a transport tells whose peer can end its side and read on. */
+export interface HalfCloseHost extends TransportHost {
+  /**
+   * The peer writes no more. `HostSocket.finish` is called once the broker has nothing more for it; what is then
+   * still being written says this again when it has gone out.
+   */
+  ended(conn: ConnId): void;
 }
 
 /** The event loop: its clock, its next turn, its alarm. */

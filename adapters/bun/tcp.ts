@@ -96,8 +96,8 @@ class TcpConnection implements HostSocket {
     if (this.#held !== null) this.#buffers.give(this.#held);
     this.#held = null;
     if (this.#isEnding) this.#socket.shutdown();
-    else if (this.#hasEnded) this.#socket.end();
     else if (!this.#isGone) this.#driver.writable(this.conn, true);
+    if (this.#hasEnded) this.ended();
   }
 
   resume(): void {
@@ -118,10 +118,15 @@ class TcpConnection implements HostSocket {
     this.#socket.terminate();
   }
 
-  /** The peer writes no more; what it is owed goes out first. */
+  /** The peer writes no more. */
   ended(): void {
     this.#hasEnded = true;
-    if (this.#rest.length === 0) this.#socket.end();
+    if (this.conn === NO_CONN || this.#isGone) this.#socket.end();
+    else this.#driver.ended(this.conn);
+  }
+
+  finish(): void {
+    if (this.#hasEnded && this.#rest.length === 0) this.#socket.end();
   }
 
   failed(): void {

@@ -4,9 +4,8 @@ import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, ListenOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket, TransportHost } from "../host.ts";
+import type { HalfCloseHost, HostSocket } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
-import { afterInput } from "../web-loop.ts";
 import type { DenoConn } from "./api.ts";
 import { deno } from "./api.ts";
 
@@ -23,7 +22,7 @@ export function listenTcp(
 export function listenConnections(
   { host: hostname, port }: Required<ListenOptions>,
   buffers: OutBuffers,
-  hostOf: (tcp: TcpConnection) => TransportHost,
+  hostOf: (tcp: TcpConnection) => HalfCloseHost,
 ): { readonly authority: string; close(): Promise<void> } {
   const listener = deno.listen({ hostname, port });
   let isOpen = true;
@@ -50,7 +49,7 @@ export function listenConnections(
 }
 
 export class TcpConnection implements HostSocket {
-  readonly #host: TransportHost;
+  readonly #host: HalfCloseHost;
   readonly #tcp: DenoConn;
   readonly #buffers: OutBuffers;
   #conn: ConnId = NO_CONN;
@@ -69,7 +68,7 @@ export class TcpConnection implements HostSocket {
   #isPaused = false;
   #cutOff: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(tcp: DenoConn, buffers: OutBuffers, hostOf: (tcp: TcpConnection) => TransportHost) {
+  constructor(tcp: DenoConn, buffers: OutBuffers, hostOf: (tcp: TcpConnection) => HalfCloseHost) {
     this.#tcp = tcp;
     this.#buffers = buffers;
     this.#host = hostOf(this);
@@ -101,14 +100,8 @@ export class TcpConnection implements HostSocket {
     } catch {
       if (this.#cause === CloseCause.Ended) this.#cause = CloseCause.Error;
     }
-    if (!this.#hasEnded) {
-      this.#gone();
-      return;
-    }
-    // Who says its last may still be owed something: what came with it is answered in the turn that comes.
-    afterInput(() => {
-      if (!this.isWriting) this.#gone();
-    });
+    if (this.#hasEnded) this.#host.ended(this.#conn);
+    else this.#gone();
   }
 
   /** A write is a promise: it is never whole at once. */
@@ -142,9 +135,9 @@ export class TcpConnection implements HostSocket {
     if (this.#held !== null) this.#buffers.give(this.#held);
     this.#held = null;
     this.isWriting = false;
-    if (this.#hasEnded) this.#gone();
-    else if (this.#isEnding) this.#end();
+    if (this.#isEnding) this.#end();
     else if (!this.#isGone) this.#host.writable(this.#conn, true);
+    if (this.#hasEnded && !this.#isGone) this.#host.ended(this.#conn);
   }
 
   resume(): void {
@@ -165,6 +158,10 @@ export class TcpConnection implements HostSocket {
     this.#cause = CloseCause.Asked;
     this.#shut();
     this.resume();
+  }
+
+  finish(): void {
+    if (this.#hasEnded && !this.isWriting) this.#gone();
   }
 
   /** Nothing more is written; what the peer still sends would otherwise cost it our last bytes. */
@@ -195,7 +192,7 @@ export class TcpConnection implements HostSocket {
 function accept(
   tcp: DenoConn,
   buffers: OutBuffers,
-  hostOf: (tcp: TcpConnection) => TransportHost,
+  hostOf: (tcp: TcpConnection) => HalfCloseHost,
 ): void {
   tcp.setNoDelay(true);
   tcp.setKeepAlive(true);

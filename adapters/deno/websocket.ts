@@ -7,7 +7,7 @@ import { CloseCause, joined, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket, TransportHost } from "../host.ts";
+import type { HalfCloseHost, HostSocket } from "../host.ts";
 import type { OutBuffers } from "../out-buffers.ts";
 import { binaryFrame, closeFrame, FrameReader, pongFrame } from "./frames.ts";
 import { answerTo } from "./handshake.ts";
@@ -45,7 +45,7 @@ interface WebSocketHost {
 }
 
 /** To the TCP connection it is the broker, to the broker the connection. */
-class WebSocketConnection implements TransportHost, HostSocket {
+class WebSocketConnection implements HalfCloseHost, HostSocket {
   readonly #server: WebSocketHost;
   readonly #tcp: TcpConnection;
   readonly #frames: FrameReader;
@@ -160,6 +160,15 @@ class WebSocketConnection implements TransportHost, HostSocket {
 
   abort(): void {
     this.#tcp.abort();
+  }
+
+  ended(): void {
+    if (this.#conn === NO_CONN || this.#isEnded) this.#tcp.finish();
+    else this.#server.driver.ended(this.#conn);
+  }
+
+  finish(): void {
+    this.#tcp.finish();
   }
 
   closed(_: ConnId, cause: CloseCause): void {

@@ -14,9 +14,7 @@ export async function listenTcp(
   driver: Driver,
   options: Required<ListenOptions>,
 ): Promise<Listener> {
-  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
-    accept(driver, socket);
-  });
+  const server = createServer(OPTIONS, (socket) => accept(driver, socket));
   const { host, port } = await listening(server, options);
   return { address: `tcp://${host}:${port}`, close: () => closed(server) };
 }
@@ -69,6 +67,16 @@ class TcpConnection implements HostSocket {
     giveBuffer(this.#held);
     this.#held = null;
     this.driver.writable(this.conn, true);
+    if (this.#socket.readableEnded) this.ended();
+  }
+
+  /** The peer writes no more. */
+  ended(): void {
+    this.driver.ended(this.conn);
+  }
+
+  finish(): void {
+    if (this.#socket.readableEnded && this.#held === null) this.#socket.end();
   }
 
   resume(): void {
@@ -105,6 +113,7 @@ function accept(driver: Driver, socket: Socket): void {
   }
   if (!readShared(socket, onRead)) socket.on("data", onData);
   socket.on("drain", onDrain);
+  socket.on("end", onEnd);
   socket.on("close", onClose);
 }
 
@@ -122,6 +131,10 @@ function onDrain(this: Socket): void {
   (this as TcpSocket)[connection].drained();
 }
 
+function onEnd(this: Socket): void {
+  (this as TcpSocket)[connection].ended();
+}
+
 function onError(this: Socket): void {
   (this as TcpSocket)[connection].cause = CloseCause.Error;
 }
@@ -129,3 +142,6 @@ function onError(this: Socket): void {
 function onClose(this: Socket): void {
   (this as TcpSocket)[connection].closed();
 }
+
+/** Who says its last may still be owed something. */
+const OPTIONS = { noDelay: true, keepAlive: true, allowHalfOpen: true };

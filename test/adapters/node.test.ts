@@ -159,6 +159,25 @@ test("a peer that ends its side is gone, and its will is published", async () =>
   expect(await published).toMatchObject({ topic: "w" });
 });
 
+test("a peer that ends its side before it is let in is told, and what it asks is done", async () => {
+  // The broker hears of the end long before, for others are served again and again.
+  const othersServed = async (): Promise<true> => {
+    for (let n = 0; n < 20; n++) await other.send(pingreq).takes(1);
+    return true;
+  };
+  const { tcp } = await start({
+    authenticate: ({ clientId }) => clientId === "other" || othersServed(),
+    authorizePublish: othersServed,
+  });
+  const other = await openSocket(tcp);
+  await other.send(connect({ clientId: "other" })).takes(1);
+  const client = await openSocket(tcp);
+  const publishes = [1, 2].map((id) => publish("t", "x", { qos: 1, id }));
+  client.end(concat(connect(), ...publishes));
+  expect(await client.takes(3)).toEqual(["CONNACK present=0 code=0", "PUBACK #1", "PUBACK #2"]);
+  await client.closed;
+});
+
 describe("the library", () => {
   test("publishes, tells what happens, and counts", async () => {
     const { broker, tcp } = await start();
@@ -344,6 +363,20 @@ describe("a store of one's own", () => {
     const rest = await client.takes(3);
     expect(rest).toContain("PUBACK #5");
     expect(rest).toContain("SUBACK #1 1");
+  });
+
+  test("who says its last before its message is stored is told when it is", async () => {
+    const { store, waiting, letThrough } = slowStore();
+    const { broker, tcp } = await start({ store });
+    const other = await openSocket(tcp);
+    other.send(concat(connect({ clientId: "other", clean: false }), subscribe(1, ["t", 1])));
+    await expect.poll(() => waiting.length).toBe(1);
+    const client = await openSocket(tcp);
+    client.end(concat(connect({ clientId: "c" }), publish("t", "x", { qos: 1, id: 5 })));
+    await expect.poll(() => broker.counters.publishesReceived).toBe(1);
+    letThrough();
+    expect(await client.takes(2)).toEqual(["CONNACK present=0 code=0", "PUBACK #5"]);
+    await client.closed;
   });
 
   test("a store that fails is told of, and acknowledges nothing", async () => {

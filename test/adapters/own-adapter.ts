@@ -39,6 +39,8 @@ function createCore(given: Readonly<Record<string, number>>): core.Broker {
 export class OwnAdapter {
   readonly broker: core.Broker;
   readonly #streams = new Map<core.ConnId, Duplex>();
+  /** Their clients have said their last, and are still to get what they are owed. */
+  readonly #ended = new Set<Duplex>();
   readonly #out: core.OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
   readonly #effect: core.Effect = { kind: 0, conn: core.NO_CONN, reason: 0, request: null };
   #isScheduled = false;
@@ -69,10 +71,13 @@ export class OwnAdapter {
     stream.on("error", () => {
       cause = core.CloseCause.Error;
     });
-    // A client that has said its last still gets what was written to it.
-    stream.on("end", () => stream.end());
+    stream.on("end", () => {
+      this.#ended.add(stream);
+      this.#schedule();
+    });
     stream.on("close", () => {
       this.#streams.delete(conn);
+      this.#ended.delete(stream);
       this.broker.handleClose(conn, cause, clock());
       this.#schedule();
     });
@@ -93,6 +98,7 @@ export class OwnAdapter {
     for (let conn = this.#send(now); conn !== core.NO_CONN; conn = this.#send(now));
     while (this.broker.pollEffect(this.#effect)) this.#act(this.#effect);
     while (this.broker.pollEvent() !== null);
+    for (const stream of this.#ended) if (stream.writableLength === 0) stream.end();
     clearTimeout(this.#alarm);
     if (this.#isStopped) return;
     const delay = Math.min(this.broker.pollTimeout() - now, 2 ** 31 - 1);
@@ -135,7 +141,7 @@ export class OwnAdapter {
 }
 
 export async function serveOwn(adapter: OwnAdapter) {
-  const tcp = createServer((socket) => {
+  const tcp = createServer({ allowHalfOpen: true }, (socket) => {
     adapter.serve(socket.setNoDelay(), "tcp", `${socket.remoteAddress}:${socket.remotePort}`);
   });
   tcp.listen(0, "127.0.0.1");

@@ -220,6 +220,29 @@ export function transportSuite(
           }
         });
       if (transport === "tcp")
+        test("who says its last still gets what waits for it in the broker", async () => {
+          const { connected } = await started();
+          const publisher = await connected("p");
+          const names = Array.from({ length: 60 }, (_, n) => `a/${n}`);
+          for (const name of names) {
+            publisher.send(publish(name, new Uint8Array(100_000), { qos: 1, retain: true }));
+          }
+          await publisher.takes(names.length);
+          const reader = await connected("r");
+          reader.pause();
+          reader.end(subscribe(1, ["a/#", 0]));
+          // It takes nothing until others have been served for a while.
+          for (let n = 0; n < 100; n++) {
+            publisher.send(pingreq);
+            await publisher.takes(1);
+          }
+          reader.resume();
+          const lines = await reader.takes(1 + names.length);
+          const wanted = names.map((name) => `PUBLISH ${name} 100000 bytes q0 retain`);
+          expect(lines.sort()).toEqual([...wanted, "SUBACK #1 0"].sort());
+          await reader.closed;
+        });
+      if (transport === "tcp")
         test("who says its last with a request is answered that", async () => {
           const { connected } = await started();
           const [client, other] = [await connected("c"), await connected("other")];
