@@ -126,7 +126,8 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
     }
     if (frames.closeCode === 0) return readsOn;
     this.#end(frames.closeCode);
-    if (frames.isBroken) this.#tellClosed(CloseCause.Transport);
+    // Now, not when its TCP connection ends.
+    this.#tellClosed(frames.isBroken ? CloseCause.Transport : this.#cause);
     return true;
   }
 

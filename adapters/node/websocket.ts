@@ -64,13 +64,17 @@ export function webSocketUpgrade(
 ): HandleUpgrade {
   // Only where it is used: it takes as long to load as half of ours.
   let sockets: Promise<WebSocketServer> | null = null;
-  const opened = async (): Promise<WebSocketServer> =>
-    new (await import("ws")).WebSocketServer({
+  const opened = async (): Promise<WebSocketServer> => {
+    const options = {
       noServer: true,
       perMessageDeflate: false,
       maxPayload: webSocketBytesMax(limits),
-      handleProtocols: (offered) => chosenProtocol([...offered].join()) ?? false,
-    });
+      handleProtocols: (offered: Set<string>) => chosenProtocol([...offered].join()) ?? false,
+      // The types know it not yet. A peer that does not close too is cut off then.
+      closeTimeout: CLOSE_MILLIS,
+    };
+    return new (await import("ws")).WebSocketServer(options);
+  };
   return (request, socket, head) => {
     const offered = request.headers["sec-websocket-protocol"];
     // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
@@ -83,7 +87,7 @@ export function webSocketUpgrade(
     void sockets.then((server) =>
       server.handleUpgrade(request, socket, head, (webSocket) => {
         handleAccepted(socket);
-        accept(driver, webSocket, request);
+        accept(driver, webSocket, request, socket);
       }),
     );
   };
@@ -109,7 +113,6 @@ class WebSocketConnection implements HostSocket {
   cause: CloseCause = CloseCause.Ended;
   #isGone = false;
   #held: Buffer | null = null;
-  #cutOff: NodeJS.Timeout | null = null;
   readonly #onSent = (): void => this.#sent();
 
   constructor(driver: Driver, socket: WebSocket) {
@@ -142,13 +145,7 @@ class WebSocketConnection implements HostSocket {
 
   close(): void {
     this.cause = CloseCause.Asked;
-    this.#close(1000);
-  }
-
-  /** Ends the WebSocket in order, or cuts it off where its peer does not answer. */
-  #close(code: number): void {
-    this.#socket.close(code);
-    this.#cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MILLIS);
+    this.#socket.close(1000);
   }
 
   abort(): void {
@@ -159,7 +156,7 @@ class WebSocketConnection implements HostSocket {
   message(data: RawData, isBinary: boolean): void {
     if (this.#isGone) return;
     if (!isBinary) {
-      this.#close(1003); // [MQTT311-6.0.0-1]
+      this.#socket.close(1003); // [MQTT311-6.0.0-1]
       this.#end(CloseCause.Transport);
       return;
     }
@@ -167,7 +164,6 @@ class WebSocketConnection implements HostSocket {
   }
 
   gone(): void {
-    if (this.#cutOff !== null) clearTimeout(this.#cutOff);
     this.#end(this.cause);
   }
 
@@ -178,21 +174,28 @@ class WebSocketConnection implements HostSocket {
   }
 }
 
-function accept(driver: Driver, socket: WebSocket, request: IncomingMessage): void {
+function accept(
+  driver: Driver,
+  socket: WebSocket,
+  request: IncomingMessage,
+  transport: Duplex,
+): void {
   const { remoteAddress, remotePort } = request.socket;
   request.socket.setNoDelay(true);
   const connection = new WebSocketConnection(driver, socket);
   socket.on("error", () => {
     connection.cause = CloseCause.Error;
   });
-  const transport = "encrypted" in request.socket ? "wss" : "ws";
-  connection.conn = driver.open(connection, connInfo(transport, `${remoteAddress}:${remotePort}`));
+  const kind = "encrypted" in request.socket ? "wss" : "ws";
+  connection.conn = driver.open(connection, connInfo(kind, `${remoteAddress}:${remotePort}`));
   if (connection.conn === NO_CONN) {
     socket.close(1013);
     return;
   }
   socket.on("message", (data, isBinary) => connection.message(data, isBinary));
   socket.on("close", () => connection.gone());
+  // `ws` ends our side once the peer said that it closes: its own may stay open.
+  transport.once("finish", () => connection.gone());
 }
 
 /** Sockets beyond the connections of the broker that may be about to become one. */

@@ -387,6 +387,18 @@ export function serverSuite(target: Target): void {
     await once(socket.resume(), "end");
   });
 
+  test("who says that it closes is gone, and its will published, though its TCP connection stays open", async () => {
+    const address = await started();
+    const watcher = await openSocket(address);
+    watcher.send(concat(connect({ clientId: "watcher" }), subscribe(1, ["w", 0])));
+    await watcher.takes(2);
+    const { socket, framed } = await openRawTransport(address);
+    socket.write(framed(connect({ clientId: "m", will: { topic: "w", payload: "gone" } })));
+    await once(socket, "data");
+    socket.write(Uint8Array.of(0x88, 0x80, 0, 0, 0, 0));
+    expect(await watcher.takes(1)).toEqual(['PUBLISH w "gone" q0']);
+  });
+
   test("who never becomes a WebSocket is closed soon after the time that a CONNECT may take", async () => {
     const address = await started({ connectMillisMax: 100 });
     const requests = ["", "GET /mqtt HTTP/1.1\r\n", "GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n"];
