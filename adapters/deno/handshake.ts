@@ -7,8 +7,16 @@ export interface Answer {
   readonly bytes: Uint8Array;
 }
 
-/** `head` is the request to the empty line that ends it. */
-export async function answerTo(head: Uint8Array, path: string): Promise<Answer> {
+/** What refuses a request that is not all there, whatever follows; null: it may become one. */
+export function refusalOf(head: string): Answer | null {
+  if (!BEGINNING.test(head)) return refusal(BAD_REQUEST);
+  return head.length > HEAD_LENGTH_MAX ? refusal("431 Request Header Fields Too Large") : null;
+}
+
+/** `head` is the request, without the empty line that ends it. */
+export async function answerTo(head: string, path: string): Promise<Answer> {
+  const refused = refusalOf(`${head}\r\n`);
+  if (refused !== null) return refused;
   const request = parse(head);
   if (request === null) return refusal(BAD_REQUEST);
   const { method, target, headers } = request;
@@ -42,16 +50,17 @@ interface HttpRequest {
   readonly headers: Headers;
 }
 
-/** Null: it is no request of HTTP/1.1. */
-function parse(head: Uint8Array): HttpRequest | null {
-  const [first, ...lines] = new TextDecoder("latin1").decode(head).trimEnd().split("\r\n");
-  const [, method, target] = /^([A-Z]+) (\S+) HTTP\/1\.1$/.exec(first!) ?? [];
-  if (method === undefined || target === undefined) return null;
+/** Null: one of its lines is no header. */
+function parse(head: string): HttpRequest | null {
+  const [first, ...lines] = head.split("\r\n");
+  const [method, target] = first!.split(" ") as [string, string];
   const headers = new Headers();
   try {
     for (const line of lines) {
-      const colon = line.indexOf(":");
-      headers.append(line.slice(0, colon), line.slice(colon + 1));
+      // Nothing before the colon but the name, and no line that goes on with the one before: RFC 9112 §5.
+      const [, name, value] = /^([^:\s]+):(.*)$/.exec(line) ?? [];
+      if (name === undefined || value === undefined) return null;
+      headers.append(name, value);
     }
   } catch {
     // A name or a value that can not be one.
@@ -74,5 +83,8 @@ function encode(status: string, headers: readonly string[]): Uint8Array {
   return new TextEncoder().encode([`HTTP/1.1 ${status}`, ...headers, "", ""].join("\r\n"));
 }
 
+/** A method, what it asks for, and HTTP/1.1: as far as that has come, for a line that is none may never end. */
+const BEGINNING = /^[A-Z]+(?:$| [^\n]*$| \S+ HTTP\/1\.1\r\n)/;
+const HEAD_LENGTH_MAX = 16_384;
 const BAD_REQUEST = "400 Bad Request";
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -3,14 +3,15 @@
  * waits and is cut off as they are (docs/decisions/0008-websocket-on-deno.md).
  */
 import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, joined, NO_CONN } from "../../core/mod.ts";
+import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
 import type { OutBuffers } from "../out-buffers.ts";
 import { binaryFrame, closeFrame, FrameReader, pongFrame } from "./frames.ts";
-import { answerTo } from "./handshake.ts";
+import type { Answer } from "./handshake.ts";
+import { answerTo, refusalOf } from "./handshake.ts";
 import type { TcpConnection } from "./tcp.ts";
 import { listenConnections } from "./tcp.ts";
 
@@ -52,7 +53,7 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   #conn: ConnId = NO_CONN;
   #remote = "";
   /** The request, as far as it came; null: it has been answered. */
-  #head: Uint8Array | null = new Uint8Array(0);
+  #head: string | null = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Waits for what is being written: a peer that takes none has one answer waiting, however many it wants. */
   #pong: Uint8Array | null = null;
@@ -79,33 +80,41 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   bytes(_: ConnId, chunk: Uint8Array): boolean {
     if (this.#isEnded) return true;
     if (this.#head === null) return this.#unframe(chunk);
-    const head = joined([this.#head, chunk]);
-    const length = headLength(head, this.#head.length);
-    if (length > HEAD_BYTES_MAX || (length < 0 && head.length > HEAD_BYTES_MAX)) {
-      this.#tcp.abort();
+    const head = this.#head + latin1.decode(chunk);
+    const end = head.indexOf(HEAD_END, this.#head.length - HEAD_END.length);
+    if (end < 0) {
+      this.#head = head;
+      const refused = refusalOf(head);
+      if (refused !== null) this.#refuse(refused);
       return true;
     }
-    this.#head = length < 0 ? head : null;
-    if (length < 0) return true;
+    this.#head = null;
     // What follows waits for the answer.
-    void this.#answer(head.subarray(0, length), head.subarray(length));
+    const rest = chunk.slice(chunk.length - (head.length - end - HEAD_END.length));
+    void this.#answer(head.slice(0, end), rest);
     return false;
   }
 
-  async #answer(head: Uint8Array, rest: Uint8Array): Promise<void> {
+  async #answer(head: string, rest: Uint8Array): Promise<void> {
     const { driver, path } = this.#server;
-    const { isAccepted, bytes } = await answerTo(head, path);
+    const answer = await answerTo(head, path);
     if (this.#isGone) return;
-    this.#endHandshake();
-    this.#tcp.send(bytes);
-    if (!isAccepted) {
-      this.#isEnded = true;
-      this.#tcp.close();
+    if (!answer.isAccepted) {
+      this.#refuse(answer);
       return;
     }
+    this.#endHandshake();
+    this.#tcp.send(answer.bytes);
     this.#conn = driver.open(this, connInfo("ws", this.#remote));
     if (this.#conn === NO_CONN) this.#end(1013);
     else if (this.#unframe(rest)) this.#tcp.resume();
+  }
+
+  #refuse({ bytes }: Answer): void {
+    this.#endHandshake();
+    this.#isEnded = true;
+    this.#tcp.send(bytes);
+    this.#tcp.close();
   }
 
   #endHandshake(): void {
@@ -192,18 +201,9 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   }
 }
 
-/** The length of a request with the empty line that ends it, looked for from `from` on; -1: more is to come. */
-function headLength(bytes: Uint8Array, from: number): number {
-  for (let at = Math.max(3, from); at < bytes.length; at++) {
-    if (bytes[at] !== LF || bytes[at - 1] !== CR) continue;
-    if (bytes[at - 2] === LF && bytes[at - 3] === CR) return at + 1;
-  }
-  return -1;
-}
-
-const CR = 13;
-const LF = 10;
+/** A byte is a character, whichever it is. */
+const latin1 = new TextDecoder("latin1");
+const HEAD_END = "\r\n\r\n";
 /** What a connection is told instead of the broker's name for it, which it has no use for. */
 const LINKED = 1 as ConnId;
-const HEAD_BYTES_MAX = 16_384;
 const HANDSHAKES_MAX = 1024;

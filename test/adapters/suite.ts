@@ -399,6 +399,29 @@ export function serverSuite(target: Target): void {
     expect(await watcher.takes(1)).toEqual(['PUBLISH w "gone" q0']);
   });
 
+  const request = (...lines: string[]): string =>
+    ["GET /mqtt HTTP/1.1", "Host: x", ...lines, "Connection: Upgrade", "", ""].join("\r\n");
+  test.each<[string, string | Uint8Array, string]>([
+    ["MQTT with no WebSocket", connect(), "400 Bad Request"],
+    ["a line that asks for nothing", "hello there\r\n", "400 Bad Request"],
+    ["a header without a colon", request("Upgrade: websocket", "Sec"), "400 Bad Request"],
+    ["a header of no name", request(": x"), "400 Bad Request"],
+    ["whitespace before the colon", request("Upgrade : websocket"), "400 Bad Request"],
+    ["a folded header", request("Upgrade: web", " socket"), "400 Bad Request"],
+    ["a folded header with a colon", request("Upgrade: web", " soc:ket"), "400 Bad Request"],
+    ["a head too long", request(`A: ${LONG}`), "431 Request Header Fields Too Large"],
+    ["a line too long", `GET /${LONG}`, "431 Request Header Fields Too Large"],
+  ])("%s instead of a handshake is answered, and closed", async (_, bytes, status) => {
+    const socket = openRaw(await started());
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => {
+      answer += chunk.toString("latin1");
+    });
+    socket.write(bytes);
+    await once(socket, "end");
+    expect(answer.split("\r\n")[0]).toBe(`HTTP/1.1 ${status}`);
+  });
+
   test("who never becomes a WebSocket is closed soon after the time that a CONNECT may take", async () => {
     const address = await started({ connectMillisMax: 100 });
     const requests = ["", "GET /mqtt HTTP/1.1\r\n", "GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n"];
@@ -410,3 +433,5 @@ export function serverSuite(target: Target): void {
     await Promise.all(ends);
   });
 }
+
+const LONG = "x".repeat(20_000);
