@@ -64,16 +64,19 @@ export class FrameReader {
     const head = this.#head;
     head[this.#headBytes++] = byte;
     if (this.#headBytes < 2) return;
-    if (head[1]! < MASKED) {
+    const short = head[1]! & 0x7f;
+    // The length of a control frame takes no more bytes; that of others may, needed or not, as `ws` has it.
+    const isTooLong = (head[0]! & CLOSE) !== 0 && short > CONTROL_BYTES_MAX;
+    if (head[1]! < MASKED || isTooLong) {
       this.#fail(PROTOCOL_ERROR);
       return;
     }
-    const short = head[1]! & 0x7f;
     const maskAt = short === 127 ? 10 : short === 126 ? 4 : 2;
     if (this.#headBytes < maskAt + MASK_BYTES) return;
     this.#headBytes = 0;
     this.#mask.set(head.subarray(maskAt, maskAt + MASK_BYTES));
     let length = maskAt === 2 ? short : 0;
+    // Not exact beyond 2 ** 53, where it is far beyond the limit too.
     for (let i = 2; i < maskAt; i++) length = length * 256 + head[i]!;
     this.#begin(head[0]!, length);
   }
@@ -83,9 +86,7 @@ export class FrameReader {
     const opcode = first & 0x0f;
     const isControl = opcode >= CLOSE;
     const isKnown = opcode <= BINARY || (isControl && opcode <= PONG);
-    const isInOrder = isControl
-      ? isFinal && length <= CONTROL_BYTES_MAX
-      : (opcode === CONTINUATION) === this.#isInMessage;
+    const isInOrder = isControl ? isFinal : (opcode === CONTINUATION) === this.#isInMessage;
     if ((first & RESERVED) !== 0 || !isKnown || !isInOrder) {
       this.#fail(PROTOCOL_ERROR);
       return;
@@ -114,6 +115,7 @@ export class FrameReader {
     if (this.#opcode !== CLOSE) return;
     const code = payload.length === 0 ? NORMAL : payload[0]! * 256 + (payload[1] ?? 0);
     if (payload.length === 1 || !isCode(code)) this.#fail(PROTOCOL_ERROR);
+    else if (!isText(payload.subarray(2))) this.#fail(INVALID_PAYLOAD);
     else this.closeCode = code;
   }
 
@@ -130,6 +132,15 @@ function isCode(code: number): boolean {
     (code >= INVALID_PAYLOAD && code <= BAD_GATEWAY) ||
     (code >= PRIVATE_MIN && code <= PRIVATE_MAX)
   );
+}
+
+function isText(bytes: Uint8Array): boolean {
+  try {
+    utf8.decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A frame that begins with `bytes`, of which there is a copy in it, and goes on with `more` bytes that follow. */
@@ -158,6 +169,7 @@ function frame(opcode: number, bytes: Uint8Array, more: number): Uint8Array {
   return made;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 const CONTINUATION = 0;
 const TEXT = 1;
 const BINARY = 2;

@@ -14,6 +14,11 @@ function frame(first: number, payload: Uint8Array): Uint8Array {
   return concat(bytes.subarray(0, headBytes), mask, masked);
 }
 
+/** The head of a binary frame whose length takes 8 bytes. */
+function long(...length: number[]): Uint8Array {
+  return Uint8Array.of(0x82, 0xff, ...length, 1, 2, 3, 4);
+}
+
 /** What they hold, read in chunks of `size`. */
 function unframed(reader: FrameReader, bytes: Uint8Array, size = bytes.length): Uint8Array {
   const taken: Uint8Array[] = [];
@@ -58,22 +63,35 @@ describe("what a client's frames hold", () => {
     ["a close with code 0", frame(0x88, Uint8Array.of(0, 0)), 1002],
     ["a close with a code that no frame has", frame(0x88, Uint8Array.of(0x03, 0xee)), 1002],
     ["a close of one byte", frame(0x88, new Uint8Array(1)), 1002],
+    ["a ping whose length takes 2 bytes", Uint8Array.of(0x89, 0xfe, 0, 1, 0, 0, 0, 0, 1), 1002],
+    ["a close whose length takes 8", Uint8Array.of(0x88, 0xff, ...ten, 0, 0), 1002],
+    ["a reason that is no UTF-8", frame(0x88, Uint8Array.of(0x03, 0xe8, 0xc3)), 1007],
     ["a message beyond the limit", concat(frame(0x02, ten), frame(0x80, new Uint8Array(91))), 1009],
-    [
-      "a length of 8 bytes",
-      Uint8Array.of(0x82, 0xff, ...new Uint8Array(8).fill(255), 1, 2, 3, 4),
-      1009,
-    ],
+    ["a length with its top bit set", long(0x80, 0, 0, 0, 0, 0, 0, 10), 1009],
+    ["a length beyond what is counted exactly", long(0, 0x20, 0, 0, 0, 0, 0, 1), 1009],
+    ["the greatest length", long(255, 255, 255, 255, 255, 255, 255, 255), 1009],
   ])("%s is an end", (_, bytes, code) => {
     const reader = new FrameReader(100);
     unframed(reader, concat(bytes, frame(0x82, ten)), 1);
     expect([reader.isBroken, reader.closeCode]).toEqual([true, code]);
   });
 
+  test("a length that takes more bytes than it needs is taken, as by `ws`", () => {
+    for (const head of [
+      [0x82, 0xfe, 0, 1],
+      [0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1],
+    ]) {
+      const reader = new FrameReader(100);
+      expect(unframed(reader, Uint8Array.of(...head, 0, 0, 0, 0, 7), 1)).toEqual(Uint8Array.of(7));
+      expect(reader.closeCode).toBe(0);
+    }
+  });
+
   test("a close is answered by its own code, or 1000", () => {
     for (const [payload, code] of [
       [[0x03, 0xe9], 1001],
       [[0x0f, 0xa0], 4000],
+      [[0x03, 0xe8, 0xc3, 0xa9], 1000],
       [[], 1000],
     ] as const) {
       const reader = new FrameReader(100);
