@@ -1,7 +1,7 @@
 /** As much of Bun's interface as is used here. */
 export interface BunSocket<Data> {
   data: Data;
-  readonly remoteAddress: string;
+  readonly remoteAddress: string | undefined;
   readonly remotePort?: number;
   /** How many bytes were taken; the others are the caller's to write again. Below 0: it is closed. */
   write(bytes: Uint8Array): number;

@@ -142,6 +142,11 @@ class TcpConnection implements HostSocket {
 }
 
 function accept(driver: Driver, socket: BunSocket<TcpConnection>, buffers: OutBuffers): void {
+  // Reset before it was accepted: nobody is there.
+  if (socket.remoteAddress === undefined) {
+    socket.terminate();
+    return;
+  }
   socket.setNoDelay?.(true);
   socket.setKeepAlive?.(true);
   const connection = new TcpConnection(driver, socket, buffers);

@@ -105,6 +105,11 @@ function accept(driver: Driver, socket: Socket): void {
   const made = new TcpConnection(driver, socket);
   (socket as TcpSocket)[connection] = made;
   socket.on("error", onError);
+  // Reset before it was accepted: nobody is there.
+  if (socket.remoteAddress === undefined) {
+    socket.destroy();
+    return;
+  }
   const remote = `${socket.remoteAddress}:${socket.remotePort}`;
   made.conn = driver.open(made, connInfo("tcp", remote));
   if (made.conn === NO_CONN) {

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { request } from "node:http";
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
@@ -408,6 +409,19 @@ test("accepted sockets read into the shared buffer on this Node", async () => {
   peer.end("hello");
   await once(socket, "end");
   expect(chunks.join("")).toBe("hello");
+});
+
+test("who reset its connection before it was accepted is no connection of the broker's", async () => {
+  const { broker, tcp } = await start();
+  const script = `require("node:net").connect(${new URL(tcp).port}, "127.0.0.1", function () {
+    this.resetAndDestroy();
+  })`;
+  // This process accepts nothing while it runs.
+  execFileSync(process.execPath, ["-e", script]);
+  const client = await openSocket(tcp);
+  client.send(connect());
+  await client.takes(1);
+  expect(broker.counters.connectionsOpened).toBe(1);
 });
 
 test("who goes on sending after DISCONNECT is cut off", async () => {
