@@ -37,15 +37,36 @@ export async function listen(
   try {
     if (tcp !== false) {
       const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
-      await server.serve((driver) => runtime.listenTcp(driver, where));
+      await server.serve((driver) => at(where, runtime.listenTcp(driver, where)));
     }
     if (ws !== false) {
       const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
       const where = { host, port, path };
-      await server.serve((driver, limits) => runtime.listenWebSocket(driver, where, limits));
+      const open = (driver: Driver, limits: Limits): Promise<Listener> =>
+        at(where, runtime.listenWebSocket(driver, where, limits));
+      await server.serve(open);
     }
   } catch (error) {
     await server.close();
+    throw error;
+  }
+}
+
+/** Where it cannot be opened, the runtime's error says where, and by its code why: not all do. */
+async function at(
+  { host, port }: Required<ListenOptions>,
+  listener: Promise<Listener>,
+): Promise<Listener> {
+  try {
+    return await listener;
+  } catch (error) {
+    if (error instanceof Error) {
+      const { code } = error as { readonly code?: unknown };
+      for (const told of [code, `${host}:${port}`]) {
+        if (typeof told === "string" && !error.message.includes(told))
+          error.message = `${told}: ${error.message}`;
+      }
+    }
     throw error;
   }
 }

@@ -55,9 +55,16 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     expect([wrong.code, wrong.stdout]).toEqual([2, ""]);
     const { addresses } = await serving("--log-level", "silent");
     const { port } = new URL(addresses[0]!);
-    const taken = await runSansmqOn(runtime, "--port", port).finished;
-    expect(taken.stderr).toMatch(/^sansmq: cannot listen: .*\n$/);
-    expect([taken.code, taken.stdout]).toEqual([1, ""]);
+    for (const [at, ...args] of [
+      [`127.0.0.1:${port}`, "--port", port],
+      [`127.0.0.1:${port}`, "--port", "0", "--ws-port", port],
+      [`192.0.2.1:${port}`, "--port", port, "--host", "192.0.2.1", "--allow-anonymous"],
+    ] as const) {
+      const taken = await runSansmqOn(runtime, ...args).finished;
+      expect(taken.stderr).toMatch(/^sansmq: cannot listen: .*\b(EADDRINUSE|EADDRNOTAVAIL)\b.*\n$/);
+      expect(taken.stderr).toContain(at);
+      expect([taken.code, taken.stdout]).toEqual([1, ""]);
+    }
   });
 
   test("--config is read, by Deno with leave to read", async () => {
