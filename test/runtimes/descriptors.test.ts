@@ -1,0 +1,85 @@
+/** The command on every runtime where descriptors run out. How many are in use is read from Linux's /proc. */
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { concat, connect, publish, subscribe } from "../support/packets.ts";
+import { runSansmqOn } from "../support/process.ts";
+import { runtimes } from "../support/runtimes.ts";
+import { openRaw, openSocket } from "../support/socket-client.ts";
+
+describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
+  const serving = async (transport: "tcp" | "ws") => {
+    // The hard limit too, for Bun and Deno raise the soft one to it.
+    const limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', `${OPEN_FILES_MAX}`] as const;
+    // The surplus goes when the test says so, not because it never sends its CONNECT.
+    const flags = ["--port", "0", "--ws-port", "0", "--max-connect-millis", "60000"];
+    const broker = runSansmqOn([...limited, ...runtime], ...flags);
+    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+)\n/);
+    const address = transport === "tcp" ? tcp! : ws!;
+    const connected = async (clientId: string) => {
+      const client = await openSocket(address);
+      client.send(connect({ clientId }));
+      expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+      return client;
+    };
+    const [reader, publisher] = [await connected("reader"), await connected("publisher")];
+    reader.send(subscribe(1, ["a", 1]));
+    await reader.takes(1);
+    let count = 0;
+    const exchange = async (): Promise<void> => {
+      publisher.send(publish("a", `${++count}`));
+      expect(await reader.takes(1)).toEqual([`PUBLISH a "${count}" q0`]);
+    };
+    /** What was inherited may lie above the limit. */
+    const descriptors = (): number =>
+      readdirSync(`/proc/${broker.child.pid}/fd`).filter((fd) => Number(fd) < OPEN_FILES_MAX)
+        .length;
+    /** More connections than there are descriptors, once those are all in use. */
+    const exhausted = async () => {
+      const surplus = Array.from({ length: OPEN_FILES_MAX + 20 }, () => openRaw(address));
+      for (const socket of surplus) {
+        socket.on("error", () => {});
+        socket.resume().on("end", () => socket.end());
+      }
+      while (descriptors() < OPEN_FILES_MAX) await exchange();
+      return surplus;
+    };
+    return { broker, connected, exchange, descriptors, exhausted };
+  };
+
+  test.each(["tcp", "ws"] as const)(
+    "who is there is served while descriptors run out over %s, and newcomers once they are back",
+    async (transport) => {
+      const { broker, connected, exchange, descriptors, exhausted } = await serving(transport);
+      const surplus = await exhausted();
+      const early = connected("early").then(
+        () => "served",
+        () => "turned away",
+      );
+      for (let n = 0; n < 20; n++) await exchange();
+      expect(descriptors()).toBe(OPEN_FILES_MAX);
+      for (const socket of surplus) socket.destroy();
+      while (descriptors() > OPEN_FILES_MAX / 2) await exchange();
+      // Node closes what it has no descriptor for; with the others it waits for one.
+      expect(await early).toBe(name.startsWith("Node") ? "turned away" : "served");
+      const newcomer = await connected("newcomer");
+      newcomer.send(concat(subscribe(1, ["b", 1]), publish("b", "x")));
+      expect(await newcomer.takes(2)).toEqual(["SUBACK #1 1", 'PUBLISH b "x" q0']);
+      await exchange();
+      broker.child.kill("SIGTERM");
+      const { code, stderr } = await broker.finished;
+      expect(code, stderr).toBe(0);
+    },
+  );
+
+  test("SIGTERM ends it in order where there is no descriptor left", async () => {
+    const { broker, exhausted } = await serving("tcp");
+    await exhausted();
+    broker.child.kill("SIGTERM");
+    const { code, stderr } = await broker.finished;
+    expect(stderr).toContain('"message":"stopped"');
+    expect(code).toBe(0);
+  });
+});
+
+/** Every runtime starts with less than half of them. */
+const OPEN_FILES_MAX = 100;
