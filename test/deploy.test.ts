@@ -1,0 +1,104 @@
+/**
+ * docs/deploy as far as it can be tried without an engine and without systemd as the first process: the Dockerfile's
+ * instructions are replayed in a folder, and the unit is read by systemd and its command run there.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { version } from "../adapters/version.ts";
+import { type Image, replayDockerfile } from "./support/dockerfile.ts";
+import { connect } from "./support/packets.ts";
+import { type Running, run, runSansmq } from "./support/process.ts";
+import { openSocket } from "./support/socket-client.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dockerfile = join(root, "docs/deploy/Dockerfile");
+const unitFile = join(root, "docs/deploy/sansmq.service");
+const unit = readFileSync(unitFile, "utf8");
+const folder = mkdtempSync(join(tmpdir(), "sansmq-deploy-"));
+let image: Image;
+
+beforeAll(async () => {
+  image = await replayDockerfile(dockerfile, root, folder);
+  const configuration = { username: "ada", password: "lovelace", port: 0, wsPort: 0 };
+  mkdirSync(join(image.root, "etc/sansmq"), { recursive: true });
+  writeFileSync(join(image.root, "etc/sansmq/sansmq.json"), JSON.stringify(configuration));
+}, 300_000);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const start = ([command, ...args]: readonly string[]): Running => run(command!, ...args);
+
+/** That it lets in who it should, on a free port; returns that. */
+async function serves(broker: Running, host: string): Promise<string> {
+  const [, address, port] = await broker.says(/^sansmq listening tcp:\/\/(\S+):(\d+) ws:\S+\n/);
+  expect(address).toBe(host);
+  const client = await openSocket(`tcp://127.0.0.1:${port}`);
+  client.send(connect({ clientId: "c", username: "ada", password: "lovelace" }));
+  expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+  return port!;
+}
+
+describe("the Dockerfile", () => {
+  test("builds from the sources, and leaves in the image the package and the health check alone", () => {
+    const has = (path: string): boolean => existsSync(join(folder, path));
+    for (const path of ["core", "package-lock.json"]) expect(has(`build/src/${path}`)).toBe(true);
+    // What npm and compilers left here before is not among them; `npm test` compiled the benchmark.
+    for (const path of [".git", "node_modules/.nodes", "dist/bench"])
+      expect(has(`build/src/${path}`)).toBe(false);
+    const manifest = join(image.root, "opt/sansmq/node_modules/sansmq/package.json");
+    expect(JSON.parse(readFileSync(manifest, "utf8"))).toMatchObject({ version });
+    expect(has("last/opt/sansmq/healthcheck.mjs")).toBe(true);
+    expect(has("last/opt/sansmq/node_modules/typescript")).toBe(false);
+    expect(has(`last/tmp/sansmq-${version}.tgz`)).toBe(false);
+  });
+
+  test("its command serves, is found healthy, and ends with 0 by its signal", async () => {
+    const broker = start(image.command);
+    const port = await serves(broker, "0.0.0.0");
+    const healthy = await start([...image.healthCheck, port]).finished;
+    expect([healthy.code, healthy.stdout]).toEqual([0, "serving\n"]);
+    broker.child.kill(image.stopSignal);
+    expect((await broker.finished).code).toBe(0);
+  });
+
+  test("exposes the ports that are served unless others are asked for, to a user that is not root", async () => {
+    const { stdout } = await runSansmq("--help").finished;
+    const ports = Array.from(
+      stdout.matchAll(/port, 0 takes .*default: (\d+)/g),
+      ([, port]) => port,
+    );
+    expect(image.ports).toEqual(ports.map(Number));
+    expect(image.user).toBe("node");
+  });
+});
+
+describe("the systemd unit", () => {
+  // A systemd that is not installed fails the tests.
+  test("has nothing that systemd does not know", async () => {
+    const copy = join(folder, "sansmq.service");
+    // It asks for the program too, which need not be in /usr/bin here.
+    writeFileSync(copy, unit.replace("/usr/bin/node", process.execPath));
+    const { code, stdout, stderr } = await run("systemd-analyze", "verify", copy).finished;
+    expect([code, stdout, stderr]).toEqual([0, "", ""]);
+  });
+
+  test("leaves little exposed: at most 2 of 10", async () => {
+    const flags = ["--offline=true", "--threshold=20"];
+    const { code, stdout } = await run("systemd-analyze", "security", ...flags, unitFile).finished;
+    expect(code, stdout).toBe(0);
+  });
+
+  test("its command serves where npm installed the package, and ends with 0 by SIGTERM", async () => {
+    const [, command] = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(unit)!;
+    const words = command!
+      .replace("%d", "/etc/sansmq")
+      .split(" ")
+      .map((word) => word.replace(/^\//, `${image.root}/`));
+    const broker = start([process.execPath, ...words]);
+    await serves(broker, "127.0.0.1");
+    broker.child.kill("SIGTERM");
+    expect((await broker.finished).code).toBe(0);
+  });
+});
