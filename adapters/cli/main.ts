@@ -17,6 +17,7 @@ import {
 } from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
 import { createLog, logEvents, logRecording } from "./log.ts";
+import { oneLine } from "./one-line.ts";
 import { stopOnSignals } from "./signals.ts";
 
 async function main(): Promise<void> {
@@ -35,7 +36,7 @@ async function main(): Promise<void> {
     broker = await createBroker({ ...optionsOf(settings), ...recording?.options });
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    fail(1, `cannot listen: ${error instanceof Error ? error.message : String(error)}`);
+    fail(1, `cannot listen: ${oneLine(error)}`);
   }
   recording?.begin();
   logEvents(broker, log);

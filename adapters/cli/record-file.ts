@@ -13,6 +13,7 @@ import {
 import { dirname } from "node:path";
 import { ConfigError } from "../../core/mod.ts";
 import type { RecordSink } from "../record/mod.ts";
+import { oneLine } from "./one-line.ts";
 
 /** A recording that is in memory until it has its file. */
 export interface RecordingFile {
@@ -35,7 +36,7 @@ export function recordingFile(path: string, keep: number): RecordingFile {
     try {
       what();
     } catch (error) {
-      throw new ConfigError("--record", path, `a file that can be written (${messageOf(error)})`);
+      throw new ConfigError("--record", path, `a file that can be written (${oneLine(error)})`);
     }
   };
   orConfigError(() => mustBeWritable(path));
@@ -90,7 +91,7 @@ export function readRecording(path: string): Uint8Array {
       closeSync(file);
     }
   } catch (error) {
-    throw new ConfigError("file", path, `a file that can be read (${messageOf(error)})`);
+    throw new ConfigError("file", path, `a file that can be read (${oneLine(error)})`);
   }
 }
 
@@ -121,10 +122,6 @@ function rotate(path: string, keep: number): void {
 /** A device or a link stays where it is. */
 function isFile(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-}
-
-function messageOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 }
 
 /** Far more than what comes before every listener is open. */
