@@ -136,7 +136,10 @@ export class ConfigError extends Error {
   readonly value: unknown;
   readonly allowed: string;
   constructor(field: string, value: unknown, allowed: string) {
-    super(`${field}: ${show(value)} is not allowed; allowed is ${allowed}`);
+    // Messages end up in logs.
+    const isSecret = field === "password" && value !== null;
+    const shown = isSecret ? "what was given" : show(value);
+    super(`${field}: ${shown} is not allowed; allowed is ${allowed}`);
     this.name = "ConfigError";
     this.field = field;
     this.value = value;

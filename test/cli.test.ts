@@ -118,6 +118,10 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     ],
     "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
     "an unknown name in the file": [() => file('{"prot": 1}'), /^sansmq: prot: 1 .*--help/],
+    "a password that is none, which is not shown": [
+      () => file('{"username": "ada", "password": 1234}'),
+      /^sansmq: password: what was given is not allowed; allowed is a text$/m,
+    ],
     "a wrong type in the file": [() => file('{"port": true}'), /^sansmq: port: true/],
     "a wrong limit in the file": [() => file('{"inflightMax": "20"}'), /inflightMax: "20"/],
   };

@@ -9,7 +9,7 @@ import type {
   ReasonCode,
 } from "../../core/mod.ts";
 import { ConfigError, Reason, Verdict } from "../../core/mod.ts";
-import { checkText } from "../checks.ts";
+import { checkObject, checkText } from "../checks.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
@@ -64,9 +64,8 @@ export class ComposedPolicy implements Policy {
     }
     this.#allowsAnonymous =
       options.allowAnonymous ?? (!hasUsers && options.authenticate === undefined);
-    for (const field of ["users", "methods"] as const) {
-      for (const name of Object.keys(options[field] ?? {})) checkText(field, name);
-    }
+    if (hasUsers) checkUsers(options.users);
+    for (const name of Object.keys(options.methods ?? {})) checkText("methods", name);
     const shipped = hasUsers ? { [SCRAM_SHA_256]: scramMethod(options.users) } : {};
     this.#methods = new Map(Object.entries({ ...shipped, ...options.methods }));
     const encoder = new TextEncoder();
@@ -180,6 +179,17 @@ export class ComposedPolicy implements Policy {
 }
 
 /** Programs in JavaScript answer anything, or forget to: what is not true is no. */
+function checkUsers(users: Readonly<Record<string, unknown>>): void {
+  checkObject("users", users);
+  for (const [name, password] of Object.entries(users)) {
+    checkText("users", name);
+    // One that is missing would be the empty one.
+    if (typeof password !== "string") {
+      throw new ConfigError("users", name, "a name whose password is a text");
+    }
+  }
+}
+
 function isYes(answer: unknown): boolean {
   return answer === true;
 }

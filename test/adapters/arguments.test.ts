@@ -159,6 +159,13 @@ test("a client that connects", async () => {
   expect(broker.counters.connectionsOpened).toBe(0);
 });
 
+test("who may connect", async () => {
+  await expectFaults({ createBroker }, "createBroker", {
+    // A variable of the environment that is not set would let in who has no password.
+    users: [[{ users: { ada: undefined } }], [{ users: { ada: 5 } }], [{ users: null }]],
+  });
+});
+
 test("where to listen", async () => {
   await expectFaults({ createBroker }, "createBroker", {
     tcp: [[{ tcp: true }], [{ tcp: null }], [{ tcp: 1883 }]],
