@@ -1,7 +1,7 @@
 /** A broker on Node, which also serves in an HTTP server of the program's own. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { parseLimits } from "../../core/mod.ts";
+import { ConfigError, parseLimits } from "../../core/mod.ts";
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { mayServe } from "../listen.ts";
@@ -31,18 +31,15 @@ export class NodeBroker extends BrokerServer {
   /**
    * Serves MQTT over WebSocket on one path of a server of `node:http` or `node:https`, whatever framework is
    * on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
-   * upgrade to a path that nobody has a listener for is refused, with 404. Returns what stops it; `close` does too.
+   * upgrade to a path that nobody has a listener for is refused, with 404. Of two on one path the first serves. Returns what stops it; `close` does too.
    */
   attachWebSocket(server: UpgradeServer, options: { readonly path?: string } = {}): () => void {
     const { path = "/mqtt" } = options;
     const onUpgrade = (...upgrade: unknown[]): void => {
       const [request, socket, head] = upgrade as unknown as NodeUpgrade;
-      if (pathOf(request) === path) {
-        answered.add(socket);
-        this.handleUpgrade(request, socket, head);
-      } else if (!answered.has(socket) && isLastToAnswer(server, onUpgrade)) {
-        refuse(socket, 404);
-      }
+      if (answered.has(socket)) return;
+      if (pathOf(request) === path) this.handleUpgrade(request, socket, head);
+      else if (isLastToAnswer(server, onUpgrade)) refuse(socket, 404);
     };
     attached.add(onUpgrade);
     server.on("upgrade", onUpgrade);
@@ -56,10 +53,15 @@ export class NodeBroker extends BrokerServer {
 
   /**
    * Makes a client of one upgrade that the program took itself, or refuses it: 400 where it is not for MQTT, 403
-   * where anonymous clients of other machines may not be served, 503 once the broker closes.
+   * where anonymous clients of other machines may not be served, 503 once the broker closes. Throws ConfigError
+   * where a broker took it already.
    */
   handleUpgrade(...upgrade: Upgrade): void {
     const [request, socket, head] = upgrade as NodeUpgrade;
+    if (answered.has(socket)) {
+      throw new ConfigError("socket", socket, "the socket of an upgrade that no broker took");
+    }
+    answered.add(socket);
     if (this.#isClosing) refuse(socket, 503);
     else if (!mayServe(this, request.socket.localAddress)) refuse(socket, 403);
     else this.#upgrade(request, socket, head);
@@ -77,7 +79,7 @@ type NodeUpgrade = readonly [request: IncomingMessage, socket: Duplex, head: Buf
 
 /** The listeners of every broker, to tell them from the program's own. */
 const attached = new WeakSet<object>();
-/** The sockets that some broker took, for those of the same server that are asked after it. */
+/** The sockets that some broker took: those of the same server that are asked after it leave them alone. */
 const answered = new WeakSet<Duplex>();
 
 /** Whether all who were asked before were brokers, and nobody is asked after. */

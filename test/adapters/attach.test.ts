@@ -106,6 +106,26 @@ describe("in an HTTP server of the program's own", () => {
     await expect(openWs(`ws://${at}/three`, ["mqtt"])).rejects.toThrow("404");
   });
 
+  test("of two on one path the first serves, and one upgrade is not taken twice", async () => {
+    const { server, at } = await program();
+    const [one, two] = [await start(), await start()];
+    for (const broker of [one, one, two]) broker.attachWebSocket(server);
+    const told = new Promise((resolve) => {
+      server.on("upgrade", (request, socket, head) => {
+        try {
+          resolve(two.handleUpgrade(request, socket, head));
+        } catch (error) {
+          resolve(error);
+        }
+      });
+    });
+    const client = await openSocket(`ws://${at}/mqtt`);
+    client.send(connect());
+    expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+    expect([one, two].map(({ counters }) => counters.clientsConnected)).toEqual([1, 0]);
+    expect(await told).toMatchObject({ name: "ConfigError", field: "socket" });
+  });
+
   test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] the subprotocol is chosen as on a server of its own", async () => {
     const { server, at } = await program();
     (await start()).attachWebSocket(server);
