@@ -11,6 +11,7 @@ import type { BytePipe } from "./pipe.ts";
 import { openPipe } from "./pipe.ts";
 import { openPort } from "./port.ts";
 import type { BytePort } from "./port-link.ts";
+import { checkPort } from "./port-link.ts";
 
 export type LocalBrokerOptions = Omit<BrokerOptions, "tcp" | "ws">;
 
@@ -25,6 +26,7 @@ export class BareBroker extends BrokerServer {
    * `portSocket` is what the client makes of its end. The port is the broker's from here on.
    */
   servePort(port: BytePort): void {
+    checkPort(port);
     this.driver.whenFree(() => openPort(this.driver, port));
   }
 }

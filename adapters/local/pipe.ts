@@ -1,6 +1,6 @@
 /** A transport with no socket: bytes go to the broker and come back within the process. */
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import { CloseCause, ConfigError, NO_CONN } from "../../core/mod.ts";
 import { connInfo } from "../broker-server.ts";
 import type { DeferringHost, HostSocket } from "../host.ts";
 
@@ -8,7 +8,10 @@ import type { DeferringHost, HostSocket } from "../host.ts";
 export interface BytePipe {
   /** What the broker sends. Read it: while it is full, the broker keeps back what it can. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** What the broker is sent. It takes more only as the broker does. Closing it ends the connection. */
+  /**
+   * What the broker is sent. It takes more only as the broker does. Closing it ends the connection; where something
+   * else does, it fails.
+   */
   readonly writable: WritableStream<Uint8Array>;
 }
 
@@ -23,6 +26,7 @@ class PipeTransport implements HostSocket {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   #reader!: ReadableStreamDefaultController<Uint8Array>;
+  #writer!: WritableStreamDefaultController;
   #conn: ConnId = NO_CONN;
   #cause: CloseCause = CloseCause.Ended;
   #isGone = false;
@@ -39,16 +43,16 @@ class PipeTransport implements HostSocket {
           this.#reader = controller;
         },
         pull: () => this.#pulled(),
-        cancel: () => this.#end(CloseCause.Ended),
+        cancel: () => this.#endBoth(CloseCause.Ended),
       },
       { highWaterMark: READ_BYTES_MAX, size: (chunk) => chunk.length },
     );
-    // What is written before waits for it.
-    const opened = new Promise<void>((resolve) => {
-      host.whenFree(() => resolve(this.#open()));
-    });
     this.writable = new WritableStream<Uint8Array>({
-      start: () => opened,
+      start: (controller) => {
+        this.#writer = controller;
+        // What is written before waits for it.
+        return new Promise<void>((resolve) => host.whenFree(() => resolve(this.#open())));
+      },
       write: (chunk) => this.#received(chunk),
       close: () => this.#end(CloseCause.Ended),
       abort: () => this.#end(CloseCause.Error),
@@ -61,10 +65,15 @@ class PipeTransport implements HostSocket {
     if (this.#conn === NO_CONN) {
       this.#isGone = true;
       this.#reader.close();
+      this.#writer.error(new Error(ENDED));
     }
   }
 
-  #received(chunk: Uint8Array): Promise<void> {
+  #received(chunk: unknown): Promise<void> {
+    if (!isBytes(chunk)) {
+      this.#end(CloseCause.Error);
+      throw new ConfigError("chunk", chunk, "a Uint8Array");
+    }
     return new Promise((resolve) => {
       this.#host.whenFree(() => {
         if (this.#isGone || this.#host.bytes(this.#conn, chunk)) resolve();
@@ -96,11 +105,17 @@ class PipeTransport implements HostSocket {
   }
 
   close(): void {
-    this.#end(CloseCause.Asked);
+    this.#endBoth(CloseCause.Asked);
   }
 
   abort(): void {
-    this.#end(CloseCause.Asked);
+    this.#endBoth(CloseCause.Asked);
+  }
+
+  /** Not by the writer, who is to hear of it. */
+  #endBoth(cause: CloseCause): void {
+    this.#end(cause);
+    this.#writer.error(new Error(ENDED));
   }
 
   #end(cause: CloseCause): void {
@@ -120,4 +135,10 @@ class PipeTransport implements HostSocket {
   }
 }
 
+/** Of any realm: tests of applications have several. */
+function isBytes(chunk: unknown): chunk is Uint8Array {
+  return Object.prototype.toString.call(chunk) === "[object Uint8Array]";
+}
+
+const ENDED = "the connection has ended";
 const READ_BYTES_MAX = 65_536;

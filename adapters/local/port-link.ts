@@ -5,6 +5,8 @@
  * Messages: an ArrayBuffer is bytes, moved and not copied; a number is bytes taken, so many more may be
  * sent; null is the end, of both directions.
  */
+import { ConfigError } from "../../core/mod.ts";
+import { isObject } from "../checks.ts";
 
 /** What is asked of a port: a MessagePort of a browser, Node, Bun or Deno has it. */
 export interface BytePort {
@@ -12,6 +14,15 @@ export interface BytePort {
   addEventListener(type: string, listener: (event: Event) => void): void;
   start(): void;
   close(): void;
+}
+
+/** Now, and not when the broker comes to it. */
+export function checkPort(port: unknown): asserts port is BytePort {
+  const given = isObject(port) ? port : {};
+  const isPort = ["postMessage", "addEventListener", "start", "close"].every(
+    (name) => typeof given[name] === "function",
+  );
+  if (!isPort) throw new ConfigError("port", port, "a MessagePort");
 }
 
 /** What a link tells its owner. */

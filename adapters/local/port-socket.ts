@@ -3,7 +3,7 @@
  * for WebSockets needs no change: `mqtt.connect("ws://worker", { createWebsocket: () => portSocket(port) })`.
  */
 import type { BytePort, LinkEnd } from "./port-link.ts";
-import { PortLink } from "./port-link.ts";
+import { checkPort, PortLink } from "./port-link.ts";
 
 /** What WebSocket has of the same name. Events: open, message (of an ArrayBuffer), close. */
 export interface PortSocket extends EventTarget {
@@ -29,6 +29,7 @@ type Handler = (event: never) => void;
 
 /** Opens the client's end; the other end of the channel goes to `servePort` of a broker, before or after. */
 export function portSocket(port: BytePort): PortSocket {
+  checkPort(port);
   return new LinkedSocket(port);
 }
 

@@ -81,6 +81,43 @@ describe("a broker with no socket", () => {
     expect(await reader.read()).toEqual({ done: true, value: undefined });
   });
 
+  test("both streams end with the connection", async () => {
+    const broker = start();
+    const { readable, writable } = broker.pipe();
+    const [reader, writer] = [readable.getReader(), writable.getWriter()];
+    await writer.write(connect({ clientId: "a" }));
+    await reader.read();
+    broker.disconnect("a");
+    expect(await reader.read()).toEqual({ done: true, value: undefined });
+    await expect(writer.closed).rejects.toThrow("ended");
+    await expect(writer.write(connect())).rejects.toThrow("ended");
+  });
+
+  test("a pipe that the broker has no room for ends at once", async () => {
+    const broker = start({ connectionsMax: 1 });
+    broker.pipe();
+    const { readable, writable } = broker.pipe();
+    expect(await readable.getReader().read()).toEqual({ done: true, value: undefined });
+    await expect(writable.getWriter().write(connect())).rejects.toThrow("ended");
+  });
+
+  test.each([null, "text", [0xc0, 0], new ArrayBuffer(2), new Uint16Array(1)])(
+    "what is no chunk of bytes ends the pipe that it was written to: %j",
+    async (chunk) => {
+      const broker = start();
+      const { readable, writable } = broker.pipe();
+      const writer = writable.getWriter();
+      await writer.write(connect({ clientId: "a" }));
+      const gone = new Promise((resolve) => broker.on("disconnected", resolve));
+      const write = writer.write(chunk as never);
+      await expect(write).rejects.toMatchObject({ name: "ConfigError", field: "chunk" });
+      expect(await gone).toMatchObject({ clientId: "a" });
+      const reader = readable.getReader();
+      while (!(await reader.read()).done);
+      await (await mqttjs(broker)).endAsync();
+    },
+  );
+
   test("a listener that throws is an error event, and the others are told all the same", async () => {
     const broker = start();
     const told: unknown[] = [];

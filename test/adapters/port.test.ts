@@ -104,6 +104,13 @@ function byHand(port: MessagePort) {
   return { messages, until, sends, byteCount };
 }
 
+test.each([null, {}, "port", { postMessage: 1 }])("what is no port is told at once: %j", (port) => {
+  const broker = start();
+  const faulty = { name: "ConfigError", field: "port" };
+  expect(() => broker.servePort(port as never)).toThrow(expect.objectContaining(faulty));
+  expect(() => portSocket(port as never)).toThrow(expect.objectContaining(faulty));
+});
+
 describe("a broker behind a MessagePort", () => {
   test.each([4, 5] as const)("MQTT.js talks to it, protocol %i", async (protocolVersion) => {
     const broker = start();
