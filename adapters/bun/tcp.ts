@@ -115,7 +115,9 @@ class TcpConnection implements HostSocket {
 
   abort(): void {
     this.#cause = CloseCause.Asked;
-    this.#socket.terminate();
+    // Not terminated, which is a reset: what was taken still gets there, as on Node.
+    this.#rest = [];
+    this.#socket.end();
   }
 
   /** The peer writes no more. */

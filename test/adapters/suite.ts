@@ -114,6 +114,18 @@ export function transportSuite(
         expect(await good.takes(1)).toEqual(["PINGRESP"]);
       });
 
+      test("who is thrown out finds an end, no reset that would cost it what came before", async () => {
+        const { address } = await started();
+        const { socket, framed } = await openRawTransport(address);
+        socket.write(framed(connect()));
+        await once(socket, "data");
+        socket.write(framed(Uint8Array.of(0x36, 0, 1, 2, 3)));
+        // Rejects by an error.
+        const ended = once(socket, "end");
+        socket.resume();
+        await ended;
+      });
+
       test("a refused CONNECT gets its CONNACK before the transport closes", async () => {
         const { address } = await started();
         const client = await openSocket(address);
