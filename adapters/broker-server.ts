@@ -22,6 +22,7 @@ import {
   checkedMessage,
   checkFunction,
   checkObject,
+  checkSupplied,
   checkSwitch,
   checkText,
   checkWhole,
@@ -136,11 +137,18 @@ export class BrokerServer {
 
   /** Opens nothing yet: `createBroker` does. Throws ConfigError. */
   constructor(runtime: Runtime, options: BrokerOptions) {
+    checkObject("options", options);
+    const { store = memoryStore(), limits: given = {}, record } = options;
     this.#policy = new ComposedPolicy(options, runtime.isSame);
     this.#allowsAnonymous = options.allowAnonymous === true;
-    this.#store = options.store ?? memoryStore();
-    const limits = parseLimits(options.limits);
+    checkSupplied("store", store, "commit", "close");
+    checkSwitch("store.isDurable", store.isDurable);
+    this.#store = store;
+    checkObject("limits", given);
+    const limits = parseLimits(given);
     this.#limits = limits;
+    if (record !== undefined) checkFunction("record", record);
+    const reference = told("serverReference", options.serverReference);
     const seed = new Uint32Array(5);
     runtime.entropy(new Uint8Array(seed.buffer));
     const [a, b, c, d, hashSeed] = seed;
@@ -153,7 +161,7 @@ export class BrokerServer {
       seed: [a!, b!, c!, d!],
       epochMillis: runtime.epochMillis ?? Date.now() - runtime.loop.now(),
       serverName: runtime.serverName,
-      durable: this.#store.isDurable,
+      durable: store.isDurable,
       responseInformation: told("responseInformation", options.responseInformation),
       limits,
     };
@@ -164,18 +172,18 @@ export class BrokerServer {
       entropy: runtime.entropy,
       ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
     };
-    this.#recording = options.record?.(config, ports, { kind, seed: hashSeed! }) ?? null;
+    this.#recording = record?.(config, ports, { kind, seed: hashSeed! }) ?? null;
     this.#broker = this.#recording ?? new Broker(config, ports);
     this.driver = new Driver({
       broker: this.#broker,
       loop: runtime.loop,
-      store: this.#store,
+      store,
       out: runtime.out,
       decide: (request) => this.#policy.decide(request),
       handleEvent: (event) => this.#handleEvent(event),
       handleError: (error) => this.#emit("error", { kind: "error", error }),
     });
-    if (options.serverReference !== undefined) this.moveClients(options.serverReference);
+    if (reference !== null) this.moveClients(reference);
   }
 
   /** Where it serves, such as `tcp://127.0.0.1:1883`. */

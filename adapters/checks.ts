@@ -120,6 +120,14 @@ export function checkFunction(field: string, value: unknown): void {
   if (typeof value !== "function") throw new ConfigError(field, value, "a function");
 }
 
+/** What the program supplies: an object, or whatever else has functions by these names. */
+export function checkSupplied(field: string, value: unknown, ...names: readonly string[]): void {
+  if (typeof value !== "function") checkObject(field, value);
+  for (const name of names) {
+    checkFunction(`${field}.${name}`, (value as Readonly<Record<string, unknown>>)[name]);
+  }
+}
+
 export function checkObject(field: string, value: unknown): asserts value is object {
   if (!isObject(value)) throw new ConfigError(field, value, "an object");
 }

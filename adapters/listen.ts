@@ -22,19 +22,22 @@ export interface ListeningRuntime extends Runtime {
   ): Promise<Listener>;
 }
 
-/** Opens the listeners; rejects where one cannot be, and closes those that were. */
-export async function listen(
-  server: BrokerServer,
+/**
+ * Makes a broker and opens its listeners; rejects where one cannot be, and closes those that were. What can be
+ * told of the options before is: a broker that is made has a recording, and time that keeps a process there.
+ */
+export async function listen<Server extends BrokerServer>(
   runtime: ListeningRuntime,
   options: BrokerOptions,
-): Promise<void> {
+  make: () => Server,
+): Promise<Server> {
+  checkObject("options", options);
   const { tcp = {}, ws = false } = options;
-  for (const [field, where] of Object.entries({ tcp, ws })) {
-    if (where === false) continue;
-    checkListenOptions(field, where);
-    checkExposure(server, where);
-  }
+  const listeners = Object.entries({ tcp, ws }).filter(([, where]) => where !== false);
+  for (const [field, where] of listeners) checkListenOptions(field, where as WebSocketOptions);
+  const server = make();
   try {
+    for (const [, where] of listeners) checkExposure(server, where as WebSocketOptions);
     if (tcp !== false) {
       const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
       await server.serve((driver) => at(where, runtime.listenTcp(driver, where)));
@@ -46,6 +49,7 @@ export async function listen(
         at(where, runtime.listenWebSocket(driver, where, limits));
       await server.serve(open);
     }
+    return server;
   } catch (error) {
     await server.close();
     throw error;
@@ -81,8 +85,12 @@ function checkListenOptions(field: string, where: WebSocketOptions): void {
   const { host = LOOPBACK, port = 0, path = "/" } = where;
   checkText(`${field}.host`, host);
   checkWhole(`${field}.port`, port, 0, 65_535);
+  checkPath(`${field}.path`, path);
+}
+
+export function checkPath(field: string, path: unknown): void {
   if (typeof path === "string" && path.startsWith("/")) return;
-  throw new ConfigError(`${field}.path`, path, "a path that begins with /");
+  throw new ConfigError(field, path, "a path that begins with /");
 }
 
 function checkExposure(server: BrokerServer, { host = LOOPBACK }: ListenOptions): void {

@@ -9,7 +9,7 @@ import type {
   ReasonCode,
 } from "../../core/mod.ts";
 import { ConfigError, Reason, Verdict } from "../../core/mod.ts";
-import { checkObject, checkText } from "../checks.ts";
+import { checkFunction, checkObject, checkSupplied, checkSwitch, checkText } from "../checks.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
@@ -55,19 +55,29 @@ export class ComposedPolicy implements Policy {
   /** Compares a password in a time that does not tell where it differs. */
   readonly #isSame: (a: Uint8Array, b: Uint8Array) => boolean;
 
+  /** Throws ConfigError. */
   constructor(options: PolicyOptions, isSame: (a: Uint8Array, b: Uint8Array) => boolean) {
     this.#options = options;
     this.#isSame = isSame;
+    for (const name of ["authenticate", "authorizePublish", "authorizeSubscribe"] as const) {
+      if (options[name] !== undefined) checkFunction(name, options[name]);
+    }
+    const { methods = {} } = options;
     const hasUsers = options.users !== undefined;
     if (hasUsers && options.authenticate !== undefined) {
       throw new ConfigError("users", "[users]", "users or authenticate, not both");
     }
-    this.#allowsAnonymous =
-      options.allowAnonymous ?? (!hasUsers && options.authenticate === undefined);
+    const { allowAnonymous = !hasUsers && options.authenticate === undefined } = options;
+    checkSwitch("allowAnonymous", allowAnonymous);
+    this.#allowsAnonymous = allowAnonymous;
     if (hasUsers) checkUsers(options.users);
-    for (const name of Object.keys(options.methods ?? {})) checkText("methods", name);
+    checkObject("methods", methods);
+    for (const [name, method] of Object.entries(methods)) {
+      checkText("methods", name);
+      checkSupplied(`methods.${name}`, method, "begin");
+    }
     const shipped = hasUsers ? { [SCRAM_SHA_256]: scramMethod(options.users) } : {};
-    this.#methods = new Map(Object.entries({ ...shipped, ...options.methods }));
+    this.#methods = new Map(Object.entries({ ...shipped, ...methods }));
     const encoder = new TextEncoder();
     this.#users = hasUsers
       ? new Map(Object.entries(options.users).map(([name, word]) => [name, encoder.encode(word)]))
@@ -178,7 +188,6 @@ export class ComposedPolicy implements Policy {
   }
 }
 
-/** Programs in JavaScript answer anything, or forget to: what is not true is no. */
 function checkUsers(users: Readonly<Record<string, unknown>>): void {
   checkObject("users", users);
   for (const [name, password] of Object.entries(users)) {
@@ -190,6 +199,7 @@ function checkUsers(users: Readonly<Record<string, unknown>>): void {
   }
 }
 
+/** Programs in JavaScript answer anything, or forget to: what is not true is no. */
 function isYes(answer: unknown): boolean {
   return answer === true;
 }

@@ -27,7 +27,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
     listenWebSocket: async (driver, where, limits) => listenWebSocket(driver, where, limits),
   };
-  const server = new BrokerServer(runtime, options);
-  await listen(server, runtime, options);
-  return server;
+  return listen(runtime, options, () => new BrokerServer(runtime, options));
 }

@@ -28,7 +28,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     listenWebSocket: async (driver, where, limits) =>
       listenWebSocket(driver, where, limits, buffers),
   };
-  const server = new BrokerServer(runtime, options);
-  await listen(server, runtime, options);
-  return server;
+  return listen(runtime, options, () => new BrokerServer(runtime, options));
 }

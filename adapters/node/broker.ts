@@ -4,7 +4,8 @@ import type { Duplex } from "node:stream";
 import { ConfigError, parseLimits } from "../../core/mod.ts";
 import type { BrokerOptions, Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
-import { mayServe } from "../listen.ts";
+import { checkObject, checkSupplied } from "../checks.ts";
+import { checkPath, mayServe } from "../listen.ts";
 import type { HandleUpgrade } from "./websocket.ts";
 import { pathOf, refuse, webSocketUpgrade } from "./websocket.ts";
 
@@ -31,10 +32,14 @@ export class NodeBroker extends BrokerServer {
   /**
    * Serves MQTT over WebSocket on one path of a server of `node:http` or `node:https`, whatever framework is
    * on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
-   * upgrade to a path that nobody has a listener for is refused, with 404. Of two on one path the first serves. Returns what stops it; `close` does too.
+   * upgrade to a path that nobody has a listener for is refused, with 404. Of two on one path the first serves.
+   * Returns what stops it; `close` does too. Throws ConfigError.
    */
   attachWebSocket(server: UpgradeServer, options: { readonly path?: string } = {}): () => void {
+    checkSupplied("server", server, "on", "off", "listeners");
+    checkObject("options", options);
     const { path = "/mqtt" } = options;
+    checkPath("path", path);
     const onUpgrade = (...upgrade: unknown[]): void => {
       const [request, socket, head] = upgrade as unknown as NodeUpgrade;
       if (answered.has(socket)) return;

@@ -28,7 +28,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<NodeBro
     listenTcp,
     listenWebSocket,
   };
-  const server = new NodeBroker(runtime, options);
-  await listen(server, runtime, options);
-  return server;
+  return listen(runtime, options, () => new NodeBroker(runtime, options));
 }

@@ -1,7 +1,7 @@
 // MQTT and HTTP on one port: `node docs/examples/http-server.mjs` after `npm install`.
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
-import { createBroker } from "sansmq";
+import { ConfigError, createBroker } from "sansmq";
 
 const broker = await createBroker({ tcp: false });
 
@@ -9,7 +9,13 @@ const app = new Hono();
 app.get("/", (context) => context.text("MQTT is at /mqtt, by WebSocket\n"));
 app.get("/clients", (context) => context.json({ connected: broker.counters.clientsConnected }));
 app.post("/topics/:topic{.+}", async (context) => {
-  broker.publish(context.req.param("topic"), await context.req.text(), { qos: 1 });
+  const payload = await context.req.text();
+  try {
+    broker.publish(context.req.param("topic"), payload, { qos: 1 });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return context.text(error.message, 400);
+  }
   return context.body(null, 204);
 });
 

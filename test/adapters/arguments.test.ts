@@ -1,6 +1,7 @@
 /** What a program in JavaScript may ask by mistake: each is told with its field, its value and what is allowed. */
+import { createServer } from "node:http";
 import { expect, onTestFinished, test } from "vitest";
-import { createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
+import { createBareBroker, createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
 import { recorder } from "../../adapters/record/mod.ts";
 import { createTestBroker } from "../../adapters/testing/mod.ts";
@@ -159,20 +160,73 @@ test("a client that connects", async () => {
   expect(broker.counters.connectionsOpened).toBe(0);
 });
 
-test("who may connect", async () => {
+const store = { isDurable: false, commit: async () => {}, close: async () => {} };
+
+/** Of every broker, by the field that is named. */
+const brokerOptions: Record<string, unknown[]> = {
+  // A variable of the environment that is not set would let in who has no password.
+  users: [{ ada: undefined }, { ada: 5 }, null].map((users) => ({ users })),
+  options: [null, 5, "x", []],
+  authenticate: [true, null, "ada"].map((authenticate) => ({ authenticate })),
+  authorizePublish: [true, null, {}].map((authorizePublish) => ({ authorizePublish })),
+  authorizeSubscribe: [false, null, []].map((authorizeSubscribe) => ({ authorizeSubscribe })),
+  allowAnonymous: ["no", 0, null].map((allowAnonymous) => ({ allowAnonymous })),
+  methods: [5, null, [], "x"].map((methods) => ({ methods })),
+  "methods.x": [5, null, "begin"].map((x) => ({ methods: { x } })),
+  "methods.x.begin": [{}, { begin: true }].map((x) => ({ methods: { x } })),
+  store: [5, null, [], "memory"].map((store) => ({ store })),
+  "store.commit": [{}, { ...store, commit: true }].map((store) => ({ store })),
+  "store.close": [{ ...store, close: undefined }].map((store) => ({ store })),
+  "store.isDurable": [{ ...store, isDurable: undefined }].map((store) => ({ store })),
+  limits: [5, null, [], "x"].map((limits) => ({ limits })),
+  nonsense: [{ limits: { nonsense: 1 } }],
+  codec: ["rust", null, 5].map((codec) => ({ codec })),
+  responseInformation: [5, null].map((responseInformation) => ({ responseInformation })),
+  serverReference: [5, null].map((serverReference) => ({ serverReference })),
+  record: [5, null, {}].map((record) => ({ record })),
+};
+
+test.each([createBroker, createLocalBroker, createBareBroker])(
+  "a broker's options: $name",
+  async (create) => {
+    await expectFaults({ create }, "create", mappedAll(brokerOptions));
+    // What is left out may be undefined too, and what has functions be of any kind.
+    const options = { tcp: false, store, methods: { x: Object.assign(() => {}, { begin() {} }) } };
+    const leftOut = Object.fromEntries(Object.keys(brokerOptions).map((name) => [name, undefined]));
+    await (await create({ ...leftOut, ...options } as object)).close();
+  },
+);
+
+test("where to listen: no recording hears of it, and a broker that may not serve there is closed", async () => {
+  const recording = new Recording();
+  const record = recorder(recording);
   await expectFaults({ createBroker }, "createBroker", {
-    // A variable of the environment that is not set would let in who has no password.
-    users: [[{ users: { ada: undefined } }], [{ users: { ada: 5 } }], [{ users: null }]],
+    tcp: [true, null, 1883].map((tcp) => [{ record, tcp }]),
+    "tcp.port": ["1883", 65_536].map((port) => [{ record, tcp: { port } }]),
+    "tcp.host": [[{ record, tcp: { host: 5 } }]],
+    ws: [true, null].map((ws) => [{ record, tcp: false, ws }]),
+    "ws.path": [5, "mqtt", null].map((path) => [{ record, tcp: false, ws: { port: 0, path } }]),
   });
+  expect(recording.bytes).toHaveLength(0);
+  let closes = 0;
+  const kept = { ...store, close: async () => void closes++ };
+  await expectFaults({ createBroker }, "createBroker", {
+    host: [[{ store: kept, tcp: { host: "0.0.0.0" } }]],
+  });
+  expect(closes).toBe(1);
 });
 
-test("where to listen", async () => {
-  await expectFaults({ createBroker }, "createBroker", {
-    tcp: [[{ tcp: true }], [{ tcp: null }], [{ tcp: 1883 }]],
-    "tcp.port": [[{ tcp: { port: "1883" } }], [{ tcp: { port: 65_536 } }]],
-    "tcp.host": [[{ tcp: { host: 5 } }]],
-    "ws.path": [[{ tcp: false, ws: { port: 0, path: "mqtt" } }]],
+test("a server of the program's own", async () => {
+  const broker = await createBroker({ tcp: false });
+  onTestFinished(() => broker.close(100));
+  const server = createServer();
+  await expectFaults(broker, "attachWebSocket", {
+    server: [[], [null], [5], ["http"]],
+    "server.on": [[{}], [{ on: true }]],
+    options: [null, 5, "/mqtt", []].map((options) => [server, options]),
+    path: [5, null, "", "mqtt"].map((path) => [server, { path }]),
   });
+  expect(server.listeners("upgrade")).toEqual([]);
 });
 
 /** No UTF-8 has half a pair of surrogates, first half or second, alone or beside a whole pair; nor U+0000 MQTT's. */
@@ -219,13 +273,21 @@ test.each(["\ud83d", "a\udc4db", "👍\ud83d", "\ude00\ud83d", "a\0b"])(
     for (const create of [createLocalBroker, createTestBroker, createBroker]) {
       await expectFaults({ create }, "create", {
         responseInformation: [[{ responseInformation: bad }]],
-        reference: [[{ serverReference: bad }]],
+        serverReference: [[{ serverReference: bad }]],
         users: [[{ users: { [bad]: "password" } }]],
         methods: [[{ methods: { [bad]: { begin: () => {} } } }]],
       });
     }
   },
 );
+
+/** One call with each. */
+function mappedAll(
+  of: Record<string, unknown[]>,
+  call = (value: unknown): unknown[] => [value],
+): Record<string, unknown[][]> {
+  return Object.fromEntries(Object.entries(of).map(([name, values]) => [name, values.map(call)]));
+}
 
 function mapped(of: object, to: (value: unknown) => unknown[][]): Record<string, unknown[][]> {
   return Object.fromEntries(Object.entries(of).map(([name, value]) => [name, to(value)]));

@@ -61,6 +61,9 @@ test("the HTTP server of the documentation serves requests and MQTT on one port"
   const posted = await fetch(`${http}/topics/doors/front`, { method: "POST", body: "open" });
   expect(posted.status).toBe(204);
   expect(await came).toBe("doors/front open");
+  const wrong = await fetch(`${http}/topics/a/%2B`, { method: "POST", body: "open" });
+  expect(wrong.status).toBe(400);
+  expect(await wrong.text()).toMatch(/^topic: "a\/\+" is not allowed; allowed is a topic name/);
   const clients = await fetch(`${http}/clients`);
   expect(await clients.json()).toEqual({ connected: 1 });
   expect(await (await fetch(http!)).text()).toBe("MQTT is at /mqtt, by WebSocket\n");
