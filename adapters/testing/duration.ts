@@ -6,7 +6,7 @@ export type Duration = number | string;
 
 /** In whole milliseconds. Throws ConfigError for what is no length of time. */
 export function durationMillis(duration: Duration): number {
-  const millis = typeof duration === "number" ? duration : parsed(duration);
+  const millis = typeof duration === "string" ? parsed(duration) : duration;
   if (Number.isFinite(millis) && millis >= 0) return Math.round(millis);
   throw new ConfigError("duration", duration, 'such as "500ms", "90s", "5m", "2h", "1d", or 1500');
 }

@@ -1,5 +1,6 @@
 /** What goes wrong between clients and the broker, on request. */
 import { ConfigError, PacketType } from "../../core/mod.ts";
+import { checkObject, checkWhole, isWhole } from "../checks.ts";
 
 export type Direction = "toBroker" | "toClient";
 
@@ -36,25 +37,32 @@ export class Faults {
   #refusals: { readonly reason: number | null; count: number }[] = [];
   #drops: { readonly type: number; readonly direction: Direction | null; count: number }[] = [];
 
+  /** Throws ConfigError, as everything here does that is asked for what cannot be. */
   constructor(options: FaultOptions = {}) {
-    const { refuse, stall, cutAfter = {}, drop = [] } = options;
+    checkObject("options", options);
+    const { refuse, stall, cutAfter = {}, drop = [], ...others } = options;
+    for (const [name, value] of Object.entries(others)) {
+      throw new ConfigError(name, value, "one of refuse, stall, cutAfter, drop");
+    }
+    checkObject("cutAfter", cutAfter);
     if (refuse === true) this.refuse();
     else if (refuse !== undefined) this.refuse({ reason: refuse });
     if (stall !== undefined) this.stall(stall === true ? undefined : stall);
-    for (const direction of both) {
-      const bytes = cutAfter[direction];
-      if (bytes !== undefined) this.cutAfter(bytes, direction);
+    for (const [direction, bytes] of Object.entries(cutAfter)) {
+      if (bytes !== undefined) this.cutAfter(bytes, direction as Direction);
     }
-    for (const packet of typeof drop === "string" ? [drop] : drop) this.drop(packet);
+    for (const packet of Array.isArray(drop) ? drop : [drop]) this.drop(packet);
   }
 
   /** Refuses the next connections: with a reason code in a CONNACK, or without one, by the transport. */
   refuse(options: { readonly reason?: number; readonly count?: number } = {}): this {
-    const { reason = null, count = 1 } = options;
-    if (reason !== null && !(Number.isInteger(reason) && reason >= 0x80 && reason <= 0xff)) {
+    checkObject("options", options);
+    const { reason, count = 1 } = options;
+    if (reason !== undefined && !isWhole(reason, 0x80, 0xff)) {
       throw new ConfigError("reason", reason, "a reason code from 0x80 to 0xff");
     }
-    this.#refusals.push({ reason, count: counted(count) });
+    checkWhole("count", count, 1, Number.MAX_SAFE_INTEGER);
+    this.#refusals.push({ reason: reason ?? null, count });
     return this;
   }
 
@@ -78,10 +86,8 @@ export class Faults {
 
   /** Breaks each connection after so many bytes more. */
   cutAfter(bytes: number, direction: Direction): this {
-    if (!Number.isInteger(bytes) || bytes < 0) {
-      throw new ConfigError("cutAfter", bytes, "a whole number of bytes");
-    }
-    directions(direction);
+    checkWhole("cutAfter", bytes, 0, Number.MAX_SAFE_INTEGER);
+    checkDirection(direction);
     this.#cutAfter.set(direction, bytes);
     for (const connection of [...this.#connections]) connection.limit(direction, bytes);
     return this;
@@ -92,12 +98,14 @@ export class Faults {
     packet: Droppable,
     options: { readonly count?: number; readonly direction?: Direction } = {},
   ): this {
-    const type = droppable[packet];
-    if (type === undefined)
+    if (!Object.hasOwn(droppable, packet)) {
       throw new ConfigError("drop", packet, Object.keys(droppable).join(", "));
-    const { count = 1, direction = null } = options;
-    if (direction !== null) directions(direction);
-    this.#drops.push({ type, direction, count: counted(count) });
+    }
+    checkObject("options", options);
+    const { count = 1, direction } = options;
+    if (direction !== undefined) checkDirection(direction);
+    checkWhole("count", count, 1, Number.MAX_SAFE_INTEGER);
+    this.#drops.push({ type: droppable[packet], direction: direction ?? null, count });
     return this;
   }
 
@@ -166,11 +174,10 @@ const both: readonly Direction[] = ["toBroker", "toClient"];
 
 function directions(direction: Direction | undefined): readonly Direction[] {
   if (direction === undefined) return both;
-  if (!both.includes(direction)) throw new ConfigError("direction", direction, both.join(", "));
+  checkDirection(direction);
   return [direction];
 }
 
-function counted(count: number): number {
-  if (Number.isInteger(count) && count > 0) return count;
-  throw new ConfigError("count", count, "a whole number from 1");
+function checkDirection(direction: Direction): void {
+  if (!both.includes(direction)) throw new ConfigError("direction", direction, both.join(", "));
 }

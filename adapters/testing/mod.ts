@@ -3,6 +3,8 @@
  * and whose connections fail on request.
  */
 
+import { ConfigError } from "../../core/mod.ts";
+import { checkObject, checkWhole } from "../checks.ts";
 import { localRuntime } from "../local/bare-broker.ts";
 import type { BytePipe, ConnectOptions, LocalBrokerOptions, LocalClient } from "../local/mod.ts";
 import { LocalBroker } from "../local/mod.ts";
@@ -41,12 +43,19 @@ export class TestBroker extends LocalBroker {
 
   /** `createTestBroker` does. Throws ConfigError. */
   constructor(options: TestBrokerOptions) {
+    checkObject("options", options);
     const { seed = 1, startsAt = new Date(Date.UTC(2026, 0, 1)), ...others } = options;
-    const loop = new VirtualLoop();
-    const entropy = seededEntropy(seed);
-    const runtime = { ...localRuntime(), loop, entropy, epochMillis: startsAt.getTime() };
+    const { limits = {} } = others;
+    checkWhole("seed", seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    if (!(startsAt instanceof Date) || Number.isNaN(startsAt.getTime())) {
+      throw new ConfigError("startsAt", startsAt, "a Date");
+    }
+    checkObject("limits", limits);
+    const epochMillis = startsAt.getTime();
+    const loop = new VirtualLoop(DATE_MILLIS_MAX - Math.max(epochMillis, 0));
+    const runtime = { ...localRuntime(), loop, entropy: seededEntropy(seed), epochMillis };
     // Without $SYS, whose every update would be a stop on the way of a day that passes.
-    super(runtime, { ...others, limits: { sysMillis: 0, ...others.limits } });
+    super(runtime, { ...others, limits: { sysMillis: 0, ...limits } });
     this.clock = {
       get now() {
         return loop.now();
@@ -61,7 +70,11 @@ export class TestBroker extends LocalBroker {
   }
 
   override connect(options: TestConnectOptions = {}): Promise<LocalClient> {
-    return this.connectOver(this.#link(options), options);
+    try {
+      return this.connectOver(this.#link(options), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Resolves once everything that is under way has happened; time stands still. */
@@ -75,7 +88,10 @@ export class TestBroker extends LocalBroker {
     return super.close(graceMillis);
   }
 
-  #link({ faults = {} }: Pick<TestConnectOptions, "faults">): FaultyLink {
+  #link(options: Pick<TestConnectOptions, "faults">): FaultyLink {
+    checkObject("options", options);
+    const { faults = {} } = options;
+    checkObject("faults", faults);
     const own = faults instanceof Faults ? faults : new Faults(faults);
     const link: FaultyLink = new FaultyLink(this.driver, [this.faults, own], () =>
       this.#links.delete(link),
@@ -89,3 +105,6 @@ export class TestBroker extends LocalBroker {
 export function createTestBroker(options: TestBrokerOptions = {}): TestBroker {
   return new TestBroker(options);
 }
+
+/** The last time that a Date tells; what is due after it is still a whole number. */
+const DATE_MILLIS_MAX = 8.64e15;

@@ -6,6 +6,7 @@
  * was loaded: tests that replace timers do not stop it, and a program that goes round for ever can be ended.
  */
 import type { Millis } from "../../core/mod.ts";
+import { ConfigError } from "../../core/mod.ts";
 import type { HostLoop } from "../host.ts";
 import { afterInput } from "../web-loop.ts";
 import type { Duration } from "./duration.ts";
@@ -28,13 +29,21 @@ interface Alarm {
 }
 
 export class VirtualLoop implements HostLoop {
+  readonly #millisMax: number;
   #now = 0;
+  /** Where it will be when all that was asked for has passed. */
+  #until = 0;
   #turns: (() => void)[] = [];
   /** In the order they were set in. */
   readonly #alarms = new Set<Alarm>();
   /** Counts whatever happens. */
   #activity = 0;
   #advancing: Promise<void> = Promise.resolve();
+
+  /** Its time ends at `millisMax`. */
+  constructor(millisMax: number) {
+    this.#millisMax = millisMax;
+  }
 
   now(): Millis {
     return this.#now as Millis;
@@ -58,8 +67,14 @@ export class VirtualLoop implements HostLoop {
 
   advance(duration: Duration): Promise<void> {
     const millis = durationMillis(duration);
+    const until = this.#until + millis;
+    if (until > this.#millisMax) {
+      const allowed = `what a Date can tell: up to ${this.#millisMax - this.#until} ms more`;
+      throw new ConfigError("duration", duration, allowed);
+    }
+    this.#until = until;
     // One after the other: time that passes twice at once passes twice.
-    this.#advancing = this.#advancing.then(() => this.#advance(this.#now + millis));
+    this.#advancing = this.#advancing.then(() => this.#advance(until));
     return this.#advancing;
   }
 

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { createBareBroker, createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
 import { recorder } from "../../adapters/record/mod.ts";
-import { createTestBroker } from "../../adapters/testing/mod.ts";
+import { createTestBroker, type FaultOptions, Faults } from "../../adapters/testing/mod.ts";
 import { Recording } from "../support/recording.ts";
 
 /** Any argument, for the types would not let these pass. */
@@ -186,7 +186,7 @@ const brokerOptions: Record<string, unknown[]> = {
   record: [5, null, {}].map((record) => ({ record })),
 };
 
-test.each([createBroker, createLocalBroker, createBareBroker])(
+test.each([createBroker, createLocalBroker, createBareBroker, createTestBroker])(
   "a broker's options: $name",
   async (create) => {
     await expectFaults({ create }, "create", mappedAll(brokerOptions));
@@ -227,6 +227,70 @@ test("a server of the program's own", async () => {
     path: [5, null, "", "mqtt"].map((path) => [server, { path }]),
   });
   expect(server.listeners("upgrade")).toEqual([]);
+});
+
+test("what goes wrong in a test", async () => {
+  const broker = createTestBroker();
+  onTestFinished(() => broker.close(100));
+  const options: Record<string, unknown[]> = {
+    foo: [{ foo: 1 }],
+    cutAfter: [-1, null, "x", [1], { toBroker: -1 }, { toClient: 1.5 }].map((cutAfter) => ({
+      cutAfter,
+    })),
+    direction: [{ cutAfter: { foo: 1 } }, { stall: "x" }, { stall: false }, { stall: null }],
+    drop: [5, null, "x", "toString", ["PUBACK", 5], {}].map((drop) => ({ drop })),
+    reason: [0, "x", null, false, 256].map((refuse) => ({ refuse })),
+  };
+  const create = (faults: FaultOptions) => new Faults(faults);
+  await expectFaults({ create }, "create", {
+    ...mappedAll(options),
+    options: [[null], [5], ["x"], [[]]],
+  });
+  for (const method of ["pipe", "connect"]) {
+    await expectFaults(broker, method, {
+      ...mappedAll(options, (faults) => [{ faults }]),
+      options: [[null], [5], [[]]],
+      faults: [5, null, "x", []].map((faults) => [{ faults }]),
+    });
+  }
+  // As a client's other options: a promise tells of it.
+  const wrong = broker.connect({ faults: 5 as never });
+  await expect(wrong).rejects.toMatchObject({ name: "ConfigError", field: "faults" });
+  const faults = new Faults();
+  await expectFaults(faults, "refuse", {
+    options: [[null], [5]],
+    reason: [[{ reason: 0 }], [{ reason: null }]],
+    count: [[{ count: 0 }], [{ count: null }]],
+  });
+  await expectFaults(faults, "cutAfter", {
+    cutAfter: [[1.5, "toBroker"]],
+    direction: [[1], [1, "x"]],
+  });
+  await expectFaults(faults, "drop", {
+    drop: [[], [5], ["toString"]],
+    options: [["PUBACK", null]],
+    direction: [["PUBACK", { direction: null }]],
+    count: [["PUBACK", { count: 0.5 }]],
+  });
+  expect(broker.counters.connectionsOpened).toBe(0);
+});
+
+test("a test's time", async () => {
+  await expectFaults({ createTestBroker }, "createTestBroker", {
+    startsAt: ["x", null, 5, {}, new Date("x")].map((startsAt) => [{ startsAt }]),
+    seed: ["x", null, 1.5, Number.NaN].map((seed) => [{ seed }]),
+  });
+  const broker = createTestBroker();
+  onTestFinished(() => broker.close(100));
+  const durations = [undefined, null, "x", ["1s"], {}, -1, 2 ** 53, Number.MAX_VALUE];
+  await expectFaults(broker.clock, "advance", { duration: durations.map((one) => [one]) });
+  await broker.clock.advance(2 ** 52);
+  expect(broker.clock.now).toBe(2 ** 52);
+  // Of two that are under way at once the second is what leaves the whole numbers.
+  const first = broker.clock.advance(2 ** 51);
+  await expectFaults(broker.clock, "advance", { duration: [[2 ** 51]] });
+  await first;
+  expect(broker.clock.now).toBe(2 ** 52 + 2 ** 51);
 });
 
 /** No UTF-8 has half a pair of surrogates, first half or second, alone or beside a whole pair; nor U+0000 MQTT's. */
