@@ -7,7 +7,7 @@ import { lineOf } from "./lib/process.ts";
 import { median } from "./lib/statistics.ts";
 
 /**
- * Starts `runtime` on nothing, on the command, and the command by `npx`, in turns, `rounds` times each;
+ * Starts `runtime` on nothing and on the command, and `npx` on both, in turns, `rounds` times each;
  * returns a table of medians. `runtime` is a command with its flags, such as `deno run --allow-net`.
  */
 export async function measureStartup(runtime: string, rounds: number): Promise<string> {
@@ -16,6 +16,7 @@ export async function measureStartup(runtime: string, rounds: number): Promise<s
   const kinds: readonly (readonly [name: string, measure: () => Promise<number>])[] = [
     [`${program.split("/").at(-1)} ${nothing.join(" ")}`, () => untilExit([program, ...nothing])],
     ["sansmq", () => untilConnack([program, ...flags, main])],
+    ["npx of node -e 0", () => untilExit(["npx", "--offline", "-c", "node -e 0"])],
     ["npx sansmq", () => untilConnack(["npx", "--offline", "sansmq"])],
   ];
   const millis = kinds.map((): number[] => []);
