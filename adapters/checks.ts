@@ -64,10 +64,11 @@ export function checkFilter(
   value: unknown,
   { topicBytesMax, topicLevelsMax }: Limits,
 ): asserts value is string {
-  const bytes = isText(value) ? encodeUtf8(value) : NO_BYTES;
+  // None is empty.
+  const text = isText(value) ? value : "";
+  const bytes = encodeUtf8(text);
   const isFilter = isTopicFilter(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax);
-  const isShared = isText(value) && value.startsWith("$share/");
-  if (!isFilter || (isShared && sharedFilter(value) === null)) {
+  if (!isFilter || (text.startsWith("$share/") && sharedFilter(text) === null)) {
     throw new ConfigError(field, value, "topic filters within the limits");
   }
 }

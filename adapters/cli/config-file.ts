@@ -1,6 +1,7 @@
 /** The configuration file: one JSON object of settings. */
 import { readFileSync } from "node:fs";
 import { ConfigError } from "../../core/mod.ts";
+import { isObject } from "../checks.ts";
 import { oneLine } from "./one-line.ts";
 
 /** The settings in a file. Throws ConfigError where it can not be read or is not a JSON object. */
@@ -17,8 +18,6 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
   } catch (error) {
     throw new ConfigError("--config", path, `a JSON file (${oneLine(error)})`);
   }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new ConfigError("--config", path, "a file with one JSON object");
-  }
-  return parsed as Readonly<Record<string, unknown>>;
+  if (!isObject(parsed)) throw new ConfigError("--config", path, "a file with one JSON object");
+  return parsed;
 }

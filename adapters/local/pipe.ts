@@ -28,7 +28,6 @@ class PipeTransport implements HostSocket {
   #reader!: ReadableStreamDefaultController<Uint8Array>;
   #writer!: WritableStreamDefaultController;
   #conn: ConnId = NO_CONN;
-  #cause: CloseCause = CloseCause.Ended;
   #isGone = false;
   /** The broker was told that no more is taken. */
   #isBlocked = false;
@@ -62,11 +61,7 @@ class PipeTransport implements HostSocket {
   #open(): void {
     if (this.#isGone) return;
     this.#conn = this.#host.open(this, connInfo("local", "local"));
-    if (this.#conn === NO_CONN) {
-      this.#isGone = true;
-      this.#reader.close();
-      this.#writer.error(new Error(ENDED));
-    }
+    if (this.#conn === NO_CONN) this.#endBoth(CloseCause.Asked);
   }
 
   #received(chunk: unknown): Promise<void> {
@@ -121,7 +116,6 @@ class PipeTransport implements HostSocket {
   #end(cause: CloseCause): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.#cause = cause;
     this.resume();
     try {
       this.#reader.close();
@@ -130,7 +124,7 @@ class PipeTransport implements HostSocket {
     }
     // Later: the broker may be the one who ends it, and is not called from within.
     queueMicrotask(() => {
-      if (this.#conn !== NO_CONN) this.#host.closed(this.#conn, this.#cause);
+      if (this.#conn !== NO_CONN) this.#host.closed(this.#conn, cause);
     });
   }
 }
