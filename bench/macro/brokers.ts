@@ -16,10 +16,13 @@ export interface RunningBroker {
 
 export const brokerNames = [
   ...(["mosquitto", "sansmq", "nats", "aedes", "relay"] as const),
-  /** Sansmq with `--record`: measured where it is asked for. */ "sansmq-record",
+  /** sansmq with `--record`: measured only where `--broker` names it. */ "sansmq-record",
+  /** Another build of sansmq, in the folder SANSMQ_BEFORE: measured only where `--broker` names it. */ "sansmq-before",
 ] as const;
 export type BrokerName = (typeof brokerNames)[number];
-export const usualBrokers: readonly BrokerName[] = brokerNames.filter((n) => n !== "sansmq-record");
+export const usualBrokers: readonly BrokerName[] = brokerNames.filter(
+  (n) => !n.startsWith("sansmq-"),
+);
 
 /** What a broker can not do: the relay knows QoS 0 alone, Debian's nats-server no QoS 2 over MQTT and no 5.0, aedes no 5.0. */
 const unable: Readonly<Partial<Record<BrokerName, readonly Need[]>>> = {
@@ -42,11 +45,13 @@ export interface StartOptions {
 export async function startBroker(name: BrokerName, options: StartOptions): Promise<RunningBroker> {
   const port = await freePort();
   const script = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-  const sansmq = (...flags: string[]): string[] => [
+  const command = (main: string, ...flags: string[]): string[] => [
     ...options.runtime,
-    script("../../adapters/cli/main.js"),
+    main,
     ...["--port", String(port), "--no-ws", "--log-level", "error", ...flags],
   ];
+  const sansmq = (...flags: string[]): string[] =>
+    command(script("../../adapters/cli/main.js"), ...flags);
   const commands: Record<BrokerName, () => string[]> = {
     mosquitto: () => ["mosquitto", "-c", mosquittoConfig(port)],
     sansmq: () => sansmq(),
@@ -56,6 +61,11 @@ export async function startBroker(name: BrokerName, options: StartOptions): Prom
         ...["--record", join(tmpdir(), "sansmq-bench.record"), "--record-keep", "0"],
         ...["--record-max-bytes", String(2 ** 31)],
       ),
+    "sansmq-before": () => {
+      const folder = process.env["SANSMQ_BEFORE"];
+      if (folder === undefined) throw new Error("sansmq-before needs SANSMQ_BEFORE=FOLDER");
+      return command(join(folder, "dist/adapters/cli/main.js"));
+    },
     nats: () => ["nats-server", "-c", natsConfig(port)],
     aedes: () => [...options.runtime, script("./aedes.js"), String(port)],
     relay: () => [...options.runtime, script("./relay.js"), String(port)],

@@ -1,4 +1,6 @@
 /** Recordings in memory, and their replay at the end of a test. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
 import type { RecordOptions, Replay, ReplayOptions } from "../../adapters/record/mod.ts";
@@ -45,11 +47,25 @@ export function recordingOfEveryTest(): Recording | null {
   return wanted === undefined ? null : new Recording({ payloads: wanted !== "0" });
 }
 
+/**
+ * With `SANSMQ_RECORDINGS=DIR` every recording stays in that folder, as the oracle of a change that is to
+ * change no behaviour: `node test/support/replay-recordings.mjs DIR` replays them on the code of then.
+ */
+function keepRecording({ bytes }: Recording): void {
+  const folder = process.env["SANSMQ_RECORDINGS"];
+  if (folder === undefined) return;
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${process.pid}-${++keptCount}.record`), bytes);
+}
+
+let keptCount = 0;
+
 /** Ends a recording when the test is over, and replays it. */
 export function replayWhenFinished(recording: Recording, broker: RecordingBroker): void {
   onTestFinished(() => {
     broker.endRecording();
     if (!recording.endsInOrder) return;
+    keepRecording(recording);
     const { end, hash } = recording.replays();
     expect(end).toEqual({ cause: "closed", hash });
   });
