@@ -167,8 +167,9 @@ function checkProperty(field: string, name: PropertyName, value: unknown): void 
   const { type, min, max } = propertyTable[Property[name]]!;
   if (type === "text") {
     checkText(field, value);
-    if (name === "ResponseTopic" && /[+#]/.test(value)) {
-      throw new ConfigError(field, value, "a topic name, without wildcards"); // [MQTT-3.3.2-14]
+    if (name === "ResponseTopic" && !/^[^+#]+$/.test(value)) {
+      // [MQTT-3.3.2-14] [MQTT-4.7.3-1]
+      throw new ConfigError(field, value, "a topic name, not empty and without wildcards");
     }
   } else if (type === "binary") {
     if (!(value instanceof Uint8Array) || value.length > FIELD_BYTES_MAX) {

@@ -164,11 +164,8 @@ export class PropertyScan {
         const value = this.#numbers[id]!;
         if (value < property.min || value > property.max) return property.fault;
       }
-      if (
-        id === Property.ResponseTopic &&
-        hasWildcard(reader.bytes, this.start(id), this.end(id))
-      ) {
-        return Reason.ProtocolError; // [MQTT-3.3.2-14]
+      if (id === Property.ResponseTopic && !mayBeName(reader.bytes, this.start(id), this.end(id))) {
+        return Reason.ProtocolError; // [MQTT-3.3.2-14] [MQTT-4.7.3-1]
       }
       if (id < 32) this.#presentLow |= 1 << id;
       else this.#presentHigh |= 1 << (id - 32);
@@ -208,10 +205,10 @@ export class PropertyScan {
   }
 }
 
-/** Whether a text could be a topic filter only. */
-function hasWildcard(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[i] === PLUS || bytes[i] === HASH) return true;
-  return false;
+/** Whether a text has what a topic name needs: a character at least, and no wildcard. */
+function mayBeName(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] === PLUS || bytes[i] === HASH) return false;
+  return end > start;
 }
 const PLUS = 0x2b;
 const HASH = 0x23;

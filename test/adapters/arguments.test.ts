@@ -34,7 +34,7 @@ const publishes: Record<string, unknown[][]> = {
     ...[1e12, Number.POSITIVE_INFINITY, -1, 1.5, "1", [1]],
   ),
   "properties.ContentType": property("ContentType", 5, null, "\0", "x".repeat(65_536), {}),
-  "properties.ResponseTopic": property("ResponseTopic", "a/+", 5),
+  "properties.ResponseTopic": property("ResponseTopic", "a/+", "#", "", 5),
   "properties.CorrelationData": property(
     "CorrelationData",
     ...["x", numbers, numbers.buffer, { $bytes: "00" }, new Uint8Array(65_536), [1]],

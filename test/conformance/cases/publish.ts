@@ -255,6 +255,19 @@ five("[MQTT-3.3.2-14] the Response Topic of a will has no wildcards", async (t) 
   }
 });
 
+five("[MQTT-4.7.3-1] a Response Topic has a character at least", async (t) => {
+  const props = { ResponseTopic: "" };
+  const publisher = await t.connect();
+  publisher.send(wire.publish(5, { topic: t.topic(), props }));
+  await publisher.closed(0x81, 0x82, 0x90);
+  const client = await t.open();
+  client.send(wire.connect(5, { clientId: t.clientId(), will: { topic: t.topic(), props } }));
+  const packet = await client.next();
+  const isRefused =
+    packet === null || (packet !== "silence" && packet.type === "CONNACK" && packet.reason >= 0x80);
+  t.ok(isRefused, "the CONNECT with it in its will is refused");
+});
+
 five("[MQTT-3.3.2-5] a message whose time is over is not delivered", async (t) => {
   const queue = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
   const away = await t.connect(queue);

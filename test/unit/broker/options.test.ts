@@ -78,6 +78,7 @@ test("[MQTT-3.3.2-14] a message of the program's own has what a PUBLISH may have
     );
   for (const properties of [
     { ResponseTopic: "a/#" },
+    { ResponseTopic: "" },
     { ContentType: "\0" },
     { ContentType: "x".repeat(65_536) },
     { UserProperty: [["k", "x".repeat(70_000)]] as const },
@@ -95,6 +96,25 @@ test("[MQTT-3.3.2-14] a message of the program's own has what a PUBLISH may have
   publish({ ResponseTopic: "a", MessageExpiryInterval: 2 ** 32 - 1, PayloadFormatIndicator: 1 })();
   expect(world.count("retainedMessages")).toBe(1);
 });
+
+test.each(["", "a/#", "+", "+/a"])(
+  "[MQTT-3.3.2-14] [MQTT-4.7.3-1] %j is no Response Topic, of a PUBLISH or of a will",
+  (topic) => {
+    const world = new TestBroker();
+    const reader = new Five(world, { clientId: "reader" });
+    reader.send(wire.subscribe(5, 1, [["t", 2]]));
+    reader.takes();
+    const props = { ResponseTopic: topic };
+    for (const qos of [0, 1, 2]) {
+      const client = new Five(world).send(wire.publish(5, { topic: "t", qos, props }));
+      expect(client.farewell()).toBe(Reason.ProtocolError);
+    }
+    const refused = new Five(world, { clientId: "w", will: { topic: "t", props } });
+    expect(refused.connack.reason).toBe(Reason.ProtocolError);
+    expect(refused.client.isOpen).toBe(false);
+    expect(reader.takes()).toEqual([]);
+  },
+);
 
 test("a will that says it is text is checked where that is switched on", () => {
   const world = new TestBroker({ limits: { payloadFormatCheck: 1 } });
