@@ -28,6 +28,7 @@ export type LimitName =
   | "topicTableBytesMax"
   | "codecBytesMax"
   | "clientIdBytesMax"
+  | "clientIdLengthCheck"
   | "connectionsMax"
   | "sessionsMax"
   | "subscriptionsPerClientMax"
@@ -92,6 +93,7 @@ export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
   topicTableBytesMax: bytes(16 * MiB, 65_536, 1024 * MiB),
   codecBytesMax: bytes(1024 * MiB, 2 * MiB, 4095 * MiB),
   clientIdBytesMax: bytes(1024, 23, 65_535),
+  clientIdLengthCheck: onOff(0),
   connectionsMax: count(100_000, 1, 1_000_000),
   sessionsMax: count(100_000, 1, 1_000_000),
   subscriptionsPerClientMax: count(1000, 1, 1_000_000),

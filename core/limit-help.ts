@@ -8,6 +8,8 @@ export const limitHelp: Readonly<Record<LimitName, string>> = {
   topicTableBytesMax: "Memory for interned topic names; emptied when full",
   codecBytesMax: "Memory of the WebAssembly codec: subscriptions and interned topic names",
   clientIdBytesMax: "Longest client identifier",
+  clientIdLengthCheck:
+    "1 refuses MQTT 3.1 clients whose identifier does not have 1 to 23 characters, as 3.1 asks",
   connectionsMax: "Most connections at once",
   sessionsMax:
     "Most sessions that outlive their connection, connected or away; a new one beyond is refused",

@@ -53,7 +53,7 @@ function faultOf(parts: Parts, packet: ConnectPacket, bytes: Uint8Array): Reason
   }
   if (parts.journal.hasFailed) return Reason.ServerUnavailable;
   if (packet.clientIdBytes > parts.limits.clientIdBytesMax) return Reason.ClientIdentifierNotValid;
-  if (packet.level === 3) {
+  if (packet.level === 3 && parts.limits.clientIdLengthCheck === 1) {
     const length = packet.clientId.length;
     if (length < 1 || length > CLIENT_ID_LENGTH_MAX_3_1) return Reason.ClientIdentifierNotValid;
   }
@@ -123,4 +123,5 @@ function judge(
   return verdict === Verdict.Allow ? Reason.Success : Reason.NotAuthorized;
 }
 
+/** MQTT 3.1 §3.1: in characters. Most devices of that version have longer identifiers, or none. */
 const CLIENT_ID_LENGTH_MAX_3_1 = 23;

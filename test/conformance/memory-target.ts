@@ -5,8 +5,14 @@ import { TestBroker } from "../support/broker.ts";
 import type { Target } from "./harness.ts";
 
 export const user = { name: "user", password: "word" };
-/** A Receive Maximum that a test can reach, and $SYS topics that come while it runs. */
-export const limits: Partial<Record<LimitName, number>> = { receiveMax: 100, sysMillis: 100 };
+/**
+ * A Receive Maximum that a test can reach, $SYS topics that come while it runs, and 3.1 by its letter.
+ */
+export const limits: Partial<Record<LimitName, number>> = {
+  receiveMax: 100,
+  sysMillis: 100,
+  clientIdLengthCheck: 1,
+};
 
 /** A broker of its own. */
 export function memoryTarget(): Target {

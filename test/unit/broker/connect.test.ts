@@ -97,16 +97,44 @@ test("[MQTT311-3.1.3-6] gives a client without identifier one of its own", () =>
   for (const id of ids) expect(id).toMatch(/^auto-[0-9a-f]{32}$/);
 });
 
-test("3.1 takes client identifiers of 1 to 23 characters only, code 2", () => {
+test("3.1 takes client identifiers of any length up to clientIdBytesMax, code 2 beyond", () => {
+  for (const [length, code] of [
+    [23, 0],
+    [24, 0],
+    [30, 0],
+    [31, 2],
+  ] as const) {
+    const client = new TestBroker({ limits: { clientIdBytesMax: 30 } }).open();
+    client.send(connect({ level: 3, clientId: "x".repeat(length), clean: false }));
+    expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
+  }
+});
+
+test("3.1 gives a client without identifier one of its own, or code 2 without Clean Session", () => {
+  const world = new TestBroker();
+  world.connected({ level: 3, clientId: "" });
+  world.connected({ level: 3, clientId: "" });
+  const ids = world.events().flatMap((e) => (e.kind === "connected" ? [e.clientId] : []));
+  expect(new Set(ids).size).toBe(2);
+  for (const id of ids) expect(id).toMatch(/^auto-[0-9a-f]{32}$/);
+  const kept = world.open().send(connect({ level: 3, clientId: "", clean: false }));
+  expect(kept.takes()).toEqual(["CONNACK present=0 code=2"]);
+  expect(kept.ended).toBe(EffectKind.Close);
+});
+
+test("with clientIdLengthCheck 3.1 takes client identifiers of 1 to 23 characters only, code 2", () => {
+  const limits = { clientIdLengthCheck: 1 };
   for (const [clientId, code] of [
     ["x".repeat(23), 0],
     ["é".repeat(23), 0],
     ["x".repeat(24), 2],
     ["", 2],
   ] as const) {
-    const client = new TestBroker().open().send(connect({ level: 3, clientId }));
+    const client = new TestBroker({ limits }).open().send(connect({ level: 3, clientId }));
     expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
   }
+  const later = new TestBroker({ limits }).open().send(connect({ clientId: "x".repeat(24) }));
+  expect(later.takes()).toEqual(["CONNACK present=0 code=0"]);
 });
 
 test("3.1.1 takes client identifiers up to clientIdBytesMax, code 2 beyond", () => {
