@@ -14,8 +14,8 @@ import type { Parts } from "./parts.ts";
 import { publishMessage } from "./publish-message.ts";
 
 /**
- * Ends a connection at once for what its peer did, counted by cause; its will is published. A client of
- * 5.0 is told why. Always true: the packet that did it needs no more handling.
+ * Ends a connection for what its peer did, counted by cause; its will is published. Replies to the packets
+ * before still leave, and a client of 5.0 is told why. Always true: the packet that did it needs no more handling.
  */
 export function fail(
   parts: Parts,
@@ -26,8 +26,15 @@ export function fail(
 ): true {
   parts.counters[counter]!++;
   if (disconnect(parts, connection, reason, now)) return true;
+  const isSilent = counter === Counter.closedStalled || counter === Counter.closedKeepAlive;
+  const isReader = connection.session !== null && !isSilent;
+  if (isReader && hasReplies(parts, connection)) {
+    linger(parts, connection, reason, now);
+    return true;
+  }
   end(parts, connection, reason, now);
-  parts.effect(EffectKind.Abort, connection, reason);
+  // Closed in order, for the transport may still be sending what the broker replied before.
+  parts.effect(isReader ? EffectKind.Close : EffectKind.Abort, connection, reason);
   return true;
 }
 
@@ -115,9 +122,13 @@ function disconnect(
 
 /** Ends a connection as its client asks; what it has been answered goes out first. */
 export function depart(parts: Parts, connection: Connection, now: Millis): void {
-  const isConfirmed = parts.journal.committed >= connection.connackSeq;
-  if (isConfirmed && connection.answers !== null) linger(parts, connection, Reason.Success, now);
+  if (hasReplies(parts, connection)) linger(parts, connection, Reason.Success, now);
   else close(parts, connection, Reason.Success, now);
+}
+
+/** Whether replies wait for the transport that may be sent now. */
+function hasReplies({ journal }: Parts, connection: Connection): boolean {
+  return journal.committed >= connection.connackSeq && connection.answers !== null;
 }
 
 /** The client is gone, its connection ends behind what its transport has not taken yet, but not for long. */

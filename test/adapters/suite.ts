@@ -126,6 +126,27 @@ export function transportSuite(
         await ended;
       });
 
+      test.each([
+        [3, []],
+        [4, []],
+        [5, ["DISCONNECT code=129"]],
+      ] as const)(
+        "what was answered before a malformed packet arrives, all in one burst, at level %i",
+        async (level, told) => {
+          const { address } = await started();
+          const fault = Uint8Array.of(0x36, 0);
+          const wanted = ["CONNACK present=0 code=0", "PINGRESP", ...told];
+          const whole = await openSocket(address);
+          whole.send(concat(connect({ level, clientId: "whole" }), pingreq, fault));
+          expect(await whole.takes(wanted.length)).toEqual(wanted);
+          const parts = await openSocket(address);
+          for (const part of [connect({ level, clientId: "parts" }), pingreq, fault])
+            parts.send(part);
+          expect(await parts.takes(wanted.length)).toEqual(wanted);
+          await Promise.all([whole.closed, parts.closed]);
+        },
+      );
+
       test("a refused CONNECT gets its CONNACK before the transport closes", async () => {
         const { address } = await started();
         const client = await openSocket(address);

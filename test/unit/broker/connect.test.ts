@@ -78,7 +78,7 @@ test("[MQTT311-3.1.0-1] closes on a first packet that is not CONNECT", () => {
 
 test("[MQTT311-3.1.0-2] closes on a second CONNECT", () => {
   const client = new TestBroker().connected().send(connect());
-  expect(client.ended).toBe(EffectKind.Abort);
+  expect(client.ended).toBe(EffectKind.Close);
   expect(client.reason).toBe(Reason.ProtocolError);
 });
 

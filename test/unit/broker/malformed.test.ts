@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { EffectKind, Reason } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { concat, hex, publish, subscribe } from "../../support/packets.ts";
+import { concat, connect, hex, pingreq, publish, subscribe } from "../../support/packets.ts";
 
 /** Packets that a connected 3.1.1 client may not send, and the reason that is counted. */
 const malformed: Record<string, readonly [bytes: string, reason: number]> = {
@@ -73,7 +73,9 @@ describe("closes, counts, and touches nobody else", () => {
     const client = world.connected("bad");
     healthy.takes();
     client.send(concat(publish("h", "before", { qos: 1 }), hex(bytes), publish("h", "after")));
-    expect(client.ended).toBe(EffectKind.Abort);
+    // The reply to what came before still arrives.
+    expect(client.takes()).toEqual(["PUBACK #1"]);
+    expect(client.ended).toBe(EffectKind.Close);
     expect(client.reason).toBe(reason);
     const counters = ["closedMalformed", "closedProtocolError", "closedTopicInvalid"] as const;
     expect(counters.reduce((sum, name) => sum + world.count(name), 0)).toBe(1);
@@ -82,6 +84,36 @@ describe("closes, counts, and touches nobody else", () => {
     expect(healthy.isOpen).toBe(true);
     healthy.send(publish("h", "me"));
     expect(healthy.takes()).toEqual(['PUBLISH h "me" q0']);
+  });
+});
+
+describe("replies before a fault arrive", () => {
+  test.each([3, 4] as const)("all in one chunk, at level %i", (level) => {
+    const world = new TestBroker();
+    const client = world.open();
+    client.send(concat(connect({ level }), pingreq, hex("36 00"), pingreq));
+    expect(client.takes()).toEqual(["CONNACK present=0 code=0", "PINGRESP"]);
+    expect(client.ended).toBe(EffectKind.Close);
+    expect(world.events()).toMatchObject([
+      { kind: "connected" },
+      { kind: "disconnected", reason: Reason.MalformedPacket },
+    ]);
+  });
+
+  test("unless the transport takes none within a second", () => {
+    const world = new TestBroker();
+    const client = world.connected();
+    client.writable(false);
+    client.send(concat(pingreq, hex("36 00")));
+    expect(client.isOpen).toBe(true);
+    world.advance(1000);
+    expect(client.ended).toBe(EffectKind.Close);
+    expect(client.takes()).toEqual([]);
+  });
+
+  test("a client that was told nothing is cut off", () => {
+    const client = new TestBroker().open().send(hex("36 00"));
+    expect(client.ended).toBe(EffectKind.Abort);
   });
 });
 

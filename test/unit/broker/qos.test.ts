@@ -190,7 +190,7 @@ describe("closes on an acknowledgement of the wrong kind", () => {
     const { subscriber, publisher } = pair(2);
     publisher.send(publish("t", "x", { qos }));
     subscriber.send(...acknowledgements);
-    expect(subscriber.ended).toBe(EffectKind.Abort);
+    expect(subscriber.ended).toBe(EffectKind.Close);
     expect(subscriber.reason).toBe(Reason.ProtocolError);
   });
 });
