@@ -48,7 +48,7 @@ export interface HalfCloseHost extends TransportHost {
 
 /** The event loop: its clock, its next turn, its alarm. */
 export interface HostLoop {
-  /** Whole milliseconds on a clock that never goes back. */
+  /** Whole milliseconds on a clock that should not go back: where it does, the broker's time stands still. */
   now(): Millis;
   /** Calls `turn` once what is ready to be read has been read. */
   schedule(turn: () => void): void;

@@ -11,7 +11,10 @@ export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
 /** Slot in the low 20 bits, generation in the 10 above: a small integer on every engine. 0 is none. */
 export type ConnId = Brand<number, "ConnId">;
-/** Milliseconds on a clock that never goes back. Its zero is the host's business. */
+/**
+ * Milliseconds on a clock that should not go back. Where it does, time stands still, which is counted. Its zero is
+ * the host's business.
+ */
 export type Millis = Brand<number, "Millis">;
 /** Position in the journal. Commits are cumulative: committing n commits everything before n. */
 export type Seq = Brand<number, "Seq">;

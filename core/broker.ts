@@ -40,6 +40,7 @@ import type { Ports } from "./ports.ts";
 import type { ReasonCode } from "./reason.ts";
 import { Reason } from "./reason.ts";
 import { SysTopics } from "./routing/sys.ts";
+import { SteadyClock } from "./time/steady-clock.ts";
 import { isTopicName } from "./topic/name.ts";
 
 export class Broker {
@@ -48,7 +49,7 @@ export class Broker {
   readonly #generations: number[] = [0];
   readonly #sys: SysTopics;
   #sysAt: Millis;
-  #now = 0 as Millis;
+  readonly #clock = new SteadyClock();
   #isBusy = false;
   /** Bytes that were ready, for blocked connections, when everybody else had been served. */
   #stuckBytes = 0;
@@ -77,7 +78,7 @@ export class Broker {
 
   /** A transport was opened. NO_CONN: refused, the host closes it and says no more of it. */
   handleOpen(info: ConnInfo, now: Millis): ConnId {
-    this.#enter(now);
+    now = this.#enter(now);
     const { connections, counters, dirty } = this.#parts;
     const slot = this.#parts.isShuttingDown ? 0 : this.#slots.take();
     let id = NO_CONN;
@@ -102,7 +103,7 @@ export class Broker {
 
   /** `chunk` is lent until return. False: stop reading until an effect says `Read`. */
   handleBytes(conn: ConnId, chunk: Uint8Array, now: Millis): boolean {
-    this.#enter(now);
+    now = this.#enter(now);
     const connection = this.#connection(conn);
     const readsOn = connection === null || receive(this.#parts, connection, chunk, now);
     this.#leave();
@@ -114,7 +115,7 @@ export class Broker {
    * other call where the host still reads what `pollSend` gave it.
    */
   handleWritable(conn: ConnId, writable: boolean, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     if (!writable) this.#parts.messages.keepLent();
     const connection = this.#connection(conn);
     // One that has ended has no deadline any more, and its last bytes may be the ones that are not taken.
@@ -134,7 +135,7 @@ export class Broker {
 
   /** The transport is gone. Called once for each connection, whoever ended it. */
   handleClose(conn: ConnId, cause: CloseCause, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     const connection = this.#connection(conn);
     if (connection !== null) {
       const reason = cause === CloseCause.Transport ? Reason.ProtocolError : connection.endReason;
@@ -150,7 +151,7 @@ export class Broker {
 
   /** The answer to a `Decide` effect; one for a connection that is gone is ignored. */
   handleDecision(conn: ConnId, decision: Decision, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     const connection = this.#connection(conn);
     if (connection !== null && (connection.parked & Parked.Decision) !== 0) {
       connection.decision = decision;
@@ -161,7 +162,7 @@ export class Broker {
 
   /** Everything up to and including `seq` is durable. */
   handleCommit(seq: Seq, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     this.#parts.journal.commit(seq);
     openGates(this.#parts, now);
     this.#leave();
@@ -173,7 +174,7 @@ export class Broker {
    * not read, and every CONNECT is answered with `ServerUnavailable`.
    */
   handleCommitFailure(seq: Seq, retry: boolean, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     assert(seq > this.#parts.journal.committed, "what was committed does not fail");
     if (!retry) this.#parts.journal.hasFailed = true;
     this.#parts.counters[Counter.commitsFailed]!++;
@@ -182,14 +183,14 @@ export class Broker {
 
   /** The host's wall clock was set: it is `epochMillis`, Unix time, now. */
   handleClock(epochMillis: number, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     this.#parts.setEpoch(epochMillis - now);
     this.#leave();
   }
 
   /** What the embedding program asks for. Throws ConfigError for a publish that no client could send. */
   handleCommand(command: Command, now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     try {
       this.#command(command, now);
     } finally {
@@ -198,7 +199,7 @@ export class Broker {
   }
 
   handleTimeout(now: Millis): void {
-    this.#enter(now);
+    now = this.#enter(now);
     const parts = this.#parts;
     for (let slot = parts.deadlines.poll(now); slot >= 0; slot = parts.deadlines.poll(now)) {
       handleDeadline(parts, parts.connections[slot]!, now);
@@ -236,7 +237,7 @@ export class Broker {
   /** Encodes the next dirty connection's packets into `out`; returns it, or NO_CONN. */
   pollSend(out: OutBuffer, now: Millis): ConnId {
     assert(out.bytes.length >= OUT_BYTES_MIN, "an OutBuffer has at least OUT_BYTES_MIN bytes");
-    this.#enter(now);
+    now = this.#enter(now);
     const parts = this.#parts;
     let id = NO_CONN;
     out.length = 0;
@@ -294,18 +295,14 @@ export class Broker {
   /** When `handleTimeout` is next to be called: may be early, NEVER when nothing is due. */
   pollTimeout(): Millis {
     const { deadlines, sessions, retained, walking } = this.#parts;
-    if (walking.size > 0) return this.#now;
-    return Math.min(
-      deadlines.next(),
-      sessions.nextDeadline(),
-      retained.nextExpiry(),
-      this.#sysAt,
-    ) as Millis;
+    if (walking.size > 0) return this.#clock.toHost(this.#clock.now);
+    const timed = Math.min(deadlines.next(), sessions.nextDeadline(), retained.nextExpiry());
+    return this.#clock.toHost(Math.min(timed, this.#sysAt) as Millis);
   }
 
   /** What it is made of, for `inspect`: a function beside it, that who does not call it does not bundle. @internal */
   shown<T>(see: (parts: Parts, now: Millis) => T): T {
-    return see(this.#parts, this.#now);
+    return see(this.#parts, this.#clock.now);
   }
 
   #connection(id: ConnId): Connection | null {
@@ -415,12 +412,13 @@ export class Broker {
     if (message !== 0) publishMessage(this.#parts, "", message, null, now);
   }
 
-  #enter(now: Millis): void {
+  /** The broker's time of the call. */
+  #enter(now: Millis): Millis {
     assert(!this.#isBusy, "the core is not called from within");
-    assert(now >= this.#now, "time never goes back");
+    if (!this.#clock.advance(now)) this.#parts.counters[Counter.clockHeld]!++;
     this.#isBusy = true;
-    this.#now = now;
-    this.#parts.messages.now = now;
+    this.#parts.messages.now = this.#clock.now;
+    return this.#clock.now;
   }
 
   #leave(): void {

@@ -167,7 +167,7 @@ export class RecordWriter {
   #time(now: number): void {
     this.#now = now;
     // So that a process that is killed has lost the last second at most, but for a pause after it.
-    if (now - this.#flushedAt >= FLUSH_MILLIS) this.flush();
+    if (Math.abs(now - this.#flushedAt) >= FLUSH_MILLIS) this.flush();
     this.#room(9);
     this.u8(Op.Time);
     this.f64(now);

@@ -64,6 +64,7 @@ export const Counter = {
   droppedNoMember: 50,
   sharedSubscriptions: 51,
   authenticationsExtended: 52,
+  clockHeld: 53,
 } as const;
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
@@ -167,5 +168,9 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
   authenticationsExtended: {
     kind: "counter",
     help: "Authentications of more than one step, and repeated ones",
+  },
+  clockHeld: {
+    kind: "counter",
+    help: "Times that the host's clock went back, and time stood still",
   },
 };

@@ -225,13 +225,6 @@ test("published events are told only while they are observed", () => {
   expect(payloads).toEqual(["seen", "seen too"]);
 });
 
-test("time that goes back is a fault of the host", () => {
-  const world = new TestBroker({ record: null });
-  world.advance(1000);
-  const past = (world.now - 1) as typeof world.now;
-  expect(() => world.broker.handleTimeout(past)).toThrow("time never goes back");
-});
-
 test.each([4096, 65_536])(
   "subscribers who are owed much the same get each their own, by buffers of %i bytes",
   (outBytes) => {

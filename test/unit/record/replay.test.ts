@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { replay } from "../../../adapters/record/mod.ts";
 import { RecordingBroker } from "../../../adapters/record/recording-broker.ts";
+import type { Seq } from "../../../core/mod.ts";
 import { Broker, ConfigError, EffectKind, inspect, Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { fire } from "../../fuzz/mutator.ts";
@@ -276,13 +277,15 @@ describe("a replay tells", () => {
     const { world, recording, broker } = recorded({}, new Cut());
     world.connected({ clientId: "c" });
     world.advance(50);
-    expect(() => broker.handleTimeout((world.now - 1) as never)).toThrow("time never goes back");
+    const committed = 0 as Seq;
+    const commit = (): void => broker.handleCommitFailure(committed, false, world.now);
+    expect(commit).toThrow("what was committed does not fail");
     broker.endRecording();
     const { difference, steps } = replay(recording.bytes);
     expect(difference).toEqual({
       step: steps,
-      what: "timeout",
-      why: "the broker broke: assertion failed: time never goes back",
+      what: "commitfailure",
+      why: "the broker broke: assertion failed: what was committed does not fail",
     });
   });
 
