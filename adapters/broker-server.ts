@@ -18,6 +18,7 @@ import type {
 import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
 import type { PolicyOptions } from "./auth/policy.ts";
 import { ComposedPolicy } from "./auth/policy.ts";
+import { clearTimeout, queueMicrotask, setTimeout, unixMillis } from "./captured.ts";
 import {
   checkedMessage,
   checkFunction,
@@ -159,7 +160,7 @@ export class BrokerServer {
     this.codec = codec.ingest.name;
     const config: BrokerConfig = {
       seed: [a!, b!, c!, d!],
-      epochMillis: runtime.epochMillis ?? Date.now() - runtime.loop.now(),
+      epochMillis: runtime.epochMillis ?? unixMillis() - runtime.loop.now(),
       serverName: runtime.serverName,
       durable: store.isDurable,
       responseInformation: told("responseInformation", options.responseInformation),

@@ -247,10 +247,12 @@ export class Driver implements DeferringHost, HalfCloseHost {
   #setAlarm(now: Millis): void {
     if (this.#isStopped) return;
     const at = this.#broker.pollTimeout();
-    // One that is earlier than needed stays: it fires, and is set anew.
-    if (at >= this.#alarmAt) return;
+    // An alarm that is earlier than needed stays: it fires, and is set anew. One that should have fired by now is
+    // set anew too: a test framework may have taken it away, as Bun's does with all timers set while they are fake.
+    if (at >= this.#alarmAt && now < this.#alarmAt) return;
     this.#loop.clearAlarm(this.#alarm);
     this.#alarmAt = at;
+    if (at === NEVER) return;
     const delay = Math.min(Math.max(0, at - now), DELAY_MILLIS_MAX);
     this.#alarm = this.#loop.setAlarm(this.#onAlarm, delay);
   }

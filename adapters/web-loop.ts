@@ -1,33 +1,16 @@
-/** An event loop of the web's own interfaces, as Bun, Deno and browsers have it, and what they share of a runtime. */
+/** An event loop of the web's own interfaces, which every runtime has, and what runtimes without Node share. */
 import type { Millis } from "../core/mod.ts";
+import type { Timer } from "./captured.ts";
+import { afterInput, clearTimeout, monotonicMillis, setTimeout } from "./captured.ts";
 import type { HostLoop } from "./host.ts";
-
-/** Calls `turn` once what waits has been done: taken as it is now, whatever a test puts in its place later. */
-export const afterInput: (turn: () => void) => void = immediate();
 
 export const webLoop: HostLoop = {
   // Whole milliseconds: a small integer costs less to keep than a fraction.
-  now: () => Math.floor(performance.now()) as Millis,
+  now: () => Math.floor(monotonicMillis()) as Millis,
   schedule: afterInput,
   setAlarm: (alarm, delayMillis) => setTimeout(alarm, delayMillis),
-  clearAlarm: (handle) => clearTimeout(handle as number | undefined),
+  clearAlarm: (handle) => clearTimeout(handle as Timer | undefined),
 };
-
-/** Browsers have no setImmediate, and their timers wait longer than a turn. */
-function immediate(): (turn: () => void) => void {
-  const { setImmediate } = globalThis as { setImmediate?: (turn: () => void) => unknown };
-  if (setImmediate !== undefined) return (turn) => void setImmediate(turn);
-  const { port1, port2 } = new MessageChannel() as unknown as {
-    readonly port1: { onmessage: () => void };
-    readonly port2: { postMessage(message: null): void };
-  };
-  const turns: (() => void)[] = [];
-  port1.onmessage = () => turns.shift()?.();
-  return (turn) => {
-    turns.push(turn);
-    port2.postMessage(null);
-  };
-}
 
 export function webEntropy(out: Uint8Array): void {
   crypto.getRandomValues(out as Uint8Array<ArrayBuffer>);

@@ -3,6 +3,8 @@ import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, ListenOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
@@ -51,7 +53,7 @@ class TcpConnection implements HostSocket {
   #isEnding = false;
   #hasEnded = false;
   #isGone = false;
-  #cutOff: ReturnType<typeof setTimeout> | undefined;
+  #cutOff: Timer | undefined;
 
   constructor(driver: Driver, socket: BunSocket<TcpConnection>, buffers: OutBuffers) {
     this.#driver = driver;

@@ -3,6 +3,8 @@ import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
@@ -68,7 +70,7 @@ class WebSocketConnection implements HostSocket {
   #conn: ConnId = NO_CONN;
   #cause: CloseCause = CloseCause.Ended;
   #isGone = false;
-  #cutOff: ReturnType<typeof setTimeout> | undefined;
+  #cutOff: Timer | undefined;
 
   constructor(driver: Driver, remote: string) {
     this.#driver = driver;

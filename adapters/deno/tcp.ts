@@ -3,6 +3,8 @@ import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, ListenOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
@@ -32,7 +34,7 @@ export function listenConnections(
         accept(await listener.accept(), buffers, hostOf);
       } catch {
         // The listener was closed, one connection ended before it was accepted, or there is no descriptor.
-        if (isOpen) await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MILLIS));
+        if (isOpen) await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_RETRY_MILLIS));
       }
     }
   };
@@ -66,7 +68,7 @@ export class TcpConnection implements HostSocket {
   /** Goes on reading; null: it was not told to stop. */
   #readOn: (() => void) | null = null;
   #isPaused = false;
-  #cutOff: ReturnType<typeof setTimeout> | undefined;
+  #cutOff: Timer | undefined;
 
   constructor(tcp: DenoConn, buffers: OutBuffers, hostOf: (tcp: TcpConnection) => HalfCloseHost) {
     this.#tcp = tcp;

@@ -6,6 +6,8 @@ import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
 import type { OutBuffers } from "../out-buffers.ts";
@@ -54,7 +56,7 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   #remote = "";
   /** The request, as far as it came; null: it has been answered. */
   #head: string | null = "";
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
   /** Waits for what is being written: a peer that takes none has one answer waiting, however many it wants. */
   #pong: Uint8Array | null = null;
   #cause: CloseCause = CloseCause.Ended;

@@ -2,6 +2,7 @@
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, joined, NO_CONN } from "../../core/mod.ts";
 import { connInfo } from "../broker-server.ts";
+import { queueMicrotask } from "../captured.ts";
 import type { HostSocket, TransportHost } from "../host.ts";
 
 /** What a client hears of its transport; never while it says something itself. */
@@ -82,7 +83,7 @@ export class ClientSocket implements HostSocket {
   #flush(): void {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
-    soon(() => {
+    queueMicrotask(() => {
       this.#isFlushing = false;
       this.#send();
     });
@@ -106,7 +107,7 @@ export class ClientSocket implements HostSocket {
   #deliver(): void {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
-    soon(() => {
+    queueMicrotask(() => {
       this.#isDelivering = false;
       for (const bytes of this.#incoming.splice(0)) this.#end.received(bytes);
       if (this.#isGone) this.#end.ended();
@@ -117,14 +118,9 @@ export class ClientSocket implements HostSocket {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#outgoing = [];
-    soon(() => this.#host.closed(this.#conn, cause));
+    queueMicrotask(() => this.#host.closed(this.#conn, cause));
     this.#deliver();
   }
-}
-
-/** After what runs now. Not queueMicrotask: tests of applications replace it. */
-function soon(what: () => void): void {
-  void Promise.resolve().then(what);
 }
 
 /** A chunk is no longer than this and a packet. */

@@ -2,9 +2,9 @@
 import type { Limits, Millis, PropertyValues } from "../../core/mod.ts";
 import { encodeReason, FAILURE_MIN, FirstByte, NEVER, Reason } from "../../core/mod.ts";
 import type { PublishOptions } from "../broker-server.ts";
+import { afterInput } from "../captured.ts";
 import { checkFunction } from "../checks.ts";
 import type { HostLoop, TransportHost } from "../host.ts";
-import { afterInput } from "../web-loop.ts";
 import { awaited } from "./awaited.ts";
 import type {
   Closed,

@@ -2,6 +2,7 @@
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, ConfigError, NO_CONN } from "../../core/mod.ts";
 import { connInfo } from "../broker-server.ts";
+import { queueMicrotask } from "../captured.ts";
 import type { DeferringHost, HostSocket } from "../host.ts";
 
 /** The client's end. Both streams end with the connection. */

@@ -6,6 +6,7 @@
  * sent; null is the end, of both directions.
  */
 import { ConfigError } from "../../core/mod.ts";
+import { queueMicrotask } from "../captured.ts";
 import { isObject } from "../checks.ts";
 
 /** What is asked of a port: a MessagePort of a browser, Node, Bun or Deno has it. */

@@ -2,6 +2,7 @@
  * The client's end of a MessagePort, as much of a WebSocket as MQTT clients ask for, so that one written
  * for WebSockets needs no change: `mqtt.connect("ws://worker", { createWebsocket: () => portSocket(port) })`.
  */
+import { queueMicrotask } from "../captured.ts";
 import type { BytePort, LinkEnd } from "./port-link.ts";
 import { checkPort, PortLink } from "./port-link.ts";
 

@@ -2,6 +2,8 @@
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import { connInfo } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
@@ -20,7 +22,7 @@ class PortTransport implements HostSocket {
   readonly #link: PortLink;
   conn: ConnId = NO_CONN;
   #isBlocked = false;
-  #cutOff: ReturnType<typeof setTimeout> | undefined;
+  #cutOff: Timer | undefined;
 
   constructor(driver: Driver, port: BytePort) {
     this.#driver = driver;

@@ -1,14 +1,5 @@
-/** Node's event loop, and the buffers that packets are written from. */
-import type { Millis, OutBuffer } from "../../core/mod.ts";
-import type { HostLoop } from "../host.ts";
-
-export const nodeLoop: HostLoop = {
-  // Whole milliseconds: a small integer costs less to keep than a fraction.
-  now: () => Math.floor(performance.now()) as Millis,
-  schedule: (turn) => void setImmediate(turn),
-  setAlarm: (alarm, delayMillis) => setTimeout(alarm, delayMillis),
-  clearAlarm: (handle) => clearTimeout(handle as NodeJS.Timeout | undefined),
-};
+/** The buffers that packets are written from on Node. */
+import type { OutBuffer } from "../../core/mod.ts";
 
 export function outBuffer(): OutBuffer {
   return { bytes: takeBuffer(), length: 0, tail: null };

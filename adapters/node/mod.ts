@@ -4,8 +4,9 @@ import type { BrokerOptions } from "../broker-server.ts";
 import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";
 import { version } from "../version.ts";
+import { webLoop } from "../web-loop.ts";
 import { NodeBroker } from "./broker.ts";
-import { nodeLoop, outBuffer } from "./loop.ts";
+import { outBuffer } from "./buffers.ts";
 import { listenTcp } from "./tcp.ts";
 import { listenWebSocket } from "./websocket.ts";
 
@@ -19,7 +20,7 @@ export type { NodeBroker, Upgrade, UpgradeServer } from "./broker.ts";
  */
 export async function createBroker(options: BrokerOptions = {}): Promise<NodeBroker> {
   const runtime: ListeningRuntime = {
-    loop: nodeLoop,
+    loop: webLoop,
     out: outBuffer(),
     serverName: `sansmq ${version}`,
     entropy: (out) => void randomFillSync(out),

@@ -4,10 +4,12 @@ import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, ListenOptions } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
-import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./loop.ts";
 import { readShared } from "./shared-read.ts";
 
 export async function listenTcp(
@@ -36,7 +38,7 @@ class TcpConnection implements HostSocket {
   cause: CloseCause = CloseCause.Ended;
   /** The buffer that a write has not finished with. */
   #held: Buffer | null = null;
-  #cutOff: NodeJS.Timeout | null = null;
+  #cutOff: Timer | undefined;
 
   constructor(driver: Driver, socket: Socket) {
     this.driver = driver;
@@ -91,7 +93,7 @@ class TcpConnection implements HostSocket {
   }
 
   closed(): void {
-    if (this.#cutOff !== null) clearTimeout(this.#cutOff);
+    clearTimeout(this.#cutOff);
     this.driver.closed(this.conn, this.cause);
   }
 

@@ -6,11 +6,13 @@ import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener, WebSocketOptions } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { chosenProtocol } from "../web-loop.ts";
+import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
-import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./loop.ts";
 
 /** What Node's `upgrade` event asks for, and what answers it. */
 export type HandleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -21,7 +23,7 @@ export async function listenWebSocket(
   limits: Limits,
 ): Promise<Listener> {
   /** Sockets that are no WebSocket yet, and when they are cut off. */
-  const handshakes = new Map<Duplex, NodeJS.Timeout>();
+  const handshakes = new Map<Duplex, Timer>();
   const forget = (socket: Duplex): void => {
     clearTimeout(handshakes.get(socket));
     handshakes.delete(socket);
@@ -70,8 +72,6 @@ export function webSocketUpgrade(
       perMessageDeflate: false,
       maxPayload: webSocketBytesMax(limits),
       handleProtocols: (offered: Set<string>) => chosenProtocol([...offered].join()) ?? false,
-      // The types know it not yet. A peer that does not close too is cut off then.
-      closeTimeout: CLOSE_MILLIS,
     };
     return new (await import("ws")).WebSocketServer(options);
   };
@@ -113,6 +113,7 @@ class WebSocketConnection implements HostSocket {
   cause: CloseCause = CloseCause.Ended;
   #isGone = false;
   #held: Buffer | null = null;
+  #cutOff: Timer | undefined;
   readonly #onSent = (): void => this.#sent();
 
   constructor(driver: Driver, socket: WebSocket) {
@@ -145,7 +146,19 @@ class WebSocketConnection implements HostSocket {
 
   close(): void {
     this.cause = CloseCause.Asked;
-    this.#socket.close(1000);
+    this.end(1000);
+  }
+
+  /** Says that it closes. */
+  end(code: number): void {
+    this.#socket.close(code);
+    this.cutOffLater();
+  }
+
+  /** Cuts off a peer that does not close too. The timer is our own: `ws` would take one that a test replaced. */
+  cutOffLater(): void {
+    if (this.#socket.readyState === this.#socket.CLOSED) return;
+    this.#cutOff ??= setTimeout(() => this.#socket.terminate(), CLOSE_MILLIS);
   }
 
   abort(): void {
@@ -156,7 +169,7 @@ class WebSocketConnection implements HostSocket {
   message(data: RawData, isBinary: boolean): void {
     if (this.#isGone) return;
     if (!isBinary) {
-      this.#socket.close(1003); // [MQTT311-6.0.0-1]
+      this.end(1003); // [MQTT311-6.0.0-1]
       this.#end(CloseCause.Transport);
       return;
     }
@@ -167,8 +180,14 @@ class WebSocketConnection implements HostSocket {
     this.#end(this.cause);
   }
 
+  /** Both sides are closed. */
+  closed(): void {
+    clearTimeout(this.#cutOff);
+    this.gone();
+  }
+
   #end(cause: CloseCause): void {
-    if (this.#isGone) return;
+    if (this.#isGone || this.conn === NO_CONN) return;
     this.#isGone = true;
     this.#driver.closed(this.conn, cause);
   }
@@ -185,17 +204,21 @@ function accept(
   const connection = new WebSocketConnection(driver, socket);
   socket.on("error", () => {
     connection.cause = CloseCause.Error;
+    connection.cutOffLater();
   });
+  socket.on("close", () => connection.closed());
   const kind = "encrypted" in request.socket ? "wss" : "ws";
   connection.conn = driver.open(connection, connInfo(kind, `${remoteAddress}:${remotePort}`));
   if (connection.conn === NO_CONN) {
-    socket.close(1013);
+    connection.end(1013);
     return;
   }
   socket.on("message", (data, isBinary) => connection.message(data, isBinary));
-  socket.on("close", () => connection.gone());
   // `ws` ends our side once the peer said that it closes: its own may stay open.
-  transport.once("finish", () => connection.gone());
+  transport.once("finish", () => {
+    connection.cutOffLater();
+    connection.gone();
+  });
 }
 
 /** Sockets beyond the connections of the broker that may be about to become one. */

@@ -24,6 +24,7 @@ import type {
   WriteBatch,
 } from "../../core/mod.ts";
 import { Broker, ConfigError, encodeUtf8, NO_CONN, Verdict } from "../../core/mod.ts";
+import { queueMicrotask } from "../captured.ts";
 import { version } from "../version.ts";
 import { Op, toJson } from "./format.ts";
 import { FrameMask } from "./frame-mask.ts";

@@ -26,6 +26,7 @@ export interface TestBrokerOptions extends LocalBrokerOptions {
   /** The same seed makes the same choices, of identifiers and of members of shared subscriptions. Default: 1. */
   readonly seed?: number;
   /** What the wall clock says when the broker is made. Default: the beginning of 2026. */
+  // biome-ignore lint/style/noRestrictedGlobals: a type, not the clock.
   readonly startsAt?: Date;
 }
 
@@ -44,14 +45,11 @@ export class TestBroker extends LocalBroker {
   /** `createTestBroker` does. Throws ConfigError. */
   constructor(options: TestBrokerOptions) {
     checkObject("options", options);
-    const { seed = 1, startsAt = new Date(Date.UTC(2026, 0, 1)), ...others } = options;
+    const { seed = 1, startsAt, ...others } = options;
     const { limits = {} } = others;
     checkWhole("seed", seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-    if (!(startsAt instanceof Date) || Number.isNaN(startsAt.getTime())) {
-      throw new ConfigError("startsAt", startsAt, "a Date");
-    }
     checkObject("limits", limits);
-    const epochMillis = startsAt.getTime();
+    const epochMillis = startsAt === undefined ? STARTS_AT : dateMillis("startsAt", startsAt);
     const loop = new VirtualLoop(DATE_MILLIS_MAX - Math.max(epochMillis, 0));
     const runtime = { ...localRuntime(), loop, entropy: seededEntropy(seed), epochMillis };
     // Without $SYS, whose every update would be a stop on the way of a day that passes.
@@ -106,5 +104,15 @@ export function createTestBroker(options: TestBrokerOptions = {}): TestBroker {
   return new TestBroker(options);
 }
 
+/** Of any realm, and of a Date that a test framework put in the place of the host's. */
+function dateMillis(field: string, value: unknown): number {
+  const isDate = Object.prototype.toString.call(value) === "[object Date]";
+  const millis = isDate ? (value as TestBrokerOptions["startsAt"])!.getTime() : Number.NaN;
+  if (Number.isNaN(millis)) throw new ConfigError(field, value, "a Date");
+  return millis;
+}
+
+/** The beginning of 2026. */
+const STARTS_AT = 1_767_225_600_000;
 /** The last time that a Date tells; what is due after it is still a whole number. */
 const DATE_MILLIS_MAX = 8.64e15;

@@ -7,8 +7,8 @@
  */
 import type { Millis } from "../../core/mod.ts";
 import { ConfigError } from "../../core/mod.ts";
+import { afterInput } from "../captured.ts";
 import type { HostLoop } from "../host.ts";
-import { afterInput } from "../web-loop.ts";
 import type { Duration } from "./duration.ts";
 import { durationMillis } from "./duration.ts";
 

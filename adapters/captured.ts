@@ -1,0 +1,48 @@
+/**
+ * The clock and the timers of the host, taken when this module loads.
+ *
+ * Test frameworks replace the globals (`vi.useFakeTimers`, `jest.useFakeTimers`, sinon, node:test), often while a
+ * broker runs. A broker that called the replacements would stop with them, and its time would jump. Adapters
+ * therefore take these from here; the linter forbids them the globals.
+ */
+
+/** What `setTimeout` returns: a number or an object, by the host. */
+export type Timer = number | object;
+
+interface HostGlobals {
+  setTimeout(run: () => void, delayMillis: number): Timer;
+  clearTimeout(timer: Timer | undefined): void;
+  setImmediate?(run: () => void): unknown;
+  queueMicrotask(run: () => void): void;
+}
+
+const host = globalThis as unknown as HostGlobals;
+
+export const setTimeout: HostGlobals["setTimeout"] = host.setTimeout;
+export const clearTimeout: HostGlobals["clearTimeout"] = host.clearTimeout;
+export const queueMicrotask: HostGlobals["queueMicrotask"] = host.queueMicrotask;
+
+/** Milliseconds of the clock that measures durations. */
+export const monotonicMillis: () => number = performance.now.bind(performance);
+
+/** Unix time in milliseconds, by the wall clock. */
+export const unixMillis: () => number = Date.now;
+
+/** Calls `turn` once the input that waits has been handled. */
+export const afterInput: (turn: () => void) => void = immediate();
+
+/** Browsers have no setImmediate, and their timers wait longer than a turn. */
+function immediate(): (turn: () => void) => void {
+  const { setImmediate } = host;
+  if (setImmediate !== undefined) return (turn) => void setImmediate(turn);
+  const { port1, port2 } = new MessageChannel() as unknown as {
+    readonly port1: { onmessage: () => void };
+    readonly port2: { postMessage(message: null): void };
+  };
+  const turns: (() => void)[] = [];
+  port1.onmessage = () => turns.shift()?.();
+  return (turn) => {
+    turns.push(turn);
+    port2.postMessage(null);
+  };
+}
