@@ -60,6 +60,8 @@ class TcpConnection implements HostSocket {
     if (socket.writableLength === 0) return true;
     this.#held = out.bytes as Buffer;
     out.bytes = takeBuffer();
+    // Below its high-water mark a socket emits no "drain": a write behind what waits is called back instead.
+    if (!socket.writableNeedDrain) socket.write(NO_BYTES, (error) => error || this.drained());
     return false;
   }
 
@@ -78,7 +80,7 @@ class TcpConnection implements HostSocket {
   }
 
   finish(): void {
-    if (this.#socket.readableEnded && this.#held === null) this.#socket.end();
+    if (this.#socket.readableEnded && this.#held === null) this.#end();
   }
 
   resume(): void {
@@ -88,8 +90,13 @@ class TcpConnection implements HostSocket {
   close(): void {
     this.cause = CloseCause.Asked;
     // Ended, not destroyed: what the peer still sends would otherwise cost it our last bytes.
-    this.#socket.end();
+    this.#end();
     this.#cutOff = setTimeout(() => this.#socket.destroy(), CLOSE_MILLIS);
+  }
+
+  /** A socket that has ended its side already would make an error of being told again. */
+  #end(): void {
+    if (!this.#socket.writableEnded) this.#socket.end();
   }
 
   closed(): void {
@@ -152,3 +159,4 @@ function onClose(this: Socket): void {
 
 /** Who says its last may still be owed something. */
 const OPTIONS = { noDelay: true, keepAlive: true, allowHalfOpen: true };
+const NO_BYTES = new Uint8Array(0);

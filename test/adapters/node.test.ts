@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { request } from "node:http";
-import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { type AddressInfo, connect as connectTcp, createServer, Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
 import { readShared } from "../../adapters/node/shared-read.ts";
 import type { Store } from "../../adapters/storage/store.ts";
@@ -422,6 +423,26 @@ test("who reset its connection before it was accepted is no connection of the br
   client.send(connect());
   await client.takes(1);
   expect(broker.counters.connectionsOpened).toBe(1);
+});
+
+test("a socket is not told twice to end, which would build an error for each connection", async () => {
+  const { tcp } = await start();
+  const end = vi.spyOn(Socket.prototype, "end");
+  onTestFinished(() => end.mockRestore());
+  let endedBefore = 0;
+  end.mockImplementation(function (this: Socket, ...given: unknown[]) {
+    if (this.writableEnded) endedBefore++;
+    return Reflect.apply(Duplex.prototype.end, this, given) as Socket;
+  });
+  for (const last of [disconnect, new Uint8Array(0)]) {
+    const client = await openSocket(tcp);
+    client.send(connect());
+    await client.takes(1);
+    client.end(last);
+    await client.closed;
+  }
+  expect(end.mock.calls.length).toBeGreaterThanOrEqual(4);
+  expect(endedBefore).toBe(0);
 });
 
 test("who goes on sending after DISCONNECT is cut off", async () => {

@@ -204,6 +204,32 @@ export function transportSuite(
         }
       });
 
+      test("a reader that stopped is served again, however little was being written to it", async () => {
+        const { connected, broker } = await started({ outputBytesMax: 65_536 });
+        const [reader, publisher] = [await connected("r"), await connected("p")];
+        reader.send(subscribe(1, ["a", 0]));
+        await reader.takes(1);
+        reader.pause();
+        // One packet a write, each shorter than what a stream of Node's keeps before it says that it is full.
+        const payload = new Uint8Array(10_000);
+        while ((await broker.counters())["droppedSlowReader"] === 0) {
+          for (let n = 0; n < 20; n++) {
+            publisher.send(publish("a", payload, { qos: 1 }));
+            await publisher.takes(1);
+          }
+        }
+        let isAnswered = false;
+        reader.tap = (bytes) => {
+          isAnswered ||= bytes.at(-2) === 0xd0 && bytes.at(-1) === 0;
+        };
+        reader.resume();
+        while (!isAnswered) {
+          reader.send(pingreq);
+          publisher.send(pingreq);
+          await publisher.takes(1);
+        }
+      });
+
       test("one who takes no answers is not read for ever", async () => {
         const { connected, broker } = await started();
         const [greedy, good] = [await connected("greedy"), await connected("good")];
