@@ -8,6 +8,7 @@ import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
+import { peerAddress } from "../peer-address.ts";
 import type { BunSocket } from "./api.ts";
 import { bun } from "./api.ts";
 
@@ -155,7 +156,7 @@ function accept(driver: Driver, socket: BunSocket<TcpConnection>, buffers: OutBu
   socket.setKeepAlive?.(true);
   const connection = new TcpConnection(driver, socket, buffers);
   socket.data = connection;
-  const remote = `${socket.remoteAddress}:${socket.remotePort ?? 0}`;
+  const remote = peerAddress(socket.remoteAddress, socket.remotePort ?? 0);
   connection.conn = driver.open(connection, connInfo("tcp", remote));
   // In order: a reset would look to it as if nobody were there.
   if (connection.conn === NO_CONN) connection.close();

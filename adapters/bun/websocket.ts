@@ -8,6 +8,7 @@ import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
+import { peerAddress } from "../peer-address.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import type { BunWebSocket } from "./api.ts";
 import { bun } from "./api.ts";
@@ -34,7 +35,9 @@ export function listenWebSocket(
       if (offered !== null && protocol === null)
         return new Response("Bad Request\n", { status: 400 });
       const ip = upgrading.requestIP(request);
-      const connection = new WebSocketConnection(driver, `${ip?.address}:${ip?.port}`);
+      // Reset meanwhile: nobody is there.
+      if (ip === null) return new Response(null, { status: 400 });
+      const connection = new WebSocketConnection(driver, peerAddress(ip.address, ip.port));
       const headers = protocol === null ? {} : { "Sec-WebSocket-Protocol": protocol };
       if (upgrading.upgrade(request, { headers, data: connection })) return undefined;
       const upgrade = { upgrade: "websocket", connection: "upgrade" };

@@ -8,6 +8,7 @@ import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
+import { peerAddress } from "../peer-address.ts";
 import type { DenoConn } from "./api.ts";
 import { deno } from "./api.ts";
 
@@ -79,7 +80,7 @@ export class TcpConnection implements HostSocket {
   /** Reads until the end, where it is not refused. */
   serve(): void {
     const { hostname, port } = this.#tcp.remoteAddr;
-    this.#conn = this.#host.open(this, connInfo("tcp", `${hostname}:${port}`));
+    this.#conn = this.#host.open(this, connInfo("tcp", peerAddress(hostname, port)));
     if (this.#conn === NO_CONN) this.#tcp.close();
     else void this.#read();
   }

@@ -8,6 +8,7 @@ import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import { peerAddress } from "../peer-address.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
 import { readShared } from "./shared-read.ts";
@@ -119,7 +120,7 @@ function accept(driver: Driver, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const remote = `${socket.remoteAddress}:${socket.remotePort}`;
+  const remote = peerAddress(socket.remoteAddress, socket.remotePort!);
   made.conn = driver.open(made, connInfo("tcp", remote));
   if (made.conn === NO_CONN) {
     socket.destroy();

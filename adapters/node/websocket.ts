@@ -10,6 +10,7 @@ import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import { peerAddress } from "../peer-address.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
@@ -199,7 +200,6 @@ function accept(
   request: IncomingMessage,
   transport: Duplex,
 ): void {
-  const { remoteAddress, remotePort } = request.socket;
   request.socket.setNoDelay(true);
   const connection = new WebSocketConnection(driver, socket);
   socket.on("error", () => {
@@ -208,7 +208,7 @@ function accept(
   });
   socket.on("close", () => connection.closed());
   const kind = "encrypted" in request.socket ? "wss" : "ws";
-  connection.conn = driver.open(connection, connInfo(kind, `${remoteAddress}:${remotePort}`));
+  connection.conn = driver.open(connection, connInfo(kind, remoteOf(request)));
   if (connection.conn === NO_CONN) {
     connection.end(1013);
     return;
@@ -219,6 +219,12 @@ function accept(
     connection.cutOffLater();
     connection.gone();
   });
+}
+
+/** A server of the program's own may listen at a path of the file system, whose peers have no address. */
+function remoteOf({ socket }: IncomingMessage): string {
+  const { localAddress, remoteAddress = "unknown", remotePort = 0 } = socket;
+  return localAddress === undefined ? "unix" : peerAddress(remoteAddress, remotePort);
 }
 
 /** Sockets beyond the connections of the broker that may be about to become one. */

@@ -1,5 +1,5 @@
 // A broker on the runtime that runs this: `<runtime> fixture.mjs '{"limits":{}}'`. Says where it serves, then
-// answers lines on standard input: "counters", and "stop".
+// answers lines on standard input: "counters", "told" (with `watch: true`: what `authenticate` and "connected" told), and "stop".
 const deno = globalThis.Deno;
 const args = deno === undefined ? process.argv.slice(2) : deno.args;
 // Written out, so that Deno knows them before it runs and needs no leave to read.
@@ -10,11 +10,16 @@ const { createBroker } =
       ? await import("../../dist/adapters/bun/mod.js")
       : await import("../../dist/adapters/node/mod.js");
 
+const { watch = false, ...options } = JSON.parse(args[0] ?? "{}");
+const told = [];
+const authenticate = (client) => told.push({ client }) > 0;
 const broker = await createBroker({
   tcp: { port: 0 },
   ws: { port: 0 },
-  ...JSON.parse(args[0] ?? "{}"),
+  ...(watch ? { authenticate } : {}),
+  ...options,
 });
+if (watch) broker.on("connected", ({ info }) => told.push({ info }));
 const say = (what) => console.log(JSON.stringify(what));
 say({ addresses: broker.addresses });
 
@@ -29,6 +34,7 @@ for await (const text of input.pipeThrough(new TextDecoderStream())) {
     const command = line.slice(0, end);
     line = line.slice(end + 1);
     if (command === "counters") say(broker.counters);
+    if (command === "told") say(told);
     if (command !== "stop") continue;
     await broker.close(2000);
     say({ stopped: true });

@@ -10,6 +10,7 @@ import type { Store } from "../../adapters/storage/store.ts";
 import { codecKind } from "../support/codecs.ts";
 import { concat, connect, disconnect, pingreq, publish, subscribe } from "../support/packets.ts";
 import { openSocket, openWs } from "../support/socket-client.ts";
+import { endpointSuite } from "./endpoint-suite.ts";
 import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 async function start(options: BrokerOptions = {}) {
@@ -43,6 +44,19 @@ const target: Target = {
 
 transportSuite(target);
 serverSuite(target);
+endpointSuite(async (options) => {
+  const told: object[] = [];
+  const broker = await createBroker({
+    codec: codecKind,
+    tcp: { port: 0 },
+    ws: { port: 0 },
+    authenticate: (client) => told.push({ client }) > 0,
+    ...options,
+  });
+  broker.on("connected", ({ info }) => told.push({ info }));
+  const [tcp, ws] = broker.addresses as [string, string];
+  return { addresses: { tcp, ws }, told: async () => told, stop: () => broker.close(100) };
+});
 
 describe("WebSocket", () => {
   test("[MQTT311-6.0.0-1] [MQTT-6.0.0-1] a text frame closes, with code 1003", async () => {

@@ -5,6 +5,7 @@ import { networkTarget } from "../conformance/network-target.ts";
 import { runCases } from "../conformance/runner.ts";
 import { codecKind } from "../support/codecs.ts";
 import { spawnBroker } from "../support/runtimes.ts";
+import { endpointSuite } from "./endpoint-suite.ts";
 import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 describe.each(["Bun", "Deno"])("on %s", (runtime) => {
@@ -13,6 +14,7 @@ describe.each(["Bun", "Deno"])("on %s", (runtime) => {
   };
   transportSuite(target);
   serverSuite(target);
+  endpointSuite((options) => spawnBroker(runtime, { watch: true, codec: codecKind, ...options }));
 
   test.each(["tcp", "ws"] as const)(
     "every case of conformance passes over %s",

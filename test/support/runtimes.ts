@@ -28,6 +28,8 @@ export async function runScript(name: string, script: URL, ...args: string[]): P
 export interface SpawnedBroker {
   readonly addresses: Readonly<Record<"tcp" | "ws", string>>;
   counters(): Promise<Readonly<Record<string, number>>>;
+  /** What `authenticate` and "connected" told, where `options` have `watch: true`. */
+  told(): Promise<readonly object[]>;
   stop(): Promise<void>;
 }
 
@@ -63,6 +65,7 @@ export async function spawnBroker(name: string, options: object): Promise<Spawne
   return {
     addresses: { tcp, ws },
     counters: () => ask("counters"),
+    told: () => ask("told"),
     stop: async () => {
       if (child.exitCode !== null) return;
       await ask("stop");

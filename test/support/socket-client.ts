@@ -141,7 +141,8 @@ export async function openSocket(
 function openTcp(address: string): Promise<SocketClient> {
   const { hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host: hostname, port: Number(port), noDelay: true });
+    const host = hostname.replace(/^\[|\]$/g, "");
+    const socket = connectTcp({ host, port: Number(port), noDelay: true });
     socket.once("error", reject);
     socket.once("connect", () => resolve(new TcpClient(socket)));
   });
