@@ -16,7 +16,6 @@ import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
 import { answerBehind, PACKET, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
-import { handleDisconnect } from "./disconnect.ts";
 import { fail, refuse } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -174,22 +173,6 @@ export function handleAuth(
       if (sendAuth(parts, connection, Reason.Success, exchange.data)) return true;
       return give(parts, connection, Reason.ImplementationSpecific, now);
   }
-}
-
-/** Before CONNACK, a client whose exchange goes on may only answer, or leave. */
-export function handleUnauthenticated(
-  parts: Parts,
-  connection: Connection,
-  type: number,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  now: Millis,
-): true {
-  if (type === PacketType.Disconnect) {
-    return handleDisconnect(parts, connection, bytes, start, end, now);
-  }
-  return fail(parts, connection, Reason.ProtocolError, now);
 }
 
 function give(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): true {

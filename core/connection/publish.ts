@@ -36,10 +36,14 @@ export function handlePublish(
   const first = header & 0xff;
   const qos = (first >> 1) & 0b11;
   const isRetained = (first & RETAIN) !== 0;
-  // At QoS 0, without flags, there is nothing to find; that a topic alias stands for no name is found later.
-  if ((first & FLAGS) !== 0 || (topic === 0 && connection.level < 5)) {
-    const fault = faultOf(parts, connection, first, qos, topic);
+  // At QoS 0, without flags, there is nothing to find.
+  if ((first & FLAGS) !== 0) {
+    const fault = faultOfFlags(parts, connection, first);
     if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+  }
+  // Of 5.0, that a topic alias stands for no name is found later.
+  if (topic === 0 && connection.level < 5) {
+    return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-4.7.3-1]
   }
   const packet = incoming;
   packet.begin(bytes, offset + (header >> 8), remaining, topic, qos as QoS, isRetained, owned);
@@ -87,21 +91,15 @@ export function handlePublish(
   return true;
 }
 
-/** What the first byte and the topic alone say is wrong. */
-function faultOf(
-  parts: Parts,
-  connection: Connection,
-  first: number,
-  qos: number,
-  topic: number,
-): ReasonCode {
+/** What is wrong with the flags of a PUBLISH, which are in its first byte. */
+export function faultOfFlags(parts: Parts, connection: Connection, first: number): ReasonCode {
+  const qos = (first >> 1) & 0b11;
   if (qos === 3) return Reason.MalformedPacket; // [MQTT311-3.3.1-4] [MQTT-3.3.1-4]
-  const isFive = connection.level === 5;
-  if (topic === 0 && !isFive) return Reason.MalformedPacket; // [MQTT311-4.7.3-1]
   // [MQTT311-3.3.1-2] [MQTT-3.3.1-2]
   if (qos === 0 && (first & DUP) !== 0 && connection.level >= 4) return Reason.ProtocolError;
   if (qos > parts.limits.qosMax) return Reason.QoSNotSupported; // [MQTT-3.2.2-11]
-  if ((first & RETAIN) !== 0 && parts.limits.retainAvailable === 0 && isFive) {
+  const isRetained = (first & RETAIN) !== 0;
+  if (isRetained && parts.limits.retainAvailable === 0 && connection.level === 5) {
     return Reason.RetainNotSupported; // [MQTT-3.2.2-14]
   }
   return Reason.Success;

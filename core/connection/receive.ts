@@ -14,12 +14,13 @@ import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import { handleAcknowledgement } from "./acknowledge.ts";
 import { answerNow, PINGRESP } from "./answer.ts";
-import { handleAuth, handleUnauthenticated } from "./authenticate.ts";
+import { handleAuth } from "./authenticate.ts";
 import { handleConnect } from "./connect.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import { handleDisconnect } from "./disconnect.ts";
 import { fail } from "./end.ts";
+import { faultOfFirstByte } from "./first-byte.ts";
 import type { Parts } from "./parts.ts";
 import { handlePublish } from "./publish.ts";
 import { handleSubscribe, handleUnsubscribe } from "./subscribe.ts";
@@ -77,7 +78,7 @@ function consume(parts: Parts, connection: Connection, chunk: Uint8Array, now: M
     start = handleFrames(parts, connection, chunk, start, null, now);
   }
   if (start === chunk.length) return;
-  if (connection.isReading) keepPartial(parts, connection, chunk, start, now);
+  if (connection.isReading) beginPartial(parts, connection, chunk, start, now);
   else hold(parts, connection, start === 0 ? chunk : chunk.subarray(start), now);
 }
 
@@ -100,7 +101,10 @@ function handleFrames(
     const rows = ingest.scan(bytes, start, table, packetBytesMax);
     if (rows === 0) return start;
     if (rows < 0) {
-      fail(parts, connection, -rows as ReasonCode, now);
+      // The same reason, whether its first byte came alone or with what follows.
+      const fault = faultOfFirstByte(parts, connection, bytes[start]!);
+      const reason = fault === Reason.Success ? (-rows as ReasonCode) : fault;
+      fail(parts, connection, reason, now);
       return start;
     }
     connection.lastSeen = now;
@@ -138,19 +142,8 @@ function handlePacket(
   const type = (header >> 4) & 0xf;
   const start = offset + (header >> 8);
   const end = start + remaining;
-  const isConnect = type === PacketType.Connect;
-  const isOpened = connection.stage === Stage.Opened;
-  const isAnswering = isOpened && connection.exchange?.isChallenged === true;
-  if (isConnect !== (isOpened && !isAnswering)) {
-    // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
-    return fail(parts, connection, Reason.ProtocolError, now);
-  }
-  if (!hasValidFlags(type, header & 0xf, connection)) {
-    return fail(parts, connection, Reason.MalformedPacket, now); // [MQTT311-2.2.2-2] [MQTT-2.1.3-1]
-  }
-  if (isAnswering && type !== PacketType.Auth) {
-    return handleUnauthenticated(parts, connection, type, bytes, start, end, now);
-  }
+  const fault = faultOfFirstByte(parts, connection, header & 0xff);
+  if (fault !== Reason.Success) return fail(parts, connection, fault, now);
   switch (type) {
     case PacketType.Connect:
       return handleConnect(parts, connection, bytes, start, end, now);
@@ -170,37 +163,27 @@ function handlePacket(
       return true;
     case PacketType.Disconnect:
       return handleDisconnect(parts, connection, bytes, start, end, now);
-    case PacketType.Auth:
-      if (connection.level < 5) return fail(parts, connection, Reason.ProtocolError, now);
+    default:
+      // AUTH: a first byte of any other type is at fault.
       return handleAuth(parts, connection, bytes, start, end, now, (connect) =>
         handleConnect(parts, connection, connect, 0, connect.length, now),
       );
-    default:
-      return fail(parts, connection, Reason.ProtocolError, now);
   }
 }
 
-/** [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] */
-function hasValidFlags(type: number, flags: number, connection: Connection): boolean {
-  switch (type) {
-    case PacketType.Pubrel:
-    case PacketType.Subscribe:
-    case PacketType.Unsubscribe:
-      // In 3.1 these are sent at QoS 1 and may be sent again, with DUP.
-      return flags === 0b0010 || (connection.level === 3 && flags === 0b1010);
-    default:
-      return flags === 0;
-  }
-}
-
-/** Keeps the beginning of a packet, `chunk[start, …)`. */
-function keepPartial(
+/** Keeps the beginning of a packet, `chunk[start, …)`, unless its first byte says that it is none. */
+function beginPartial(
   parts: Parts,
   connection: Connection,
   chunk: Uint8Array,
   start: number,
   now: Millis,
 ): void {
+  const fault = faultOfFirstByte(parts, connection, chunk[start]!);
+  if (fault !== Reason.Success) {
+    fail(parts, connection, fault, now);
+    return;
+  }
   const have = chunk.length - start;
   const total = frameBytes(chunk, start, chunk.length);
   const partial = reserve(parts, connection, capacityFor(total, have), now);

@@ -1,7 +1,7 @@
 /** A broker in virtual time, through its public boundary, with clients that are byte streams. */
 import { expect } from "vitest";
 import { RecordingBroker } from "../../adapters/record/recording-broker.ts";
-import { createCodec } from "../../codec-wasm/mod.ts";
+import { type CodecKind, createCodec } from "../../codec-wasm/mod.ts";
 import {
   Broker,
   type BrokerEvent,
@@ -33,6 +33,8 @@ export interface TestBrokerOptions {
   /** A store that commits with every drain, or only when `commit` is called. */
   readonly durable?: "at once" | "when told";
   readonly responseInformation?: string;
+  /** Default: that of `SANSMQ_CODEC`. */
+  readonly codec?: CodecKind;
   /** Length of the buffer that packets are encoded into. */
   readonly outBytes?: number;
   /** Is replayed when the test is over. Null: not recorded, whatever `SANSMQ_RECORD` says. */
@@ -55,7 +57,8 @@ export class TestBroker {
   constructor(options: TestBrokerOptions = {}) {
     const limits = parseLimits({ sysMillis: 0, ...options.limits });
     const seed = 1;
-    const codec = createCodec(codecKind, limits, seed)!;
+    const kind = options.codec ?? codecKind;
+    const codec = createCodec(kind, limits, seed)!;
     const record = options.record === undefined ? recordingOfEveryTest() : options.record;
     let entropy = 0;
     this.#commitsAtOnce = options.durable === "at once";
@@ -83,7 +86,7 @@ export class TestBroker {
       this.broker = new Broker(config, ports);
       return;
     }
-    const recorded = new RecordingBroker(config, ports, { kind: codecKind, seed }, record);
+    const recorded = new RecordingBroker(config, ports, { kind, seed }, record);
     replayWhenFinished(record, recorded);
     this.broker = recorded;
   }

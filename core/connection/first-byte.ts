@@ -1,0 +1,64 @@
+/** What the first byte of a packet says: its type and flags, MQTT 5.0 §2.1 and 3.1.1 §2.2. */
+import { PacketType } from "../codec/packet.ts";
+import type { ReasonCode } from "../reason.ts";
+import { Reason } from "../reason.ts";
+import type { Connection } from "./connection.ts";
+import { Stage } from "./connection.ts";
+import type { Parts } from "./parts.ts";
+import { faultOfFlags } from "./publish.ts";
+
+/**
+ * What is wrong with a packet that begins with `first`, whatever follows; Success: nothing so far. The
+ * connection has handled every packet before this one.
+ */
+export function faultOfFirstByte(parts: Parts, connection: Connection, first: number): ReasonCode {
+  // Asked of each acknowledgement: one look for what nearly every packet is.
+  if (connection.stage === Stage.Connected && IS_USUAL[first] === 1) return Reason.Success;
+  const type = first >> 4;
+  const isOpened = connection.stage === Stage.Opened;
+  // Before CONNACK, a client whose exchange goes on may only answer, or leave.
+  const isAnswering = isOpened && connection.exchange?.isChallenged === true;
+  if ((type === PacketType.Connect) !== (isOpened && !isAnswering)) {
+    return Reason.ProtocolError; // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
+  }
+  if (type === PacketType.Publish) {
+    return isAnswering ? Reason.ProtocolError : faultOfFlags(parts, connection, first);
+  }
+  if (!hasValidFlags(type, first & 0xf, connection)) {
+    return Reason.MalformedPacket; // [MQTT311-2.2.2-2] [MQTT-2.1.3-1]
+  }
+  switch (type) {
+    case PacketType.Connect:
+    case PacketType.Disconnect:
+      return Reason.Success;
+    case PacketType.Puback:
+    case PacketType.Pubrec:
+    case PacketType.Pubrel:
+    case PacketType.Pubcomp:
+    case PacketType.Subscribe:
+    case PacketType.Unsubscribe:
+    case PacketType.Pingreq:
+      return isAnswering ? Reason.ProtocolError : Reason.Success;
+    case PacketType.Auth:
+      return connection.level < 5 ? Reason.ProtocolError : Reason.Success;
+    default:
+      return Reason.ProtocolError;
+  }
+}
+
+/** [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] */
+function hasValidFlags(type: number, flags: number, connection: Connection): boolean {
+  switch (type) {
+    case PacketType.Pubrel:
+    case PacketType.Subscribe:
+    case PacketType.Unsubscribe:
+      // In 3.1 these are sent at QoS 1 and may be sent again, with DUP.
+      return flags === 0b0010 || (connection.level === 3 && flags === 0b1010);
+    default:
+      return flags === 0;
+  }
+}
+
+/** First bytes that a connected client of any version may send, PUBLISH apart. */
+const IS_USUAL = new Uint8Array(256);
+for (const first of [0x40, 0x50, 0x62, 0x70, 0x82, 0xa2, 0xc0, 0xe0]) IS_USUAL[first] = 1;

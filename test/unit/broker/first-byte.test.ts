@@ -1,0 +1,140 @@
+import { describe, expect, test } from "vitest";
+import { codecKinds } from "../../../codec-wasm/mod.ts";
+import { EffectKind, Reason, Verdict } from "../../../core/mod.ts";
+import * as wire from "../../conformance/wire.ts";
+import { chunkOf } from "../../differential/bytes.ts";
+import { TestBroker } from "../../support/broker.ts";
+import { packetsTo } from "../../support/five.ts";
+import { concat, connect, hex, publish } from "../../support/packets.ts";
+import { Random } from "../../support/random.ts";
+
+const levels = [3, 4, 5] as const;
+type Level = (typeof levels)[number];
+
+/** How a client ends that sends these chunks, and what it is told; of no level: before its CONNECT. */
+function ending(world: TestBroker, level: Level | null, ...chunks: readonly Uint8Array[]) {
+  const client = world.open();
+  if (level !== null) client.send(connect({ level, clientId: "c" }));
+  client.takesBytes();
+  for (const chunk of chunks) if (client.isOpen) client.send(chunk);
+  const { ended, reason } = client;
+  // Before 5.0 the end may come before the answers to what was sent in the same chunk.
+  const told = level === 5 ? Buffer.from(client.takesBytes()).toString("hex") : "";
+  if (client.isOpen) client.cut();
+  return { ended, reason, told };
+}
+
+/** First bytes that a client may send when it is connected; in 3.1 a repetition has DUP. */
+const allowed: Record<Level, readonly string[]> = {
+  3: ["30 31 32 33 34 35 38 39 3a 3b 3c 3d", "40 50 62 6a 70 82 8a a2 aa c0 e0"],
+  4: ["30 31 32 33 34 35 3a 3b 3c 3d", "40 50 62 70 82 a2 c0 e0"],
+  5: ["30 31 32 33 34 35 3a 3b 3c 3d", "40 50 62 70 82 a2 c0 e0 f0"],
+};
+
+describe.each(codecKinds)("with the codec %s", (codec) => {
+  test.each(levels)(
+    "[MQTT311-2.2.2-2] [MQTT-2.1.3-1] of level %i, a first byte that no packet has ends the connection when it comes",
+    (level) => {
+      const world = new TestBroker({ codec });
+      const may = new Set(hex(allowed[level].join(" ")));
+      for (let first = 0; first < 256; first++) {
+        const alone = ending(world, level, Uint8Array.of(first));
+        expect([first, alone.ended !== EffectKind.None]).toEqual([first, !may.has(first)]);
+        if (may.has(first)) continue;
+        // For the same reason, and with the same answer, as the packet that follows would be.
+        for (const rest of ["00", "05 0001 61 0000", "ff ff ff ff", "ff ff ff 7f", "03 0001 23"]) {
+          const whole = concat(Uint8Array.of(first), hex(rest));
+          expect([first, rest, ending(world, level, whole)]).toEqual([first, rest, alone]);
+        }
+      }
+    },
+  );
+
+  test("[MQTT311-3.1.0-1] [MQTT-3.1.0-1] before CONNECT, any other first byte ends the connection when it comes", () => {
+    const world = new TestBroker({ codec });
+    for (let first = 0; first < 256; first++) {
+      const { ended, reason } = ending(world, null, Uint8Array.of(first));
+      const isOther = first >> 4 !== 1;
+      const wrong = isOther ? Reason.ProtocolError : Reason.MalformedPacket;
+      const expected = first === 0x10 ? [EffectKind.None, 0] : [EffectKind.Abort, wrong];
+      expect([first, ended, reason]).toEqual([first, ...expected]);
+    }
+  });
+
+  test("how a connection ends does not depend on how its bytes are cut", () => {
+    const world = new TestBroker({ codec });
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = new Random(seed);
+      const stream = chunkOf(random);
+      for (const level of [4, 5] as const) {
+        const whole = ending(world, level, stream);
+        const bytes = Array.from(stream, (_, at) => stream.subarray(at, at + 1));
+        expect([seed, ending(world, level, ...bytes)]).toEqual([seed, whole]);
+        const cut = random.below(stream.length + 1);
+        const halves = [stream.subarray(0, cut), stream.subarray(cut)];
+        expect([seed, cut, ending(world, level, ...halves)]).toEqual([seed, cut, whole]);
+      }
+    }
+  });
+});
+
+test("the byte behind a packet counts as soon as that is handled", () => {
+  const client = new TestBroker().open();
+  client.send(concat(connect({ level: 5 }), Uint8Array.of(0x00)));
+  expect(packetsTo(client).map(({ type, reason }) => [type, reason])).toEqual([
+    ["CONNACK", 0],
+    ["DISCONNECT", Reason.ProtocolError],
+  ]);
+  expect(client.isOpen).toBe(false);
+});
+
+test("a byte that came while a decision was pending counts after the decision", () => {
+  const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+  const client = world.open().send(connect({ level: 5 }), Uint8Array.of(0xff));
+  expect(client.isOpen).toBe(true);
+  world.broker.handleDecision(client.conn, { kind: "allow" }, world.now);
+  world.drain();
+  const told = packetsTo(client).map(({ type, reason }) => [type, reason]);
+  expect(told).toEqual([
+    ["CONNACK", 0],
+    ["DISCONNECT", Reason.MalformedPacket],
+  ]);
+});
+
+test("[MQTT-3.2.2-11] [MQTT-3.2.2-14] a PUBLISH above the Maximum QoS, or retained where nothing is, ends with its first byte", () => {
+  for (const [limits, first, reason] of [
+    [{ qosMax: 1 }, 0x34, Reason.QoSNotSupported],
+    [{ retainAvailable: 0 }, 0x31, Reason.RetainNotSupported],
+  ] as const) {
+    const client = new TestBroker({ limits }).open().send(connect({ level: 5 }));
+    client.takesBytes();
+    client.send(Uint8Array.of(first));
+    expect(packetsTo(client).map((packet) => packet.reason)).toEqual([reason]);
+  }
+});
+
+test("during an exchange of challenges only the first bytes of AUTH and DISCONNECT are taken", () => {
+  for (let first = 0; first < 256; first++) {
+    const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
+    const client = world.open();
+    client.send(wire.connect(5, { clientId: "c", props: { AuthenticationMethod: "M" } }));
+    const data = Uint8Array.of(1);
+    world.broker.handleDecision(client.conn, { kind: "challenge", data }, world.now);
+    world.drain();
+    expect(packetsTo(client).map(({ type }) => type)).toEqual(["AUTH"]);
+    client.send(Uint8Array.of(first));
+    expect([first, client.isOpen]).toEqual([first, first === 0xf0 || first === 0xe0]);
+  }
+});
+
+test("no room is kept for a packet whose first byte is at fault", () => {
+  const world = new TestBroker();
+  const healthy = world.connected("healthy");
+  const client = world.connected("bad");
+  client.send(hex("00 ff ff 03 00"));
+  expect(client.isOpen).toBe(false);
+  expect(world.count("inputBytes")).toBe(0);
+  expect(world.count("closedProtocolError")).toBe(1);
+  healthy.send(publish("a", "x"));
+  expect(healthy.isOpen).toBe(true);
+});
