@@ -36,8 +36,11 @@ import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
 
 export interface ListenOptions {
-  /** Default: 127.0.0.1. */
-  readonly host?: string;
+  /**
+   * One address of the machine or several, all on the same port. `localhost` is `127.0.0.1` and `::1`, or the
+   * one of the two that the machine has; `::` includes `0.0.0.0`. Default: `localhost`.
+   */
+  readonly host?: string | readonly string[];
   /** 0 takes a free one. Default: 1883 for TCP, 8083 for WebSocket. */
   readonly port?: number;
 }
@@ -48,7 +51,7 @@ export interface WebSocketOptions extends ListenOptions {
 }
 
 export interface BrokerOptions extends PolicyOptions {
-  /** Where to serve MQTT over TCP; false for nowhere. Default: 127.0.0.1:1883. */
+  /** Where to serve MQTT over TCP; false for nowhere. Default: port 1883 of `localhost`. */
   readonly tcp?: ListenOptions | false;
   /** Where to serve MQTT over WebSocket. Default: nowhere. */
   readonly ws?: WebSocketOptions | false;
@@ -101,6 +104,7 @@ export type BrokerEvents = {
 export interface Listener {
   /** Such as `tcp://127.0.0.1:1883`. */
   readonly address: string;
+  readonly port: number;
   /** Accepts no more. Transports that are open stay. */
   close(): Promise<void>;
 }
@@ -187,7 +191,10 @@ export class BrokerServer {
     if (reference !== null) this.moveClients(reference);
   }
 
-  /** Where it serves, such as `tcp://127.0.0.1:1883`. */
+  /**
+   * Where it serves, such as `tcp://127.0.0.1:1883`: TCP and WebSocket at the first host, then at the second and
+   * so on. The ports are the same at each.
+   */
   get addresses(): readonly string[] {
     return this.#listeners.map((listener) => listener.address);
   }
@@ -245,9 +252,11 @@ export class BrokerServer {
     return this;
   }
 
-  /** Serves at what `open` opens, until it closes. @internal */
-  async serve(open: (driver: Driver, limits: Limits) => Promise<Listener>): Promise<void> {
-    this.#listeners.push(await open(this.driver, this.#limits));
+  /** Serves at the listeners that `open` opens, until it closes. @internal */
+  async serve(
+    open: (driver: Driver, limits: Limits) => Promise<readonly Listener[]>,
+  ): Promise<void> {
+    this.#listeners.push(...(await open(this.driver, this.#limits)));
   }
 
   /**

@@ -5,21 +5,28 @@ import type {
   BrokerOptions,
   BrokerServer,
   Listener,
-  ListenOptions,
   Runtime,
   WebSocketOptions,
 } from "./broker-server.ts";
-import { checkObject, checkText, checkWhole } from "./checks.ts";
+import { checkObject, checkWhole } from "./checks.ts";
 import type { Driver } from "./driver.ts";
+import { type Host, hostsOf, isAbsent, isLoopback, LOCALHOST } from "./hosts.ts";
+import { bracketed } from "./peer-address.ts";
+
+/** Where one listener is to be. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface WebSocketAddress extends ListenAddress {
+  readonly path: string;
+}
 
 /** A runtime that has sockets. */
 export interface ListeningRuntime extends Runtime {
-  listenTcp(driver: Driver, options: Required<ListenOptions>): Promise<Listener>;
-  listenWebSocket(
-    driver: Driver,
-    options: Required<WebSocketOptions>,
-    limits: Limits,
-  ): Promise<Listener>;
+  listenTcp(driver: Driver, address: ListenAddress): Promise<Listener>;
+  listenWebSocket(driver: Driver, address: WebSocketAddress, limits: Limits): Promise<Listener>;
 }
 
 /**
@@ -33,22 +40,29 @@ export async function listen<Server extends BrokerServer>(
 ): Promise<Server> {
   checkObject("options", options);
   const { tcp = {}, ws = false } = options;
-  const listeners = Object.entries({ tcp, ws }).filter(([, where]) => where !== false);
-  for (const [field, where] of listeners) checkListenOptions(field, where as WebSocketOptions);
+  const places = Object.entries({ tcp, ws }).flatMap(([field, where]) =>
+    where === false ? [] : [checkedPlace(field as Place["field"], where)],
+  );
   const server = make();
   try {
-    for (const [, where] of listeners) checkExposure(server, where as WebSocketOptions);
-    if (tcp !== false) {
-      const where = { host: tcp.host ?? LOOPBACK, port: tcp.port ?? 1883 };
-      await server.serve((driver) => at(where, runtime.listenTcp(driver, where)));
-    }
-    if (ws !== false) {
-      const { host = LOOPBACK, port = 8083, path = "/mqtt" } = ws;
-      const where = { host, port, path };
-      const open = (driver: Driver, limits: Limits): Promise<Listener> =>
-        at(where, runtime.listenWebSocket(driver, where, limits));
-      await server.serve(open);
-    }
+    for (const { hosts } of places) checkExposure(server, hosts);
+    await server.serve(async (driver, limits) => {
+      const opened: OpenListener[] = [];
+      try {
+        for (const place of places) {
+          const open = (at: ListenAddress): Promise<Listener> =>
+            place.field === "tcp"
+              ? runtime.listenTcp(driver, at)
+              : runtime.listenWebSocket(driver, { ...at, path: place.path }, limits);
+          opened.push(...(await openAll(place, open)));
+        }
+      } catch (error) {
+        await closeAll(opened);
+        throw error;
+      }
+      // Stable, so that TCP stays before WebSocket.
+      return opened.sort((a, b) => a.rank - b.rank).map(({ listener }) => listener);
+    });
     return server;
   } catch (error) {
     await server.close();
@@ -56,17 +70,84 @@ export async function listen<Server extends BrokerServer>(
   }
 }
 
+/** A checked option `tcp` or `ws`. */
+interface Place {
+  readonly field: "tcp" | "ws";
+  readonly hosts: readonly Host[];
+  readonly port: number;
+  readonly path: string;
+}
+
+interface OpenListener {
+  readonly listener: Listener;
+  /** The position of its host in the option. */
+  readonly rank: number;
+}
+
+function checkedPlace(field: Place["field"], where: WebSocketOptions): Place {
+  checkObject(field, where);
+  const { host = LOCALHOST, port = PORTS[field], path = "/mqtt" } = where;
+  const hosts = hostsOf(host, `${field}.host`);
+  checkWhole(`${field}.port`, port, 0, 65_535);
+  checkPath(`${field}.path`, path);
+  return { field, hosts, port, path };
+}
+
+/** One listener for each host, all on one port. */
+async function openAll(
+  place: Place,
+  open: (at: ListenAddress) => Promise<Listener>,
+): Promise<readonly OpenListener[]> {
+  for (let tries = 1; ; tries++) {
+    const opened: OpenListener[] = [];
+    try {
+      await openEach(place, open, opened);
+      return opened;
+    } catch (error) {
+      await closeAll(opened);
+      // A free port of the first host may be in use at the next.
+      const isOther = place.port === 0 && opened.length > 0 && isTaken(error);
+      if (!isOther || tries === PORT_TRIES) throw error;
+    }
+  }
+}
+
+async function openEach(
+  { hosts, port: asked }: Place,
+  open: (at: ListenAddress) => Promise<Listener>,
+  opened: OpenListener[],
+): Promise<void> {
+  let port = asked;
+  let absence: unknown;
+  for (const [rank, { address: host, isOptional }] of hosts.entries()) {
+    try {
+      const listener = await at({ host, port }, open);
+      opened.push({ listener, rank });
+      port = listener.port;
+    } catch (error) {
+      if (!isOptional || !isAbsent(error)) throw error;
+      absence ??= error;
+    }
+  }
+  if (opened.length === 0) throw absence;
+}
+
+async function closeAll(opened: readonly OpenListener[]): Promise<void> {
+  await Promise.all(opened.map(({ listener }) => listener.close()));
+}
+
 /** Where it cannot be opened, the runtime's error says where, and by its code why: not all do. */
 async function at(
-  { host, port }: Required<ListenOptions>,
-  listener: Promise<Listener>,
+  address: ListenAddress,
+  open: (at: ListenAddress) => Promise<Listener>,
 ): Promise<Listener> {
   try {
-    return await listener;
+    return await open(address);
   } catch (error) {
     if (error instanceof Error) {
       const { code } = error as { readonly code?: unknown };
-      for (const told of [code, `${host}:${port}`]) {
+      const { host, port } = address;
+      for (const told of [code, `${bracketed(host)}:${port}`]) {
         if (typeof told === "string" && !error.message.includes(told))
           error.message = `${told}: ${error.message}`;
       }
@@ -75,17 +156,13 @@ async function at(
   }
 }
 
+function isTaken(error: unknown): boolean {
+  return (error as { readonly code?: unknown }).code === "EADDRINUSE";
+}
+
 /** Whether clients may be served at this address of the machine; none: at no address of a network. */
 export function mayServe(server: BrokerServer, host: string | undefined): boolean {
   return !server.isOpenUnasked || host === undefined || isLoopback(host);
-}
-
-function checkListenOptions(field: string, where: WebSocketOptions): void {
-  checkObject(field, where);
-  const { host = LOOPBACK, port = 0, path = "/" } = where;
-  checkText(`${field}.host`, host);
-  checkWhole(`${field}.port`, port, 0, 65_535);
-  checkPath(`${field}.path`, path);
 }
 
 export function checkPath(field: string, path: unknown): void {
@@ -93,14 +170,14 @@ export function checkPath(field: string, path: unknown): void {
   throw new ConfigError(field, path, "a path that begins with /");
 }
 
-function checkExposure(server: BrokerServer, { host = LOOPBACK }: ListenOptions): void {
-  if (mayServe(server, host)) return;
-  const allowed = "a loopback address, or allowAnonymous, or users";
-  throw new ConfigError("host", host, allowed);
+function checkExposure(server: BrokerServer, hosts: readonly Host[]): void {
+  for (const { address } of hosts) {
+    if (mayServe(server, address)) continue;
+    const allowed = "a loopback address, unless users, authenticate or allowAnonymous is given";
+    throw new ConfigError("host", address, allowed);
+  }
 }
 
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d+){3}$/.test(host);
-}
-
-const LOOPBACK = "127.0.0.1";
+const PORTS = { tcp: 1883, ws: 8083 } as const;
+/** Free ports of the first host that are tried at the others. */
+const PORT_TRIES = 10;

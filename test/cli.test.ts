@@ -17,8 +17,10 @@ function serving(...args: string[]) {
 }
 
 async function served(broker: Running) {
-  const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+)(?: (ws:\S+))?\n/);
-  return { broker, tcp: tcp!, ws };
+  const [, told] = await broker.says(/^sansmq listening (.*)\n/);
+  const addresses = told!.split(" ");
+  const [tcp, ws] = ["tcp:", "ws:"].map((start) => addresses.find((one) => one.startsWith(start)));
+  return { broker, addresses, tcp: tcp!, ws };
 }
 
 function newFolder(): string {
@@ -34,8 +36,10 @@ function configFile(content: string): string {
 }
 
 test("says on one line of standard output where it serves, and logs on standard error", async () => {
-  const { broker, tcp, ws } = await serving("--port", "0", "--ws-port", "0", "--ws-path", "/x");
+  const flags = ["--port", "0", "--ws-port", "0", "--ws-path", "/x"];
+  const { broker, addresses, tcp, ws } = await serving(...flags);
   expect(tcp).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+  expect(addresses).toHaveLength(4);
   expect(ws).toMatch(/^ws:\/\/127\.0\.0\.1:\d+\/x$/);
   const client = await openSocket(tcp);
   client.send(connect({ clientId: "seen" }));
@@ -87,7 +91,16 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "a codec that is none": [() => ["--codec", "fast"], /--codec: "fast" .*auto, wasm, ts/],
     "a log level that is none": [() => ["--log-level", "loud"], /--log-level: "loud" .*silent/],
     "a password alone": [() => ["--password", "x"], /username: null is not allowed/],
-    "another address, anonymously": [() => ["--host", "0.0.0.0"], /host: "0.0.0.0" .*loopback/],
+    "another address, anonymously": [
+      () => ["--host", "0.0.0.0"],
+      /--host: "0.0.0.0" .*loopback.* --username and --password, or --allow-anonymous/,
+    ],
+    "one of several addresses, anonymously": [
+      () => file('{"host": ["::1", "192.0.2.1"]}'),
+      /^sansmq: host: "192.0.2.1" .*loopback/,
+    ],
+    "no address at all": [() => file('{"host": []}'), /^sansmq: host: "\[\]" .* or several$/m],
+    "an address that is none": [() => file('{"host": [1]}'), /^sansmq: host: 1 is not allowed/],
     "a bound of a recording that is none": [
       () => ["--record-max-bytes", "9"],
       /--record-max-bytes: "9" .* from 1048576 to/,
@@ -140,6 +153,7 @@ test("a port that is taken, and an address that is not here, are one line and ex
     ["--port", port],
     ["--port", "0", "--ws-port", port],
     ["--host", "192.0.2.1", "--allow-anonymous"],
+    ["--host", "localhost", "--host", "2001:db8::1", "--allow-anonymous"],
   ]) {
     const { code, stderr } = await runSansmq(...where).finished;
     expect(stderr).toMatch(/^sansmq: cannot listen: .*(EADDRINUSE|EADDRNOTAVAIL).*\n$/);

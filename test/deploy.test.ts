@@ -32,7 +32,7 @@ const start = ([command, ...args]: readonly string[]): Running => run(command!, 
 
 /** That it lets in who it should, on a free port; returns that. */
 async function serves(broker: Running, host: string): Promise<string> {
-  const [, address, port] = await broker.says(/^sansmq listening tcp:\/\/(\S+):(\d+) ws:\S+\n/);
+  const [, address, port] = await broker.says(/^sansmq listening tcp:\/\/(\S+):(\d+) .*\n/);
   expect(address).toBe(host);
   const client = await openSocket(`tcp://127.0.0.1:${port}`);
   client.send(connect({ clientId: "c", username: "ada", password: "lovelace" }));

@@ -1,20 +1,21 @@
 /** MQTT over Bun's TCP sockets, which take what they can of a write and say how much that was. */
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import type { Listener, ListenOptions } from "../broker-server.ts";
+import type { Listener } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import type { ListenAddress } from "../listen.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
-import { peerAddress } from "../peer-address.ts";
+import { bracketed, peerAddress } from "../peer-address.ts";
 import type { BunSocket } from "./api.ts";
 import { bun } from "./api.ts";
 
 export function listenTcp(
   driver: Driver,
-  options: Required<ListenOptions>,
+  options: ListenAddress,
   buffers: OutBuffers,
 ): Promise<Listener> {
   const { host: hostname, port } = options;
@@ -32,9 +33,9 @@ export function listenTcp(
       error: (socket) => socket.data?.failed(),
     },
   });
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return Promise.resolve({
-    address: `tcp://${host}:${listener.port}`,
+    address: `tcp://${bracketed(hostname)}:${listener.port}`,
+    port: listener.port,
     close: () => {
       listener.stop(false);
       return Promise.resolve();

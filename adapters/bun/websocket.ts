@@ -1,21 +1,22 @@
 /** MQTT over Bun's WebSocket server, MQTT 5.0 §6. */
 import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import type { Listener, WebSocketOptions } from "../broker-server.ts";
+import type { Listener } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import type { WebSocketAddress } from "../listen.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
-import { peerAddress } from "../peer-address.ts";
+import { bracketed, peerAddress } from "../peer-address.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import type { BunWebSocket } from "./api.ts";
 import { bun } from "./api.ts";
 
 export function listenWebSocket(
   driver: Driver,
-  options: Required<WebSocketOptions>,
+  options: WebSocketAddress,
   limits: Limits,
 ): Promise<Listener> {
   const { host: hostname, port, path } = options;
@@ -56,9 +57,9 @@ export function listenWebSocket(
       close: (socket) => socket.data.closed(),
     },
   });
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return Promise.resolve({
-    address: `ws://${host}:${server.port}${path}`,
+    address: `ws://${bracketed(hostname)}:${server.port}${path}`,
+    port: server.port,
     close: () => {
       server.stop(false);
       return Promise.resolve();

@@ -9,12 +9,13 @@ import type { CodecKind } from "../../codec-wasm/mod.ts";
 import { codecKinds } from "../../codec-wasm/mod.ts";
 import type { LimitName } from "../../core/mod.ts";
 import { ConfigError, limitHelp, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
+import { hostsOf, isLoopback, LOCALHOST } from "../hosts.ts";
 import { recordBytesMax } from "../record/options.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 /** What the command was told, complete and checked. */
 export interface Settings {
-  readonly host: string;
+  readonly host: string | readonly string[];
   readonly port: number;
   readonly wsPort: number;
   readonly wsPath: string;
@@ -48,7 +49,11 @@ export function parseArguments(argv: readonly string[], version: string): Given 
   command
     .description("An MQTT broker for MQTT 3.1, 3.1.1 and 5.0, over TCP and WebSocket.")
     .usage("[options]\n       sansmq replay [options] <file>");
-  for (const { flags, help } of optionTable) command.addOption(new Option(flags, help));
+  for (const { flags, help, isRepeatable = false } of optionTable) {
+    const option = new Option(flags, help);
+    if (isRepeatable) option.argParser(appended);
+    command.addOption(option);
+  }
   command.optionsGroup("Limits:");
   for (const name of limitNames) {
     const { unit, default: value } = limitTable[name];
@@ -124,17 +129,18 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
       limits[name] = parseLimit(name, fromFile[name], field);
     }
   }
+  const fieldOf = (name: string): string =>
+    given.values[name] === undefined ? name : `--${kebabCase(name)}`;
   const read = <T>(name: string, fallback: T, check: (value: unknown, field: string) => T): T => {
-    const flag = given.values[name];
-    if (flag !== undefined) return check(flag, `--${kebabCase(name)}`);
-    return fromFile[name] === undefined ? fallback : check(fromFile[name], name);
+    const value = given.values[name] ?? fromFile[name];
+    return value === undefined ? fallback : check(value, fieldOf(name));
   };
   // Commander sets the flag `--no-ws` as ws: false, and ws: true where it was not given.
   const wsGiven = given.values["ws"] === false ? false : (fromFile["ws"] ?? true);
   const payloadsGiven =
     given.values["recordPayloads"] === false ? false : (fromFile["recordPayloads"] ?? true);
   const settings: Settings = {
-    host: read("host", "127.0.0.1", text),
+    host: read<Settings["host"]>("host", LOCALHOST, hosts),
     port: read("port", 1883, port),
     wsPort: read("wsPort", 8083, port),
     wsPath: read("wsPath", "/mqtt", path),
@@ -158,13 +164,27 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     const missing = settings.username === null ? "username" : "password";
     throw new ConfigError(missing, null, "a text, for username and password go together");
   }
+  const { username, allowAnonymous } = settings;
+  if (username === null && !allowAnonymous) {
+    const exposed = hostsOf(settings.host, "host").find(({ address }) => !isLoopback(address));
+    if (exposed !== undefined)
+      throw new ConfigError(fieldOf("host"), exposed.address, LOOPBACK_ONLY);
+  }
   return settings;
 }
 
 export { CommanderError };
 
-const optionTable: readonly { readonly flags: string; readonly help: string }[] = [
-  { flags: "--host <address>", help: "address to listen on (default: 127.0.0.1)" },
+const optionTable: readonly {
+  readonly flags: string;
+  readonly help: string;
+  readonly isRepeatable?: boolean;
+}[] = [
+  {
+    flags: "--host <address>",
+    help: "address to listen on; may be given several times (default: localhost, which is 127.0.0.1 and ::1)",
+    isRepeatable: true,
+  },
   { flags: "--port <n>", help: "TCP port, 0 takes a free one (default: 1883)" },
   { flags: "--ws-port <n>", help: "WebSocket port, 0 takes a free one (default: 8083)" },
   { flags: "--ws-path <path>", help: "path of the WebSocket endpoint (default: /mqtt)" },
@@ -209,6 +229,9 @@ const optionTable: readonly { readonly flags: string; readonly help: string }[] 
   },
   { flags: "--no-record-payloads", help: "leave payloads out of the recording" },
 ];
+
+const LOOPBACK_ONLY =
+  "a loopback address, unless --username and --password, or --allow-anonymous, are given";
 
 const settingNames: ReadonlySet<string> = new Set([
   "host",
@@ -259,6 +282,15 @@ const limitByFlag: ReadonlyMap<string, LimitName> = new Map(
 /** A number where the text is one; else the text, for the check to name. */
 function numberOf(value: unknown): unknown {
   return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+function appended(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+function hosts(value: unknown, field: string): Settings["host"] {
+  hostsOf(value, field);
+  return value as Settings["host"];
 }
 
 function text(value: unknown, field: string): string {

@@ -6,6 +6,8 @@
 import type { Logger } from "@logtape/logtape";
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
+import { hostsOf } from "../hosts.ts";
+import { bracketed } from "../peer-address.ts";
 import type { RecordingEnd } from "../record/mod.ts";
 import { version } from "../version.ts";
 import type { Given, ReplayArguments, Settings } from "./arguments.ts";
@@ -45,6 +47,11 @@ async function main(): Promise<void> {
   process.on("exit", () => broker.endRecording());
   // Deno then says no "exit".
   if ("Deno" in globalThis) process.on("uncaughtExceptionMonitor", () => broker.endRecording());
+  // `localhost` is both loopback addresses, and a machine without IPv6 has one.
+  for (const { address, isOptional } of hostsOf(settings.host, "host")) {
+    const isServed = broker.addresses.some((served) => served.includes(`//${bracketed(address)}:`));
+    if (isOptional && !isServed) log.debug("this machine has no such address", { address });
+  }
   log.info("serving", { version, codec: broker.codec, addresses: broker.addresses });
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
 }

@@ -1,32 +1,33 @@
 /** MQTT over Deno's TCP connections, which are read and written by promises. */
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import type { Listener, ListenOptions } from "../broker-server.ts";
+import type { Listener } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
+import type { ListenAddress } from "../listen.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
-import { peerAddress } from "../peer-address.ts";
+import { bracketed, peerAddress } from "../peer-address.ts";
 import type { DenoConn } from "./api.ts";
 import { deno } from "./api.ts";
 
 export function listenTcp(
   driver: Driver,
-  options: Required<ListenOptions>,
+  options: ListenAddress,
   buffers: OutBuffers,
 ): Promise<Listener> {
-  const { authority, close } = listenConnections(options, buffers, () => driver);
-  return Promise.resolve({ address: `tcp://${authority}`, close });
+  const { authority, port, close } = listenConnections(options, buffers, () => driver);
+  return Promise.resolve({ address: `tcp://${authority}`, port, close });
 }
 
 /** Listens; what comes is told to the host that `hostOf` has for it. */
 export function listenConnections(
-  { host: hostname, port }: Required<ListenOptions>,
+  { host: hostname, port }: ListenAddress,
   buffers: OutBuffers,
   hostOf: (tcp: TcpConnection) => HalfCloseHost,
-): { readonly authority: string; close(): Promise<void> } {
+): { readonly authority: string; readonly port: number; close(): Promise<void> } {
   const listener = deno.listen({ hostname, port });
   let isOpen = true;
   const acceptAll = async (): Promise<void> => {
@@ -40,9 +41,9 @@ export function listenConnections(
     }
   };
   void acceptAll();
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return {
-    authority: `${host}:${listener.addr.port}`,
+    authority: `${bracketed(hostname)}:${listener.addr.port}`,
+    port: listener.addr.port,
     close: () => {
       isOpen = false;
       listener.close();

@@ -4,12 +4,13 @@
  */
 import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import type { Listener, WebSocketOptions } from "../broker-server.ts";
+import type { Listener } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
+import type { WebSocketAddress } from "../listen.ts";
 import type { OutBuffers } from "../out-buffers.ts";
 import { binaryFrame, closeFrame, FrameReader, pongFrame } from "./frames.ts";
 import type { Answer } from "./handshake.ts";
@@ -19,19 +20,20 @@ import { listenConnections } from "./tcp.ts";
 
 export function listenWebSocket(
   driver: Driver,
-  options: Required<WebSocketOptions>,
+  options: WebSocketAddress,
   limits: Limits,
   buffers: OutBuffers,
 ): Promise<Listener> {
   const handshakes = new Set<WebSocketConnection>();
   const server = { driver, path: options.path, limits, handshakes };
-  const { authority, close } = listenConnections(
+  const { authority, port, close } = listenConnections(
     options,
     buffers,
     (tcp) => new WebSocketConnection(server, tcp),
   );
   return Promise.resolve({
     address: `ws://${authority}${options.path}`,
+    port,
     close: () => {
       for (const connection of handshakes) connection.abort();
       return close();

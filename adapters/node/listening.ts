@@ -1,12 +1,12 @@
 /** Opening a server of Node's, of either kind. */
 import type { Server as HttpServer } from "node:http";
 import type { AddressInfo, Server } from "node:net";
-import type { ListenOptions } from "../broker-server.ts";
+import type { ListenAddress } from "../listen.ts";
 
 /** Resolves with where it listens; rejects with Node's error where it cannot. */
 export function listening(
   server: Server | HttpServer,
-  options: Required<ListenOptions>,
+  options: ListenAddress,
 ): Promise<{ readonly host: string; readonly port: number }> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);

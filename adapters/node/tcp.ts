@@ -2,24 +2,22 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { ConnId, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import type { Listener, ListenOptions } from "../broker-server.ts";
+import type { Listener } from "../broker-server.ts";
 import { connInfo } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import type { ListenAddress } from "../listen.ts";
 import { peerAddress } from "../peer-address.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
 import { readShared } from "./shared-read.ts";
 
-export async function listenTcp(
-  driver: Driver,
-  options: Required<ListenOptions>,
-): Promise<Listener> {
+export async function listenTcp(driver: Driver, options: ListenAddress): Promise<Listener> {
   const server = createServer(OPTIONS, (socket) => accept(driver, socket));
   const { host, port } = await listening(server, options);
-  return { address: `tcp://${host}:${port}`, close: () => closed(server) };
+  return { address: `tcp://${host}:${port}`, port, close: () => closed(server) };
 }
 
 /** Resolves when the server accepts no more; its transports may still be open. */

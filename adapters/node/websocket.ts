@@ -4,12 +4,13 @@ import type { Duplex } from "node:stream";
 import type { RawData, WebSocket, WebSocketServer } from "ws";
 import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import type { Listener, WebSocketOptions } from "../broker-server.ts";
+import type { Listener } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
+import type { WebSocketAddress } from "../listen.ts";
 import { peerAddress } from "../peer-address.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
@@ -20,7 +21,7 @@ export type HandleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buf
 
 export async function listenWebSocket(
   driver: Driver,
-  options: Required<WebSocketOptions>,
+  options: WebSocketAddress,
   limits: Limits,
 ): Promise<Listener> {
   /** Sockets that are no WebSocket yet, and when they are cut off. */
@@ -50,6 +51,7 @@ export async function listenWebSocket(
   const { host, port } = await listening(server, options);
   return {
     address: `ws://${host}:${port}${options.path}`,
+    port,
     close: () => {
       server.close();
       // The broker owes them nothing, and they keep the process alive.

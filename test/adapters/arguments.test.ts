@@ -203,7 +203,7 @@ test("where to listen: no recording hears of it, and a broker that may not serve
   await expectFaults({ createBroker }, "createBroker", {
     tcp: [true, null, 1883].map((tcp) => [{ record, tcp }]),
     "tcp.port": ["1883", 65_536].map((port) => [{ record, tcp: { port } }]),
-    "tcp.host": [[{ record, tcp: { host: 5 } }]],
+    "tcp.host": [5, "", [], [5], [["::1"]]].map((host) => [{ record, tcp: { host } }]),
     ws: [true, null].map((ws) => [{ record, tcp: false, ws }]),
     "ws.path": [5, "mqtt", null].map((path) => [{ record, tcp: false, ws: { port: 0, path } }]),
   });

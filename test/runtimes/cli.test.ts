@@ -13,12 +13,15 @@ import { openSocket } from "../support/socket-client.ts";
 describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
   const serving = async (...args: string[]) => {
     const broker = runSansmqOn(runtime, "--port", "0", "--ws-port", "0", ...args);
-    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+)\n/);
-    return { broker, addresses: [tcp!, ws!] };
+    const [, told] = await broker.says(/^sansmq listening (.*)\n/);
+    return { broker, addresses: told!.split(" ") };
   };
 
-  test("serves over TCP and WebSocket, logs each line as JSON, and SIGTERM ends it with 0", async () => {
+  test("serves over TCP and WebSocket at both loopback addresses, logs each line as JSON, and SIGTERM ends it with 0", async () => {
     const { broker, addresses } = await serving();
+    expect(addresses.map((address) => address.replace(/:\d+(\/.*)?$/, ""))).toEqual([
+      ...["tcp://127.0.0.1", "ws://127.0.0.1", "tcp://[::1]", "ws://[::1]"],
+    ]);
     for (const address of addresses) {
       const client = await openSocket(address);
       client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "x", { qos: 1 })));
@@ -35,7 +38,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const lines = stderr.trimEnd().split("\n");
     const messages = lines.map((line) => (JSON.parse(line) as { message: string }).message);
     expect(messages[0]).toBe("serving");
-    expect(messages.filter((message) => message === "connected")).toHaveLength(2);
+    expect(messages.filter((message) => message === "connected")).toHaveLength(4);
     expect(messages).toContain("stopping");
     expect(messages.at(-1)).toBe("stopped");
     expect(code).toBe(0);
@@ -75,7 +78,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const [command, ...flags] = runtime;
     const withLeave = name === "Deno" ? [...flags, `--allow-read=${file}`] : flags;
     const broker = runSansmqOn([command, ...withLeave], "--config", file);
-    await broker.says(/^sansmq listening \S+ ws:\S+\/here\n/);
+    await broker.says(/^sansmq listening \S+ ws:\S+\/here .*\n/);
   });
 
   test("something thrown that nobody catches leaves the recording whole", async () => {
@@ -87,7 +90,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const withLeave =
       name === "Deno" ? [...flags, `--allow-read=${folder}`, `--allow-write=${folder}`] : flags;
     const broker = run(program, ...withLeave, script, "--port", "0", "--no-ws", "--record", file);
-    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)\n/);
+    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+) .*\n/);
     const client = await openSocket(tcp!);
     client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "x", { qos: 1 })));
     await client.takes(4);

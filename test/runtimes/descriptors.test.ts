@@ -13,7 +13,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     // The surplus goes when the test says so, not because it never sends its CONNECT.
     const flags = ["--port", "0", "--ws-port", "0", "--max-connect-millis", "60000"];
     const broker = runSansmqOn([...limited, ...runtime], ...flags);
-    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+)\n/);
+    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+) .*\n/);
     const address = transport === "tcp" ? tcp! : ws!;
     const connected = async (clientId: string) => {
       const client = await openSocket(address);

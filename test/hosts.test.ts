@@ -1,0 +1,164 @@
+/** Where a broker listens: the command on real sockets, and the library on a machine that lacks something. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import type { BrokerOptions } from "../adapters/broker-server.ts";
+import { BrokerServer } from "../adapters/broker-server.ts";
+import { type ListeningRuntime, listen } from "../adapters/listen.ts";
+import { localRuntime } from "../adapters/local/bare-broker.ts";
+import { connect } from "./support/packets.ts";
+import { runSansmq } from "./support/process.ts";
+import { openSocket } from "./support/socket-client.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function hostsOf(addresses: readonly string[]): string[] {
+  return addresses.map((address) => /^(\w+:\/\/.*?):\d+(\/mqtt)?$/.exec(address)![1]!);
+}
+
+describe("the command's --host", () => {
+  const anyPort = ["--port", "0", "--ws-port", "0", "--log-level", "silent"];
+  const file = join(folder, "sansmq.json");
+  writeFileSync(file, '{"host": ["127.0.0.1", "::1"]}');
+  const serving = async (...args: string[]): Promise<string[]> => {
+    const [, told] = await runSansmq(...anyPort, ...args).says(/^sansmq listening (.*)\n/);
+    return told!.split(" ");
+  };
+
+  test.each([
+    ["by default", []],
+    ["localhost", ["--host", "localhost"]],
+    ["both loopback addresses", ["--host", "127.0.0.1", "--host", "[::1]"]],
+    ["the file", ["--config", file]],
+  ])("serves 127.0.0.1 and ::1 on one port each for TCP and WebSocket: %s", async (_, args) => {
+    const addresses = await serving(...args);
+    const served = ["tcp://127.0.0.1", "ws://127.0.0.1", "tcp://[::1]", "ws://[::1]"];
+    expect(hostsOf(addresses)).toEqual(served);
+    const [tcp, ws, ...others] = addresses.map((address) => new URL(address).port);
+    expect(others).toEqual([tcp, ws]);
+    for (const address of addresses) {
+      const client = await openSocket(address);
+      client.send(connect());
+      expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+    }
+  });
+
+  test("serves the one address that it is given, and not the other loopback address", async () => {
+    const addresses = await serving("--host", "::1");
+    expect(hostsOf(addresses)).toEqual(["tcp://[::1]", "ws://[::1]"]);
+    const { port } = new URL(addresses[0]!);
+    await expect(openSocket(`tcp://127.0.0.1:${port}`)).rejects.toThrow("ECONNREFUSED");
+  });
+
+  test("opens :: alone where 0.0.0.0 is given too, for :: takes both", async () => {
+    const args = ["--host", "0.0.0.0", "--host", "::", "--allow-anonymous"];
+    const addresses = await serving(...args);
+    expect(hostsOf(addresses)).toEqual(["tcp://[::]", "ws://[::]"]);
+    const { port } = new URL(addresses[0]!);
+    for (const host of ["127.0.0.1", "[::1]"]) await openSocket(`tcp://${host}:${port}`);
+  });
+});
+
+describe("a broker of the library", () => {
+  const both = { tcp: { port: 0 }, ws: { port: 0 } };
+
+  /** A runtime whose machine answers each attempt to listen; null: it listens. */
+  async function listens(
+    options: BrokerOptions,
+    fault: (host: string, port: number) => string | null = () => null,
+  ) {
+    let nextPort = 40_000;
+    const open = new Set<string>();
+    const listener = (scheme: string, host: string, asked: number) => {
+      const code = fault(host, asked);
+      if (code !== null) return Promise.reject(Object.assign(new Error("no"), { code }));
+      const port = asked === 0 ? nextPort++ : asked;
+      const address = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+      open.add(address);
+      const close = () => Promise.resolve(void open.delete(address));
+      return Promise.resolve({ address, port, close });
+    };
+    const runtime: ListeningRuntime = {
+      ...localRuntime(),
+      listenTcp: (_, { host, port }) => listener("tcp", host, port),
+      listenWebSocket: (_, { host, port }) => listener("ws", host, port),
+    };
+    const broker = await listen(runtime, options, () => new BrokerServer(runtime, options)).catch(
+      (error: Error) => error,
+    );
+    if (broker instanceof BrokerServer) onTestFinished(() => broker.close(100));
+    return { broker, addresses: "addresses" in broker ? broker.addresses : null, open };
+  }
+
+  test("listens at ports 1883 and 8083 of both loopback addresses unless it is told where", async () => {
+    expect((await listens({ ws: {} })).addresses).toEqual([
+      ...["tcp://127.0.0.1:1883", "ws://127.0.0.1:8083", "tcp://[::1]:1883", "ws://[::1]:8083"],
+    ]);
+  });
+
+  test.each(["EADDRNOTAVAIL", "EAFNOSUPPORT"])(
+    "leaves ::1 out where the machine has none: %s",
+    async (code) => {
+      const noIPv6 = (host: string) => (host === "::1" ? code : null);
+      const hosts = ["tcp://127.0.0.1", "ws://127.0.0.1"];
+      for (const options of [both, { tcp: { port: 0, host: "LocalHost" }, ws: both.ws }]) {
+        expect(hostsOf((await listens(options, noIPv6)).addresses!)).toEqual(hosts);
+      }
+      const noIPv4 = (host: string) => (host === "127.0.0.1" ? code : null);
+      expect(hostsOf((await listens(both, noIPv4)).addresses!)).toEqual([
+        "tcp://[::1]",
+        "ws://[::1]",
+      ]);
+    },
+  );
+
+  test("does not start where an address that was asked for by itself is not there", async () => {
+    const noIPv6 = (host: string) => (host === "::1" ? "EADDRNOTAVAIL" : null);
+    for (const host of ["::1", ["localhost", "::1"], ["::1", "localhost"]]) {
+      const { broker, open } = await listens({ tcp: { port: 1883, host } }, noIPv6);
+      expect(broker).toMatchObject({ message: "[::1]:1883: EADDRNOTAVAIL: no" });
+      expect(open.size).toBe(0);
+    }
+    const { broker } = await listens({}, () => "EADDRNOTAVAIL");
+    expect(broker).toMatchObject({ message: "127.0.0.1:1883: EADDRNOTAVAIL: no" });
+  });
+
+  test("does not start where its port is in use at one of its addresses, and closes the others", async () => {
+    const isTaken = (host: string, port: number) =>
+      host === "::1" && port === 8083 ? "EADDRINUSE" : null;
+    const { broker, open } = await listens({ ws: {} }, isTaken);
+    expect(broker).toMatchObject({ message: "[::1]:8083: EADDRINUSE: no" });
+    expect(open.size).toBe(0);
+  });
+
+  test("takes another free port where the first one is in use at the second address", async () => {
+    const isTaken = (host: string, port: number) =>
+      host === "::1" && port < 40_003 ? "EADDRINUSE" : null;
+    const { addresses, open } = await listens({ tcp: { port: 0 } }, isTaken);
+    expect(addresses).toEqual(["tcp://127.0.0.1:40003", "tcp://[::1]:40003"]);
+    expect(Array.from(open)).toEqual(addresses);
+    const { broker } = await listens({ tcp: { port: 0 } }, (host) =>
+      host === "::1" ? "EADDRINUSE" : null,
+    );
+    expect(broker).toMatchObject({ code: "EADDRINUSE" });
+  });
+
+  test("opens each address once, in the order of the option, and its own for WebSocket", async () => {
+    const tcp = { port: 1, host: ["[::1]", "localhost", "127.0.0.1"] };
+    const { addresses } = await listens({ tcp, ws: { port: 2, host: "127.0.0.2" } });
+    expect(addresses).toEqual(["tcp://[::1]:1", "ws://127.0.0.2:2", "tcp://127.0.0.1:1"]);
+  });
+
+  test("does not serve anonymous clients at any address of a network unless it is told to", async () => {
+    const tcp = { port: 0, host: ["127.0.0.1", "192.0.2.1"] };
+    const { broker, open } = await listens({ tcp });
+    expect(broker).toMatchObject({ name: "ConfigError", field: "host", value: "192.0.2.1" });
+    expect(open.size).toBe(0);
+    const users = { ada: "lovelace" };
+    for (const who of [{ users }, { authenticate: () => true }, { allowAnonymous: true }]) {
+      expect((await listens({ tcp, ...who })).addresses).toHaveLength(2);
+    }
+  });
+});
