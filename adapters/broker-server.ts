@@ -339,7 +339,7 @@ function checkListener(kind: unknown, handler: unknown): void {
 
 const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
-  ...{ published: true, error: true },
+  ...{ published: true, denied: true, error: true },
 };
 
 /** How a transport's peer is named. */

@@ -10,6 +10,7 @@ import { isTopicName } from "../topic/name.ts";
 import { attachSession } from "./attach.ts";
 import { Asked, askWho, type Denial } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
+import { tellDenied } from "./deny.ts";
 import { refuse } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -24,6 +25,7 @@ export function handleConnect(
   end: number,
   now: Millis,
 ): boolean {
+  connection.hasConnect = true;
   const packet = decodeConnect(bytes, start, end);
   if ("fault" in packet) {
     if (packet.level !== 0) connection.level = packet.level;
@@ -35,18 +37,28 @@ export function handleConnect(
   connection.wantsProblemInformation =
     packet.level === 5 && packet.properties.wantsProblemInformation;
   connection.packetBytesMax = packet.properties.packetBytesMax;
-  const fault = faultOf(parts, packet, bytes);
+  const fault = faultOf(parts, packet);
   if (fault !== Reason.Success) return refuse(parts, connection, fault, now);
+  const { will } = packet;
+  const willFault = will === null ? Reason.Success : faultOfWill(parts, packet, will, bytes);
+  if (willFault !== Reason.Success) {
+    denyWill(parts, connection, will!, bytes, willFault);
+    return refuse(parts, connection, willFault, now);
+  }
   const verdict = judge(parts, connection, packet, bytes, start, end);
   if (verdict === null) return connection.parked === 0;
-  if (verdict !== Reason.Success) return refuse(parts, connection, verdict, now);
+  if (verdict !== Reason.Success) {
+    // Who it is was settled before its will was asked about.
+    if (connection.isAuthenticated) denyWill(parts, connection, will!, bytes, verdict);
+    return refuse(parts, connection, verdict, now);
+  }
   const attached = attachSession(parts, connection, packet, bytes, now);
   if (attached !== Reason.Success) return refuse(parts, connection, attached, now);
   return true;
 }
 
 /** What is wrong with a CONNECT that was decoded, before anybody is asked. */
-function faultOf(parts: Parts, packet: ConnectPacket, bytes: Uint8Array): ReasonCode {
+function faultOf(parts: Parts, packet: ConnectPacket): ReasonCode {
   if (parts.isShuttingDown) return Reason.ServerUnavailable;
   if (parts.serverReference !== null) {
     return parts.isMovedForGood ? Reason.ServerMoved : Reason.UseAnotherServer;
@@ -60,7 +72,7 @@ function faultOf(parts: Parts, packet: ConnectPacket, bytes: Uint8Array): Reason
   // An empty identifier asks for one, and one that the client does not know can not be come back to.
   const wantsIdentifier = packet.clientIdBytes === 0 && packet.level < 5;
   if (wantsIdentifier && !packet.isClean) return Reason.ClientIdentifierNotValid; // [MQTT311-3.1.3-8]
-  return packet.will === null ? Reason.Success : faultOfWill(parts, packet, packet.will, bytes);
+  return Reason.Success;
 }
 
 function faultOfWill(
@@ -124,4 +136,15 @@ function judge(
 }
 
 /** MQTT 3.1 §3.1: in characters. Most devices of that version have longer identifiers, or none. */
+/** Tells that the will of a CONNECT is why it is refused. */
+function denyWill(
+  parts: Parts,
+  connection: Connection,
+  { topicStart, topicEnd }: WillFields,
+  bytes: Uint8Array,
+  reason: ReasonCode,
+): void {
+  tellDenied(parts, connection, "will", decodeUtf8(bytes, topicStart + 2, topicEnd), reason);
+}
+
 const CLIENT_ID_LENGTH_MAX_3_1 = 23;

@@ -57,6 +57,8 @@ export class Connection {
   exchange: Exchange | null = null;
   session: Session | null = null;
   clientId = "";
+  /** A CONNECT came, whatever became of it. */
+  hasConnect = false;
   /** Its user name and password were accepted. */
   isAuthenticated = false;
   username: string | null = null;

@@ -30,7 +30,7 @@ export function handleDeadline(parts: Parts, connection: Connection, now: Millis
       ? connection.lastSeen + connection.keepAliveMillis
       : NEVER;
   if (connectBy <= now) {
-    fail(parts, connection, Reason.Unspecified, now, Counter.closedConnectTimeout);
+    fail(parts, connection, Reason.MaximumConnectTime, now, Counter.closedConnectTimeout);
   } else if (takeBy <= now) {
     fail(parts, connection, Reason.QuotaExceeded, now, Counter.closedStalled);
   } else if (aliveBy <= now) {

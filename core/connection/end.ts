@@ -160,8 +160,8 @@ function leave(parts: Parts, connection: Connection, reason: ReasonCode, now: Mi
   parts.deadlines.cancel(connection.slot);
   const { session, clientId, will } = connection;
   if (session === null) {
-    const { id, info } = connection;
-    parts.events.push({ kind: "refused", conn: id, clientId, info, reason });
+    const { id, info, hasConnect } = connection;
+    parts.events.push({ kind: "refused", conn: id, clientId, info, reason, hasConnect });
     return;
   }
   connection.session = null;

@@ -4,7 +4,9 @@ import type { Millis } from "../boundary.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
 import { decodeProperties } from "../codec/property-values.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
+import { Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
+import { tellDenied } from "./deny.ts";
 import type { Parts } from "./parts.ts";
 
 /**
@@ -24,11 +26,16 @@ export function publishMessage(
   const topic = ingest.intern(messages.bytes(message), start, end);
   if (topic !== 0) {
     messages.setTopic(message, topic, ingest.topicEpoch);
-    if (messages.isRetained(message)) setRetained(parts, ingest.topicName(topic), message, now);
+    const name = ingest.topicName(topic);
+    const isKept = !messages.isRetained(message) || setRetained(parts, name, message, now);
+    // $SYS comes again and again.
+    if (!isKept && !isReserved(name)) {
+      tellDenied(parts, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
+    }
     parts.router.deliver(message, topic, parts.router.route(topic), NO_CONN, from);
     // $SYS is no news: what it says is in the counters.
-    if (parts.events.publishes && !isReserved(ingest.topicName(topic))) {
-      pushPublished(parts, clientId, ingest.topicName(topic), message);
+    if (parts.events.publishes && !isReserved(name)) {
+      pushPublished(parts, clientId, name, message);
     }
   }
   messages.release(message);
@@ -40,11 +47,19 @@ export function isReserved(topic: string): boolean {
   return topic.charCodeAt(0) === DOLLAR && (topic === "$SYS" || topic.startsWith("$SYS/"));
 }
 
-/** [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6] */
-export function setRetained(parts: Parts, topic: string, message: MessageSlot, now: Millis): void {
+/**
+ * Makes a message the retained one of its topic, or an empty one remove it; false where a limit forbids it.
+ * [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6]
+ */
+export function setRetained(
+  parts: Parts,
+  topic: string,
+  message: MessageSlot,
+  now: Millis,
+): boolean {
   if (parts.messages.payloadBytes(message) === 0) {
     removeRetained(parts, topic);
-    return;
+    return true;
   }
   const { records, retained } = parts;
   const isRecorded = records !== null && !isReserved(topic);
@@ -52,7 +67,7 @@ export function setRetained(parts: Parts, topic: string, message: MessageSlot, n
   // Until its record is gone or replaced, the message before is needed.
   if (before !== 0) parts.messages.retain(before);
   const isSet = retained.set(topic, message, now);
-  if (!isRecorded) return;
+  if (!isRecorded) return isSet;
   if (isSet) {
     const expiresAt = retained.expiresAt(topic, message, now);
     const unix = expiresAt === NEVER ? 0 : parts.epochMillis + expiresAt;
@@ -61,6 +76,7 @@ export function setRetained(parts: Parts, topic: string, message: MessageSlot, n
     records.removeRetained(topic, before);
   }
   if (before !== 0) parts.messages.release(before);
+  return isSet;
 }
 
 export function removeRetained(parts: Parts, topic: string): void {

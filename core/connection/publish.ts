@@ -11,6 +11,7 @@ import { carried, FAILURE_MIN, Reason } from "../reason.ts";
 import { answerDurably, answerWord, holdWriter } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Parked } from "./connection.ts";
+import { tellDenied } from "./deny.ts";
 import { fail } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -78,6 +79,7 @@ export function handlePublish(
   if (qos > 0) connection.receivedCount++;
   if (refusal !== Reason.Success) {
     parts.counters[Counter.publishesDenied]!++;
+    tellDenied(parts, connection, "publish", name, refusal);
     answer(parts, connection, packet, refusal);
     return true;
   }
@@ -126,6 +128,7 @@ function publish(
   if (message === 0) {
     // Out of memory. What is not acknowledged, its publisher still has.
     connection.session!.removeReceipt(packetId);
+    tellDenied(parts, connection, "publish", name, Reason.QuotaExceeded);
     if (connection.level === 5) answer(parts, connection, packet, Reason.QuotaExceeded);
     else if (qos > 0) fail(parts, connection, Reason.QuotaExceeded, now);
     return;
@@ -133,7 +136,8 @@ function publish(
   // Sent before its receipt is durable, a restart would make it a second one to its receivers.
   if (qos === 2) parts.messages.setWaitsFor(message, parts.journal.lastSeq);
   if (isRetained) {
-    setRetained(parts, name, message, now);
+    const isKept = setRetained(parts, name, message, now);
+    if (!isKept) tellDenied(parts, connection, "retain", name, Reason.QuotaExceeded);
     holdWriter(parts, connection);
   }
   const isDelivered = parts.router.deliver(

@@ -21,6 +21,7 @@ import { dropReplay } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
 import { answerDurably, answerPacket, answerWord, problem } from "./answer.ts";
 import type { Connection } from "./connection.ts";
+import { tellDenied } from "./deny.ts";
 import { fail } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -46,6 +47,7 @@ export function handleSubscribe(
       verdict < FAILURE_MIN ? subscribe(parts, session, field, subscriptionId) : verdict;
     if (reason < FAILURE_MIN) return reason;
     parts.counters[Counter.subscribesDenied]!++;
+    tellDenied(parts, connection, "subscribe", field.text, reason);
     return carried("SUBACK", reason);
   });
   const { level } = connection;

@@ -27,6 +27,26 @@ export type BrokerEvent =
       readonly conn: ConnId;
       readonly clientId: string;
       readonly info: ConnInfo;
+      /**
+       * Unspecified is a transport that just ended; MaximumConnectTime is one whose CONNECT did not come in time.
+       */
+      readonly reason: ReasonCode;
+      /** Whether a CONNECT came. A health check or a port scan ends its transport before, or sends something else. */
+      readonly hasConnect: boolean;
+    }
+  /**
+   * A client was refused a subscription, a publish, its will, or that a message of its is retained. At most
+   * `DENIED_MAX` of them wait to be polled, so that a flood of them pushes out no other event.
+   */
+  | {
+      readonly kind: "denied";
+      /** Empty where the client asked for one, and for what the program publishes. */
+      readonly clientId: string;
+      /** Null where the client is gone, such as one whose will is published. */
+      readonly info: ConnInfo | null;
+      readonly action: "subscribe" | "publish" | "retain" | "will";
+      /** The topic name, or the topic filter of a subscription. */
+      readonly topic: string;
       readonly reason: ReasonCode;
     }
   | {
@@ -54,6 +74,8 @@ export class Events {
   readonly #counters: Float64Array;
   #events: BrokerEvent[] = [];
   #head = 0;
+  /** Refusals since the ring was last empty. */
+  #deniedCount = 0;
   /** Whether `published` events are wanted. */
   publishes = false;
 
@@ -71,8 +93,17 @@ export class Events {
     this.#events.push(event);
   }
 
+  /** Like `push`, but the newest is dropped where too many wait. */
+  pushDenied(event: DeniedEvent): void {
+    if (++this.#deniedCount > DENIED_MAX) this.#counters[Counter.eventsDropped]!++;
+    else this.push(event);
+  }
+
   poll(): BrokerEvent | null {
-    if (this.#head === this.#events.length) return null;
+    if (this.#head === this.#events.length) {
+      this.#deniedCount = 0;
+      return null;
+    }
     const event = this.#events[this.#head++]!;
     // Compacted now and then, so that a poll costs the same however many wait.
     if (this.#head === this.#events.length) {
@@ -85,3 +116,7 @@ export class Events {
     return event;
   }
 }
+
+type DeniedEvent = Extract<BrokerEvent, { kind: "denied" }>;
+/** Most refusals between two drains of the events. Few: they are for people. */
+const DENIED_MAX = 256;
