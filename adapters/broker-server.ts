@@ -18,6 +18,8 @@ import type {
 import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
 import type { PolicyOptions } from "./auth/policy.ts";
 import { ComposedPolicy } from "./auth/policy.ts";
+import type { InnerOptions } from "./broker-options.ts";
+import { checkInnerOptions, publishNames } from "./broker-options.ts";
 import { clearTimeout, queueMicrotask, setTimeout, unixMillis } from "./captured.ts";
 import {
   checkedMessage,
@@ -30,6 +32,7 @@ import {
 } from "./checks.ts";
 import { Driver } from "./driver.ts";
 import type { HostLoop } from "./host.ts";
+import { checkOptions } from "./options.ts";
 import type { Recorder } from "./record/options.ts";
 import type { RecordingBroker } from "./record/recording-broker.ts";
 import { memoryStore } from "./storage/memory.ts";
@@ -141,8 +144,8 @@ export class BrokerServer {
   #closing: Promise<void> | null = null;
 
   /** Opens nothing yet: `createBroker` does. Throws ConfigError. */
-  constructor(runtime: Runtime, options: BrokerOptions) {
-    checkObject("options", options);
+  constructor(runtime: Runtime, options: InnerOptions) {
+    checkInnerOptions<InnerOptions>(options, {});
     const { store = memoryStore(), limits: given = {}, record } = options;
     this.#policy = new ComposedPolicy(options, runtime.isSame);
     this.#allowsAnonymous = options.allowAnonymous === true;
@@ -212,7 +215,7 @@ export class BrokerServer {
    * publish too, and disconnect: it is done once the broker has the policy's answer.
    */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
-    checkObject("options", options);
+    checkOptions("options", options, publishNames);
     const message = checkedMessage({ ...options, topic, payload }, this.#limits);
     this.driver.command({ kind: "publish", ...message });
   }
@@ -228,7 +231,7 @@ export class BrokerServer {
    * refused, with its address for those of MQTT 5.0. Null: they are welcome again. Throws ConfigError.
    */
   moveClients(reference: string | null, options: { readonly isForGood?: boolean } = {}): void {
-    checkObject("options", options);
+    checkOptions("options", options, { isForGood: true });
     const { isForGood = false } = options;
     if (reference !== null) checkText("reference", reference);
     checkSwitch("isForGood", isForGood);

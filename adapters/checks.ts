@@ -13,6 +13,7 @@ import {
   Property,
   propertyTable,
   sharedFilter,
+  unknownName,
 } from "../core/mod.ts";
 
 /** A message as it is asked for, with whatever a program in JavaScript may have put there. */
@@ -123,18 +124,38 @@ export function checkFunction(field: string, value: unknown): void {
 
 /** What the program supplies: an object, or whatever else has functions by these names. */
 export function checkSupplied(field: string, value: unknown, ...names: readonly string[]): void {
-  if (typeof value !== "function") checkObject(field, value);
+  if (typeof value !== "function" && !isObject(value))
+    throw new ConfigError(field, value, "an object");
   for (const name of names) {
     checkFunction(`${field}.${name}`, (value as Readonly<Record<string, unknown>>)[name]);
   }
 }
 
+/** An object whose entries have names: a Map would look as if it had none, and a promise not waited for too. */
 export function checkObject(field: string, value: unknown): asserts value is object {
   if (!isObject(value)) throw new ConfigError(field, value, "an object");
+  if (Symbol.iterator in value) {
+    throw new ConfigError(field, value, "a plain object, which Object.fromEntries makes of a Map");
+  }
+  if (typeof value["then"] === "function") {
+    throw new ConfigError(field, value, "an object, not a promise of one");
+  }
 }
 
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** User name → password. */
+export function checkUsers(users: unknown): asserts users is Readonly<Record<string, string>> {
+  checkObject("users", users);
+  for (const [name, password] of Object.entries(users)) {
+    checkText("users", name);
+    // A missing password would be the empty one.
+    if (typeof password !== "string") {
+      throw new ConfigError("users", name, "a name whose password is a text");
+    }
+  }
 }
 
 /** Properties that may stand at `place` and are not `reserved`, each of its type and in its range. */
@@ -153,6 +174,7 @@ export function checkProperties(
       : [],
   );
   for (const [name, value] of entries) {
+    if (!Object.hasOwn(Property, name)) throw unknownName(`${field}.`, name, value, allowed);
     if (value === undefined) continue;
     if (!allowed.includes(name)) throw new ConfigError(field, name, allowed.join(", "));
     checkProperty(`${field}.${name}`, name, value);

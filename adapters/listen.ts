@@ -1,6 +1,8 @@
 /** Listeners of a broker, apart from it: one that listens nowhere is bundled without. */
 import type { Limits } from "../core/mod.ts";
 import { ConfigError } from "../core/mod.ts";
+import type { InnerOptions } from "./broker-options.ts";
+import { checkBrokerOptions, innerOptions, tcpNames, webSocketNames } from "./broker-options.ts";
 import type {
   BrokerOptions,
   BrokerServer,
@@ -8,9 +10,10 @@ import type {
   Runtime,
   WebSocketOptions,
 } from "./broker-server.ts";
-import { checkObject, checkWhole } from "./checks.ts";
+import { checkWhole } from "./checks.ts";
 import type { Driver } from "./driver.ts";
 import { type Host, hostsOf, isAbsent, isLoopback, LOCALHOST } from "./hosts.ts";
+import { checkOptions } from "./options.ts";
 import { bracketed } from "./peer-address.ts";
 
 /** Where one listener is to be. */
@@ -36,14 +39,14 @@ export interface ListeningRuntime extends Runtime {
 export async function listen<Server extends BrokerServer>(
   runtime: ListeningRuntime,
   options: BrokerOptions,
-  make: () => Server,
+  make: (inner: InnerOptions) => Server,
 ): Promise<Server> {
-  checkObject("options", options);
+  checkBrokerOptions(options);
   const { tcp = {}, ws = false } = options;
   const places = Object.entries({ tcp, ws }).flatMap(([field, where]) =>
     where === false ? [] : [checkedPlace(field as Place["field"], where)],
   );
-  const server = make();
+  const server = make(innerOptions(options));
   try {
     for (const { hosts } of places) checkExposure(server, hosts);
     await server.serve(async (driver, limits) => {
@@ -85,7 +88,11 @@ interface OpenListener {
 }
 
 function checkedPlace(field: Place["field"], where: WebSocketOptions): Place {
-  checkObject(field, where);
+  checkOptions<Pick<WebSocketOptions, "host" | "port">>(
+    field,
+    where,
+    field === "ws" ? webSocketNames : tcpNames,
+  );
   const { host = LOCALHOST, port = PORTS[field], path = "/mqtt" } = where;
   const hosts = hostsOf(host, `${field}.host`);
   checkWhole(`${field}.port`, port, 0, 65_535);

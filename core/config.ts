@@ -2,6 +2,8 @@
  * What a broker is configured with: every limit has a default, a unit and a range, in one table that
  * the command line, the configuration file and the library all read.
  */
+import { nearest } from "./nearest.ts";
+
 export interface BrokerConfig {
   /** Seeds the choices that need not be secret, so that a run is a function of its inputs. */
   readonly seed: readonly [number, number, number, number];
@@ -137,11 +139,12 @@ export class ConfigError extends Error {
   readonly field: string;
   readonly value: unknown;
   readonly allowed: string;
-  constructor(field: string, value: unknown, allowed: string) {
+  /** `message` in place of the usual one. */
+  constructor(field: string, value: unknown, allowed: string, message?: string) {
     // Messages end up in logs.
     const isSecret = field === "password" && value !== null;
     const shown = isSecret ? "what was given" : show(value);
-    super(`${field}: ${shown} is not allowed; allowed is ${allowed}`);
+    super(message ?? `${field}: ${shown} is not allowed; allowed is ${allowed}`);
     this.name = "ConfigError";
     this.field = field;
     this.value = value;
@@ -149,15 +152,31 @@ export class ConfigError extends Error {
   }
 }
 
+/**
+ * The error for a name that is not one of `known`: names the nearest. `prefix` stands before the name, and before
+ * the nearest. `advice` is said instead of the nearest. The value is not shown: it may be a password.
+ */
+export function unknownName(
+  prefix: string,
+  name: string,
+  value: unknown,
+  known: readonly string[],
+  advice: string | null = null,
+): ConfigError {
+  const near = nearest(name, known);
+  const allowed = known.map((one) => `${prefix}${one}`).join(", ");
+  const meant = near === null ? `allowed are ${allowed}` : `did you mean ${prefix}${near}?`;
+  const message = `${prefix}${name}: unknown name; ${advice ?? meant}`;
+  return new ConfigError(`${prefix}${name}`, value, allowed, message);
+}
+
 /** The defaults, with `given` over them. Throws ConfigError for an unknown name or a bad value. */
 export function parseLimits(given: Readonly<Record<string, unknown>> = {}): Limits {
   const limits: Record<string, number> = {};
   for (const name of limitNames) limits[name] = limitTable[name].default;
   for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(limitTable, name)) throw unknownName("", name, value, limitNames);
     if (value === undefined) continue;
-    if (!Object.hasOwn(limitTable, name)) {
-      throw new ConfigError(name, value, `one of ${limitNames.join(", ")}`);
-    }
     limits[name] = parseLimit(name as LimitName, value);
   }
   return limits as Limits;

@@ -16,11 +16,19 @@ export { Reader } from "./codec/reader.ts";
 export { decodeUtf8, encodeUtf8 } from "./codec/utf8.ts";
 export { frameBytes } from "./codec/varint.ts";
 export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";
-export { ConfigError, limitNames, limitTable, parseLimit, parseLimits } from "./config.ts";
+export {
+  ConfigError,
+  limitNames,
+  limitTable,
+  parseLimit,
+  parseLimits,
+  unknownName,
+} from "./config.ts";
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { inspect } from "./inspect.ts";
 export { WriteBatch } from "./journal/journal.ts";
 export { limitHelp } from "./limit-help.ts";
+export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";
 export type { BrokerEvent } from "./observe/events.ts";

@@ -130,7 +130,18 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
       /--config: .* a JSON file \(.*"port": tru.*\)$/m,
     ],
     "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
-    "an unknown name in the file": [() => file('{"prot": 1}'), /^sansmq: prot: 1 .*--help/],
+    "an unknown name in the file": [
+      () => file('{"prot": 1}'),
+      /^sansmq: prot: unknown name; did you mean port\?$/m,
+    ],
+    "an unknown limit in the file": [
+      () => file('{"packetByteMax": 500}'),
+      /^sansmq: packetByteMax: unknown name; did you mean maxPacketBytes\?$/m,
+    ],
+    "a name like no other in the file, whose value is not shown": [
+      () => file('{"secret": "xyzzy"}'),
+      /^sansmq: secret: unknown name; sansmq --help lists all settings$/m,
+    ],
     "a password that is none, which is not shown": [
       () => file('{"username": "ada", "password": 1234}'),
       /^sansmq: password: what was given is not allowed; allowed is a text$/m,

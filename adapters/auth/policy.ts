@@ -9,7 +9,14 @@ import type {
   ReasonCode,
 } from "../../core/mod.ts";
 import { ConfigError, Reason, Verdict } from "../../core/mod.ts";
-import { checkFunction, checkObject, checkSupplied, checkSwitch, checkText } from "../checks.ts";
+import {
+  checkFunction,
+  checkObject,
+  checkSupplied,
+  checkSwitch,
+  checkText,
+  checkUsers,
+} from "../checks.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
@@ -185,17 +192,6 @@ export class ComposedPolicy implements Policy {
     const answer = this.#pending.get(key);
     this.#pending.delete(key);
     return answer;
-  }
-}
-
-function checkUsers(users: Readonly<Record<string, unknown>>): void {
-  checkObject("users", users);
-  for (const [name, password] of Object.entries(users)) {
-    checkText("users", name);
-    // One that is missing would be the empty one.
-    if (typeof password !== "string") {
-      throw new ConfigError("users", name, "a name whose password is a text");
-    }
   }
 }
 

@@ -2,6 +2,7 @@
  * SCRAM-SHA-256 (RFC 5802, RFC 7677) as an authentication method of MQTT 5.0, on Web Crypto: the password
  * never crosses the wire, and each side proves that it knows it.
  */
+import { checkUsers } from "../checks.ts";
 import type { AuthenticationExchange, AuthenticationMethod, AuthenticationStep } from "./method.ts";
 
 export const SCRAM_SHA_256 = "SCRAM-SHA-256";
@@ -15,11 +16,12 @@ interface Keys {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** The method, for fixed users: name → password. */
+/** The method, for fixed users: name → password. Throws ConfigError. */
 export function scramMethod(
   users: Readonly<Record<string, string>>,
   iterations: number = ITERATIONS,
 ): AuthenticationMethod {
+  checkUsers(users);
   const secret = randomBytes(32);
   const known = new Map<string, Promise<Keys>>();
   const keysOf = (name: string): Promise<Keys> => {

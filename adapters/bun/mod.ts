@@ -27,5 +27,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
     listenWebSocket: async (driver, where, limits) => listenWebSocket(driver, where, limits),
   };
-  return listen(runtime, options, () => new BrokerServer(runtime, options));
+  return listen(runtime, options, (inner) => new BrokerServer(runtime, inner));
 }

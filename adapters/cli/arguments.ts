@@ -8,7 +8,15 @@ import { Command, CommanderError, Option } from "commander";
 import type { CodecKind } from "../../codec-wasm/mod.ts";
 import { codecKinds } from "../../codec-wasm/mod.ts";
 import type { LimitName } from "../../core/mod.ts";
-import { ConfigError, limitHelp, limitNames, limitTable, parseLimit } from "../../core/mod.ts";
+import {
+  ConfigError,
+  limitHelp,
+  limitNames,
+  limitTable,
+  nearest,
+  parseLimit,
+  unknownName,
+} from "../../core/mod.ts";
 import { hostsOf, isLoopback, LOCALHOST } from "../hosts.ts";
 import { recordBytesMax } from "../record/options.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
@@ -117,7 +125,7 @@ function newCommand(name: string, version: string): Command {
  */
 export function resolveSettings(given: Given, file: Readonly<Record<string, unknown>>): Settings {
   for (const name of Object.keys(file)) {
-    if (!isSetting(name)) throw new ConfigError(name, file[name], "a setting that --help lists");
+    if (!isSetting(name)) throw unknownSetting(name, file[name]);
   }
   const fromFile = byLimitName(file);
   const limits: Partial<Record<LimitName, number>> = {};
@@ -251,6 +259,12 @@ const settingNames: ReadonlySet<string> = new Set([
   "recordKeep",
   "recordPayloads",
 ]);
+
+function unknownSetting(name: string, value: unknown): ConfigError {
+  const known = [...settingNames, ...limitByFlag.keys(), ...limitNames];
+  const advice = nearest(name, known) === null ? "sansmq --help lists all settings" : null;
+  return unknownName("", name, value, known, advice);
+}
 
 function isSetting(name: string): boolean {
   return settingNames.has(name) || Object.hasOwn(limitTable, name) || limitByFlag.has(name);

@@ -28,5 +28,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     listenWebSocket: async (driver, where, limits) =>
       listenWebSocket(driver, where, limits, buffers),
   };
-  return listen(runtime, options, () => new BrokerServer(runtime, options));
+  return listen(runtime, options, (inner) => new BrokerServer(runtime, inner));
 }

@@ -1,13 +1,13 @@
 /** What the program asks of a client, checked, as the fields of packets. Everything throws ConfigError. */
 import type { Limits, PropertyName, PropertyValues } from "../../core/mod.ts";
 import { ConfigError, PacketType, WILL_PROPERTIES } from "../../core/mod.ts";
+import { publishNames } from "../broker-options.ts";
 import type { PublishOptions } from "../broker-server.ts";
 import {
   checkedBytes,
   checkedMessage,
   checkFilter,
   checkFunction,
-  checkObject,
   checkProperties,
   checkQoS,
   checkSwitch,
@@ -15,17 +15,20 @@ import {
   checkWhole,
   FIELD_BYTES_MAX,
 } from "../checks.ts";
+import type { Names } from "../options.ts";
+import { checkOptions } from "../options.ts";
 import type {
   ConnectOptions,
   DisconnectOptions,
   MessageHandler,
   SubscribeOptions,
+  WillOptions,
 } from "./client-api.ts";
 import { OWN_IDENTIFIER_MIN } from "./incoming.ts";
 import type { ConnectFields, PublishFields } from "./packets.ts";
 
 export function connectFields(options: ConnectOptions, limits: Limits): ConnectFields {
-  checkObject("options", options);
+  checkOptions("options", options, connectNames);
   const { clientId = "", cleanStart = true, username, password, will, properties = {} } = options;
   const { keepAliveSeconds = 0, sessionExpirySeconds = 0, receiveMaximum } = options;
   checkText("clientId", clientId);
@@ -50,7 +53,7 @@ export function connectFields(options: ConnectOptions, limits: Limits): ConnectF
 }
 
 function willFields(will: NonNullable<ConnectOptions["will"]>, limits: Limits): PublishFields {
-  checkObject("will", will);
+  checkOptions("will", will, willNames);
   const { delaySeconds = 0 } = will;
   checkWhole("will.delaySeconds", delaySeconds, 0, 0xffff_ffff);
   // Shorter than a message's may be, for it is a field of CONNECT.
@@ -76,7 +79,7 @@ export function publishFields(
   options: PublishOptions,
   limits: Limits,
 ): PublishFields {
-  checkObject("options", options);
+  checkOptions("options", options, publishNames);
   return checkedMessage({ ...options, topic, payload }, limits);
 }
 
@@ -103,7 +106,7 @@ export function subscribeFields(
   limits: Limits,
 ): readonly string[] {
   const list = filterFields(filters, limits);
-  checkObject("options", options);
+  checkOptions("options", options, subscribeNames);
   if (handler !== null) checkFunction("handler", handler);
   const { noLocal = false, retainAsPublished = false } = options;
   checkSwitch("noLocal", noLocal);
@@ -134,7 +137,7 @@ export function disconnectProperties(
   options: DisconnectOptions,
   expirySeconds: number,
 ): PropertyValues {
-  checkObject("options", options);
+  checkOptions("options", options, { reason: true, properties: true });
   const { reason = 0, properties = {} } = options;
   checkWhole("reason", reason, 0, 0xff);
   checkProperties(properties, PacketType.Disconnect, ["ServerReference"]);
@@ -147,6 +150,19 @@ export function disconnectProperties(
   return properties;
 }
 
+export const connectNames: Names<ConnectOptions> = {
+  ...{ clientId: true, cleanStart: true, username: true, password: true, will: true },
+  ...{ sessionExpirySeconds: true, keepAliveSeconds: true, receiveMaximum: true },
+  ...{ properties: true, queuedMessagesMax: true, queuedBytesMax: true },
+};
+const willNames: Names<WillOptions> = {
+  ...{ topic: true, payload: true, qos: true, retain: true },
+  ...{ delaySeconds: true, properties: true },
+};
+const subscribeNames: Names<SubscribeOptions> = {
+  ...{ qos: true, noLocal: true, retainAsPublished: true, retainHandling: true },
+  ...{ subscriptionIdentifier: true, userProperty: true },
+};
 const CONNECT_RESERVED: readonly PropertyName[] = [
   ...(["SessionExpiryInterval", "ReceiveMaximum", "TopicAliasMaximum"] as const),
   ...(["AuthenticationMethod", "AuthenticationData"] as const),

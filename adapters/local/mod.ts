@@ -1,7 +1,7 @@
 /** sansmq within a process, with no socket at all: for tests, for tabs and workers, for one program's own use. */
 import type { Limits } from "../../core/mod.ts";
 import { parseLimits } from "../../core/mod.ts";
-import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import type { Runtime } from "../broker-server.ts";
 import type { DeferringHost, HostLoop } from "../host.ts";
 import type { LocalBrokerOptions } from "./bare-broker.ts";
 import { BareBroker, localRuntime } from "./bare-broker.ts";
@@ -41,7 +41,7 @@ export class LocalBroker extends BareBroker {
   #lastIdentifier = OWN_IDENTIFIER_MIN - 1;
 
   /** `createLocalBroker` does. Throws ConfigError. */
-  constructor(runtime: Runtime, options: BrokerOptions) {
+  constructor(runtime: Runtime, options: LocalBrokerOptions) {
     super(runtime, options);
     this.#loop = runtime.loop;
     this.#limits = parseLimits(options.limits);

@@ -2,10 +2,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConfigError, parseLimits } from "../../core/mod.ts";
-import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import type { InnerOptions } from "../broker-options.ts";
+import type { Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
-import { checkObject, checkSupplied } from "../checks.ts";
+import { checkSupplied } from "../checks.ts";
 import { checkPath, mayServe } from "../listen.ts";
+import { checkOptions } from "../options.ts";
 import type { HandleUpgrade } from "./websocket.ts";
 import { pathOf, refuse, webSocketUpgrade } from "./websocket.ts";
 
@@ -24,7 +26,7 @@ export class NodeBroker extends BrokerServer {
   readonly #detaches = new Set<() => void>();
   #isClosing = false;
 
-  constructor(runtime: Runtime, options: BrokerOptions) {
+  constructor(runtime: Runtime, options: InnerOptions) {
     super(runtime, options);
     this.#upgrade = webSocketUpgrade(this.driver, parseLimits(options.limits));
   }
@@ -37,7 +39,7 @@ export class NodeBroker extends BrokerServer {
    */
   attachWebSocket(server: UpgradeServer, options: { readonly path?: string } = {}): () => void {
     checkSupplied("server", server, "on", "off", "listeners");
-    checkObject("options", options);
+    checkOptions("options", options, { path: true });
     const { path = "/mqtt" } = options;
     checkPath("path", path);
     const onUpgrade = (...upgrade: unknown[]): void => {

@@ -29,5 +29,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<NodeBro
     listenTcp,
     listenWebSocket,
   };
-  return listen(runtime, options, () => new NodeBroker(runtime, options));
+  return listen(runtime, options, (inner) => new NodeBroker(runtime, inner));
 }

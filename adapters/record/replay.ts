@@ -22,7 +22,8 @@ import {
   Verdict,
   WriteBatch,
 } from "../../core/mod.ts";
-import { checkProperties } from "../checks.ts";
+import { checkProperties, checkWhole } from "../checks.ts";
+import { checkOptions } from "../options.ts";
 import { Op } from "./format.ts";
 import { OutputHash } from "./output-hash.ts";
 import type { RecordedEnd, Step } from "./reader.ts";
@@ -63,12 +64,14 @@ export interface ReplayDifference {
   readonly why: string;
 }
 
-/** Throws RecordingError where `recording` is none, or the host has not the codec that it was made with. */
+/** Throws ConfigError for a wrong option, RecordingError where `recording` is none, or the host has not the codec that it was made with. */
 export function replay(recording: Uint8Array, options: ReplayOptions = {}): Replay {
+  checkOptions<ReplayOptions>("options", options, { until: true });
+  const { until = Number.POSITIVE_INFINITY } = options;
+  if (until !== Number.POSITIVE_INFINITY) checkWhole("until", until, 0, Number.MAX_SAFE_INTEGER);
   const reader = new RecordingReader(recording);
   const { version, codec, payloads } = reader.header;
   const world = new ReplayWorld(reader.header);
-  const { until = Number.POSITIVE_INFINITY } = options;
   let number = 0;
   let first = 0;
   let last: Step | null = null;

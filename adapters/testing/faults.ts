@@ -1,6 +1,8 @@
 /** What goes wrong between clients and the broker, on request. */
 import { ConfigError, PacketType } from "../../core/mod.ts";
-import { checkObject, checkWhole, isWhole } from "../checks.ts";
+import { checkWhole, isWhole } from "../checks.ts";
+import type { Names } from "../options.ts";
+import { checkOptions } from "../options.ts";
 
 export type Direction = "toBroker" | "toClient";
 
@@ -39,12 +41,9 @@ export class Faults {
 
   /** Throws ConfigError, as everything here does that is asked for what cannot be. */
   constructor(options: FaultOptions = {}) {
-    checkObject("options", options);
-    const { refuse, stall, cutAfter = {}, drop = [], ...others } = options;
-    for (const [name, value] of Object.entries(others)) {
-      throw new ConfigError(name, value, "one of refuse, stall, cutAfter, drop");
-    }
-    checkObject("cutAfter", cutAfter);
+    checkOptions<FaultOptions>("options", options, faultNames);
+    const { refuse, stall, cutAfter = {}, drop = [] } = options;
+    checkOptions("cutAfter", cutAfter, { toBroker: true, toClient: true });
     if (refuse === true) this.refuse();
     else if (refuse !== undefined) this.refuse({ reason: refuse });
     if (stall !== undefined) this.stall(stall === true ? undefined : stall);
@@ -56,7 +55,7 @@ export class Faults {
 
   /** Refuses the next connections: with a reason code in a CONNACK, or without one, by the transport. */
   refuse(options: { readonly reason?: number; readonly count?: number } = {}): this {
-    checkObject("options", options);
+    checkOptions("options", options, { reason: true, count: true });
     const { reason, count = 1 } = options;
     if (reason !== undefined && !isWhole(reason, 0x80, 0xff)) {
       throw new ConfigError("reason", reason, "a reason code from 0x80 to 0xff");
@@ -101,7 +100,7 @@ export class Faults {
     if (!Object.hasOwn(droppable, packet)) {
       throw new ConfigError("drop", packet, Object.keys(droppable).join(", "));
     }
-    checkObject("options", options);
+    checkOptions("options", options, { count: true, direction: true });
     const { count = 1, direction } = options;
     if (direction !== undefined) checkDirection(direction);
     checkWhole("count", count, 1, Number.MAX_SAFE_INTEGER);
@@ -158,6 +157,8 @@ export class Faults {
     this.#connections.delete(connection);
   }
 }
+
+const faultNames: Names<FaultOptions> = { refuse: true, stall: true, cutAfter: true, drop: true };
 
 const droppable: Readonly<Record<Droppable, number>> = {
   CONNACK: PacketType.Connack,

@@ -4,11 +4,14 @@
  */
 
 import { ConfigError } from "../../core/mod.ts";
+import { checkInnerOptions, innerOptions } from "../broker-options.ts";
 import { checkObject, checkWhole } from "../checks.ts";
 import { localRuntime } from "../local/bare-broker.ts";
+import { connectNames } from "../local/client-fields.ts";
 import type { BytePipe, ConnectOptions, LocalBrokerOptions, LocalClient } from "../local/mod.ts";
 import { LocalBroker } from "../local/mod.ts";
 import { openPipe } from "../local/pipe.ts";
+import { checkOptions, picked } from "../options.ts";
 import { seededEntropy } from "./entropy.ts";
 import type { FaultOptions } from "./faults.ts";
 import { Faults } from "./faults.ts";
@@ -44,16 +47,15 @@ export class TestBroker extends LocalBroker {
 
   /** `createTestBroker` does. Throws ConfigError. */
   constructor(options: TestBrokerOptions) {
-    checkObject("options", options);
-    const { seed = 1, startsAt, ...others } = options;
-    const { limits = {} } = others;
+    checkInnerOptions<TestBrokerOptions>(options, { seed: true, startsAt: true });
+    const { seed = 1, startsAt, limits = {} } = options;
     checkWhole("seed", seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
     checkObject("limits", limits);
     const epochMillis = startsAt === undefined ? STARTS_AT : dateMillis("startsAt", startsAt);
     const loop = new VirtualLoop(DATE_MILLIS_MAX - Math.max(epochMillis, 0));
     const runtime = { ...localRuntime(), loop, entropy: seededEntropy(seed), epochMillis };
     // Without $SYS, whose every update would be a stop on the way of a day that passes.
-    super(runtime, { ...others, limits: { sysMillis: 0, ...limits } });
+    super(runtime, { ...innerOptions(options), limits: { sysMillis: 0, ...limits } });
     this.clock = {
       get now() {
         return loop.now();
@@ -64,12 +66,14 @@ export class TestBroker extends LocalBroker {
 
   /** A transport of bytes, for a client that speaks MQTT itself. Such a client's own time is the real one. */
   override pipe(options: Pick<TestConnectOptions, "faults"> = {}): BytePipe {
+    checkOptions("options", options, { faults: true });
     return openPipe(this.#link(options));
   }
 
   override connect(options: TestConnectOptions = {}): Promise<LocalClient> {
     try {
-      return this.connectOver(this.#link(options), options);
+      checkOptions<TestConnectOptions>("options", options, { ...connectNames, faults: true });
+      return this.connectOver(this.#link(options), picked<ConnectOptions>(options, connectNames));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -87,7 +91,6 @@ export class TestBroker extends LocalBroker {
   }
 
   #link(options: Pick<TestConnectOptions, "faults">): FaultyLink {
-    checkObject("options", options);
     const { faults = {} } = options;
     checkObject("faults", faults);
     const own = faults instanceof Faults ? faults : new Faults(faults);

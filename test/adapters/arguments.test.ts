@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { expect, onTestFinished, test } from "vitest";
 import { createBareBroker, createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
-import { recorder } from "../../adapters/record/mod.ts";
+import { type RecordOptions, recorder, replay } from "../../adapters/record/mod.ts";
 import { createTestBroker, type FaultOptions, Faults } from "../../adapters/testing/mod.ts";
 import { Recording } from "../support/recording.ts";
 
@@ -25,9 +25,11 @@ const publishes: Record<string, unknown[][]> = {
   qos: [3, "1", null, Number.NaN, 0.5].map((qos) => ["t", "p", { qos }]),
   retain: [1, "yes", null].map((retain) => ["t", "p", { retain }]),
   properties: [
-    ...[null, 5, [], { Nonsense: 1 }, { TopicAlias: 1 }, { SubscriptionIdentifier: 1 }],
+    ...[null, 5, [], new Map(), { TopicAlias: 1 }, { SubscriptionIdentifier: 1 }],
     { UserProperty: Array.from({ length: 20 }, () => ["k", "v".repeat(60_000)]) },
   ].map((properties) => ["t", "p", { properties }]),
+  "properties.contentType": property("contentType", "text/plain", undefined),
+  Qos: [["t", "p", { Qos: 1 }]],
   "properties.PayloadFormatIndicator": property("PayloadFormatIndicator", 2, "1", true, null),
   "properties.MessageExpiryInterval": property(
     "MessageExpiryInterval",
@@ -71,7 +73,7 @@ async function expectFaults(asked: object, method: string, wrong: Record<string,
 
 test("the broker, which goes on, and has none of it in its recording", async () => {
   const recording = new Recording();
-  const broker = createLocalBroker({ record: recorder(recording) });
+  const broker = createLocalBroker({ record: recording.recorder });
   const steps = (): number => {
     broker.endRecording();
     return recording.replays().steps;
@@ -82,6 +84,7 @@ test("the broker, which goes on, and has none of it in its recording", async () 
     reference: [[], [5], ["a\0"]],
     options: [["there", null]],
     isForGood: [["there", { isForGood: 1 }]],
+    forGood: [["there", { forGood: true }]],
   });
   for (const method of ["on", "off"]) {
     await expectFaults(broker, method, {
@@ -112,6 +115,8 @@ test("a client in the process, which stays connected", async () => {
       ["a", {}, 5],
       ["a", {}, {}],
     ],
+    QoS: options("QoS", 1),
+    nl: options("nl", true, undefined),
     qos: options("qos", 3, "1"),
     noLocal: options("noLocal", 1),
     retainAsPublished: options("retainAsPublished", "yes"),
@@ -124,6 +129,7 @@ test("a client in the process, which stays connected", async () => {
   await expectFaults(client, "disconnect", {
     options: [[null]],
     reason: [[{ reason: 256 }], [{ reason: "0" }]],
+    reasonCode: [[{ reasonCode: 4 }]],
     properties: [[{ properties: null }], [{ properties: { ServerReference: "x" } }]],
     "properties.ReasonString": [[{ properties: { ReasonString: 5 } }]],
   });
@@ -136,7 +142,10 @@ test("a client that connects", async () => {
   const one = (name: string, ...values: unknown[]) => values.map((value) => [{ [name]: value }]);
   const will = (fields: object) => [{ will: { topic: "t", ...fields } }];
   await expectFaults(broker, "connect", {
-    options: [[null], [5], ["c"]],
+    options: [[null], [5], ["c"], [new Map([["clientId", "c"]])]],
+    clean: one("clean", false),
+    user: one("user", "ada"),
+    "will.quality": [[{ will: { topic: "t", quality: 1 } }]],
     clientId: one("clientId", 5, null, "\0", "x".repeat(65_536)),
     cleanStart: one("cleanStart", 1),
     keepAliveSeconds: one("keepAliveSeconds", 70_000, "1"),
@@ -165,8 +174,11 @@ const store = { isDurable: false, commit: async () => {}, close: async () => {} 
 /** Of every broker, by the field that is named. */
 const brokerOptions: Record<string, unknown[]> = {
   // A variable of the environment that is not set would let in who has no password.
-  users: [{ ada: undefined }, { ada: 5 }, null].map((users) => ({ users })),
-  options: [null, 5, "x", []],
+  users: [
+    ...[{ ada: undefined }, { ada: 5 }, null, [["ada", "lovelace"]]],
+    ...[new Map([["ada", "lovelace"]]), Promise.resolve({ ada: "lovelace" })],
+  ].map((users) => ({ users })),
+  options: [null, 5, "x", [], new Map(), Promise.resolve({ users: {} })],
   authenticate: [true, null, "ada"].map((authenticate) => ({ authenticate })),
   authorizePublish: [true, null, {}].map((authorizePublish) => ({ authorizePublish })),
   authorizeSubscribe: [false, null, []].map((authorizeSubscribe) => ({ authorizeSubscribe })),
@@ -179,7 +191,9 @@ const brokerOptions: Record<string, unknown[]> = {
   "store.close": [{ ...store, close: undefined }].map((store) => ({ store })),
   "store.isDurable": [{ ...store, isDurable: undefined }].map((store) => ({ store })),
   limits: [5, null, [], "x"].map((limits) => ({ limits })),
-  nonsense: [{ limits: { nonsense: 1 } }],
+  nonsense: [{ limits: { nonsense: 1 } }, { nonsense: 1 }, { nonsense: undefined }],
+  autenticate: [{ autenticate: () => false }, Object.create({ autenticate: () => false })],
+  authorizeForward: [{ authorizeForward: () => null }],
   codec: ["rust", null, 5].map((codec) => ({ codec })),
   responseInformation: [5, null].map((responseInformation) => ({ responseInformation })),
   serverReference: [5, null].map((serverReference) => ({ serverReference })),
@@ -191,19 +205,25 @@ test.each([createBroker, createLocalBroker, createBareBroker, createTestBroker])
   async (create) => {
     await expectFaults({ create }, "create", mappedAll(brokerOptions));
     // What is left out may be undefined too, and what has functions be of any kind.
-    const options = { tcp: false, store, methods: { x: Object.assign(() => {}, { begin() {} }) } };
-    const leftOut = Object.fromEntries(Object.keys(brokerOptions).map((name) => [name, undefined]));
+    const outer = create === createBroker ? { tcp: false } : {};
+    const options = { ...outer, store, methods: { x: Object.assign(() => {}, { begin() {} }) } };
+    const names = ["users", "allowAnonymous", "authenticate", "methods", "authorizePublish"];
+    names.push("authorizeSubscribe", "limits", "store", "codec", "record", "serverReference");
+    const leftOut = Object.fromEntries(names.map((name) => [name, undefined]));
     await (await create({ ...leftOut, ...options } as object)).close();
   },
 );
 
 test("where to listen: no recording hears of it, and a broker that may not serve there is closed", async () => {
   const recording = new Recording();
-  const record = recorder(recording);
+  const record = recording.recorder;
   await expectFaults({ createBroker }, "createBroker", {
     tcp: [true, null, 1883].map((tcp) => [{ record, tcp }]),
     "tcp.port": ["1883", 65_536].map((port) => [{ record, tcp: { port } }]),
     "tcp.host": [5, "", [], [5], [["::1"]]].map((host) => [{ record, tcp: { host } }]),
+    "tcp.hots": [[{ record, tcp: { hots: "0.0.0.0" } }]],
+    "tcp.path": [[{ record, tcp: { path: "/mqtt" } }]],
+    "ws.paths": [[{ record, tcp: false, ws: { port: 0, paths: "/" } }]],
     ws: [true, null].map((ws) => [{ record, tcp: false, ws }]),
     "ws.path": [5, "mqtt", null].map((path) => [{ record, tcp: false, ws: { port: 0, path } }]),
   });
@@ -225,6 +245,7 @@ test("a server of the program's own", async () => {
     "server.on": [[{}], [{ on: true }]],
     options: [null, 5, "/mqtt", []].map((options) => [server, options]),
     path: [5, null, "", "mqtt"].map((path) => [server, { path }]),
+    url: [[server, { url: "/mqtt" }]],
   });
   expect(server.listeners("upgrade")).toEqual([]);
 });
@@ -237,7 +258,8 @@ test("what goes wrong in a test", async () => {
     cutAfter: [-1, null, "x", [1], { toBroker: -1 }, { toClient: 1.5 }].map((cutAfter) => ({
       cutAfter,
     })),
-    direction: [{ cutAfter: { foo: 1 } }, { stall: "x" }, { stall: false }, { stall: null }],
+    "cutAfter.foo": [{ cutAfter: { foo: 1 } }],
+    direction: [{ stall: "x" }, { stall: false }, { stall: null }],
     drop: [5, null, "x", "toString", ["PUBACK", 5], {}].map((drop) => ({ drop })),
     reason: [0, "x", null, false, 256].map((refuse) => ({ refuse })),
   };
@@ -261,6 +283,7 @@ test("what goes wrong in a test", async () => {
     options: [[null], [5]],
     reason: [[{ reason: 0 }], [{ reason: null }]],
     count: [[{ count: 0 }], [{ count: null }]],
+    reasonCode: [[{ reasonCode: 0x89 }]],
   });
   await expectFaults(faults, "cutAfter", {
     cutAfter: [[1.5, "toBroker"]],
@@ -271,6 +294,7 @@ test("what goes wrong in a test", async () => {
     options: [["PUBACK", null]],
     direction: [["PUBACK", { direction: null }]],
     count: [["PUBACK", { count: 0.5 }]],
+    times: [["PUBACK", { times: 2 }]],
   });
   expect(broker.counters.connectionsOpened).toBe(0);
 });
@@ -291,6 +315,29 @@ test("a test's time", async () => {
   await expectFaults(broker.clock, "advance", { duration: [[2 ** 51]] });
   await first;
   expect(broker.clock.now).toBe(2 ** 52 + 2 ** 51);
+});
+
+test("a recording and its replay", async () => {
+  const recording = new Recording();
+  const { sink } = recording;
+  const make = (options: RecordOptions) => createLocalBroker({ record: recorder(options) });
+  await expectFaults({ make }, "make", {
+    options: [[null], [5]],
+    "record.bytesMax": [[{ sink, bytesMax: 5 }]],
+    maxBytes: [[{ sink, maxBytes: 2 ** 20 }]],
+    sink: [[{}], [{ sink: null }]],
+    "sink.write": [[{ sink: {} }]],
+    payloads: [[{ sink, payloads: "no" }]],
+    payload: [[{ sink, payload: false }]],
+    handleEnd: [[{ sink, handleEnd: true }]],
+  });
+  await make({ sink }).close();
+  const { bytes } = recording;
+  await expectFaults({ replay }, "replay", {
+    options: [[bytes, null]],
+    until: [-1, 1.5, "2"].map((until) => [bytes, { until }]),
+    steps: [[bytes, { steps: 2 }]],
+  });
 });
 
 /** No UTF-8 has half a pair of surrogates, first half or second, alone or beside a whole pair; nor U+0000 MQTT's. */

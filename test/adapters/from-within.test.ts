@@ -7,7 +7,6 @@ import {
   type LocalBroker,
   portSocket,
 } from "../../adapters/local/mod.ts";
-import { recorder } from "../../adapters/record/mod.ts";
 import { createTestBroker, Faults, type TestBroker } from "../../adapters/testing/mod.ts";
 import { concat, connect, publish, subscribe } from "../support/packets.ts";
 import { Recording } from "../support/recording.ts";
@@ -20,7 +19,7 @@ function start(options: Options): LocalBroker {
   const broker = createLocalBroker({
     allowAnonymous: true,
     ...options,
-    record: recorder(recording),
+    record: recording.recorder,
   });
   broker.on("error", ({ error }) => expect(error).toBe(null));
   onTestFinished(async () => {

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
-import type { RecordOptions, Replay, ReplayOptions } from "../../adapters/record/mod.ts";
+import type { Recorder, RecordOptions, Replay, ReplayOptions } from "../../adapters/record/mod.ts";
 import { recorder, replay } from "../../adapters/record/mod.ts";
 import type { RecordingBroker } from "../../adapters/record/recording-broker.ts";
 import { concat } from "./packets.ts";
@@ -27,6 +27,12 @@ export class Recording implements RecordOptions {
 
   handleEnd({ cause }: { cause: string }): void {
     this.ends.push(cause);
+  }
+
+  /** What makes a broker that is recorded here. */
+  get recorder(): Recorder {
+    const { sink, bytesMax, payloads } = this;
+    return recorder({ sink, bytesMax, payloads, handleEnd: (end) => this.handleEnd(end) });
   }
 
   get bytes(): Uint8Array {
@@ -74,7 +80,7 @@ export function replayWhenFinished(recording: Recording, broker: RecordingBroker
 /** A broker with sockets on a free port; its run is replayed when the test is over. */
 export async function startRecorded(options: BrokerOptions) {
   const recording = new Recording();
-  const broker = await createBroker({ ...options, record: recorder(recording) });
+  const broker = await createBroker({ ...options, record: recording.recorder });
   onTestFinished(async () => {
     await broker.close(100);
     const { end, hash, steps } = recording.replays();

@@ -25,7 +25,10 @@ describe("a bad limit is named, with its value and what is allowed", () => {
     [{ inflightMax: Number.NaN }, "inflightMax: NaN"],
     [{ inflightMax: null }, "inflightMax: null"],
     [{ keepAliveFactor: 0.5 }, "keepAliveFactor: 0.5 is not allowed; allowed is a number from 1"],
-    [{ nothing: 1 }, "nothing: 1 is not allowed; allowed is one of packetBytesMax"],
+    [{ nothing: 1 }, "nothing: unknown name; allowed are packetBytesMax"],
+    [{ nothing: undefined }, "nothing: unknown name; allowed are packetBytesMax"],
+    [{ packetByteMax: 1 }, "packetByteMax: unknown name; did you mean packetBytesMax?"],
+    [{ maxPacketBytes: 1 }, "maxPacketBytes: unknown name; did you mean packetBytesMax?"],
   ])("%j", (given, message) => {
     expect(() => parseLimits(given)).toThrow(message);
     expect(() => parseLimits(given)).toThrow(ConfigError);

@@ -1,0 +1,71 @@
+/** The name that somebody meant who wrote one that there is not. */
+
+/** The one of `known` that is nearest to `name`; null: none is near. */
+export function nearest(name: string, known: readonly string[]): string | null {
+  const words = wordsOf(name);
+  const letters = words.join("");
+  const inOrder = sorted(words);
+  let best: string | null = null;
+  let bestDistance = Math.max(1, Math.floor(letters.length / 4)) + 1;
+  for (const candidate of known) {
+    const others = wordsOf(candidate);
+    // Also with the words in another order: `maxPacketByte` is `packetBytesMax`.
+    const distance = Math.min(
+      editDistance(letters, others.join(""), bestDistance),
+      editDistance(inOrder, sorted(others), bestDistance),
+    );
+    if (distance < bestDistance) {
+      bestDistance = distance;
+      best = candidate;
+    }
+  }
+  return best ?? only(known, (candidate) => isBeginning(letters, wordsOf(candidate).join("")));
+}
+
+/** The one that is so, where it is the only one. */
+function only(known: readonly string[], isSo: (name: string) => boolean): string | null {
+  const found = known.filter(isSo);
+  return found.length === 1 ? found[0]! : null;
+}
+
+function isBeginning(a: string, b: string): boolean {
+  const isLong = Math.min(a.length, b.length) >= BEGINNING_MIN;
+  return isLong && (a.startsWith(b) || b.startsWith(a));
+}
+
+function wordsOf(name: string): string[] {
+  const split = name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
+  return split.split(/[^a-z0-9]+/).filter((word) => word !== "");
+}
+
+function sorted(words: readonly string[]): string {
+  return [...words].sort().join("");
+}
+
+/** How many letters have to be added, left out, replaced, or swapped with their neighbour; at most `limit`. */
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) >= limit) return limit;
+  let before: number[] = [];
+  let last: number[] = Array.from({ length: b.length + 1 }, (_, n) => n);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const isSame = a[i - 1] === b[j - 1];
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row.push(
+        Math.min(
+          last[j]! + 1,
+          row[j - 1]! + 1,
+          last[j - 1]! + (isSame ? 0 : 1),
+          isSwapped ? before[j - 2]! + 1 : limit,
+        ),
+      );
+    }
+    before = last;
+    last = row;
+  }
+  return Math.min(limit, last[b.length]!);
+}
+
+/** So many letters that a name begins with are enough to know it by. */
+const BEGINNING_MIN = 4;

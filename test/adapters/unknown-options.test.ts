@@ -1,0 +1,79 @@
+/** An option that is not one is told, with the one that was meant: passed over, it would leave a broker open. */
+import { readFileSync } from "node:fs";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { createLocalBroker } from "../../adapters/local/mod.ts";
+import { createBroker } from "../../adapters/node/mod.ts";
+import { createTestBroker } from "../../adapters/testing/mod.ts";
+import { connect } from "../support/packets.ts";
+import { openSocket } from "../support/socket-client.ts";
+
+/** What a call rejects with, or throws. */
+async function fault(ask: () => unknown): Promise<Error> {
+  try {
+    await ask();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("nothing was told");
+}
+
+describe("what an unknown option is told", () => {
+  const told: Readonly<Record<string, object>> = {
+    "autenticate: unknown name; did you mean authenticate?": { autenticate: () => false },
+    "authorizePublsh: unknown name; did you mean authorizePublish?": { authorizePublsh: null },
+    "tcp.hots: unknown name; did you mean tcp.host?": { tcp: { hots: "::" } },
+    "packetBytesMax: unknown name; did you mean limits.packetBytesMax?": { packetBytesMax: 500 },
+    "maxConnections: unknown name; did you mean limits.connectionsMax?": { maxConnections: 5 },
+    "authorizeForward: unknown name; use authorizeSubscribe: ": { authorizeForward: () => null },
+    "preConnect: unknown name; use authenticate: ": { preConnect: () => {} },
+    "published: unknown name; use broker.on(": { published: () => {} },
+    "port: unknown name; use tcp: { port }": { port: 1883 },
+    "password: unknown name; use users: { name: password }": { password: "secret" },
+    "nonsense: unknown name; allowed are users, ": { nonsense: "secret" },
+  };
+  test.each(Object.entries(told))("%s", async (message, options) => {
+    const error = await fault(() => createBroker(options));
+    expect(error.message.slice(0, message.length)).toBe(message);
+    // A value under a wrong name may be a password.
+    expect(error.message).not.toContain("secret");
+  });
+
+  test("that a broker in the process listens nowhere", async () => {
+    const error = await fault(() => createLocalBroker({ tcp: { port: 0 } } as object));
+    expect(error.message).toMatch(/^tcp: unknown name; this broker listens nowhere/);
+  });
+
+  test("every option of aedes is an option, or is told", async () => {
+    const source = readFileSync(
+      new URL("../../node_modules/aedes/aedes.js", import.meta.url),
+      "utf8",
+    );
+    const names = new Set(Array.from(source.matchAll(/\bopts\.(\w+)/g), ([, name]) => name!));
+    expect(names.size).toBeGreaterThan(10);
+    for (const name of ["authenticate", "authorizePublish", "authorizeSubscribe"]) {
+      expect(names.delete(name)).toBe(true);
+    }
+    for (const name of names) {
+      const error = await fault(() => createBroker({ tcp: false, [name]: undefined }));
+      expect(error, name).toMatchObject({ name: "ConfigError", field: name });
+    }
+  });
+});
+
+test("options that are inherited are options", async () => {
+  const defaults = { users: { ada: "lovelace" } };
+  const [local, tested] = [
+    createLocalBroker(Object.create(defaults)),
+    createTestBroker(Object.create(defaults)),
+  ];
+  const outer = await createBroker(Object.assign(Object.create(defaults), { tcp: { port: 0 } }));
+  for (const broker of [local, tested, outer]) onTestFinished(() => broker.close(100));
+  for (const broker of [local, tested]) {
+    await expect(broker.connect()).rejects.toMatchObject({ reason: 0x87 });
+    const named = Object.create({ username: "ada", password: "lovelace" });
+    expect((await broker.connect(named)).isClosed).toBe(false);
+  }
+  const client = await openSocket(outer.addresses[0]!);
+  client.send(connect());
+  expect(await client.takes(1)).toEqual(["CONNACK present=0 code=5"]);
+});
