@@ -43,7 +43,7 @@ export class WasmIngest implements Ingest, NameTable {
     const rows = this.#scan(
       chunk,
       start,
-      Math.min(available, WINDOW_BYTES),
+      Math.min(available, rowsMax * WINDOW_BYTES_PER_ROW),
       rowsMax,
       frameBytesMax,
     );
@@ -143,4 +143,4 @@ function isSame(
 }
 
 /** Copied in at first: about as much as gives the rows that one call returns. */
-const WINDOW_BYTES = 32_768;
+const WINDOW_BYTES_PER_ROW = 32;

@@ -30,7 +30,7 @@ import { handleDeadline } from "./connection/deadline.ts";
 import { close, dropWill, end, endSession, publishWill } from "./connection/end.ts";
 import { Parts } from "./connection/parts.ts";
 import { publishMessage, removeRetained } from "./connection/publish-message.ts";
-import { receive, unpark } from "./connection/receive.ts";
+import { receive, unpark, unparkAnswered } from "./connection/receive.ts";
 import { fill } from "./connection/send.ts";
 import type { WriteBatch } from "./journal/journal.ts";
 import { MessageSource } from "./message/message-source.ts";
@@ -255,9 +255,7 @@ export class Broker {
       const isDone = fill(parts, connection, out);
       if (!isDone) parts.dirty.mark(slot);
       if (out.length > 0 || out.tail !== null) id = connection.id;
-      if ((connection.parked & Parked.Output) !== 0 && connection.answers === null) {
-        unpark(parts, connection, Parked.Output, now);
-      }
+      if (connection.parked !== 0) unparkAnswered(parts, connection, now);
       if (isDone && connection.stage === Stage.Closing) this.#finish(connection, now);
     }
     if (id !== NO_CONN) parts.counters[Counter.bytesSent]! += byteCount(out);

@@ -17,7 +17,7 @@ export const limitHelp: Readonly<Record<LimitName, string>> = {
   subscriptionsMax: "Most subscriptions of all clients",
   inflightMax: "Most QoS 1 and 2 messages sent to a client and not yet acknowledged by it",
   receiveMax:
-    "Most messages taken from a client and not yet acknowledged (QoS 1) or released (QoS 2)",
+    "Maximum QoS 1 and 2 messages received from one client and not yet acknowledged. MQTT 5.0 clients are told it as Receive Maximum and closed beyond it; older clients are not read while so many wait for PUBACK or PUBREC",
   qosMax: "Highest QoS that clients may publish with and are granted",
   topicAliasMax: "Most topic aliases that a client may set",
   topicAliasOutMax: "Most topic aliases used towards a client that takes them",

@@ -30,6 +30,8 @@ export const Parked = {
   /** Its own message is still being delivered, in slices. */ Fanout: 2,
   /** It has been sent more answers than it takes. */ Output: 4,
   /** The store is behind. */ Journal: 8,
+  /** It has `receiveMax` messages that were not answered, and is too old to know of that limit. */
+  Received: 16,
 } as const;
 
 export class Connection {
@@ -49,7 +51,10 @@ export class Connection {
   aliases: TopicAliases | null = null;
   /** Aliases that the client has set; null: none yet. */
   clientAliases: ClientAliases | null = null;
-  /** Messages at QoS 1 and 2 that the client has sent and that are not finally answered, of 5.0. */
+  /**
+   * Messages at QoS 1 and 2 that the client has sent and that count against `receiveMax`: of 5.0 until the
+   * last packet of their flow has been sent, of older versions until PUBACK or PUBREC has.
+   */
   receivedCount = 0;
   /** Whether it wants Reason Strings with any failure. */
   wantsProblemInformation = false;
@@ -81,7 +86,7 @@ export class Connection {
 
   /** Bits of `Parked`. While any is set, input is held. */
   parked = 0;
-  /** Input that came while parked, or after what parked it. */
+  /** Input that came while parked, or after what parked it: at the end of a buffer of its own. */
   held: Uint8Array | null = null;
   /** `handleBytes` said false: a `Read` effect is owed. */
   owesRead = false;

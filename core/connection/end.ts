@@ -238,7 +238,8 @@ export function dropWill(parts: Parts, connection: Connection): void {
 /** Lets go of all input that is kept for a connection. */
 function dropInput(parts: Parts, connection: Connection): void {
   const { held, partial, clientAliases } = connection;
-  const bytes = (held?.length ?? 0) + (partial?.length ?? 0) + (clientAliases?.byteCount ?? 0);
+  const bytes =
+    (held?.buffer.byteLength ?? 0) + (partial?.length ?? 0) + (clientAliases?.byteCount ?? 0);
   parts.counters[Counter.inputBytes]! -= bytes;
   if (partial !== null) parts.buffers.give(partial);
   connection.held = null;

@@ -67,6 +67,7 @@ export function handlePublish(
   const session = connection.session!;
   if (qos === 2 && session.hasReceipt(packetId)) {
     count(parts, packet);
+    if (connection.level < 5) countReceived(parts, connection);
     parts.counters[Counter.publishesDuplicate]!++;
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-10]
     answerDurably(parts, connection, answerWord(FirstByte.Pubrec, packetId));
@@ -76,19 +77,16 @@ export function handlePublish(
   const refusal = judge(parts, connection, packet, name);
   if (refusal === null) return false;
   count(parts, packet);
-  if (qos > 0) connection.receivedCount++;
+  if (qos > 0) countReceived(parts, connection);
   if (refusal !== Reason.Success) {
     parts.counters[Counter.publishesDenied]!++;
     tellDenied(parts, connection, "publish", name, refusal);
     answer(parts, connection, packet, refusal);
     return true;
   }
-  if (qos === 2) {
-    if (session.receiptCount >= parts.limits.receiveMax) {
-      return fail(parts, connection, Reason.ReceiveMaximumExceeded, now);
-    }
-    session.addReceipt(packetId);
-  }
+  // Receipts are as many as there are packet identifiers, a bit each: those that an earlier connection left
+  // are no part of this one's Receive Maximum, MQTT 5.0 §4.9.
+  if (qos === 2) session.addReceipt(packetId);
   publish(parts, connection, packet, name, now);
   return true;
 }
@@ -198,6 +196,17 @@ function judge(
   const { id: conn, clientId } = connection;
   ask(parts, connection, { kind: "publish", conn, clientId, topic, qos, retain });
   return null;
+}
+
+/**
+ * One more message that is to be answered. A client of 5.0 keeps to the Receive Maximum itself; an older one
+ * knows of none, so its connection is not read while it has that many. It is read on when PUBACK or PUBREC has
+ * been sent, which waits for nothing from the client: a PUBREL may stand behind the PUBLISH that has to wait.
+ */
+function countReceived({ limits }: Parts, connection: Connection): void {
+  connection.receivedCount++;
+  if (connection.level === 5 || connection.receivedCount < limits.receiveMax) return;
+  connection.parked |= Parked.Received;
 }
 
 function count(parts: Parts, { payloadStart, payloadEnd }: MessageSource): void {

@@ -17,7 +17,7 @@ import { answerNow, PINGRESP } from "./answer.ts";
 import { handleAuth } from "./authenticate.ts";
 import { handleConnect } from "./connect.ts";
 import type { Connection } from "./connection.ts";
-import { Stage } from "./connection.ts";
+import { Parked, Stage } from "./connection.ts";
 import { handleDisconnect } from "./disconnect.ts";
 import { fail } from "./end.ts";
 import { faultOfFirstByte } from "./first-byte.ts";
@@ -34,21 +34,32 @@ export function receive(
 ): boolean {
   parts.counters[Counter.bytesReceived]! += chunk.length;
   if (connection.stage >= Stage.Closing) return true;
-  if (connection.parked === 0) consume(parts, connection, chunk, now);
+  if (connection.parked === 0) consume(parts, connection, chunk, false, now);
   else hold(parts, connection, chunk, now);
   connection.owesRead = connection.parked !== 0;
   return !connection.owesRead;
 }
 
+/** Answers have been written: what waited for room for more of them goes on. */
+export function unparkAnswered(parts: Parts, connection: Connection, now: Millis): void {
+  let over: number = connection.answers === null ? Parked.Output : 0;
+  if (connection.receivedCount < parts.limits.receiveMax) over |= Parked.Received;
+  over &= connection.parked;
+  if (over === 0) return;
+  // The host has yet to read a payload that it was lent with them.
+  parts.messages.keepLent();
+  unpark(parts, connection, over, now);
+}
+
 /** What parked the connection is over: handles what was held, and reads on if that was all. */
-export function unpark(parts: Parts, connection: Connection, bit: number, now: Millis): void {
-  connection.parked &= ~bit;
+export function unpark(parts: Parts, connection: Connection, bits: number, now: Millis): void {
+  connection.parked &= ~bits;
   if (!connection.isReading) return;
   const { held } = connection;
   if (held !== null) {
     connection.held = null;
-    parts.counters[Counter.inputBytes]! -= held.length;
-    consume(parts, connection, held, now);
+    parts.counters[Counter.inputBytes]! -= held.buffer.byteLength;
+    consume(parts, connection, held, true, now);
     if (!connection.isReading) return;
   }
   if (connection.owesRead) {
@@ -57,7 +68,14 @@ export function unpark(parts: Parts, connection: Connection, bit: number, now: M
   }
 }
 
-function consume(parts: Parts, connection: Connection, chunk: Uint8Array, now: Millis): void {
+/** `isHeld`: the chunk is what was held, which may be kept as it is and may park the connection again soon. */
+function consume(
+  parts: Parts,
+  connection: Connection,
+  chunk: Uint8Array,
+  isHeld: boolean,
+  now: Millis,
+): void {
   let start = 0;
   if (connection.partial !== null) {
     start = extendPartial(parts, connection, chunk, now);
@@ -70,22 +88,27 @@ function consume(parts: Parts, connection: Connection, chunk: Uint8Array, now: M
     // A long packet becomes the message together with its buffer, uncopied.
     const owned = partialBytes >= OWNED_BYTES_MIN ? partial : null;
     const { adoptedCount } = parts.messages;
-    const end = handleFrames(parts, connection, frame, 0, owned, now);
+    const end = handleFrames(parts, connection, frame, 0, owned, table, now);
     if (!connection.isReading && end < partialBytes) hold(parts, connection, frame, now);
     if (parts.messages.adoptedCount === adoptedCount) parts.buffers.give(partial!);
   }
   if (connection.isReading && start < chunk.length) {
-    start = handleFrames(parts, connection, chunk, start, null, now);
+    start = handleFrames(parts, connection, chunk, start, null, isHeld ? fewRows : table, now);
   }
   if (start === chunk.length) return;
-  if (connection.isReading) beginPartial(parts, connection, chunk, start, now);
-  else hold(parts, connection, start === 0 ? chunk : chunk.subarray(start), now);
+  if (connection.isReading) {
+    beginPartial(parts, connection, chunk, start, now);
+    return;
+  }
+  const rest = start === 0 ? chunk : chunk.subarray(start);
+  if (isHeld && connection.held === null) holdOn(parts, connection, rest, now);
+  else hold(parts, connection, rest, now);
 }
 
 /**
  * Handles the complete frames of `bytes[start, …)` until there are no more, or the connection waits or
  * ends. Returns where the first that was not handled begins. `owned` is the buffer that `bytes` begins,
- * where a message may have it.
+ * where a message may have it. The first frames are found with `rowTable`.
  */
 function handleFrames(
   parts: Parts,
@@ -93,12 +116,13 @@ function handleFrames(
   bytes: Uint8Array,
   start: number,
   owned: Uint8Array | null,
+  rowTable: Uint32Array,
   now: Millis,
 ): number {
   const { ingest, counters } = parts;
   const { packetBytesMax } = parts.limits;
-  for (;;) {
-    const rows = ingest.scan(bytes, start, table, packetBytesMax);
+  for (let found = rowTable; ; found = table) {
+    const rows = ingest.scan(bytes, start, found, packetBytesMax);
     if (rows === 0) return start;
     if (rows < 0) {
       // The same reason, whether its first byte came alone or with what follows.
@@ -110,10 +134,10 @@ function handleFrames(
     connection.lastSeen = now;
     const epoch = ingest.topicEpoch;
     for (let at = 0; at < rows * ROW_WORDS; at += ROW_WORDS) {
-      const offset = table[at + ROW_OFFSET]!;
-      const header = table[at + ROW_HEADER]!;
-      const remaining = table[at + ROW_REMAINING]!;
-      const topic = table[at + ROW_TOPIC]!;
+      const offset = found[at + ROW_OFFSET]!;
+      const header = found[at + ROW_HEADER]!;
+      const remaining = found[at + ROW_REMAINING]!;
+      const topic = found[at + ROW_TOPIC]!;
       const isPublish = (header & 0xf0) === PacketType.Publish << 4;
       const isHandled =
         isPublish && connection.stage === Stage.Connected
@@ -245,11 +269,22 @@ function hold(parts: Parts, connection: Connection, bytes: Uint8Array, now: Mill
   const held = new Uint8Array(byteCount);
   if (before !== null) {
     held.set(before);
-    parts.counters[Counter.inputBytes]! -= before.length;
+    parts.counters[Counter.inputBytes]! -= before.buffer.byteLength;
   }
   held.set(bytes, before?.length ?? 0);
   parts.counters[Counter.inputBytes]! += byteCount;
   connection.held = held;
+}
+
+/** Holds on to the rest of what was held: uncopied, unless most of its buffer has been handled. */
+function holdOn(parts: Parts, connection: Connection, rest: Uint8Array, now: Millis): void {
+  const bufferBytes = rest.buffer.byteLength;
+  if (connection.stage >= Stage.Closing || rest.length * 2 < bufferBytes) {
+    hold(parts, connection, rest, now);
+    return;
+  }
+  parts.counters[Counter.inputBytes]! += bufferBytes;
+  connection.held = rest;
 }
 
 /** Memory for at least `byteCount` bytes of input, or null, and the connection ended. */
@@ -274,6 +309,8 @@ function admit(parts: Parts, connection: Connection, byteCount: number, now: Mil
 
 /** Rows of the chunk at hand. One table serves all: chunks are handled one at a time. */
 const table = new Uint32Array(1024 * ROW_WORDS);
+/** For input that parked its connection and may do so again: frames are found once, and not at each packet. */
+const fewRows = new Uint32Array(16 * ROW_WORDS);
 /** Room for a packet whose length is not known yet. */
 const PARTIAL_BYTES_MIN = 8;
 /** A packet up to this long gets all its room at once, when a fair part of it has come. */

@@ -72,7 +72,9 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
       at += 4;
     }
     // What came on an earlier connection was not counted on this one.
-    if (connection.receivedCount > 0 && isFinal(first, reason)) connection.receivedCount--;
+    if (connection.receivedCount > 0 && isCountedUntil(connection, first, reason)) {
+      connection.receivedCount--;
+    }
     answers.shift();
     sent++;
   }
@@ -86,14 +88,12 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
   return out.tail === null;
 }
 
-/** Whether an answer ends the flow of a message that was received: it counts no more. */
-function isFinal(first: number, reason: number): boolean {
-  return (
-    first === FirstByte.Puback ||
-    // One for an identifier that is not known ends nothing.
-    (first === FirstByte.Pubcomp && reason === Reason.Success) ||
-    (first === FirstByte.Pubrec && reason >= FAILURE_MIN)
-  );
+/** Whether a message that was received counts against `receiveMax` until this answer is sent. */
+function isCountedUntil({ level }: Connection, first: number, reason: number): boolean {
+  if (first === FirstByte.Puback) return true;
+  if (first === FirstByte.Pubrec) return level < 5 || reason >= FAILURE_MIN;
+  // One for an identifier that is not known ends nothing.
+  return first === FirstByte.Pubcomp && level === 5 && reason === Reason.Success;
 }
 
 function fillResends(

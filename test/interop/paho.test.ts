@@ -1,13 +1,15 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import type { Limits } from "../../core/mod.ts";
 import { codecKind } from "../support/codecs.ts";
 import { run } from "../support/process.ts";
 import { startRecorded } from "../support/recording.ts";
 
 const script = fileURLToPath(new URL("./paho-client.py", import.meta.url));
+const inflight = fileURLToPath(new URL("./paho-inflight.py", import.meta.url));
 
-async function start() {
-  const options = { codec: codecKind, tcp: { port: 0 }, ws: { port: 0 } } as const;
+async function start(limits: Partial<Limits> = {}) {
+  const options = { codec: codecKind, tcp: { port: 0 }, ws: { port: 0 }, limits } as const;
   const broker = await startRecorded(options);
   const [tcp, ws] = broker.addresses.map((address) => new URL(address).port) as [string, string];
   return { broker, tcp, ws };
@@ -31,6 +33,30 @@ test.each([
   const lines = [0, 1, 2].map((qos) => `paho/t m${qos} ${qos} 0${more}\n`);
   expect([stdout, stderr]).toEqual([lines.join(""), ""]);
 });
+
+test.each([
+  ["tcp", 3],
+  ["tcp", 4],
+  ["websockets", 4],
+] as const)(
+  "Paho's Python client over %s, protocol %i, is not cut off with 20 messages on their way and a receiveMax of 10",
+  async (transport, version) => {
+    const { broker, tcp, ws } = await start({ receiveMax: 10 });
+    const payloads: string[] = [];
+    broker.on("published", ({ payload }) => payloads.push(new TextDecoder().decode(payload)));
+    const port = transport === "tcp" ? tcp : ws;
+    const { stdout, stderr } = await run(
+      python,
+      inflight,
+      "127.0.0.1",
+      port,
+      `${version}`,
+      transport,
+    ).finished;
+    expect([stdout, stderr]).toEqual(["200 published, 1 connection\n", ""]);
+    expect(payloads).toEqual(Array.from({ length: 200 }, (_, n) => `${n}`));
+  },
+);
 
 test.each([
   ["paho_c_sub", "paho_c_pub", "3.1.1"],

@@ -124,6 +124,16 @@ test("a QoS 2 message that comes again does not use up the Receive Maximum", () 
   expect(client.client.isOpen).toBe(false);
 });
 
+test("QoS 2 messages that an earlier connection left open are no part of the Receive Maximum", () => {
+  const world = worldWith({ receiveMax: 1 });
+  const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
+  const first = new Five(world, kept);
+  first.send(wire.publish(5, { topic: "a", qos: 2, id: 1 })).client.cut();
+  const client = new Five(world, kept);
+  client.send(wire.publish(5, { topic: "a", qos: 2, id: 2 }), wire.ack(wire.Pubrel, 1));
+  expect(client.takes().map(({ type }) => type)).toEqual(["PUBREC", "PUBCOMP"]);
+});
+
 test("a payload that says it is text is checked where that is switched on", () => {
   const world = worldWith({ payloadFormatCheck: 1 });
   const client = new Five(world);

@@ -219,12 +219,3 @@ test("acknowledges in the order of what it acknowledges [MQTT311-4.6.0-2]", () =
     "PUBREC #5",
   ]);
 });
-
-test("closes a client that has more than receiveMax QoS 2 messages unreleased", () => {
-  const { world, publisher } = pair(0, { receiveMax: 2 });
-  publisher.send(publish("t", "", { qos: 2, id: 1 }), publish("t", "", { qos: 2, id: 2 }));
-  expect(publisher.isOpen).toBe(true);
-  publisher.send(publish("t", "", { qos: 2, id: 3 }));
-  expect(publisher.reason).toBe(Reason.ReceiveMaximumExceeded);
-  expect(world.count("closedQuota")).toBe(1);
-});

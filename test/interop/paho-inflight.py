@@ -1,0 +1,31 @@
+"""Paho's Python client with 20 messages on their way: python3 paho-inflight.py HOST PORT VERSION TRANSPORT. Prints how it went."""
+import sys
+import threading
+
+import paho.mqtt.client as mqtt
+
+host, port, version, transport = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+connected = threading.Event()
+connections = []
+
+
+def on_connect(*_):
+    connections.append(1)
+    connected.set()
+
+
+client = mqtt.Client(client_id="paho", protocol=version, transport=transport)
+if transport == "websockets":
+    client.ws_set_options(path="/mqtt")
+client.max_inflight_messages_set(20)
+client.on_connect = on_connect
+client.connect(host, port)
+# Queued before the client runs: as many as it may have on their way leave in one write.
+published = [client.publish("paho/t", f"{n}", qos=1 + n % 2) for n in range(200)]
+client.loop_start()
+connected.wait(10)
+for info in published:
+    info.wait_for_publish()
+client.disconnect()
+client.loop_stop()
+print(f"{sum(info.is_published() for info in published)} published, {len(connections)} connection")

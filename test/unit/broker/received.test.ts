@@ -1,0 +1,131 @@
+// 3.1 and 3.1.1 know of no Receive Maximum: what is more than `receiveMax` waits, and nothing is closed.
+import { expect, test } from "vitest";
+import { Verdict } from "../../../core/mod.ts";
+import { TestBroker } from "../../support/broker.ts";
+import {
+  concat,
+  connect,
+  type PublishFields,
+  pingreq,
+  publish,
+  pubrel,
+  subscribe,
+} from "../../support/packets.ts";
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => from + n);
+const publishes = (ids: readonly number[], qos: PublishFields["qos"]): Uint8Array[] =>
+  ids.map((id) => publish("t", `${id}`, { qos: qos!, id }));
+
+for (const level of [3, 4] as const) {
+  test(`level ${level}: QoS 2 messages beyond receiveMax are received, released and delivered`, () => {
+    const world = new TestBroker({ limits: { receiveMax: 1 } });
+    const reader = world.connected("r").send(subscribe(1, ["t", 0]));
+    reader.takes();
+    const writer = world.connected({ clientId: "w", level });
+    const ids = range(1, 40);
+    // In one stream: the PUBREL that frees the first stands behind all that come after it.
+    writer.send(concat(...publishes(ids, 2), ...ids.map(pubrel)));
+    expect(writer.takes()).toEqual([
+      ...ids.map((id) => `PUBREC #${id}`),
+      ...ids.map((id) => `PUBCOMP #${id}`),
+    ]);
+    expect(reader.takes()).toEqual(ids.map((id) => `PUBLISH t "${id}" q0`));
+    expect(writer.isOpen).toBe(true);
+    expect(world.count("inputBytes")).toBe(0);
+  });
+}
+
+test("every packet identifier may have a QoS 2 message open, whatever receiveMax is", () => {
+  const world = new TestBroker({ limits: { receiveMax: 1 } });
+  const writer = world.connected({ clientId: "w", clean: false });
+  writer.send(concat(...publishes(range(1, 65_535), 2)));
+  expect(writer.takes()).toEqual(range(1, 65_535).map((id) => `PUBREC #${id}`));
+  writer.send(publish("t", "", { qos: 2, id: 1, dup: true }), pubrel(65_535));
+  expect(writer.takes()).toEqual(["PUBREC #1", "PUBCOMP #65535"]);
+});
+
+test("at most receiveMax messages wait for the store; the rest is read as commits answer them", () => {
+  for (const qos of [1, 2] as const) {
+    const world = new TestBroker({ durable: "when told", limits: { receiveMax: 3 } });
+    const reader = world.open();
+    reader.send(connect({ clientId: "r", clean: false }), subscribe(1, ["t", 1]));
+    world.commit();
+    const writer = world.open();
+    writer.send(connect({ clientId: "w", clean: false }));
+    world.commit();
+    writer.takes();
+    writer.send(concat(...publishes(range(1, 8), qos), pingreq));
+    const answer = qos === 1 ? "PUBACK" : "PUBREC";
+    for (const received of [3, 6, 8]) {
+      expect(world.count("publishesReceived")).toBe(received);
+      expect(writer.isReading).toBe(received === 8);
+      expect(writer.takes().filter((packet) => packet !== "PINGRESP")).toEqual([]);
+      world.commit();
+      const first = received === 8 ? 7 : received - 2;
+      expect(writer.takes().filter((packet) => packet !== "PINGRESP")).toEqual(
+        range(first, received).map((id) => `${answer} #${id}`),
+      );
+    }
+    expect(writer.isOpen).toBe(true);
+    expect(world.count("inputBytes")).toBe(0);
+  }
+});
+
+test("a message that comes again is answered again, and counts until then", () => {
+  const world = new TestBroker({ durable: "when told", limits: { receiveMax: 2 } });
+  const writer = world.open();
+  writer.send(connect({ clientId: "w", clean: false }));
+  world.commit();
+  writer.takes();
+  const again = publish("t", "1", { qos: 2, id: 1, dup: true });
+  writer.send(concat(...publishes([1], 2), again, again, again, pubrel(1)));
+  expect(world.count("publishesReceived")).toBe(2);
+  world.commit();
+  expect(writer.takes()).toEqual(Array(4).fill("PUBREC #1"));
+  world.commit();
+  expect(writer.takes()).toEqual(["PUBCOMP #1"]);
+});
+
+test("a payload that the transport has yet to read is not written over by what is read meanwhile", () => {
+  const world = new TestBroker({ limits: { receiveMax: 1 } });
+  const client = world.connected("c").send(subscribe(1, ["t", 0]));
+  client.takes();
+  const letters = ["a", "b", "c"];
+  client.send(
+    concat(...letters.map((x, n) => publish("t", x.repeat(20_000), { qos: 1, id: n + 1 }))),
+  );
+  const sent = Buffer.from(client.takesBytes()).toString("latin1");
+  expect(letters.map((x) => sent.includes(x.repeat(20_000)))).toEqual([true, true, true]);
+});
+
+test("a client that takes nothing is not read beyond receiveMax, and is when it takes what it was sent", () => {
+  const world = new TestBroker({ limits: { receiveMax: 2 } });
+  const writer = world.connected("w");
+  writer.writable(false);
+  writer.send(concat(...publishes(range(1, 5), 1)));
+  expect(writer.isReading).toBe(false);
+  expect(world.count("publishesReceived")).toBe(2);
+  writer.writable(true);
+  expect(writer.takes()).toEqual(range(1, 5).map((id) => `PUBACK #${id}`));
+  expect(writer.isReading).toBe(true);
+});
+
+test("what a question holds up is read on in the order in which it came", () => {
+  const world = new TestBroker({
+    limits: { receiveMax: 2 },
+    policy: { publish: () => Verdict.Pending },
+  });
+  const reader = world.connected("r").send(subscribe(1, ["t", 0]));
+  reader.takes();
+  const writer = world.connected("w");
+  writer.send(concat(...publishes(range(1, 50), 1)));
+  for (const id of range(1, 50)) {
+    expect(world.requests).toHaveLength(id);
+    world.broker.handleDecision(writer.conn, { kind: "allow" }, world.now);
+    world.drain();
+  }
+  expect(reader.takes()).toEqual(range(1, 50).map((id) => `PUBLISH t "${id}" q0`));
+  expect(writer.takes()).toEqual(range(1, 50).map((id) => `PUBACK #${id}`));
+  expect(world.count("inputBytes")).toBe(0);
+});
