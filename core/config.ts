@@ -89,6 +89,7 @@ const onOff = (value: 0 | 1): LimitSpec => inUnit("switch")(value, 0, 1);
 
 /** Default, least and most of each limit. */
 export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
+  // Up to the longest packet that MQTT has: 268,435,455 bytes behind a fixed header of five, MQTT 5.0 §2.1.4.
   packetBytesMax: bytes(1 * MiB, 128, 268_435_460),
   topicBytesMax: bytes(4096, 16, 65_535),
   topicLevelsMax: count(128, 1, 65_535),

@@ -3,7 +3,9 @@ import type { Millis, PropertyValues } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
+import { REMAINING_MAX } from "../codec/layout.ts";
 import { FirstByte } from "../codec/packet.ts";
+import { limitTable } from "../config.ts";
 import { MessageSource } from "../message/message-source.ts";
 import { TopicAliases } from "../message/topic-aliases.ts";
 import { Counter } from "../observe/counters.ts";
@@ -141,7 +143,12 @@ function sessionExpiry({ limits }: Parts, { isClean, properties }: ConnectPacket
   return Math.min(sessionExpirySeconds * 1000, limits.sessionMillisMax);
 }
 
-/** What the client is told that differs from what it asked for, or from what it may assume. */
+/**
+ * What the client is told that differs from what it asked for, or from what it may assume without.
+ *
+ * A Maximum Packet Size between the largest remaining length and the longest packet, five bytes more, is told as
+ * the former: clients exist that take no larger number.
+ */
 function connackProperties(
   parts: Parts,
   connection: Connection,
@@ -159,7 +166,9 @@ function connackProperties(
     ...(limits.receiveMax === 65_535 ? {} : { ReceiveMaximum: limits.receiveMax }),
     ...(limits.qosMax === 2 ? {} : { MaximumQoS: limits.qosMax }),
     ...(limits.retainAvailable === 1 ? {} : { RetainAvailable: 0 }),
-    MaximumPacketSize: limits.packetBytesMax,
+    ...(limits.packetBytesMax === limitTable.packetBytesMax.max
+      ? {}
+      : { MaximumPacketSize: Math.min(limits.packetBytesMax, REMAINING_MAX) }),
     // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
     ...(packet.clientId === "" ? { AssignedClientIdentifier: clientId } : {}),
     ...(limits.topicAliasMax === 0 ? {} : { TopicAliasMaximum: limits.topicAliasMax }),

@@ -24,6 +24,7 @@ describe("a bad limit is named, with its value and what is allowed", () => {
     [{ inflightMax: "20" }, 'inflightMax: "20"'],
     [{ inflightMax: Number.NaN }, "inflightMax: NaN"],
     [{ inflightMax: null }, "inflightMax: null"],
+    [{ packetBytesMax: 268_435_461 }, "from 128 to 268435460 (bytes)"],
     [{ keepAliveFactor: 0.5 }, "keepAliveFactor: 0.5 is not allowed; allowed is a number from 1"],
     [{ nothing: 1 }, "nothing: unknown name; allowed are packetBytesMax"],
     [{ nothing: undefined }, "nothing: unknown name; allowed are packetBytesMax"],

@@ -42,6 +42,26 @@ test("[MQTT-3.3.2-5] a retained message whose time is over is gone, and its memo
   expect([world.count("retainedMessages"), world.count("messages")]).toEqual([0, 0]);
 });
 
+test("[MQTT-3.2.2-15] CONNACK says nothing that a client assumes without being told", () => {
+  const broadest = { packetBytesMax: 268_435_460, receiveMax: 65_535, topicAliasMax: 0 };
+  const props = { SessionExpiryInterval: 100 };
+  const { connack } = new Five(new TestBroker({ limits: broadest }), { props, keepAlive: 60 });
+  expect(connack.props).toEqual({});
+});
+
+test("a Maximum Packet Size is told as a number that clients take, and is at most the limit", () => {
+  for (const [packetBytesMax, told] of [
+    [128, 128],
+    [268_435_455, 268_435_455],
+    [268_435_456, 268_435_455],
+    [268_435_459, 268_435_455],
+    [268_435_460, undefined],
+  ] as const) {
+    const { connack } = new Five(new TestBroker({ limits: { packetBytesMax } }));
+    expect(connack.props["MaximumPacketSize"]).toBe(told);
+  }
+});
+
 test("a session expiry in DISCONNECT is cut to ours too", () => {
   const world = new TestBroker({ limits: { sessionMillisMax: 60_000 } });
   const client = new Five(world, { props: { SessionExpiryInterval: 10 } });
