@@ -19,6 +19,11 @@ const OPTIONS_ID_SHIFT = 4;
 
 /** Subscriber numbers from here on are shared subscriptions: their number is what is above it. */
 export const GROUP_SUBSCRIBER = 0x4000_0000;
+/**
+ * Subscriber numbers from here on, below those of shared subscriptions, are sessions that get what they publish
+ * themselves by this row: their number is what is above it.
+ */
+export const OWN_SUBSCRIBER = 0x2000_0000;
 
 export function subscriptionOptions(flags: number, subscriptionId: number): number {
   return ((subscriptionId << OPTIONS_ID_SHIFT) | (flags & OPTIONS_FLAGS)) >>> 0;
@@ -26,7 +31,8 @@ export function subscriptionOptions(flags: number, subscriptionId: number): numb
 
 /**
  * Rows of two: subscriber, options. A plain array: there is one a topic, and a typed one costs twice the memory and
- * several times the time to make. With No Local in them, some of its subscriptions have it. */
+ * several times the time to make. With No Local in them, at least one of the subscriptions has it: the row is not for
+ * what the session publishes itself, and where other subscriptions of it match, there is one of `OWN_SUBSCRIBER` too. */
 export type Route = readonly number[];
 /** What a message comes by to each row of a route; null where to none by anything, which is usual. */
 export type Vias = readonly (Via | null)[] | null;
@@ -61,6 +67,8 @@ export class RouteMaker {
     let groups: number[] | null = null;
     /** Options of every subscription with an identifier, by row. */
     let identified: Map<number, number[]> | null = null;
+    /** Options of the subscriptions without No Local, by row, of sessions that have one with it beside them. */
+    let own: Map<number, number[]> | null = null;
     for (let i = 0; i < count * 2; i += 2) {
       const subscriber = matches[i]!;
       const options = matches[i + 1]!;
@@ -72,6 +80,18 @@ export class RouteMaker {
       this.#rowOf = grownU32(this.#rowOf, subscriber);
       const row = this.#rowOf[subscriber]!;
       const at = row === 0 ? length : row - 1;
+      const before = row === 0 ? 0 : matches[at + 1]!;
+      if (row !== 0 && ((before | options) & OPTIONS_NO_LOCAL) !== 0) {
+        own ??= new Map();
+        let known = own.get(at);
+        if (known === undefined) {
+          // Of those before, merged, none had it, or there was only one.
+          const hadNone = (before & OPTIONS_NO_LOCAL) === 0;
+          known = hadNone ? [before & OPTIONS_FLAGS, ...(identified?.get(at) ?? [])] : [];
+          own.set(at, known);
+        }
+        if ((options & OPTIONS_NO_LOCAL) === 0) known.push(options);
+      }
       if (options >>> OPTIONS_ID_SHIFT !== 0) {
         identified ??= new Map();
         const known = identified.get(at);
@@ -84,12 +104,17 @@ export class RouteMaker {
         this.#rowOf[subscriber] = length + 1;
         length += 2;
       } else {
-        matches[at + 1] = mergedOptions(matches[at + 1]!, options);
+        matches[at + 1] = mergedOptions(before, options);
       }
     }
     for (let i = 0; i < length; i += 2) this.#rowOf[matches[i]!] = 0;
     const rows: number[] = [];
     for (let i = 0; i < length; i++) rows.push(matches[i]!);
+    for (const [at, options] of own ?? []) {
+      if (options.length === 0) continue;
+      if (identified !== null) identified.set(rows.length, options);
+      rows.push(OWN_SUBSCRIBER | matches[at]!, options.reduce(mergedOptions));
+    }
     if (groups !== null) for (const word of groups) rows.push(word);
     if (identified === null) return rows;
     const vias = new Array<Via | null>(rows.length / 2).fill(null);

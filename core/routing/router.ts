@@ -9,7 +9,7 @@ import { assert } from "../base/assert.ts";
 import { grownU32 } from "../base/columns.ts";
 import type { ConnId } from "../boundary.ts";
 import { NO_CONN } from "../boundary.ts";
-import { decodeUtf8, encodeUtf8 } from "../codec/utf8.ts";
+import { encodeUtf8 } from "../codec/utf8.ts";
 import type { Limits } from "../config.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { DELIVERY_QOS, DELIVERY_RETAIN } from "../message/publish-writer.ts";
@@ -20,17 +20,15 @@ import type { Via } from "../session/delivery-queue.ts";
 import { Offer } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
-import { matchesFilter } from "../topic/filter.ts";
 import type { DirtyRing } from "./dirty-ring.ts";
 import type { Route, Vias } from "./route.ts";
 import {
   GROUP_SUBSCRIBER,
-  mergedOptions,
   OPTIONS_NO_LOCAL,
   OPTIONS_QOS,
   OPTIONS_RETAIN,
+  OWN_SUBSCRIBER,
   RouteMaker,
-  viaOf,
 } from "./route.ts";
 import { chooseMember, SharedSubscriptions, sharedFilter } from "./shared.ts";
 
@@ -244,13 +242,13 @@ export class Router {
         this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message);
         continue;
       }
-      const session = this.#sessions.at(subscriber);
+      const isOwn = subscriber >= OWN_SUBSCRIBER;
+      const session = this.#sessions.at(isOwn ? subscriber & ~OWN_SUBSCRIBER : subscriber);
       // Null: it ended after the route was read, while its message was delivered in slices.
       if (session === null) continue;
-      if ((options & OPTIONS_NO_LOCAL) !== 0 && session === from) {
-        this.#offerToPublisher(session, message);
+      // To the session that published it, by those of its subscriptions without No Local [MQTT-3.8.3-3].
+      if (isOwn ? session !== from : (options & OPTIONS_NO_LOCAL) !== 0 && session === from)
         continue;
-      }
       const via = vias === null ? null : vias[i >> 1]!;
       this.offer(session, message, options, via, this.#flags(message, options));
     }
@@ -260,21 +258,6 @@ export class Router {
   #flags(message: MessageSlot, options: number): number {
     if ((options & OPTIONS_RETAIN) === 0) return 0;
     return this.#messages.isRetained(message) ? DELIVERY_RETAIN : 0;
-  }
-
-  /** To the session that published it, by those of its subscriptions without No Local [MQTT-3.8.3-3]. */
-  #offerToPublisher(session: Session, message: MessageSlot): void {
-    const start = this.#messages.topicStart(message);
-    const end = start + this.#messages.topicBytes(message);
-    const topic = decodeUtf8(this.#messages.bytes(message), start + 2, end);
-    const matching: number[] = [];
-    for (const [filter, options] of session.subscriptions ?? []) {
-      if ((options & OPTIONS_NO_LOCAL) !== 0 || sharedFilter(filter) !== null) continue;
-      if (matchesFilter(filter, topic)) matching.push(options);
-    }
-    if (matching.length === 0) return;
-    const options = matching.reduce(mergedOptions);
-    this.offer(session, message, options, viaOf(matching), this.#flags(message, options));
   }
 
   #forgetRoutes(): void {

@@ -177,3 +177,40 @@ test("[MQTT-3.8.3-3] [MQTT-3.8.4-3] what comes back to its publisher is by the o
     expect(came.map(({ qos }) => qos)).toEqual(expected);
   }
 });
+
+test("[MQTT-3.8.3-3] what a client publishes comes back by those of its subscriptions without No Local, in whatever order they were made", () => {
+  const NO_LOCAL = 0b100;
+  const subscriptions: readonly (readonly [filter: string, options: number, id: number])[] = [
+    ["a/b", 0 | NO_LOCAL, 1],
+    ["a/+", 1, 2],
+    ["a/#", 2 | NO_LOCAL, 3],
+    ["#", 0, 4],
+    ["+/b", 0, 0],
+  ];
+  for (const order of permutations(subscriptions)) {
+    const world = new TestBroker();
+    const client = new Five(world);
+    for (const [filter, options, id] of order) {
+      const props = id === 0 ? {} : { SubscriptionIdentifier: id };
+      client.send(wire.subscribe(5, 1, [[filter, options]], props));
+    }
+    client.send(wire.publish(5, { topic: "a/b", qos: 2, id: 1 }));
+    const other = world.connected("other").send(wire.publish(4, { topic: "a/b", qos: 2, id: 1 }));
+    other.takes();
+    const delivered = client.takes().filter(({ type }) => type === "PUBLISH");
+    expect(
+      delivered.map(({ qos, props }) => [qos, [props["SubscriptionIdentifier"]].flat().sort()]),
+    ).toEqual([
+      [1, [2, 4]],
+      [2, [1, 2, 3, 4]],
+    ]);
+    expect(world.count("messages")).toBe(2);
+  }
+});
+
+function permutations<T>(items: readonly T[]): T[][] {
+  if (items.length === 0) return [[]];
+  return items.flatMap((item, n) =>
+    permutations(items.toSpliced(n, 1)).map((rest) => [item, ...rest]),
+  );
+}
