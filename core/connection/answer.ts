@@ -102,11 +102,19 @@ export function takes({ packetBytesMax }: Connection, packet: Uint8Array): boole
   return packet.length <= packetBytesMax;
 }
 
+/** Keeps a packet beside the answers, whose next `PACKET` stands for it. */
+export function keepPacket(connection: Connection, packet: Uint8Array): void {
+  connection.packets.push(packet);
+  connection.packetBytes += packet.length;
+}
+
 /** Queues a packet of its own, durably; one that the client does not take is dropped [MQTT-3.1.2-25]. */
 export function answerPacket(parts: Parts, connection: Connection, packet: Uint8Array): void {
   if (!takes(connection, packet)) return;
-  connection.packets.push(packet);
+  keepPacket(connection, packet);
   answerDurably(parts, connection, PACKET);
+  // As with very many short ones: no more is read until they are gone.
+  if (connection.packetBytes >= PACKETS_BYTES_MAX) connection.parked |= Parked.Output;
 }
 
 /**
@@ -120,5 +128,6 @@ export function problem(connection: Connection, reason: ReasonCode | number): Pr
 }
 
 const ANSWERS_MAX = 8192;
+const PACKETS_BYTES_MAX = 262_144;
 /** More than any packet with a Reason String of ours has. */
 const PROBLEM_BYTES_MAX = 128;

@@ -14,7 +14,7 @@ import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
-import { answerBehind, PACKET, takes } from "./answer.ts";
+import { answerBehind, keepPacket, PACKET, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { fail, refuse } from "./end.ts";
 import { ask } from "./park.ts";
@@ -223,7 +223,7 @@ function sendAuth(
     ...(data === null ? {} : { AuthenticationData: data }),
   });
   if (!takes(connection, packet)) return false;
-  connection.packets.push(packet);
+  keepPacket(connection, packet);
   answerBehind(parts, connection, PACKET);
   return true;
 }

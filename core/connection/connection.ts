@@ -80,6 +80,8 @@ export class Connection {
   answers: Ring | null = null;
   /** Answers that are more than a word, in the order of their words. */
   packets: Uint8Array[] = [];
+  /** Of those. */
+  packetBytes = 0;
   gate: Gate | null = null;
   /** The write that its CONNACK waits for; nothing of its session is sent before. */
   connackSeq = 0;

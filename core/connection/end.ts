@@ -7,7 +7,7 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { carried, connectReturnCode, Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import { answerNow, dropWaiting, PACKET, problem, takes } from "./answer.ts";
+import { answerNow, dropWaiting, keepPacket, PACKET, problem, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -55,11 +55,11 @@ export function refuse(
       encodeConnack5(false, code, properties),
     );
     if (!takes(connection, packet)) return fail(parts, connection, reason, now);
-    connection.packets.push(packet);
+    keepPacket(connection, packet);
   } else {
     const returnCode = connectReturnCode(reason);
     if (returnCode < 0) return fail(parts, connection, reason, now);
-    connection.packets.push(encodeConnack(false, returnCode)); // [MQTT311-3.2.2-4]
+    keepPacket(connection, encodeConnack(false, returnCode)); // [MQTT311-3.2.2-4]
   }
   connection.endReason = reason;
   connection.stage = Stage.Closing;
@@ -115,7 +115,7 @@ function disconnect(
     encodeReason(FirstByte.Disconnect, code, properties),
   );
   // Behind what it was answered: the CONNACK may be among that [MQTT-3.14.0-1].
-  connection.packets.push(packet);
+  keepPacket(connection, packet);
   answerNow(parts, connection, PACKET);
   return true;
 }

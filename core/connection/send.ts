@@ -56,6 +56,7 @@ function fillAnswers(parts: Parts, connection: Connection, out: OutBuffer): bool
         break;
       }
       connection.packets.shift();
+      connection.packetBytes -= packet.length;
     } else if (first === FirstByte.Pingresp) {
       to[at++] = first;
       to[at++] = 0;

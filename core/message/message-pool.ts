@@ -22,6 +22,7 @@ export type MessageSlot = number;
 export class MessagePool {
   /** The time of the call at hand, for what expires. */
   now: Millis = 0 as Millis;
+  readonly #bytesMax: number;
   readonly #counters: Float64Array;
   readonly #blocks: BlockPool;
   readonly #slots = new Slots(MESSAGES_MAX);
@@ -38,6 +39,7 @@ export class MessagePool {
   #adoptedCount = 0;
 
   constructor(bytesMax: number, counters: Float64Array, buffers?: BufferPool) {
+    this.#bytesMax = bytesMax;
     this.#blocks = new BlockPool(bytesMax, buffers);
     this.#counters = counters;
   }
@@ -46,9 +48,9 @@ export class MessagePool {
   get count(): number {
     return this.#slots.count;
   }
-  /** The memory they take. */
+  /** The memory they take, with their records. */
   get byteCount(): number {
-    return this.#blocks.usedBytes;
+    return this.#blocks.usedBytes + this.#slots.count * RECORD_BYTES;
   }
 
   /** A message with one reference; 0: no memory, counted. `topicEpoch` is that of the source's topic id. */
@@ -66,7 +68,11 @@ export class MessagePool {
       !isAliased && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
     const isOwned = isPiece && source.owned !== null;
     const byteCount = isPiece ? payloadEnd - topicStart : topicBytes + propertyBytes + payloadBytes;
-    const handle = isOwned ? this.#blocks.adopt(source.owned!) : this.#blocks.allocate(byteCount);
+    let handle = 0;
+    // Short messages are mostly record: those count too.
+    if (this.byteCount + RECORD_BYTES <= this.#bytesMax) {
+      handle = isOwned ? this.#blocks.adopt(source.owned!) : this.#blocks.allocate(byteCount);
+    }
     const slot = handle === 0 ? 0 : this.#slots.take();
     if (slot === 0) {
       if (handle !== 0) this.#blocks.free(handle);
@@ -274,6 +280,7 @@ export class MessagePool {
 // payload bytes, topic id, topic epoch, published, waits for, born (f64), expires at (f64)]
 const RECORD_WORDS = 16;
 const RECORD_FLOATS = 8;
+const RECORD_BYTES = RECORD_WORDS * 4;
 const REFERENCES = 0;
 const HANDLE = 1;
 const TOPIC_START = 2;

@@ -332,8 +332,12 @@ export class Outbox {
   }
 
   #hasRoom(bytes: number): boolean {
-    const { queuedMessagesMax, queuedBytesMax } = this.#limits;
-    return this.heldCount < queuedMessagesMax && this.#heldBytes + bytes <= queuedBytesMax;
+    const { queuedMessagesMax, queuedBytesMax, messageBytesMax } = this.#limits;
+    if (this.heldCount >= queuedMessagesMax) return false;
+    if (this.#heldBytes + bytes > queuedBytesMax) return false;
+    // One message may wait for very many sessions: their entries have to fit the memory for messages too.
+    const entryBytes = (this.#counters[Counter.queued]! + 1) * ENTRY_BYTES;
+    return this.#messages.byteCount + entryBytes <= messageBytesMax;
   }
 
   /** Drops the oldest of `held` as far as their time is over [MQTT-3.3.2-5]. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EffectKind, NO_CONN, type OutBuffer, Reason } from "../../../core/mod.ts";
+import { EffectKind, inspect, NO_CONN, type OutBuffer, Reason } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
 import {
   concat,
@@ -290,4 +290,17 @@ test("a long payload that the host still reads is not written, and one that it d
   world.broker.handleWritable(conn, true, world.now);
   expect(polled(3).buffer).not.toBe(second.buffer);
   expect(second).toEqual(new Uint8Array(40_000).fill(2));
+});
+
+test("a client that takes no answers is not read beyond a quarter of a megabyte of them, however long each is", () => {
+  const world = new TestBroker();
+  const client = world.connected();
+  const filters = Array.from({ length: 20_000 }, (_, n) => [`${n}`, 0] as const);
+  client.writable(false);
+  for (let n = 0; client.isReading; n++) client.send(subscribe(n + 1, ...filters));
+  const [state] = inspect(world.broker).connections;
+  expect(state!.answerCount).toBe(14);
+  client.writable(true);
+  expect(client.isReading).toBe(true);
+  expect(client.takesBytes().length).toBe(14 * 20_006);
 });

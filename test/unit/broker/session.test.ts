@@ -219,3 +219,25 @@ test("events beyond eventsMax are dropped, oldest first, and counted", () => {
   expect(world.events().map(({ kind }) => kind)).toEqual(["subscribed", "subscribed"]);
   expect(world.count("eventsDropped")).toBe(1);
 });
+
+test("one message that waits for very many sessions takes no more memory than messages may", () => {
+  const limits = { messageBytesMax: 1_048_576 };
+  const world = new TestBroker({ limits });
+  const clients = Array.from({ length: 40 }, (_, n) => ({ clientId: `r${n}`, clean: false }));
+  for (const fields of clients)
+    world
+      .connected(fields)
+      .send(subscribe(1, ["t", 1]))
+      .cut();
+  const publisher = world.connected("p");
+  for (let n = 0; n < 5000; n++) publisher.send(publish("t", `${n}`, { qos: 1 }));
+  expect(publisher.isOpen).toBe(true);
+  // An entry takes 16 bytes.
+  const queuedBytes = world.count("queued") * 16;
+  expect(queuedBytes + world.count("messageBytes")).toBeLessThanOrEqual(limits.messageBytesMax);
+  expect(queuedBytes).toBeGreaterThan(limits.messageBytesMax / 2);
+  expect(world.count("droppedQueueFull")).toBe(40 * 5000 - world.count("queued"));
+  // What was promised first is kept.
+  const reader = world.connected(clients[0]!);
+  expect(reader.takes(3)).toEqual([0, 1, 2].map((n) => `PUBLISH t "${n}" q1 #${n + 1}`));
+});
