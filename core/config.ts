@@ -87,20 +87,20 @@ const count = inUnit("count");
 const factor = inUnit("factor");
 const onOff = (value: 0 | 1): LimitSpec => inUnit("switch")(value, 0, 1);
 
-/** Default, least and most of each limit. */
+/** Default, least and most of each limit. docs/limits.md says whom each default serves and what it may cost. */
 export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
   // Up to the longest packet that MQTT has: 268,435,455 bytes behind a fixed header of five, MQTT 5.0 §2.1.4.
-  packetBytesMax: bytes(1 * MiB, 128, 268_435_460),
+  packetBytesMax: bytes(16 * MiB, 128, 268_435_460),
   topicBytesMax: bytes(4096, 16, 65_535),
   topicLevelsMax: count(128, 1, 65_535),
-  topicTableBytesMax: bytes(16 * MiB, 65_536, 1024 * MiB),
+  topicTableBytesMax: bytes(64 * MiB, 65_536, 1024 * MiB),
   codecBytesMax: bytes(1024 * MiB, 2 * MiB, 4095 * MiB),
   clientIdBytesMax: bytes(1024, 23, 65_535),
   clientIdLengthCheck: onOff(0),
   connectionsMax: count(100_000, 1, 1_000_000),
-  sessionsMax: count(100_000, 1, 1_000_000),
-  subscriptionsPerClientMax: count(1000, 1, 1_000_000),
-  subscriptionsMax: count(1_000_000, 1, 16_000_000),
+  sessionsMax: count(250_000, 1, 1_000_000),
+  subscriptionsPerClientMax: count(100_000, 1, 1_000_000),
+  subscriptionsMax: count(2_000_000, 1, 16_000_000),
   inflightMax: messages(20, 1, 65_535),
   receiveMax: messages(65_535, 1, 65_535),
   qosMax: count(2, 0, 2),
@@ -113,22 +113,22 @@ export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
   subscriptionIdAvailable: onOff(1),
   payloadFormatCheck: onOff(0),
   queuedMessagesMax: messages(10_000, 0, 10_000_000),
-  queuedBytesMax: bytes(8 * MiB, 0, 1024 * MiB),
+  queuedBytesMax: bytes(32 * MiB, 0, 1024 * MiB),
   queueQos0: onOff(0),
-  outputBytesMax: bytes(8 * MiB, 1024, 1024 * MiB),
-  stallMillisMax: millis(30_000, 100, timeMax),
+  outputBytesMax: bytes(16 * MiB, 1024, 1024 * MiB),
+  stallMillisMax: millis(60_000, 100, timeMax),
   messageBytesMax: bytes(512 * MiB, 1 * MiB, 65_536 * MiB),
   inputBytesMax: bytes(256 * MiB, 1 * MiB, 65_536 * MiB),
   journalBacklogMax: count(100_000, 1, 16_000_000),
   retainedMessagesMax: messages(1_000_000, 0, 16_000_000),
   retainedBytesMax: bytes(256 * MiB, 0, 65_536 * MiB),
   retainedMillisMax: millis(0, 0, timeMax),
-  sessionMillisMax: millis(24 * hour, 0, timeMax),
+  sessionMillisMax: millis(30 * 24 * hour, 0, timeMax),
   connectMillisMax: millis(10_000, 10, timeMax),
   keepAliveFactor: factor(1.5, 1, 10),
   sysMillis: millis(10_000, 0, timeMax),
   fanoutSlice: count(4096, 16, 1_000_000),
-  eventsMax: count(10_000, 0, 1_000_000),
+  eventsMax: count(100_000, 0, 1_000_000),
 };
 
 export const limitNames: readonly LimitName[] = Object.keys(limitTable) as LimitName[];

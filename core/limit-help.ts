@@ -13,8 +13,8 @@ export const limitHelp: Readonly<Record<LimitName, string>> = {
   connectionsMax: "Most connections at once",
   sessionsMax:
     "Most sessions that outlive their connection, connected or away; a new one beyond is refused",
-  subscriptionsPerClientMax: "Most subscriptions of one client",
-  subscriptionsMax: "Most subscriptions of all clients",
+  subscriptionsPerClientMax: "Maximum subscriptions of one client",
+  subscriptionsMax: "Maximum subscriptions of all clients together",
   inflightMax: "Most QoS 1 and 2 messages sent to a client and not yet acknowledged by it",
   receiveMax:
     "Maximum QoS 1 and 2 messages received from one client and not yet acknowledged. MQTT 5.0 clients are told it as Receive Maximum and closed beyond it; older clients are not read while so many wait for PUBACK or PUBREC",
@@ -34,13 +34,15 @@ export const limitHelp: Readonly<Record<LimitName, string>> = {
   queueQos0: "1 queues QoS 0 messages for sessions that are away, 0 drops them",
   outputBytesMax: "Most bytes waiting for a reader that takes none; QoS 0 to it is dropped beyond",
   stallMillisMax: "How long a reader may take no bytes that wait for it before it is closed",
-  messageBytesMax: "Memory for all messages, queued, retained and in flight",
+  messageBytesMax:
+    "Memory for all messages: queued, retained and in flight; one message counts once, and 16 bytes for each session it waits for",
   inputBytesMax: "Memory for packets that have arrived in part, of all connections",
   journalBacklogMax: "Most writes waiting for the store; who made them write is not read beyond",
   retainedMessagesMax: "Most retained messages; a new topic beyond is not retained",
   retainedBytesMax: "Most bytes of retained messages; what would exceed it is not retained",
   retainedMillisMax: "How long a message stays retained; 0 is for ever",
-  sessionMillisMax: "How long the session of a client that is away is kept",
+  sessionMillisMax:
+    "How long the session of a client that is away is kept, in MQTT 3.1.1 every one with Clean Session 0; the default is 30 days",
   connectMillisMax: "How long a new connection may take to send its CONNECT",
   keepAliveFactor: "How many times its keep alive a client may be silent before it is closed",
   sysMillis: "How often $SYS topics are published; 0 is never",

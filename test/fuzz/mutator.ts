@@ -194,6 +194,7 @@ export function fire(
     ...(seed % 2 === 0 ? { durable: "at once" } : {}),
     limits: {
       packetBytesMax: 50_000,
+      sessionMillisMax: 86_400_000,
       connectionsMax: 22,
       sessionsMax: 14,
       subscriptionsPerClientMax: 6,

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ConfigError, limitHelp, limitNames, limitTable, parseLimits } from "../../core/mod.ts";
 
@@ -11,6 +12,16 @@ test("every limit has a default within its range, a unit and a sentence", () => 
     expect(parseLimits({ [name]: spec.min })[name]).toBe(spec.min);
     expect(parseLimits({ [name]: spec.max })[name]).toBe(spec.max);
   }
+});
+
+test("docs/limits.md has every limit that is not a switch, in the order of the table, with its default", () => {
+  const text = readFileSync(new URL("../../docs/limits.md", import.meta.url), "utf8");
+  const rows = [...text.matchAll(/^\| `(\w+)` \| ([\d.]+) \|/gm)].map(([, name, value]) => [
+    name,
+    Number(value),
+  ]);
+  const limits = limitNames.filter((name) => limitTable[name].unit !== "switch");
+  expect(rows).toEqual(limits.map((name) => [name, limitTable[name].default]));
 });
 
 describe("a bad limit is named, with its value and what is allowed", () => {

@@ -204,7 +204,7 @@ test("retained messages are recorded, replaced and removed; those of $SYS are no
 });
 
 test("a session that ends takes its records with it", () => {
-  const { broker, reader, writer } = world(2);
+  const { broker, reader, writer } = world(2, { sessionMillisMax: 86_400_000 });
   writer.send(publish("t", "x", { qos: 2, id: 1 }), publish("t", "y", { qos: 1, id: 2 }));
   reader.send(publish("t", "z", { qos: 2, id: 5 }), disconnect);
   broker.commit();
