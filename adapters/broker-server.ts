@@ -122,6 +122,8 @@ export interface Runtime {
   readonly epochMillis?: number;
   /** Memory whose contents do not matter, where that is cheaper than a new Uint8Array. */
   allocate?(byteCount: number): Uint8Array;
+  /** The memory of the process, in bytes, where the runtime tells it. */
+  memoryBytes?(): number;
   isSame(a: Uint8Array, b: Uint8Array): boolean;
 }
 
@@ -187,6 +189,7 @@ export class BrokerServer {
       loop: runtime.loop,
       store,
       out: runtime.out,
+      memoryBytes: limits.sysMillis === 0 ? null : (runtime.memoryBytes ?? null),
       decide: (request) => this.#policy.decide(request),
       handleEvent: (event) => this.#handleEvent(event),
       handleError: (error) => this.#emit("error", { kind: "error", error }),

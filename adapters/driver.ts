@@ -26,6 +26,8 @@ export interface DriverOptions {
   readonly store: Store;
   /** The first buffer that packets are encoded into. */
   readonly out: OutBuffer;
+  /** The memory of the process, for `$SYS`; null: nobody knows it, or nobody asks. */
+  readonly memoryBytes: (() => number) | null;
   /** Answers what the policy could not answer at once; a rejection denies. */
   decide(request: DecisionRequest): Promise<Decision>;
   handleEvent(event: BrokerEvent): void;
@@ -54,6 +56,8 @@ export class Driver implements DeferringHost, HalfCloseHost {
   #isCommitting = false;
   #isScheduled = false;
   #isStopped = false;
+  /** When the memory may be looked at again. */
+  #measureAt = 0;
   #alarm: unknown = null;
   #alarmAt: Millis = NEVER;
   readonly #onTurn = (): void => this.#turn();
@@ -159,13 +163,24 @@ export class Driver implements DeferringHost, HalfCloseHost {
     this.#reads = 0;
     this.#catchUp();
     const now = this.#loop.now();
-    if (this.#broker.pollTimeout() <= now) this.#broker.handleTimeout(now);
+    if (this.#broker.pollTimeout() <= now) {
+      this.#measure(now);
+      this.#broker.handleTimeout(now);
+    }
     this.#commit();
     const isAllSent = this.#send(SENDS_MAX);
     this.#act();
     if (isAllSent && this.#finishing.length > 0) this.#finish(now);
     this.#report();
     this.#setAlarm(now);
+  }
+
+  /** Tells the core what the process takes, before it says so in `$SYS`. */
+  #measure(now: Millis): void {
+    const { memoryBytes } = this.#options;
+    if (memoryBytes === null || now < this.#measureAt) return;
+    this.#measureAt = now + MEASURE_MILLIS;
+    this.#broker.handleCommand({ kind: "memory", bytes: memoryBytes() }, now);
   }
 
   /** Gives each connection in turn what it is owed, up to `sends` writes. False: there is more. */
@@ -272,6 +287,8 @@ function owned(command: Command): Command {
 const SLOT_MASK = 0xf_ffff;
 /** Writes of one turn, after which the event loop reads again. */
 const SENDS_MAX = 4096;
+/** The memory is looked at no more often: that takes time. */
+const MEASURE_MILLIS = 1000;
 /** So many short chunks of a turn are answered at once. */
 const EAGER_READS = 4;
 const EAGER_BYTES = 256;

@@ -12,6 +12,15 @@ export const webLoop: HostLoop = {
   clearAlarm: (handle) => clearTimeout(handle as Timer | undefined),
 };
 
+/** The heap of the process and what it refers to outside, in bytes, on Node, Bun and Deno. */
+export function memoryBytes(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+const { process } = globalThis as unknown as {
+  readonly process: { memoryUsage(): { readonly heapUsed: number; readonly external: number } };
+};
+
 export function webEntropy(out: Uint8Array): void {
   crypto.getRandomValues(out as Uint8Array<ArrayBuffer>);
 }

@@ -181,7 +181,12 @@ export type Command =
   /** Refuses new connections, then closes each once what it is owed has been polled. */
   | { readonly kind: "shutdown" }
   /** Turns `published` events on or off; they are off at first, for they cost on the data path. */
-  | { readonly kind: "observe"; readonly publishes: boolean };
+  | { readonly kind: "observe"; readonly publishes: boolean }
+  /**
+   * The memory of the process, which only its host knows: what `$SYS/broker/heap/current` says. Of a host that does
+   * not tell, the topic says the memory for messages and input.
+   */
+  | { readonly kind: "memory"; readonly bytes: number };
 
 /** The journal's tables. Keys and values are bytes, laid out in journal/record.ts. */
 export const Table = { Session: 0, Subscription: 1, Message: 2, Queue: 3, Retained: 4 } as const;

@@ -344,6 +344,9 @@ export class Broker {
       case "move":
         this.#move(command.reference, command.isForGood, now);
         break;
+      case "memory":
+        this.#parts.counters[Counter.hostMemoryBytes] = command.bytes;
+        break;
       case "shutdown":
         this.#shutdown(now);
     }

@@ -5,7 +5,7 @@ import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";
 import { OutBuffers } from "../out-buffers.ts";
 import { version } from "../version.ts";
-import { isSame, webEntropy, webLoop } from "../web-loop.ts";
+import { isSame, memoryBytes, webEntropy, webLoop } from "../web-loop.ts";
 import { listenTcp } from "./tcp.ts";
 import { listenWebSocket } from "./websocket.ts";
 
@@ -22,6 +22,7 @@ export async function createBroker(options: BrokerOptions = {}): Promise<BrokerS
     loop: webLoop,
     out: buffers.outBuffer(),
     serverName: `sansmq ${version}`,
+    memoryBytes,
     entropy: webEntropy,
     isSame,
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),

@@ -4,7 +4,7 @@ import type { BrokerOptions } from "../broker-server.ts";
 import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";
 import { version } from "../version.ts";
-import { webLoop } from "../web-loop.ts";
+import { memoryBytes, webLoop } from "../web-loop.ts";
 import { NodeBroker } from "./broker.ts";
 import { outBuffer } from "./buffers.ts";
 import { listenTcp } from "./tcp.ts";
@@ -23,6 +23,7 @@ export async function createBroker(options: BrokerOptions = {}): Promise<NodeBro
     loop: webLoop,
     out: outBuffer(),
     serverName: `sansmq ${version}`,
+    memoryBytes,
     entropy: (out) => void randomFillSync(out),
     allocate: (byteCount) => new Uint8Array(Buffer.allocUnsafeSlow(byteCount).buffer),
     isSame: (a, b) => a.length === b.length && timingSafeEqual(a, b),

@@ -56,7 +56,7 @@ export function isDecision(value: unknown): boolean {
 /** One of those that are recorded as JSON alone. */
 export function isCommand(value: unknown): boolean {
   if (!isObject(value)) return false;
-  const { kind, clientId, reason, publishes, reference, isForGood } = value;
+  const { kind, clientId, reason, publishes, reference, isForGood, bytes } = value;
   switch (kind) {
     case "kick":
       return isText(clientId) && isReason(reason);
@@ -64,6 +64,8 @@ export function isCommand(value: unknown): boolean {
       return (reference === null || isText(reference)) && typeof isForGood === "boolean";
     case "observe":
       return typeof publishes === "boolean";
+    case "memory":
+      return Number.isSafeInteger(bytes) && (bytes as number) >= 0;
     default:
       return kind === "shutdown";
   }

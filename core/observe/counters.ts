@@ -65,6 +65,8 @@ export const Counter = {
   sharedSubscriptions: 51,
   authenticationsExtended: 52,
   clockHeld: 53,
+  sharedMembers: 54,
+  hostMemoryBytes: 55,
 } as const;
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
@@ -172,5 +174,13 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
   clockHeld: {
     kind: "counter",
     help: "Times that the host's clock went back, and time stood still",
+  },
+  sharedMembers: {
+    kind: "gauge",
+    help: "Subscriptions that are members of shared ones",
+  },
+  hostMemoryBytes: {
+    kind: "gauge",
+    help: "Memory of the process as its host told it last, in bytes; 0: it does not tell",
   },
 };

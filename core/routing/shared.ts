@@ -68,8 +68,12 @@ export class SharedSubscriptions {
     }
     const member = { session, options, via: viaOf([options], group.number)! };
     const index = group.members.findIndex((known) => known.session === session);
-    if (index < 0) group.members.push(member);
-    else group.members[index] = member;
+    if (index < 0) {
+      group.members.push(member);
+      this.#counters[Counter.sharedMembers]!++;
+    } else {
+      group.members[index] = member;
+    }
     return { number: group.number, isNew: index < 0 };
   }
 
@@ -79,6 +83,7 @@ export class SharedSubscriptions {
     const index = group.members.findIndex((known) => known.session === session);
     assert(index >= 0, "a session leaves a shared subscription that it is a member of");
     group.members.splice(index, 1);
+    this.#counters[Counter.sharedMembers]!--;
     if (group.members.length === 0) {
       this.#byText.delete(text);
       this.#byNumber.delete(group.number);

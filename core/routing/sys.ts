@@ -12,20 +12,16 @@ export class SysTopics {
   readonly #loads: Load[] = [];
   #startedAt: Millis | null = null;
   #updatedAt = 0;
+  #heapBytesMax = 0;
 
   constructor(serverName: string, codecName: string, counters: Float64Array) {
     this.#serverName = serverName;
     this.#codecName = codecName;
     this.#counters = counters;
-    for (const [topic, counter] of loadCounters) {
+    for (const [topic, summed] of loads) {
       for (const minutes of [1, 5, 15]) {
-        this.#loads.push({
-          topic: `${topic}/${minutes}min`,
-          counter,
-          minutes,
-          perMinute: 0,
-          before: 0,
-        });
+        const name = `${topic}/${minutes}min`;
+        this.#loads.push({ topic: name, counters: summed, minutes, perMinute: 0, before: 0 });
       }
     }
   }
@@ -49,14 +45,26 @@ export class SysTopics {
     const away = count("sessions") - count("clientsConnected");
     say("clients/disconnected", String(away));
     say("clients/inactive", String(away));
-    say("publish/messages/dropped", String(dropped.reduce((sum, name) => sum + count(name), 0)));
+    say("publish/messages/dropped", String(this.#sum(dropped)));
+    // As mosquitto counts: members of shared subscriptions apart from the others.
+    say("subscriptions/count", String(count("subscriptions") - count("sharedMembers")));
+    say("shared_subscriptions/count", String(count("sharedMembers")));
+    const heapBytes = count("hostMemoryBytes") || this.#sum(accounted);
+    this.#heapBytesMax = Math.max(this.#heapBytesMax, heapBytes);
+    say("heap/current", String(heapBytes));
+    say("heap/maximum", String(this.#heapBytesMax));
     for (const [name, counter] of plainTopics) say(name, String(count(counter)));
-    if (seconds > 0) for (const load of this.#loads) say(load.topic, this.#average(load, seconds));
+    for (const load of this.#loads) say(load.topic, this.#average(load, seconds));
   }
 
-  /** An exponential average of what the counter gained per minute. */
+  #sum(names: readonly CounterName[]): number {
+    return names.reduce((sum, name) => sum + this.#counters[Counter[name]]!, 0);
+  }
+
+  /** An exponential average of what the counters gained per minute, in the `seconds` since the last time. */
   #average(load: Load, seconds: number): string {
-    const total = this.#counters[Counter[load.counter]]!;
+    if (seconds === 0) return load.perMinute.toFixed(2);
+    const total = this.#sum(load.counters);
     const perMinute = ((total - load.before) * 60) / seconds;
     load.before = total;
     const weight = Math.exp(-seconds / (60 * load.minutes));
@@ -67,10 +75,10 @@ export class SysTopics {
 
 interface Load {
   readonly topic: string;
-  readonly counter: CounterName;
+  readonly counters: readonly CounterName[];
   readonly minutes: number;
   perMinute: number;
-  /** The counter at the last update. */
+  /** The counters at the last update. */
   before: number;
 }
 
@@ -92,7 +100,6 @@ const plainTopics: readonly (readonly [string, CounterName])[] = [
   ["publish/bytes/sent", "publishBytesSent"],
   ["bytes/received", "bytesReceived"],
   ["bytes/sent", "bytesSent"],
-  ["subscriptions/count", "subscriptions"],
   ["retained messages/count", "retainedMessages"],
 ];
 
@@ -102,13 +109,17 @@ const dropped: readonly CounterName[] = [
   "droppedNoMemory",
 ];
 
-const loadCounters: readonly (readonly [string, CounterName])[] = [
-  ["load/messages/received", "packetsReceived"],
-  ["load/messages/sent", "packetsSent"],
-  ["load/publish/received", "publishesReceived"],
-  ["load/publish/sent", "publishesSent"],
-  ["load/bytes/received", "bytesReceived"],
-  ["load/bytes/sent", "bytesSent"],
-  ["load/sockets", "connectionsOpened"],
-  ["load/connections", "connectsAccepted"],
+/** What the memory is known to be where the host does not tell. */
+const accounted: readonly CounterName[] = ["messageBytes", "inputBytes"];
+
+const loads: readonly (readonly [string, readonly CounterName[]])[] = [
+  ["load/messages/received", ["packetsReceived"]],
+  ["load/messages/sent", ["packetsSent"]],
+  ["load/publish/dropped", dropped],
+  ["load/publish/received", ["publishesReceived"]],
+  ["load/publish/sent", ["publishesSent"]],
+  ["load/bytes/received", ["bytesReceived"]],
+  ["load/bytes/sent", ["bytesSent"]],
+  ["load/sockets", ["connectionsOpened"]],
+  ["load/connections", ["connectsAccepted"]],
 ];

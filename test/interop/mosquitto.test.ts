@@ -1,4 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { BrokerOptions } from "../../adapters/node/mod.ts";
 import { codecKind } from "../support/codecs.ts";
 import { type Running, run } from "../support/process.ts";
@@ -219,3 +223,40 @@ test("a payload near packetBytesMax, and a stream of lines", async () => {
   expect((await lines.finished).stdout).toBe(text);
   await pub("-t", "x", "-m", "still here");
 });
+
+test("every topic below $SYS that mosquitto has is there, and the heap is that of the process", async () => {
+  const topics = ["-F", "%t", "-t", "$SYS/#"];
+  const theirs = await mosquittoTopics(topics);
+  const { broker, sub } = await start();
+  const ours = await sub(...topics);
+  await ours.says(/load\/connections\/15min/);
+  const known = new Set(ours.stdout.split("\n"));
+  expect(theirs.filter((topic) => !known.has(topic))).toEqual([]);
+  expect(theirs.length).toBeGreaterThan(45);
+  expect(broker.counters.hostMemoryBytes).toBeGreaterThan(1_000_000);
+});
+
+/** What Debian's mosquitto publishes below $SYS. */
+async function mosquittoTopics(topics: readonly string[]): Promise<string[]> {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, "mosquitto.conf");
+  writeFileSync(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\n`);
+  await run("mosquitto", "-c", config).says(/ running/);
+  const subscriber = run("mosquitto_sub", "-h", "127.0.0.1", "-p", `${port}`, ...topics);
+  await Promise.all(
+    [/load\/connections\/15min/, /heap\/maximum/].map((one) => subscriber.says(one)),
+  );
+  return [...new Set(subscriber.stdout.split("\n"))].filter((line) => line !== "");
+}
+
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -12,29 +12,99 @@ function values(lines: readonly string[]): Map<string, string> {
   );
 }
 
-test("$SYS topics are retained, by the names that mosquitto's users know", () => {
+/** Every name of mosquitto 2.0 below `$SYS/broker/`. */
+const names = [
+  ...["version", "uptime", "bytes/received", "bytes/sent", "heap/current", "heap/maximum"],
+  ...["active", "connected", "disconnected", "expired", "inactive", "maximum", "total"].map(
+    (name) => `clients/${name}`,
+  ),
+  ...["messages/received", "messages/sent", "messages/stored"],
+  ...["publish/bytes/received", "publish/bytes/sent"],
+  ...["publish/messages/dropped", "publish/messages/received", "publish/messages/sent"],
+  ...["retained messages/count", "store/messages/count", "store/messages/bytes"],
+  ...["subscriptions/count", "shared_subscriptions/count"],
+  ...["bytes/received", "bytes/sent", "connections", "messages/received", "messages/sent"]
+    .concat("publish/dropped", "publish/received", "publish/sent", "sockets")
+    .flatMap((name) => [1, 5, 15].map((minutes) => `load/${name}/${minutes}min`)),
+];
+
+test("every $SYS topic of mosquitto 2.0 is there at once for a new subscriber, retained", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   world.advance(0);
   const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
-  const seen = values(client.takes());
+  const lines = client.takes().slice(1);
+  expect(lines.filter((line) => !line.endsWith(" retain"))).toEqual([]);
+  const seen = values(lines);
+  expect(names.filter((name) => !seen.has(name))).toEqual([]);
   expect(seen.get("version")).toBe("sansmq test");
   expect(seen.get("uptime")).toBe("0 seconds");
-  const names = [
-    "clients/connected",
-    "clients/total",
-    "clients/disconnected",
-    "clients/maximum",
-    "messages/received",
-    "messages/sent",
-    "publish/messages/received",
-    "publish/messages/sent",
-    "publish/messages/dropped",
-    "bytes/received",
-    "bytes/sent",
-    "subscriptions/count",
-    "retained messages/count",
-  ];
-  for (const name of names) expect(seen.get(name)).toMatch(/^\d+$/);
+  for (const [name, value] of seen) {
+    if (["version", "codec", "uptime"].includes(name)) continue;
+    expect([name, value]).toEqual([name, expect.stringMatching(/^\d+(\.\d\d)?$/)]);
+  }
+});
+
+test("heap is the memory that the host tells of, and its maximum what it told at most", () => {
+  const world = new TestBroker({ limits: { sysMillis: 10_000 } });
+  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/heap/#", 0]));
+  const heap = (): (string | undefined)[] => {
+    const seen = values(client.takes());
+    return [seen.get("heap/current"), seen.get("heap/maximum")];
+  };
+  client.takes();
+  for (const [bytes, told] of [
+    [5000, ["5000", "5000"]],
+    [4000, ["4000", undefined]],
+    [6000, ["6000", "6000"]],
+  ] as const) {
+    world.broker.handleCommand({ kind: "memory", bytes }, world.now);
+    world.advance(10_000);
+    expect(heap()).toEqual(told);
+  }
+});
+
+test("heap of a host that does not tell is the memory for messages and input", () => {
+  const world = new TestBroker({ limits: { sysMillis: 10_000 } });
+  const publisher = world.connected("p");
+  publisher.send(publish("a", new Uint8Array(100_000), { retain: true }));
+  world.advance(10_000);
+  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/heap/current", 0]));
+  const bytes = Number(values(client.takes()).get("heap/current"));
+  expect(bytes).toBeGreaterThan(100_000);
+  expect(bytes).toBeLessThan(400_000);
+});
+
+test("shared subscriptions are counted by member, apart from the others", () => {
+  const world = new TestBroker({ limits: { sysMillis: 10_000 } });
+  const a = world.connected("a").send(subscribe(1, ["x", 0], ["$share/g/x", 0], ["$share/g/y", 0]));
+  world.connected("b").send(subscribe(1, ["$share/g/x", 0]), subscribe(2, ["$share/g/x", 1]));
+  world.advance(10_000);
+  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/+/count", 0]));
+  const counts = (): (string | undefined)[] => {
+    const seen = values(client.takes());
+    return [seen.get("subscriptions/count"), seen.get("shared_subscriptions/count")];
+  };
+  expect(counts()).toEqual(["1", "3"]);
+  a.cut();
+  world.advance(10_000);
+  expect(counts()).toEqual([undefined, "1"]);
+});
+
+test("what is dropped has a load of its own", () => {
+  const world = new TestBroker({ limits: { sysMillis: 10_000, queuedMessagesMax: 1 } });
+  world
+    .connected({ clientId: "r", clean: false })
+    .send(subscribe(1, ["t", 1]))
+    .cut();
+  world.advance(10_000);
+  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/load/publish/dropped/+", 0]));
+  client.takes();
+  const publisher = world.connected("p");
+  for (let n = 0; n < 4; n++) publisher.send(publish("t", "x", { qos: 1 }));
+  world.advance(10_000);
+  const seen = values(client.takes());
+  // 3 in 10 seconds are 18 a minute.
+  expect(Number(seen.get("load/publish/dropped/1min"))).toBeCloseTo(18 * (1 - Math.exp(-1 / 6)), 1);
 });
 
 test("they are published at their interval, when they changed, from the counters", () => {
