@@ -11,6 +11,7 @@ import type { WebSocketAddress } from "../listen.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
 import { bracketed, peerAddress } from "../peer-address.ts";
 import { chosenProtocol } from "../web-loop.ts";
+import { sendMessages } from "../websocket-messages.ts";
 import type { BunWebSocket } from "./api.ts";
 import { bun } from "./api.ts";
 
@@ -74,6 +75,10 @@ class WebSocketConnection implements HostSocket {
   #conn: ConnId = NO_CONN;
   #cause: CloseCause = CloseCause.Ended;
   #isGone = false;
+  #isTaken = true;
+  readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
+    if (this.#socket!.send(joined(bytes, tail)) < 0) this.#isTaken = false;
+  };
   #cutOff: Timer | undefined;
 
   constructor(driver: Driver, remote: string) {
@@ -101,12 +106,9 @@ class WebSocketConnection implements HostSocket {
   }
 
   write(out: OutBuffer): boolean {
-    const socket = this.#socket!;
-    let isTaken = true;
-    // A packet may be split over frames [MQTT-6.0.0-2].
-    if (out.length > 0) isTaken = socket.send(out.bytes.subarray(0, out.length)) >= 0;
-    if (out.tail !== null && socket.send(out.tail) < 0) isTaken = false;
-    return isTaken;
+    this.#isTaken = true;
+    sendMessages(out, this.#send);
+    return this.#isTaken;
   }
 
   drained(): void {
@@ -144,6 +146,18 @@ class WebSocketConnection implements HostSocket {
     this.#driver.closed(this.#conn, cause);
   }
 }
+
+/** Bun makes a message of one buffer, and copies what it cannot send at once: this one is used again. */
+function joined(bytes: Uint8Array, tail: Uint8Array | null): Uint8Array {
+  if (tail === null) return bytes;
+  if (bytes.length === 0) return tail;
+  const length = bytes.length + tail.length;
+  if (length > joint.length) joint = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
+  joint.set(bytes);
+  joint.set(tail, bytes.length);
+  return joint.subarray(0, length);
+}
+let joint = new Uint8Array(0);
 
 /** Bun takes no longer time. */
 const IDLE_SECONDS_MAX = 255;

@@ -5,6 +5,8 @@
  * nothing is put together here, and a message that never ends costs no memory.
  */
 
+import { BINARY, FINAL, frameHead } from "../websocket-messages.ts";
+
 /** What takes the frames of one client off its bytes. */
 export class FrameReader {
   readonly #messageBytesMax: number;
@@ -157,26 +159,17 @@ export function closeFrame(code: number): Uint8Array {
 }
 
 function frame(opcode: number, bytes: Uint8Array, more: number): Uint8Array {
-  const length = bytes.length + more;
-  const headBytes = length < 126 ? 2 : length < 65_536 ? 4 : 10;
-  const made = new Uint8Array(headBytes + bytes.length);
-  made[0] = FINAL | opcode;
-  made[1] = headBytes === 2 ? length : headBytes === 4 ? 126 : 127;
-  for (let at = headBytes - 1, rest = length; at >= 2; at--, rest = Math.floor(rest / 256)) {
-    made[at] = rest & 0xff;
-  }
-  made.set(bytes, headBytes);
+  const made = frameHead(opcode, bytes.length + more, bytes.length);
+  made.set(bytes, made.length - bytes.length);
   return made;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 const CONTINUATION = 0;
 const TEXT = 1;
-const BINARY = 2;
 const CLOSE = 8;
 const PING = 9;
 const PONG = 10;
-const FINAL = 0x80;
 const RESERVED = 0x70;
 const MASKED = 0x80;
 const MASK_BYTES = 4;

@@ -12,6 +12,7 @@ import type { Driver } from "../driver.ts";
 import type { HalfCloseHost, HostSocket } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
 import type { OutBuffers } from "../out-buffers.ts";
+import { sendMessages } from "../websocket-messages.ts";
 import { binaryFrame, closeFrame, FrameReader, pongFrame } from "./frames.ts";
 import type { Answer } from "./handshake.ts";
 import { answerTo, refusalOf } from "./handshake.ts";
@@ -62,6 +63,10 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   /** Waits for what is being written: a peer that takes none has one answer waiting, however many it wants. */
   #pong: Uint8Array | null = null;
   #cause: CloseCause = CloseCause.Ended;
+  readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
+    this.#tcp.send(binaryFrame(bytes, tail?.length ?? 0));
+    if (tail !== null) this.#tcp.send(tail);
+  };
   /** Nothing more is read or written. */
   #isEnded = false;
   #isGone = false;
@@ -151,10 +156,7 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
 
   write(out: OutBuffer): boolean {
     if (this.#isEnded) return true;
-    const { tail } = out;
-    // A packet may be split over frames [MQTT-6.0.0-2], and a frame holds as many as there are.
-    this.#tcp.send(binaryFrame(out.bytes.subarray(0, out.length), tail?.length ?? 0));
-    if (tail !== null) this.#tcp.send(tail);
+    sendMessages(out, this.#send);
     return false;
   }
 

@@ -13,6 +13,7 @@ import type { HostSocket } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
 import { peerAddress } from "../peer-address.ts";
 import { chosenProtocol } from "../web-loop.ts";
+import { BINARY, frameHead, sendMessages } from "../websocket-messages.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
 
@@ -111,6 +112,7 @@ export function refuse(socket: Duplex, status: number): void {
 
 class WebSocketConnection implements HostSocket {
   readonly #socket: WebSocket;
+  readonly #transport: Duplex;
   readonly #driver: Driver;
   conn: ConnId = NO_CONN;
   cause: CloseCause = CloseCause.Ended;
@@ -118,26 +120,34 @@ class WebSocketConnection implements HostSocket {
   #held: Buffer | null = null;
   #cutOff: Timer | undefined;
   readonly #onSent = (): void => this.#sent();
+  readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
+    const transport = this.#transport;
+    transport.write(frameHead(BINARY, bytes.length + (tail?.length ?? 0)));
+    if (bytes.length > 0) transport.write(bytes, this.#onSent);
+    if (tail !== null) transport.write(tail, this.#onSent);
+  };
 
-  constructor(driver: Driver, socket: WebSocket) {
+  constructor(driver: Driver, socket: WebSocket, transport: Duplex) {
     this.#driver = driver;
     this.#socket = socket;
+    this.#transport = transport;
   }
 
   write(out: OutBuffer): boolean {
     const socket = this.#socket;
     if (socket.readyState !== socket.OPEN) return true;
-    // A packet may be split over frames [MQTT311-6.0.0-2].
-    if (out.length > 0) socket.send((out.bytes as Buffer).subarray(0, out.length), this.#onSent);
-    if (out.tail !== null) socket.send(out.tail, this.#onSent);
-    if (socket.bufferedAmount === 0) return true;
+    // Not by `ws`, which makes a frame of one buffer: joining the two would be a copy of every long payload.
+    this.#transport.cork();
+    sendMessages(out, this.#send);
+    this.#transport.uncork();
+    if (this.#transport.writableLength === 0) return true;
     this.#held = out.bytes as Buffer;
     out.bytes = takeBuffer();
     return false;
   }
 
   #sent(): void {
-    if (this.#held === null || this.#socket.bufferedAmount > 0) return;
+    if (this.#held === null || this.#transport.writableLength > 0) return;
     giveBuffer(this.#held);
     this.#held = null;
     if (this.#socket.readyState === this.#socket.OPEN) this.#driver.writable(this.conn, true);
@@ -203,7 +213,7 @@ function accept(
   transport: Duplex,
 ): void {
   request.socket.setNoDelay(true);
-  const connection = new WebSocketConnection(driver, socket);
+  const connection = new WebSocketConnection(driver, socket, transport);
   socket.on("error", () => {
     connection.cause = CloseCause.Error;
     connection.cutOffLater();

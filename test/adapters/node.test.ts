@@ -11,6 +11,7 @@ import { codecKind } from "../support/codecs.ts";
 import { concat, connect, disconnect, pingreq, publish, subscribe } from "../support/packets.ts";
 import { openSocket, openWs } from "../support/socket-client.ts";
 import { endpointSuite } from "./endpoint-suite.ts";
+import { messagesSuite } from "./messages-suite.ts";
 import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 async function start(options: BrokerOptions = {}) {
@@ -44,6 +45,7 @@ const target: Target = {
 
 transportSuite(target);
 serverSuite(target);
+messagesSuite(target);
 endpointSuite(async (options) => {
   const told: object[] = [];
   const broker = await createBroker({

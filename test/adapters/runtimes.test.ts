@@ -6,6 +6,7 @@ import { runCases } from "../conformance/runner.ts";
 import { codecKind } from "../support/codecs.ts";
 import { spawnBroker } from "../support/runtimes.ts";
 import { endpointSuite } from "./endpoint-suite.ts";
+import { messagesSuite } from "./messages-suite.ts";
 import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
 describe.each(["Bun", "Deno"])("on %s", (runtime) => {
@@ -14,6 +15,7 @@ describe.each(["Bun", "Deno"])("on %s", (runtime) => {
   };
   transportSuite(target);
   serverSuite(target);
+  messagesSuite(target);
   endpointSuite((options) => spawnBroker(runtime, { watch: true, codec: codecKind, ...options }));
 
   test.each(["tcp", "ws"] as const)(

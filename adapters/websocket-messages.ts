@@ -1,0 +1,57 @@
+/**
+ * The messages that a WebSocket client is sent. MQTT lets a packet be spread over messages [MQTT-6.0.0-2], but there
+ * are clients that take a message for whole packets: a message ends where a packet does. It is one frame, for there
+ * are clients that put no frames together either.
+ */
+import type { OutBuffer } from "../core/mod.ts";
+import { frameBytes } from "../core/mod.ts";
+
+type Send = (bytes: Uint8Array, tail: Uint8Array | null) => void;
+
+/** Calls `send` for each message that `out` makes: one, unless it is too long. The tail of a message follows its bytes. */
+export function sendMessages({ bytes, length, tail }: OutBuffer, send: Send): void {
+  const first = bytes.subarray(0, length);
+  if (tail === null || length + tail.length <= MESSAGE_BYTES_MAX) send(first, tail);
+  else sendApart(first, tail, send);
+}
+
+/** The packets before the last, which has the tail, are a message; so is the last, unless it is too long alone. */
+function sendApart(bytes: Uint8Array, tail: Uint8Array, send: Send): void {
+  const start = lastPacket(bytes);
+  if (start > 0) send(bytes.subarray(0, start), null);
+  let at = MESSAGE_BYTES_MAX - (bytes.length - start);
+  send(bytes.subarray(start), tail.subarray(0, at));
+  for (; at < tail.length; at += MESSAGE_BYTES_MAX) {
+    send(NO_BYTES, tail.subarray(at, at + MESSAGE_BYTES_MAX));
+  }
+}
+
+/** Where the packet begins that goes on behind `bytes`. */
+function lastPacket(bytes: Uint8Array): number {
+  for (let at = 0; ; ) {
+    const end = at + frameBytes(bytes, at, bytes.length);
+    if (end <= at || end > bytes.length) return at;
+    at = end;
+  }
+}
+
+/** The header of a frame that a server sends, RFC 6455 §5.2, with room behind it for so many bytes of what it holds. */
+export function frameHead(opcode: number, length: number, room = 0): Uint8Array {
+  const headBytes = length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  const head = new Uint8Array(headBytes + room);
+  head[0] = FINAL | opcode;
+  head[1] = headBytes === 2 ? length : headBytes === 4 ? 126 : 127;
+  for (let at = headBytes - 1, rest = length; at >= 2; at--, rest = Math.floor(rest / 256)) {
+    head[at] = rest & 0xff;
+  }
+  return head;
+}
+
+export const BINARY = 2;
+export const FINAL = 0x80;
+const NO_BYTES = new Uint8Array(0);
+/**
+ * The longest message that WebSocket libraries of MQTT clients take unless told otherwise: `URLSession` of Apple's
+ * systems and `websockets` of Python take 1 MiB, in however many frames; others more.
+ */
+export const MESSAGE_BYTES_MAX: number = 1024 * 1024;
