@@ -28,6 +28,13 @@ export const monotonicMillis: () => number = performance.now.bind(performance);
 /** Unix time in milliseconds, by the wall clock. */
 export const unixMillis: () => number = Date.now;
 
+const HostDate = Date;
+
+/** Unix time in milliseconds as a text: ISO 8601, in UTC. */
+export function isoTime(millis: number): string {
+  return new HostDate(millis).toISOString();
+}
+
 /** Calls `turn` once the input that waits has been handled. */
 export const afterInput: (turn: () => void) => void = immediate();
 

@@ -3,7 +3,6 @@
  * The `sansmq` command. Exit codes: 0 stopped in order, 1 cannot serve, or a replay that differs, 2 wrongly
  * configured.
  */
-import type { Logger } from "@logtape/logtape";
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
 import { hostsOf } from "../hosts.ts";
@@ -18,7 +17,8 @@ import {
   resolveSettings,
 } from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
-import { createLog, logEvents, logRecording } from "./log.ts";
+import { createLog, type Log } from "./log.ts";
+import { logEvents, logRecording } from "./log-events.ts";
 import { oneLine } from "./one-line.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -90,7 +90,7 @@ function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
 /** Null: this run is not to be recorded. `begin` once it serves: one that can not leaves recordings alone. */
 async function recordingOf(
   settings: Settings,
-  log: Logger,
+  log: Log,
 ): Promise<{ readonly options: Pick<BrokerOptions, "record">; begin(): void } | null> {
   const { record, recordMaxBytes: bytesMax, recordKeep, recordPayloads: payloads } = settings;
   if (record === null) return null;

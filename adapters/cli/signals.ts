@@ -1,21 +1,22 @@
 /** SIGINT and SIGTERM: the first stops the broker in order, the second at once. */
-import type { Logger } from "@logtape/logtape";
 import type { BrokerServer } from "../broker-server.ts";
+import type { Log } from "./log.ts";
 
-export function stopOnSignals(broker: BrokerServer, log: Logger): void {
+export function stopOnSignals(broker: BrokerServer, log: Log): void {
   let isStopping = false;
   const stop = (signal: "SIGINT" | "SIGTERM"): void => {
     if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
     isStopping = true;
     log.info("stopping", { signal });
-    broker.close().then(
+    const exit = (code: number): Promise<never> => log.end().then(() => process.exit(code));
+    void broker.close().then(
       () => {
         log.info("stopped");
-        process.exit(0);
+        return exit(0);
       },
       (error: unknown) => {
         log.error("could not stop in order", { error });
-        process.exit(1);
+        return exit(1);
       },
     );
   };

@@ -133,7 +133,6 @@ function checkOutside(path: string, target: string, says: (what: string) => void
 
 const packageHomes: Readonly<Record<string, RegExp>> = {
   ws: /^adapters\/node\/websocket\.ts$/,
-  "@logtape/logtape": /^adapters\/cli\//,
   commander: /^adapters\/cli\/arguments\.ts$/,
   lmdb: /^adapters\/storage\/lmdb\.ts$/,
 };

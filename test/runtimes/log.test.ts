@@ -1,0 +1,76 @@
+/** The command's log on every runtime: whole when the process ends, and nobody waits for its reader. */
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { concat, connect, pingreq, subscribe } from "../support/packets.ts";
+import { run, runSansmqOn } from "../support/process.ts";
+import { runtimes } from "../support/runtimes.ts";
+import { openSocket } from "../support/socket-client.ts";
+
+describe.each(Object.entries(runtimes))("the log on %s", (_, runtime) => {
+  const [program, ...flags] = runtime;
+  const withoutLeave = flags.filter((flag) => !flag.startsWith("--allow"));
+  const script = fileURLToPath(new URL("log-ends.mjs", import.meta.url));
+
+  test.each(["throw", "reject", "exit"])(
+    "is whole, the lines of the last turn too, where the process ends by: %s",
+    async (manner) => {
+      const { code, stderr } = await run(program, ...withoutLeave, script, manner).finished;
+      const lines = stderr.split("\n").filter((line) => line.startsWith('{"@timestamp"'));
+      const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      const numbers = Array.from({ length: 2000 }, (_, n) => n + 1);
+      expect(told.slice(0, 2000).map(({ n }) => n)).toEqual(numbers);
+      if (manner === "exit") {
+        expect([code, told.length]).toEqual([3, 2000]);
+        return;
+      }
+      expect(code).toBe(1);
+      expect(told.slice(2000)).toMatchObject([
+        {
+          level: "FATAL",
+          message: "uncaught exception",
+          error: { name: "Error", message: "on request" },
+        },
+      ]);
+    },
+  );
+
+  test("makes nobody wait while its reader does not read; what was lost is told when it does", async () => {
+    const broker = runSansmqOn(runtime, "--port", "0", "--no-ws", "--log-level", "debug");
+    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
+    const stderr = broker.child.stderr!;
+    stderr.pause();
+    const client = await openSocket(tcp!);
+    client.send(connect({ clientId: "c" }));
+    const filters = Array.from({ length: 1000 }, (_, n) => [`${n}/${"x".repeat(900)}`, 0] as const);
+    // A mebibyte of log lines each.
+    for (let n = 1; n <= 5; n++) client.send(subscribe(n, ...filters));
+    client.send(pingreq);
+    expect((await client.takes(7)).at(-1)).toBe("PINGRESP");
+    stderr.resume();
+    const lost = () =>
+      Array.from(broker.stderr.matchAll(/log lines were lost.*"count":(\d+)/g), ([, count]) =>
+        Number(count),
+      ).reduce((a, b) => a + b, 0);
+    const written = () =>
+      broker.stderr.match(/"message":"(serving|connected|subscribed)"/g)?.length ?? 0;
+    while (written() + lost() < 5002) await once(stderr, "data");
+    expect(lost()).toBeGreaterThan(0);
+    expect(written() + lost()).toBe(5002);
+  });
+
+  test("does not hold up the end while its reader does not read", async () => {
+    const broker = runSansmqOn(runtime, "--port", "0", "--no-ws", "--log-level", "debug");
+    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
+    broker.child.stderr!.pause();
+    const client = await openSocket(tcp!);
+    client.send(connect({ clientId: "c" }));
+    const filters = Array.from({ length: 1000 }, (_, n) => [`${n}/${"x".repeat(900)}`, 0] as const);
+    client.send(concat(subscribe(1, ...filters), subscribe(2, ...filters), pingreq));
+    await client.takes(4);
+    const exited = new Promise((resolve) => broker.child.once("exit", resolve));
+    broker.child.kill("SIGTERM");
+    expect(await exited).toBe(0);
+    broker.child.stderr!.resume();
+  });
+});

@@ -1,0 +1,170 @@
+/** The log's output on sinks that take everything, a part, or nothing. */
+import { describe, expect, test } from "vitest";
+import { LogOutput, type LogSink } from "../../adapters/cli/log-output.ts";
+
+const full = Object.assign(new Error("full"), { code: "EAGAIN" });
+const gone = Object.assign(new Error("gone"), { code: "EPIPE" });
+const lost = (count: number) => `lost ${count}\n`;
+
+/** Keeps what is written, and takes of each write what `take` says. */
+class Sink implements LogSink {
+  #bytes = Buffer.alloc(0);
+  readonly writes: number[] = [];
+  take: (length: number) => number = (length) => length;
+  #wake: (() => void) | null = null;
+
+  write(bytes: Uint8Array): number {
+    const count = this.take(bytes.length);
+    this.#bytes = Buffer.concat([this.#bytes, bytes.subarray(0, count)]);
+    this.writes.push(count);
+    this.#wake?.();
+    return count;
+  }
+
+  writeNow(bytes: Uint8Array): number {
+    return this.write(bytes);
+  }
+
+  get text(): string {
+    return this.#bytes.toString();
+  }
+
+  async has(text: string): Promise<void> {
+    while (!this.text.includes(text)) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+test("lines of one turn are one write", async () => {
+  const sink = new Sink();
+  const output = new LogOutput(sink, lost);
+  for (let n = 0; n < 1000; n++) output.push(`line ${n}\n`);
+  expect(sink.writes).toEqual([]);
+  await sink.has("line 999\n");
+  expect(sink.writes).toHaveLength(1);
+  output.push("later\n");
+  await sink.has("later\n");
+  expect(sink.writes).toHaveLength(2);
+});
+
+test("a sink that takes a part gets the rest, in order and nothing twice", async () => {
+  const sink = new Sink();
+  const output = new LogOutput(sink, lost);
+  let writes = 0;
+  sink.take = (length) => {
+    if (writes++ % 2 === 1) throw full;
+    return Math.min(length, 7);
+  };
+  const lines = Array.from({ length: 10 }, (_, n) => `é line ${n}\n`).join("");
+  output.push(lines);
+  await sink.has("line 9\n");
+  expect(sink.text).toBe(lines);
+});
+
+describe("a reader that takes nothing", () => {
+  test("costs a bound of memory; what is beyond is counted, and told when it reads again", async () => {
+    const sink = new Sink();
+    const output = new LogOutput(sink, lost);
+    sink.take = () => {
+      throw full;
+    };
+    const line = `${"x".repeat(1023)}\n`;
+    for (let n = 0; n < 2000; n++) output.push(line);
+    output.push("the last of all\n", true);
+    await new Promise((resolve) => setImmediate(resolve));
+    sink.take = (length) => length;
+    await sink.has("lost 976\n");
+    expect(sink.text).toBe(`${line.repeat(1024)}the last of all\n${lost(976)}`);
+  });
+
+  test("and then goes loses what waits, which is told to the next reader", async () => {
+    const sink = new Sink();
+    const output = new LogOutput(sink, lost);
+    let hasGone: () => void = () => {};
+    const went = new Promise<void>((resolve) => {
+      hasGone = resolve;
+    });
+    sink.take = () => {
+      hasGone();
+      throw gone;
+    };
+    output.push("a\n");
+    output.push("b\n");
+    await went;
+    sink.take = (length) => length;
+    output.push("c\n");
+    await sink.has("c\n");
+    expect(sink.text).toBe("c\nlost 2\n");
+  });
+
+  test("does not keep a process that ends", async () => {
+    const sink = new Sink();
+    const output = new LogOutput(sink, lost);
+    sink.take = () => {
+      throw full;
+    };
+    output.push("a\n");
+    await output.end();
+    output.push("b\n");
+    output.flush();
+    const other = new LogOutput(sink, lost);
+    other.push("c\n");
+    other.flush();
+    expect(sink.text).toBe("");
+  });
+});
+
+describe("a process that ends", () => {
+  test("writes everything at once, though the sink takes it in parts", () => {
+    const sink = new Sink();
+    const output = new LogOutput(sink, lost);
+    let writes = 0;
+    sink.take = (length) => {
+      if (writes++ < 3) throw full;
+      return Math.min(length, 3);
+    };
+    output.push("abcdef\n");
+    output.push("ghi\n");
+    output.flush();
+    expect(sink.text).toBe("abcdef\nghi\n");
+  });
+
+  test("writes after what a thread is writing, not the same again", async () => {
+    const sink = new Sink();
+    const written: string[] = [];
+    const taken: ((count: number) => void)[] = [];
+    const slow: LogSink = {
+      write: (bytes) => {
+        written.push(new TextDecoder().decode(bytes));
+        return new Promise((resolve) => taken.push(resolve));
+      },
+      writeNow: (bytes) => sink.write(bytes),
+    };
+    const output = new LogOutput(slow, lost);
+    output.push("first\n");
+    await new Promise((resolve) => setImmediate(resolve));
+    output.push("second\n");
+    output.flush();
+    expect([written, sink.text]).toEqual([["first\n"], "second\n"]);
+  });
+
+  test("in order waits until everything is written", async () => {
+    const written: string[] = [];
+    const slow: LogSink = {
+      write: (bytes) => {
+        written.push(new TextDecoder().decode(bytes));
+        return new Promise((resolve) => setImmediate(resolve, bytes.length));
+      },
+      writeNow: () => 0,
+    };
+    const output = new LogOutput(slow, lost);
+    output.push("first\n");
+    await new Promise((resolve) => setImmediate(resolve));
+    output.push("second\n");
+    await output.end();
+    expect(written).toEqual(["first\n", "second\n"]);
+  });
+});
