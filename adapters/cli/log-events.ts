@@ -1,27 +1,24 @@
-/** What the log tells of a broker: who comes and goes. */
-import { reasonName } from "../../core/mod.ts";
-import type { BrokerServer } from "../broker-server.ts";
+/** What the log tells of a broker: who comes and goes, and who is refused what. */
+import { Reason, reasonName } from "../../core/mod.ts";
+import type { BrokerEvents, BrokerServer } from "../broker-server.ts";
 import type { RecordingEnd } from "../record/mod.ts";
 import type { Log } from "./log.ts";
+import { RateLimit } from "./rate-limit.ts";
 
-/** Logs who comes and goes (info) and what they subscribe to (debug). */
+/** Logs refusals (warn), who comes and goes (info) and what they subscribe to (debug). */
 export function logEvents(broker: BrokerServer, log: Log): void {
   broker.on("error", ({ error }) => {
     log.error("a part outside the broker failed", { error });
   });
   // A level that is not written costs nothing.
-  if (log.has("warn")) {
-    broker.on("refused", ({ clientId, reason, info }) => {
-      log.warn("refused", { clientId, remote: info.remote, reason: reasonName(reason) });
-    });
-  }
+  if (log.has("warn")) logRefusals(broker, log);
   if (log.has("info")) logConnections(broker, log);
   if (!log.has("debug")) return;
   broker.on("subscribed", ({ clientId, filter, qos }) => {
-    log.debug("subscribed", { clientId, filter, qos });
+    log.debug("subscribed", { clientId, filter: shortened(filter), qos });
   });
   broker.on("unsubscribed", ({ clientId, filter }) => {
-    log.debug("unsubscribed", { clientId, filter });
+    log.debug("unsubscribed", { clientId, filter: shortened(filter) });
   });
 }
 
@@ -35,7 +32,65 @@ function logConnections(broker: BrokerServer, log: Log): void {
   broker.on("disconnected", ({ clientId, reason }) => {
     log.info("disconnected", { clientId, reason: reasonName(reason) });
   });
+  const limit = new RateLimit((count) => log.info("lines about connections left out", { count }));
+  broker.on("refused", (event) => {
+    if (isHarmless(event) && limit.allows(hostOf(event.info.remote))) {
+      log.info(nameOf(event), fieldsOf(event));
+    }
+  });
 }
+
+function logRefusals(broker: BrokerServer, log: Log): void {
+  const limit = new RateLimit((count) => log.warn("lines about refusals left out", { count }));
+  broker.on("refused", (event) => {
+    if (isHarmless(event)) return;
+    const { clientId, info } = event;
+    if (limit.allows(`${hostOf(info.remote)} ${clientId}`)) log.warn("refused", fieldsOf(event));
+  });
+  broker.on("denied", ({ clientId, info, action, topic, reason }) => {
+    const remote = info?.remote;
+    if (!limit.allows(clientId === "" && remote !== undefined ? hostOf(remote) : clientId)) return;
+    const fields = { clientId, remote, topic: shortened(topic), reason: reasonName(reason) };
+    log.warn(DENIED[action], fields);
+  });
+}
+
+type Refused = BrokerEvents["refused"];
+
+/** A health check, a port scan, or a client that changed its mind: nobody was turned away. */
+function isHarmless({ hasConnect, reason }: Refused): boolean {
+  return !hasConnect || reason === Reason.Unspecified;
+}
+
+function nameOf({ hasConnect, reason }: Refused): string {
+  if (hasConnect) return "closed before CONNACK";
+  if (reason === Reason.Unspecified) return "closed before CONNECT";
+  return reason === Reason.MaximumConnectTime ? "no CONNECT in time" : "sent no CONNECT";
+}
+
+function fieldsOf({ clientId, info, reason }: Refused): Readonly<Record<string, string>> {
+  const { remote } = info;
+  return { ...(clientId === "" ? {} : { clientId }), remote, reason: reasonName(reason) };
+}
+
+/** The address of a peer without its port, which is another each time. */
+function hostOf(remote: string): string {
+  return remote.replace(/:\d+$/, "");
+}
+
+function shortened(topic: string): string {
+  return topic.length <= TOPIC_LENGTH_MAX
+    ? topic
+    : `${topic.slice(0, TOPIC_LENGTH_MAX)}… (${topic.length} characters)`;
+}
+
+const DENIED: Readonly<Record<BrokerEvents["denied"]["action"], string>> = {
+  subscribe: "subscription refused",
+  publish: "publish refused",
+  retain: "message not retained",
+  will: "will refused",
+};
+const TOPIC_LENGTH_MAX = 1000;
 
 /** Says that the recording ended before the broker. */
 export function logRecording(end: RecordingEnd, log: Log): void {

@@ -1,6 +1,7 @@
 /** The log's output on sinks that take everything, a part, or nothing. */
 import { describe, expect, test } from "vitest";
 import { LogOutput, type LogSink } from "../../adapters/cli/log-output.ts";
+import { RateLimit } from "../../adapters/cli/rate-limit.ts";
 
 const full = Object.assign(new Error("full"), { code: "EAGAIN" });
 const gone = Object.assign(new Error("gone"), { code: "EPIPE" });
@@ -166,5 +167,42 @@ describe("a process that ends", () => {
     output.push("second\n");
     await output.end();
     expect(written).toEqual(["first\n", "second\n"]);
+  });
+});
+
+describe("a rate limit", () => {
+  const limited = () => {
+    const told: number[] = [];
+    let endMinute: () => void = () => {};
+    const limit = new RateLimit(
+      (count) => told.push(count),
+      (run) => {
+        endMinute = run;
+        return 0;
+      },
+    );
+    const asks = (key: string, times: number): number =>
+      Array.from({ length: times }, () => limit.allows(key)).filter((isAllowed) => isAllowed)
+        .length;
+    return { told, asks, endMinute: () => endMinute() };
+  };
+
+  test("lets ten lines a minute through about each client, and tells how many it left out", () => {
+    const { told, asks, endMinute } = limited();
+    expect([asks("a", 25), asks("b", 3)]).toEqual([10, 3]);
+    endMinute();
+    expect([asks("a", 9), asks("b", 11)]).toEqual([9, 10]);
+    endMinute();
+    expect(asks("a", 5)).toBe(5);
+    endMinute();
+    expect(told).toEqual([15, 1]);
+  });
+
+  test("keeps a thousand clients apart, and has ten lines for all the others", () => {
+    const { asks } = limited();
+    for (let n = 0; n < 1000; n++) expect(asks(`client ${n}`, 1)).toBe(1);
+    const others = Array.from({ length: 100 }, (_, n) => asks(`other ${n}`, 1));
+    expect(others.reduce((a, b) => a + b)).toBe(10);
+    expect(asks("client 5", 20)).toBe(9);
   });
 });

@@ -1,0 +1,136 @@
+/** What the command's log says of peers that are no clients, and of what clients are refused. */
+import { connect as connectTcp } from "node:net";
+import { expect, test } from "vitest";
+import { concat, connect, disconnect, pingreq, publish, subscribe } from "./support/packets.ts";
+import { type Running, runSansmq } from "./support/process.ts";
+import { openSocket } from "./support/socket-client.ts";
+
+async function serving(...args: string[]): Promise<{ broker: Running; tcp: string }> {
+  const broker = runSansmq("--port", "0", "--no-ws", ...args);
+  const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
+  return { broker, tcp: tcp! };
+}
+
+function linesOf(broker: Running): Record<string, unknown>[] {
+  return broker.stderr
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** All lines so far: what this client does is logged after what others did before. */
+async function linesUntilNow({ broker, tcp }: Awaited<ReturnType<typeof serving>>) {
+  const client = await openSocket(tcp);
+  client.send(connect({ clientId: "the last" }));
+  await broker.says(/"clientId":"the last"/);
+  return linesOf(broker).filter(
+    ({ clientId, message }) => clientId !== "the last" && message !== "serving",
+  );
+}
+
+/** Visits the port as health checks and scanners do. */
+async function visit(address: string, how: "end" | "reset" | string): Promise<void> {
+  const { hostname, port } = new URL(address);
+  const socket = connectTcp(Number(port), hostname);
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  socket.on("error", () => {});
+  await new Promise((resolve) => socket.once("connect", resolve));
+  if (how === "end") socket.end();
+  else if (how === "reset") socket.resetAndDestroy();
+  else socket.write(how);
+  socket.resume();
+  await closed;
+}
+
+test("a peer that sends no CONNECT is no warning, and is told by what it did", async () => {
+  const run = await serving("--max-connect-millis", "1000");
+  const visits = {
+    end: "closed before CONNECT",
+    "GET / HTTP/1.1\r\n\r\n": "sent no CONNECT",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03": "sent no CONNECT",
+  };
+  for (const how of Object.keys(visits)) await visit(run.tcp, how);
+  await visit(run.tcp, "");
+  // Reset before it was accepted, it is nobody's connection.
+  const isReset = () => linesOf(run.broker).at(-1)!["message"] === "closed before CONNECT";
+  do await visit(run.tcp, "reset");
+  while (!isReset());
+  const lines = await linesUntilNow(run);
+  expect(new Set(lines.map(({ message }) => message))).toEqual(
+    new Set([...Object.values(visits), "no CONNECT in time"]),
+  );
+  for (const { level, remote } of lines) {
+    expect(level).toBe("INFO");
+    expect(remote).toMatch(/^127\.0\.0\.1:\d+$/);
+  }
+});
+
+test("visits from one address are ten lines a minute, and those of clients are written as ever", async () => {
+  const run = await serving();
+  for (let n = 0; n < 30; n++) await visit(run.tcp, "end");
+  for (let n = 0; n < 12; n++) {
+    const client = await openSocket(run.tcp);
+    client.send(concat(connect({ clientId: `c${n}` }), disconnect));
+    await client.closed;
+  }
+  const messages = (await linesUntilNow(run)).map(({ message }) => message);
+  const count = (name: string): number => messages.filter((message) => message === name).length;
+  expect([count("closed before CONNECT"), count("connected")]).toEqual([10, 12]);
+});
+
+test("a client that may not connect is a warning", async () => {
+  const run = await serving("--username", "ada", "--password", "secret", "--log-level", "warn");
+  const client = await openSocket(run.tcp);
+  client.send(connect({ clientId: "c", username: "ada", password: "wrong" }));
+  await client.closed;
+  await run.broker.says(/"refused"/);
+  expect(linesOf(run.broker)).toMatchObject([
+    { level: "WARN", message: "refused", clientId: "c", reason: "bad user name or password" },
+  ]);
+  expect(run.broker.stderr).not.toMatch(/wrong|secret/);
+});
+
+test("what a client is refused is a warning with client, topic and reason", async () => {
+  const limits = ["--max-subscriptions-per-client", "1", "--max-retained-messages", "1"];
+  const run = await serving("--log-level", "warn", ...limits, "--sys-millis", "0");
+  const client = await openSocket(run.tcp);
+  client.send(connect({ clientId: "c" }));
+  client.send(concat(subscribe(1, ["a", 0], ["no/#", 0]), publish("$SYS/no", "x")));
+  client.send(publish("r", "x", { retain: true }));
+  client.send(concat(publish("s", "x", { retain: true }), pingreq));
+  await client.takes(3);
+  const other = await openSocket(run.tcp);
+  other.send(connect({ clientId: "w", will: { topic: "$SYS/will", payload: "x" } }));
+  await other.closed;
+  await run.broker.says(/"message":"refused"/);
+  const lines = linesOf(run.broker).map((line) => [
+    line["message"],
+    line["clientId"],
+    line["topic"],
+    line["reason"],
+  ]);
+  expect(lines).toEqual([
+    ["subscription refused", "c", "no/#", "quota exceeded"],
+    ["publish refused", "c", "$SYS/no", "not authorized"],
+    ["message not retained", "c", "s", "quota exceeded"],
+    ["will refused", "w", "$SYS/will", "not authorized"],
+    ["refused", "w", undefined, "not authorized"],
+  ]);
+  for (const line of linesOf(run.broker)) expect(line).toMatchObject({ level: "WARN" });
+});
+
+test("refusals are ten lines a minute for each client, and a long topic is cut short", async () => {
+  const run = await serving("--log-level", "warn");
+  const loud = await openSocket(run.tcp);
+  const topic = `$SYS/${"x".repeat(3000)}`;
+  loud.send(connect({ clientId: "loud" }));
+  for (let n = 0; n < 50; n++) loud.send(publish(topic, "x"));
+  loud.send(pingreq);
+  await loud.takes(2);
+  const quiet = await openSocket(run.tcp);
+  quiet.send(concat(connect({ clientId: "quiet" }), publish("$SYS/no", "x")));
+  await run.broker.says(/"clientId":"quiet"/);
+  const lines = linesOf(run.broker);
+  expect(lines.map(({ clientId }) => clientId)).toEqual([...Array(10).fill("loud"), "quiet"]);
+  expect(lines[0]!["topic"]).toBe(`${topic.slice(0, 1000)}… (3005 characters)`);
+});
