@@ -123,9 +123,22 @@ export type Decision =
   | { readonly kind: "allow"; readonly principal?: string; readonly data?: Uint8Array }
   /** Of an AuthenticateRequest with a method: the exchange goes on, the client answers `data`. */
   | { readonly kind: "challenge"; readonly data: Uint8Array }
-  | { readonly kind: "deny"; readonly reason: ReasonCode }
-  /** One reason code per filter of a SubscribeRequest: below 0x80 is allowed. */
-  | { readonly kind: "filters"; readonly reasons: readonly ReasonCode[] };
+  | DenyDecision
+  /** One reason code per filter of a SubscribeRequest: below 0x80 is allowed. `reasonString` as in DenyDecision. */
+  | {
+      readonly kind: "filters";
+      readonly reasons: readonly ReasonCode[];
+      readonly reasonString?: string;
+    };
+
+export interface DenyDecision {
+  readonly kind: "deny";
+  readonly reason: ReasonCode;
+  /** Tells clients of MQTT 5.0 why, in place of the name of the reason. */
+  readonly reasonString?: string;
+  /** Where such a client is to go, for the reasons UseAnotherServer and ServerMoved in CONNACK. */
+  readonly serverReference?: string;
+}
 
 /** Properties of MQTT 5.0 by name: numbers, texts, bytes, and User Property as pairs in order. */
 export interface PropertyValues {

@@ -32,10 +32,17 @@ export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";
 export type { BrokerEvent } from "./observe/events.ts";
-export type { Ingest, Policy, Ports, TopicIndex, TopicIndexFactory } from "./ports.ts";
+export type {
+  Ingest,
+  Policy,
+  PolicyAnswer,
+  Ports,
+  TopicIndex,
+  TopicIndexFactory,
+} from "./ports.ts";
 export { Added, Verdict } from "./ports.ts";
-export type { ReasonCode } from "./reason.ts";
-export { connectReturnCode, FAILURE_MIN, Reason, reasonName } from "./reason.ts";
+export type { FailureCode, ReasonCode, ReasonPacket } from "./reason.ts";
+export { connectReturnCode, FAILURE_MIN, mayCarry, Reason, reasonName } from "./reason.ts";
 export { sharedFilter } from "./routing/shared.ts";
 export { isTopicFilter, matchesFilter } from "./topic/filter.ts";
 export { isTopicName } from "./topic/name.ts";

@@ -6,6 +6,7 @@
  */
 import type { AuthenticateRequest, ConnId, QoS } from "./boundary.ts";
 import type { Limits } from "./config.ts";
+import type { FailureCode } from "./reason.ts";
 
 export interface Ports {
   readonly ingest: Ingest;
@@ -27,11 +28,14 @@ export const Verdict = {
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
+/** A verdict, or the reason why the policy denies. */
+export type PolicyAnswer = Verdict | FailureCode;
+
 /** Who may connect, publish and subscribe. Asked on the data path: answer from memory. */
 export interface Policy {
-  authenticate(request: AuthenticateRequest): Verdict;
-  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): Verdict;
-  subscribe(conn: ConnId, filter: string, qos: QoS): Verdict;
+  authenticate(request: AuthenticateRequest): PolicyAnswer;
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer;
+  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyAnswer;
 }
 
 /**

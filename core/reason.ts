@@ -52,6 +52,11 @@ export type ReasonCode = (typeof Reason)[keyof typeof Reason];
 
 /** From here on a code is a failure. */
 export const FAILURE_MIN = 0x80;
+/** A code that is a failure. */
+export type FailureCode = Exclude<
+  ReasonCode,
+  0x00 | 0x01 | 0x02 | 0x04 | 0x10 | 0x11 | 0x18 | 0x19
+>;
 
 /** A packet that carries reason codes. */
 export type ReasonPacket =
@@ -148,6 +153,7 @@ export function connectReturnCode(reason: ReasonCode): number {
     case Reason.QuotaExceeded:
     case Reason.UseAnotherServer:
     case Reason.ServerMoved:
+    case Reason.ConnectionRateExceeded:
       return 3;
     case Reason.BadUserNameOrPassword:
       return 4;

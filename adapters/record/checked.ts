@@ -3,7 +3,7 @@
  * the damage is, and what breaks a broker in a replay was the broker's own fault.
  */
 import { codecKinds } from "../../codec-wasm/mod.ts";
-import { CloseCause, limitNames, parseLimits, Verdict } from "../../core/mod.ts";
+import { CloseCause, FAILURE_MIN, limitNames, parseLimits, Verdict } from "../../core/mod.ts";
 import { isObject, isWhole } from "../checks.ts";
 import type { RecordingHeader } from "./format.ts";
 
@@ -38,7 +38,10 @@ export function isConnInfo(value: unknown): boolean {
 
 export function isDecision(value: unknown): boolean {
   if (!isObject(value)) return false;
-  const { kind, principal, data, reason, reasons } = value;
+  const { kind, principal, data, reason, reasons, reasonString, serverReference } = value;
+  for (const text of [reasonString, serverReference]) {
+    if (text !== undefined && !isText(text)) return false;
+  }
   switch (kind) {
     case "allow":
       return (principal === undefined || isText(principal)) && (data === undefined || isData(data));
@@ -90,7 +93,7 @@ export function isCause(value: number): boolean {
 }
 
 export function isVerdict(value: number): boolean {
-  return (Object.values(Verdict) as readonly number[]).includes(value);
+  return (Object.values(Verdict) as readonly number[]).includes(value) || value >= FAILURE_MIN;
 }
 
 /** All of them, for it was parsed already. */

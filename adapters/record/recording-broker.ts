@@ -18,6 +18,7 @@ import type {
   Millis,
   OutBuffer,
   Policy,
+  PolicyAnswer,
   Ports,
   QoS,
   Seq,
@@ -251,13 +252,13 @@ class Answers implements Policy {
     this.#allowed = 0;
   }
 
-  authenticate(request: AuthenticateRequest): Verdict {
+  authenticate(request: AuthenticateRequest): PolicyAnswer {
     return this.#verdict(this.#ports.policy.authenticate(request));
   }
-  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): Verdict {
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer {
     return this.#verdict(this.#ports.policy.publish(conn, topic, qos, retain));
   }
-  subscribe(conn: ConnId, filter: string, qos: QoS): Verdict {
+  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyAnswer {
     return this.#verdict(this.#ports.policy.subscribe(conn, filter, qos));
   }
 
@@ -268,7 +269,7 @@ class Answers implements Policy {
     this.#writer.copy(out);
   }
 
-  #verdict(verdict: Verdict): Verdict {
+  #verdict(verdict: PolicyAnswer): PolicyAnswer {
     if (verdict === Verdict.Allow) {
       this.#allowed++;
     } else if (this.#writer.nested(Op.Verdict, COUNT_BYTES + 1)) {

@@ -11,6 +11,7 @@ import type {
   Millis,
   OutBuffer,
   Policy,
+  PolicyAnswer,
   Seq,
 } from "../../core/mod.ts";
 import {
@@ -256,7 +257,7 @@ class ReplayWorld {
     return true;
   }
 
-  #verdict(): Verdict {
+  #verdict(): PolicyAnswer {
     const [next] = this.#verdicts;
     if (next === undefined || this.#allowed < next.allowedBefore) {
       this.#allowed++;

@@ -127,6 +127,14 @@ export function problem(connection: Connection, reason: ReasonCode | number): Pr
   return isTold && hasRoom ? { ReasonString: reasonName(reason) } : {};
 }
 
+/** The same with a text of the policy's own, which may be longer than the client takes; null: none is to be told. */
+export function ownProblem(
+  connection: Connection,
+  text: string | undefined,
+): PropertyValues | null {
+  return text !== undefined && connection.wantsProblemInformation ? { ReasonString: text } : null;
+}
+
 const ANSWERS_MAX = 8192;
 const PACKETS_BYTES_MAX = 262_144;
 /** More than any packet with a Reason String of ours has. */

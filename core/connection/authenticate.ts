@@ -16,6 +16,7 @@ import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
 import { answerBehind, keepPacket, PACKET, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
+import { reasonOf } from "./deny.ts";
 import { fail, refuse } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -83,7 +84,8 @@ function askPolicy(
     ask(parts, connection, request);
     return Asked.Pending;
   }
-  if (request.method !== null)
+  if (verdict >= FAILURE_MIN) denial.reason = verdict as ReasonCode;
+  else if (request.method !== null)
     denial.reason = Reason.BadAuthenticationMethod; // [MQTT-4.12.0-1]
   else if (request.username === null) denial.reason = Reason.NotAuthorized;
   else denial.reason = Reason.BadUserNameOrPassword;
@@ -106,8 +108,7 @@ function decided(parts: Parts, connection: Connection, decision: Decision, denia
     denial.reason = Reason.ImplementationSpecific;
     return Asked.Denied;
   }
-  const isReason = decision.kind === "deny" && decision.reason >= FAILURE_MIN;
-  denial.reason = isReason ? decision.reason : Reason.NotAuthorized;
+  denial.reason = reasonOf(connection, decision);
   return Asked.Denied;
 }
 

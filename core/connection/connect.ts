@@ -10,7 +10,7 @@ import { isTopicName } from "../topic/name.ts";
 import { attachSession } from "./attach.ts";
 import { Asked, askWho, type Denial } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
-import { tellDenied } from "./deny.ts";
+import { reasonOf, tellDenied } from "./deny.ts";
 import { refuse } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -122,9 +122,7 @@ function judge(
   if (isReserved(topic)) return Reason.NotAuthorized;
   const decision = connection.takeDecision();
   if (decision !== null) {
-    if (decision.kind === "allow") return Reason.Success;
-    const isReason = decision.kind === "deny" && decision.reason >= FAILURE_MIN;
-    return isReason ? decision.reason : Reason.NotAuthorized;
+    return decision.kind === "allow" ? Reason.Success : reasonOf(connection, decision);
   }
   const { qos, isRetained: retain } = will;
   const verdict = parts.policy.publish(connection.id, topic, qos, retain);
@@ -132,7 +130,8 @@ function judge(
     ask(parts, connection, { kind: "publish", conn: connection.id, clientId, topic, qos, retain });
     return null;
   }
-  return verdict === Verdict.Allow ? Reason.Success : Reason.NotAuthorized;
+  if (verdict === Verdict.Allow) return Reason.Success;
+  return verdict >= FAILURE_MIN ? (verdict as ReasonCode) : Reason.NotAuthorized;
 }
 
 /** MQTT 3.1 §3.1: in characters. Most devices of that version have longer identifiers, or none. */

@@ -7,7 +7,14 @@
  * ```
  */
 import type { Ring } from "../base/ring.ts";
-import type { ConnId, ConnInfo, Decision, Millis, ProtocolLevel } from "../boundary.ts";
+import type {
+  ConnId,
+  ConnInfo,
+  Decision,
+  DenyDecision,
+  Millis,
+  ProtocolLevel,
+} from "../boundary.ts";
 import type { TopicAliases } from "../message/topic-aliases.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
@@ -73,6 +80,8 @@ export class Connection {
   /** When the transport stopped taking bytes, or -1. */
   stalledAt = -1;
   will: Will | null = null;
+  /** The last decision that denied, until the client has been told; null: none, or one that said no more. */
+  denial: DenyDecision | null = null;
   /** Why it ends, for the event. */
   endReason: ReasonCode = Reason.Unspecified;
 

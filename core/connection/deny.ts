@@ -1,6 +1,9 @@
 /** News of what clients are refused: many of them never look at the reason codes that they get. */
+import type { Decision } from "../boundary.ts";
 import type { BrokerEvent } from "../observe/events.ts";
 import type { ReasonCode } from "../reason.ts";
+import { FAILURE_MIN, Reason } from "../reason.ts";
+import type { Connection } from "./connection.ts";
 import type { Parts } from "./parts.ts";
 
 type DeniedEvent = Extract<BrokerEvent, { kind: "denied" }>;
@@ -16,4 +19,14 @@ export function tellDenied(
   reason: ReasonCode,
 ): void {
   events.pushDenied({ kind: "denied", clientId, info, action, topic, reason });
+}
+
+/**
+ * Why a decision that does not allow denies. What it says beside the reason is kept until the client is told: by
+ * `refuse`, `fail`, or the acknowledgement.
+ */
+export function reasonOf(connection: Connection, decision: Decision): ReasonCode {
+  if (decision.kind !== "deny") return Reason.NotAuthorized;
+  connection.denial = decision;
+  return decision.reason >= FAILURE_MIN ? decision.reason : Reason.NotAuthorized;
 }

@@ -1,5 +1,5 @@
 /** Every way a connection ends, and what becomes of its session and its will. */
-import type { Millis, PropertyValues } from "../boundary.ts";
+import type { DenyDecision, Millis, PropertyValues } from "../boundary.ts";
 import { EffectKind, NEVER } from "../boundary.ts";
 import { encodeConnack, encodeConnack5, encodeReason } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
@@ -7,7 +7,15 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { carried, connectReturnCode, Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import { answerNow, dropWaiting, keepPacket, PACKET, problem, takes } from "./answer.ts";
+import {
+  answerNow,
+  dropWaiting,
+  keepPacket,
+  ownProblem,
+  PACKET,
+  problem,
+  takes,
+} from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import type { Parts } from "./parts.ts";
@@ -74,16 +82,23 @@ function explained(
   reason: ReasonCode,
   encode: (properties: PropertyValues) => Uint8Array,
 ): Uint8Array {
-  const elsewhere = reference(parts, reason);
+  const { denial } = connection;
+  connection.denial = null;
+  const elsewhere = reference(parts, reason, denial);
+  const own = ownProblem(connection, denial?.reasonString);
+  if (own !== null) {
+    const told = encode({ ...own, ...elsewhere });
+    if (takes(connection, told)) return told;
+  }
   const whole = encode({ ...problem(connection, reason), ...elsewhere });
   if (takes(connection, whole)) return whole;
   const brief = encode(elsewhere);
   return takes(connection, brief) ? brief : encode({});
 }
 
-function reference(parts: Parts, reason: ReasonCode): PropertyValues {
+function reference(parts: Parts, reason: ReasonCode, denial: DenyDecision | null): PropertyValues {
   const isElsewhere = reason === Reason.UseAnotherServer || reason === Reason.ServerMoved;
-  const { serverReference } = parts;
+  const serverReference = denial?.serverReference ?? parts.serverReference;
   return isElsewhere && serverReference !== null ? { ServerReference: serverReference } : {};
 }
 

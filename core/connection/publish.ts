@@ -1,5 +1,6 @@
 /** PUBLISH from a client, MQTT 5.0 and 3.1.1 §3.3. */
 import type { Millis, QoS } from "../boundary.ts";
+import { encodeAck } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { isUtf8 } from "../codec/utf8.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
@@ -7,11 +8,18 @@ import { MessageSource } from "../message/message-source.ts";
 import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
-import { carried, FAILURE_MIN, Reason } from "../reason.ts";
-import { answerDurably, answerWord, holdWriter } from "./answer.ts";
+import { carried, Reason } from "../reason.ts";
+import {
+  answerDurably,
+  answerPacket,
+  answerWord,
+  holdWriter,
+  ownProblem,
+  takes,
+} from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { Parked } from "./connection.ts";
-import { tellDenied } from "./deny.ts";
+import { reasonOf, tellDenied } from "./deny.ts";
 import { fail } from "./end.ts";
 import { ask } from "./park.ts";
 import type { Parts } from "./parts.ts";
@@ -81,7 +89,7 @@ export function handlePublish(
   if (refusal !== Reason.Success) {
     parts.counters[Counter.publishesDenied]!++;
     tellDenied(parts, connection, "publish", name, refusal);
-    answer(parts, connection, packet, refusal);
+    refuse(parts, connection, packet, refusal);
     return true;
   }
   // Receipts are as many as there are packet identifiers, a bit each: those that an earlier connection left
@@ -164,6 +172,28 @@ function answer(
   if (packet.qos > 0) answerDurably(parts, connection, answerOf(packet, reason));
 }
 
+/** Answers a PUBLISH that goes nowhere, in the words of who decided that, where there are some. */
+function refuse(
+  parts: Parts,
+  connection: Connection,
+  packet: MessageSource,
+  reason: ReasonCode,
+): void {
+  const own = ownProblem(connection, connection.denial?.reasonString);
+  connection.denial = null;
+  if (own !== null && packet.qos > 0) {
+    const firstByte = packet.qos === 1 ? FirstByte.Puback : FirstByte.Pubrec;
+    const ack = encodeAck(firstByte, packet.packetId, reason, own);
+    if (takes(connection, ack)) {
+      // Now: as bytes of its own it is not known to be final when it leaves.
+      connection.receivedCount--;
+      answerPacket(parts, connection, ack);
+      return;
+    }
+  }
+  answer(parts, connection, packet, reason);
+}
+
 /** 0 at QoS 0. Before 5.0 there is no way to say no: the message is acknowledged [MQTT311-3.3.5-2]. */
 function answerOf({ qos, packetId }: MessageSource, reason: ReasonCode): number {
   if (qos === 0) return 0;
@@ -180,9 +210,7 @@ function judge(
   if (connection.decision !== null) {
     const decision = connection.takeDecision()!;
     if (decision.kind === "allow") return Reason.Success;
-    return decision.kind === "deny" && decision.reason >= FAILURE_MIN
-      ? carried("PUBACK", decision.reason)
-      : Reason.NotAuthorized;
+    return carried("PUBACK", reasonOf(connection, decision));
   }
   if (isReserved(topic)) return Reason.NotAuthorized;
   if (packet.isText && parts.limits.payloadFormatCheck === 1) {
@@ -193,6 +221,7 @@ function judge(
   const verdict = parts.policy.publish(connection.id, topic, qos, retain);
   if (verdict === Verdict.Allow) return Reason.Success;
   if (verdict === Verdict.Deny) return Reason.NotAuthorized;
+  if (verdict !== Verdict.Pending) return carried("PUBACK", verdict);
   const { id: conn, clientId } = connection;
   ask(parts, connection, { kind: "publish", conn, clientId, topic, qos, retain });
   return null;

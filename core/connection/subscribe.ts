@@ -1,5 +1,5 @@
 /** SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 and 3.1.1 §3.8 to §3.11. */
-import type { Decision, Millis, QoS } from "../boundary.ts";
+import type { Decision, Millis, PropertyValues, QoS } from "../boundary.ts";
 import type { FilterField, FilterPacket } from "../codec/decode-subscribe.ts";
 import {
   decodeFilters,
@@ -19,7 +19,7 @@ import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";
 import { dropReplay } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
-import { answerDurably, answerPacket, answerWord, problem } from "./answer.ts";
+import { answerDurably, answerPacket, answerWord, ownProblem, problem, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { tellDenied } from "./deny.ts";
 import { fail } from "./end.ts";
@@ -37,6 +37,7 @@ export function handleSubscribe(
 ): boolean {
   const packet = decode(parts, connection, bytes, start, end, true);
   if (typeof packet === "number") return fail(parts, connection, packet, now);
+  const own = textOf(connection.decision);
   const verdicts = judge(parts, connection, packet);
   if (verdicts === null) return false;
   const session = connection.session!;
@@ -58,11 +59,13 @@ export function handleSubscribe(
   });
   const failed = codes.find((code) => code >= FAILURE_MIN) ?? Reason.Success;
   // [MQTT311-3.8.4-1] [MQTT-3.8.4-1]
-  const suback =
+  answerPacket(
+    parts,
+    connection,
     level === 5
-      ? encodeFilterAck(FirstByte.Suback, packetId, told, problem(connection, failed))
-      : encodeSuback(packetId, told);
-  answerPacket(parts, connection, suback);
+      ? encodeSuback5(connection, packetId, told, failed, own)
+      : encodeSuback(packetId, told),
+  );
   if (session.replays !== null) parts.dirty.mark(connection.slot);
   return true;
 }
@@ -140,9 +143,34 @@ function judge(parts: Parts, connection: Connection, packet: FilterPacket): Reas
       });
       return null;
     }
-    reasons.push(verdict === Verdict.Allow ? Reason.Success : Reason.NotAuthorized);
+    if (verdict >= FAILURE_MIN) reasons.push(verdict as ReasonCode);
+    else reasons.push(verdict === Verdict.Allow ? Reason.Success : Reason.NotAuthorized);
   }
   return reasons;
+}
+
+/** What a decision has to say to the client. */
+function textOf(decision: Decision | null): string | undefined {
+  const says = decision?.kind === "deny" || decision?.kind === "filters";
+  return says ? decision.reasonString : undefined;
+}
+
+/** With the policy's own words on a filter that it denied, where the client takes a packet that long. */
+function encodeSuback5(
+  connection: Connection,
+  packetId: number,
+  codes: readonly number[],
+  failed: number,
+  own: string | undefined,
+): Uint8Array {
+  const encode = (properties: PropertyValues): Uint8Array =>
+    encodeFilterAck(FirstByte.Suback, packetId, codes, properties);
+  const properties = failed >= FAILURE_MIN ? ownProblem(connection, own) : null;
+  if (properties !== null) {
+    const suback = encode(properties);
+    if (takes(connection, suback)) return suback;
+  }
+  return encode(problem(connection, failed));
 }
 
 function decided(decision: Decision, index: number): ReasonCode {
@@ -150,7 +178,7 @@ function decided(decision: Decision, index: number): ReasonCode {
     case "allow":
       return Reason.Success;
     case "deny":
-      return decision.reason;
+      return decision.reason >= FAILURE_MIN ? decision.reason : Reason.NotAuthorized;
     case "challenge":
       return Reason.NotAuthorized;
     case "filters":

@@ -256,6 +256,23 @@ function headerEnd(bytes: Uint8Array): number {
   return 12 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true);
 }
 
+test("what a policy said of why it denies is told again", () => {
+  const { world } = recorded({
+    policy: {
+      authenticate: ({ clientId }) => (clientId === "busy" ? Reason.ServerBusy : Verdict.Allow),
+      publish: (_, topic) => (topic === "full" ? Reason.QuotaExceeded : Verdict.Pending),
+    },
+  });
+  world.open().send(wire.connect(5, { clientId: "busy" }));
+  const client = world.open().send(wire.connect(5, { clientId: "c" }));
+  client.send(wire.publish(5, { topic: "full", qos: 1 }), wire.publish(5, { topic: "t", qos: 1 }));
+  const decision = { kind: "deny", reason: Reason.QuotaExceeded, reasonString: "enough" } as const;
+  world.broker.handleDecision(client.conn, decision, world.now);
+  world.drain();
+  // The replay when the test is over compares every byte.
+  expect(client.takesBytes().length).toBeGreaterThan(20);
+});
+
 describe("a replay tells", () => {
   test("where the output is another, and why", () => {
     const { world, recording, broker } = recorded();
