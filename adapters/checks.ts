@@ -85,9 +85,13 @@ export function checkedBytes(field: string, value: unknown, bytesMax: number): U
 }
 
 /** A UTF-8 string as MQTT has them. */
-export function checkText(field: string, value: unknown): asserts value is string {
-  if (isText(value) && encodeUtf8(value).length <= FIELD_BYTES_MAX) return;
-  const allowed = `a text of at most ${FIELD_BYTES_MAX} bytes without U+0000 and lone surrogates`;
+export function checkText(
+  field: string,
+  value: unknown,
+  bytesMax: number = FIELD_BYTES_MAX,
+): asserts value is string {
+  if (isText(value) && encodeUtf8(value).length <= bytesMax) return;
+  const allowed = `a text of at most ${bytesMax} bytes without U+0000 and lone surrogates`;
   throw new ConfigError(field, value, allowed);
 }
 

@@ -17,6 +17,7 @@ export type {
   AuthenticationStep,
 } from "./auth/method.ts";
 export type { ClientIdentity, PolicyOptions } from "./auth/policy.ts";
+export type { Answer, ConnectRefusal, Refusal } from "./auth/refusal.ts";
 export { SCRAM_SHA_256, scramMethod } from "./auth/scram.ts";
 export type {
   BrokerEvents,

@@ -5,6 +5,7 @@ import type {
   Decision,
   DecisionRequest,
   Policy,
+  PolicyAnswer,
   QoS,
   ReasonCode,
 } from "../../core/mod.ts";
@@ -18,6 +19,9 @@ import {
   checkUsers,
 } from "../checks.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
+import { checkedStep } from "./method.ts";
+import type { Answer, ConnectRefusal, Question } from "./refusal.ts";
+import { refusalOf } from "./refusal.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
 /** Who a question is about. */
@@ -27,8 +31,6 @@ export interface ClientIdentity {
   readonly remote: string;
 }
 
-type Answer = boolean | Promise<boolean>;
-
 export interface PolicyOptions {
   /** User name → password. Anonymous clients are then refused unless `allowAnonymous`. */
   readonly users?: Readonly<Record<string, string>>;
@@ -37,17 +39,25 @@ export interface PolicyOptions {
    * `authenticate`, and on loopback only.
    */
   readonly allowAnonymous?: boolean;
-  /** Who may connect, instead of `users`. */
-  authenticate?(client: ClientIdentity, password: Uint8Array | null): Answer;
+  /** Who may connect, instead of `users`. A refusal may say what CONNACK tells. */
+  authenticate?(
+    client: ClientIdentity,
+    password: Uint8Array | null,
+  ): Answer<ConnectRefusal> | Promise<Answer<ConnectRefusal>>;
   /**
    * Methods of enhanced authentication by name, for clients of MQTT 5.0; with `users`, SCRAM-SHA-256 is
    * there too.
    */
   readonly methods?: Readonly<Record<string, AuthenticationMethod>>;
   /** Who may publish, wills included. Everybody by default. */
-  authorizePublish?(client: ClientIdentity, topic: string, qos: QoS, retain: boolean): Answer;
+  authorizePublish?(
+    client: ClientIdentity,
+    topic: string,
+    qos: QoS,
+    retain: boolean,
+  ): Answer | Promise<Answer>;
   /** Who may subscribe. Everybody by default. */
-  authorizeSubscribe?(client: ClientIdentity, filter: string, qos: QoS): Answer;
+  authorizeSubscribe?(client: ClientIdentity, filter: string, qos: QoS): Answer | Promise<Answer>;
 }
 
 /** A policy, and the answers that it could not give at once. */
@@ -56,7 +66,7 @@ export class ComposedPolicy implements Policy {
   readonly #allowsAnonymous: boolean;
   readonly #users: ReadonlyMap<string, Uint8Array> | null;
   readonly #clients = new Map<ConnId, ClientIdentity>();
-  readonly #pending = new Map<string, Promise<boolean>>();
+  readonly #pending = new Map<string, Promise<unknown>>();
   readonly #methods: ReadonlyMap<string, AuthenticationMethod>;
   readonly #exchanges = new Map<ConnId, AuthenticationExchange>();
   /** Compares a password in a time that does not tell where it differs. */
@@ -69,6 +79,7 @@ export class ComposedPolicy implements Policy {
     for (const name of ["authenticate", "authorizePublish", "authorizeSubscribe"] as const) {
       if (options[name] !== undefined) checkFunction(name, options[name]);
     }
+    checkTakesNoCallback(options.authenticate);
     const { methods = {} } = options;
     const hasUsers = options.users !== undefined;
     if (hasUsers && options.authenticate !== undefined) {
@@ -96,14 +107,14 @@ export class ComposedPolicy implements Policy {
     return this.#allowsAnonymous && this.#options.authenticate === undefined;
   }
 
-  authenticate(request: AuthenticateRequest): Verdict {
+  authenticate(request: AuthenticateRequest): PolicyAnswer {
     const { conn, clientId, username, info, password, method } = request;
     const client = { clientId, username, remote: info.remote };
     if (request.step === "connect") this.#clients.set(conn, client);
     if (method !== null) return this.#methods.has(method) ? Verdict.Pending : Verdict.Deny;
     const { authenticate } = this.#options;
     if (authenticate !== undefined) {
-      return this.#verdict(`${conn}`, () => authenticate(client, password));
+      return this.#verdict("authenticate", `${conn}`, () => authenticate(client, password));
     }
     if (username === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
     if (this.#users === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
@@ -112,18 +123,20 @@ export class ComposedPolicy implements Policy {
     return isKnown && expected !== undefined && password !== null ? Verdict.Allow : Verdict.Deny;
   }
 
-  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): Verdict {
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer {
     const { authorizePublish } = this.#options;
     if (authorizePublish === undefined) return Verdict.Allow;
     const client = this.#clients.get(conn)!;
-    return this.#verdict(`${conn}`, () => authorizePublish(client, topic, qos, retain));
+    const ask = (): unknown => authorizePublish(client, topic, qos, retain);
+    return this.#verdict("authorizePublish", `${conn}`, ask);
   }
 
-  subscribe(conn: ConnId, filter: string, qos: QoS): Verdict {
+  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyAnswer {
     const { authorizeSubscribe } = this.#options;
     if (authorizeSubscribe === undefined) return Verdict.Allow;
     const client = this.#clients.get(conn)!;
-    return this.#verdict(`${conn} ${filter}`, () => authorizeSubscribe(client, filter, qos));
+    const ask = (): unknown => authorizeSubscribe(client, filter, qos);
+    return this.#verdict("authorizeSubscribe", `${conn} ${filter}`, ask);
   }
 
   /** Resolves a question that was answered by Pending. Rejects where the program's function does. */
@@ -133,18 +146,21 @@ export class ComposedPolicy implements Policy {
       return this.#exchange(request, request.method);
     }
     if (request.kind !== "subscribe") {
-      const isAllowed = isYes(await this.#take(`${conn}`));
-      return isAllowed ? { kind: "allow" } : { kind: "deny", reason: denial(request) };
+      const question = request.kind === "publish" ? "authorizePublish" : "authenticate";
+      const refusal = refusalOf(question, await this.#take(`${conn}`), denial(request));
+      return refusal === null ? { kind: "allow" } : denied(refusal);
     }
     const client = this.#clients.get(conn)!;
     const answers = request.filters.map(
       ({ filter, qos }) =>
         this.#take(`${conn} ${filter}`) ?? this.#options.authorizeSubscribe!(client, filter, qos),
     );
-    const reasons = (await Promise.all(answers)).map(
-      (answer): ReasonCode => (isYes(answer) ? Reason.Success : Reason.NotAuthorized),
+    const refusals = (await Promise.all(answers)).map((answer) =>
+      refusalOf("authorizeSubscribe", answer, Reason.NotAuthorized),
     );
-    return { kind: "filters", reasons };
+    const reasons = refusals.map((one) => (one?.reason ?? Reason.Success) as ReasonCode);
+    const reasonString = refusals.find((one) => one !== null)?.reasonString;
+    return { kind: "filters", reasons, ...(reasonString === undefined ? {} : { reasonString }) };
   }
 
   /** The connection is gone. */
@@ -159,10 +175,11 @@ export class ComposedPolicy implements Policy {
     const begun = step === "continue" ? this.#exchanges.get(conn) : undefined;
     const exchange = begun ?? this.#methods.get(method)!.begin(client);
     this.#exchanges.set(conn, exchange);
-    const result = await exchange.step(data);
+    const result = checkedStep(method, await exchange.step(data));
     if (result.kind === "challenge") return result;
     this.#exchanges.delete(conn);
-    if (result.kind === "refuse") return { kind: "deny", reason: Reason.NotAuthorized };
+    if (result.kind === "refuse")
+      return denied({ ...result, reason: result.reason ?? Reason.NotAuthorized });
     const { username } = result;
     // Who has said its name, or authenticates again, is no other.
     if (client.username !== null && client.username !== username) {
@@ -172,15 +189,18 @@ export class ComposedPolicy implements Policy {
     return { kind: "allow", ...(result.data === undefined ? {} : { data: result.data }) };
   }
 
-  #verdict(key: string, ask: () => Answer): Verdict {
-    let answer: Answer;
+  #verdict(question: Question, key: string, ask: () => unknown): PolicyAnswer {
+    let answer: unknown;
     try {
       answer = ask();
+      if (answer === true) return Verdict.Allow;
+      if (answer === false) return Verdict.Deny;
+      const code = isPromise(answer) ? null : plainCode(question, answer);
+      if (code !== null) return code;
     } catch (error) {
       // Told where a rejection is told: by the one who waits for the decision.
       answer = Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
-    if (!isPromise(answer)) return isYes(answer) ? Verdict.Allow : Verdict.Deny;
     const later = Promise.resolve(answer);
     // A rejection is told by `decide`; until then it is nobody's, which is no fault.
     later.catch(() => {});
@@ -188,20 +208,38 @@ export class ComposedPolicy implements Policy {
     return Verdict.Pending;
   }
 
-  #take(key: string): Promise<boolean> | undefined {
+  #take(key: string): Promise<unknown> | undefined {
     const answer = this.#pending.get(key);
     this.#pending.delete(key);
     return answer;
   }
 }
 
-/** Programs in JavaScript answer anything, or forget to: what is not true is no. */
-function isYes(answer: unknown): boolean {
-  return answer === true;
+/** The code of a refusal that says no more; null: it does. Throws ConfigError for what is no answer. */
+function plainCode(question: Question, answer: unknown): PolicyAnswer | null {
+  const { reason, reasonString, serverReference } = refusalOf(question, answer, 0)!;
+  const isPlain = reasonString === undefined && serverReference === undefined;
+  return isPlain ? (reason as PolicyAnswer) : null;
 }
 
-function isPromise(answer: unknown): answer is PromiseLike<boolean> {
-  return typeof (answer as PromiseLike<boolean> | null | undefined)?.then === "function";
+function denied({ reason, reasonString, serverReference }: ConnectRefusal): Decision {
+  return {
+    ...{ kind: "deny", reason: reason as ReasonCode },
+    ...(reasonString === undefined ? {} : { reasonString }),
+    ...(serverReference === undefined ? {} : { serverReference }),
+  };
+}
+
+/** One written for another library would call its callback, and answer nothing. */
+function checkTakesNoCallback(authenticate: PolicyOptions["authenticate"]): void {
+  if (authenticate === undefined || authenticate.length < CALLBACK_ARGUMENTS_MIN) return;
+  const allowed =
+    "a function of (client, password), where client.username is the name, that returns its answer";
+  throw new ConfigError("authenticate", authenticate, allowed);
+}
+
+function isPromise(answer: unknown): answer is PromiseLike<unknown> {
+  return typeof (answer as PromiseLike<unknown> | null | undefined)?.then === "function";
 }
 
 function denial(request: DecisionRequest): ReasonCode {
@@ -210,4 +248,6 @@ function denial(request: DecisionRequest): ReasonCode {
     : Reason.NotAuthorized;
 }
 
+/** That of aedes: (client, username, password, callback). */
+const CALLBACK_ARGUMENTS_MIN = 4;
 const NO_BYTES = new Uint8Array(0);

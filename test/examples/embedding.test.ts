@@ -22,7 +22,7 @@ describe("the documentation shows", () => {
   });
 
   test.each([
-    ["docs/embedding.md", ["docs/examples/http-server.mjs"]],
+    ["docs/embedding.md", ["docs/examples/http-server.mjs", "docs/examples/policy.mjs"]],
     ["docs/browser.md", ["docs/examples/browser/worker.js", "docs/examples/browser/page.js"]],
   ])("in %s parts of the examples as they are", (document, examples) => {
     const sources = examples.map(read);
@@ -71,4 +71,25 @@ test("the HTTP server of the documentation serves requests and MQTT on one port"
   example.child.kill("SIGINT");
   await ended;
   expect((await example.finished).code).toBe(0);
+});
+
+test("the policy of the documentation says why it refuses", async () => {
+  process.env["PORT"] = "0";
+  const example = run(process.execPath, `${root}docs/examples/policy.mjs`);
+  const [, address] = await example.says(/serving tcp:(\S+)/);
+  const connect = (username: string, password: string): Promise<mqtt.MqttClient> =>
+    mqtt.connectAsync(`mqtt:${address}`, {
+      ...{ username, password, protocolVersion: 5, reconnectPeriod: 0 },
+    });
+  const client = await connect("ada", "lovelace");
+  onTestFinished(() => void client.end(true));
+  await client.publishAsync("ada/door", "open", { qos: 1 });
+  await expect(client.publishAsync("eve/door", "open", { qos: 1 })).rejects.toMatchObject({
+    code: 0x90,
+  });
+  await expect(connect("ada", "wrong")).rejects.toMatchObject({ code: 0x86 });
+  await expect(connect("nobody", "wrong")).rejects.toMatchObject({ code: 0x86 });
+  await expect(connect("eve", "moriarty")).rejects.toMatchObject({ code: 0x8a });
+  example.child.kill("SIGINT");
+  expect(await example.finished).toMatchObject({ code: 0, stderr: "" });
 });
