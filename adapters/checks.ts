@@ -7,6 +7,7 @@ import {
   ConfigError,
   encodeProperties,
   encodeUtf8,
+  HIDDEN,
   isTopicFilter,
   isTopicName,
   PacketType,
@@ -152,6 +153,8 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
 
 /** User name → password. */
 export function checkUsers(users: unknown): asserts users is Readonly<Record<string, string>> {
+  // A text there may be a name with its password.
+  if (typeof users === "string") throw new ConfigError("users", HIDDEN, "an object");
   checkObject("users", users);
   for (const [name, password] of Object.entries(users)) {
     checkText("users", name);

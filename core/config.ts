@@ -133,8 +133,12 @@ export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
 
 export const limitNames: readonly LimitName[] = Object.keys(limitTable) as LimitName[];
 
+/** Stands for a value that a `ConfigError` does not tell, because it may be a password. */
+export const HIDDEN: unique symbol = Symbol("what was given");
+
 /**
- * The caller configured something that cannot be: names the field, the value and what is allowed.
+ * The caller configured something that cannot be: names the field, the value and what is allowed. Of a field that may
+ * hold a password the value is `HIDDEN`.
  */
 export class ConfigError extends Error {
   readonly field: string;
@@ -142,13 +146,12 @@ export class ConfigError extends Error {
   readonly allowed: string;
   /** `message` in place of the usual one. */
   constructor(field: string, value: unknown, allowed: string, message?: string) {
-    // Messages end up in logs.
-    const isSecret = field === "password" && value !== null;
-    const shown = isSecret ? "what was given" : show(value);
-    super(message ?? `${field}: ${shown} is not allowed; allowed is ${allowed}`);
+    // Messages end up in logs, and so do errors that nobody catches, with all that they have.
+    const told = SECRET.test(field) && isTelling(value) ? HIDDEN : value;
+    super(message ?? `${field}: ${show(told)} is not allowed; allowed is ${allowed}`);
     this.name = "ConfigError";
     this.field = field;
-    this.value = value;
+    this.value = told;
     this.allowed = allowed;
   }
 }
@@ -168,7 +171,7 @@ export function unknownName(
   const allowed = known.map((one) => `${prefix}${one}`).join(", ");
   const meant = near === null ? `allowed are ${allowed}` : `did you mean ${prefix}${near}?`;
   const message = `${prefix}${name}: unknown name; ${advice ?? meant}`;
-  return new ConfigError(`${prefix}${name}`, value, allowed, message);
+  return new ConfigError(`${prefix}${name}`, isTelling(value) ? HIDDEN : value, allowed, message);
 }
 
 /** The defaults, with `given` over them. Throws ConfigError for an unknown name or a bad value. */
@@ -196,7 +199,16 @@ export function parseLimit(name: LimitName, value: unknown, field: string = name
   return value;
 }
 
+/** Fields where a password may stand, or what was meant to be one. */
+const SECRET = /password|secret|token|authenticat/i;
+
+/** Whether a value would tell a secret. That there is none is no secret. */
+function isTelling(value: unknown): boolean {
+  return (typeof value === "string" && value !== "") || typeof value === "number";
+}
+
 function show(value: unknown): string {
+  if (value === HIDDEN) return "what was given";
   if (typeof value === "string") return JSON.stringify(value);
   // What it is, not what it says: an object may say nothing, or more than fits a line.
   const isPlain = (typeof value !== "object" && typeof value !== "function") || value === null;

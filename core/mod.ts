@@ -18,6 +18,7 @@ export { frameBytes } from "./codec/varint.ts";
 export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";
 export {
   ConfigError,
+  HIDDEN,
   limitNames,
   limitTable,
   parseLimit,

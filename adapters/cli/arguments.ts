@@ -17,6 +17,7 @@ import {
   parseLimit,
   unknownName,
 } from "../../core/mod.ts";
+import { checkText } from "../checks.ts";
 import { hostsOf, isLoopback, LOCALHOST } from "../hosts.ts";
 import { recordBytesMax } from "../record/options.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
@@ -169,8 +170,11 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     limits,
   };
   if ((settings.username === null) !== (settings.password === null)) {
-    const missing = settings.username === null ? "username" : "password";
-    throw new ConfigError(missing, null, "a text, for username and password go together");
+    const [missing, other] =
+      settings.username === null ? ["username", "password"] : ["password", "username"];
+    const isFlag = given.values[other!] !== undefined;
+    const field = isFlag ? `--${missing}` : missing!;
+    throw new ConfigError(field, null, `a text, because ${fieldOf(other!)} is given`);
   }
   const { username, allowAnonymous } = settings;
   if (username === null && !allowAnonymous) {
@@ -309,6 +313,7 @@ function hosts(value: unknown, field: string): Settings["host"] {
 
 function text(value: unknown, field: string): string {
   if (typeof value !== "string" || value === "") throw new ConfigError(field, value, "a text");
+  checkText(field, value);
   return value;
 }
 

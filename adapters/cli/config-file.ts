@@ -2,21 +2,28 @@
 import { readFileSync } from "node:fs";
 import { ConfigError } from "../../core/mod.ts";
 import { isObject } from "../checks.ts";
+import { jsonFault } from "./json-fault.ts";
 import { oneLine } from "./one-line.ts";
 
 /** The settings in a file. Throws ConfigError where it can not be read or is not a JSON object. */
 export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    // Editors of Windows begin a file with a byte order mark.
+    text = readFileSync(path, "utf8").replace(/^\ufeff/, "");
   } catch (error) {
     throw new ConfigError("--config", path, `a file that can be read (${oneLine(error)})`);
   }
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
-  } catch (error) {
-    throw new ConfigError("--config", path, `a JSON file (${oneLine(error)})`);
+  } catch {
+    const { line, column } = jsonFault(text)!;
+    throw new ConfigError(
+      "--config",
+      path,
+      `a JSON file (line ${line}, column ${column} is not JSON)`,
+    );
   }
   if (!isObject(parsed)) throw new ConfigError("--config", path, "a file with one JSON object");
   return parsed;

@@ -83,8 +83,16 @@ function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
     if (!(error instanceof CommanderError)) throw error;
     // Help and version end this way too.
     if (error.exitCode === 0) process.exit(0);
-    fail(2, `${error.message.replace(/^error: /, "").replaceAll("\n", " ")}; see sansmq --help`);
+    fail(2, `${argumentFault(error.message)}; see sansmq --help`);
   }
+}
+
+/** On one line, and without the value that stands in one word with an unknown flag: it may be a password. */
+function argumentFault(message: string): string {
+  return message
+    .replace(/^error: /, "")
+    .replace(/^(unknown option '(?:--[^=']*|-[^-])).*?'(?=\n\(|$)/s, "$1'")
+    .replaceAll("\n", " ");
 }
 
 /** Null: this run is not to be recorded. `begin` once it serves: one that can not leaves recordings alone. */

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
+import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { createLocalBroker } from "../../adapters/local/mod.ts";
 import { ConfigError, limitHelp, limitNames, limitTable, parseLimits } from "../../core/mod.ts";
 
 test("every limit has a default within its range, a unit and a sentence", () => {
@@ -45,4 +47,27 @@ describe("a bad limit is named, with its value and what is allowed", () => {
     expect(() => parseLimits(given)).toThrow(message);
     expect(() => parseLimits(given)).toThrow(ConfigError);
   });
+});
+
+test("an error about a field that may hold a password tells no value, however it is printed", () => {
+  const wrong = [
+    () => createLocalBroker({ users: "hush" as never }),
+    () => createLocalBroker({ authenticate: "hush" as never }),
+    () => createLocalBroker({ passwrd: "hush" } as never),
+    () => {
+      throw new ConfigError("will.password", "hush", "a text");
+    },
+  ];
+  for (const make of wrong) {
+    let error: unknown;
+    try {
+      make();
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(inspect(error).replaceAll(/^ +at .*$/gm, "")).not.toContain("hush");
+    expect(JSON.stringify(error)).not.toContain("hush");
+  }
+  expect(new ConfigError("password", null, "a text").message).toMatch(/^password: null is not/);
 });
