@@ -100,15 +100,14 @@ export class Events {
   }
 
   poll(): BrokerEvent | null {
-    if (this.#head === this.#events.length) {
-      this.#deniedCount = 0;
-      return null;
-    }
+    if (this.#head === this.#events.length) return null;
     const event = this.#events[this.#head++]!;
     // Compacted now and then, so that a poll costs the same however many wait.
     if (this.#head === this.#events.length) {
       this.#events = [];
       this.#head = 0;
+      // Here, and not at a poll of no event, which no recording has: a replay would drop other events.
+      this.#deniedCount = 0;
     } else if (this.#head >= 1024 && this.#head * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#head);
       this.#head = 0;

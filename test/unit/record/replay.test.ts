@@ -48,6 +48,16 @@ function liveAWhile(world: TestBroker): void {
 
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
 
+test("a flood of refusals that is polled in parts replays to the same events", () => {
+  const { world, broker } = recorded({ policy: { publish: () => Verdict.Deny } });
+  const client = world.connected("c");
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 300; n++) client.send(publish("no", "x"));
+    expect(world.events().filter(({ kind }) => kind === "denied")).toHaveLength(256);
+  }
+  broker.endRecording();
+});
+
 describe("a replay gives out, byte for byte, what was given out", () => {
   test.each([undefined, "at once"] as const)("with store: %s", (durable) => {
     const { world, recording, broker } = recorded({
