@@ -21,7 +21,9 @@ def on_message(client, userdata, message):
         done.set()
 
 
-client = mqtt.Client(client_id="paho", protocol=version, transport=transport)
+# Paho 2 asks which callbacks are meant, and warns where it is not told.
+callbacks = [mqtt.CallbackAPIVersion.VERSION2] if hasattr(mqtt, "CallbackAPIVersion") else []
+client = mqtt.Client(*callbacks, client_id="paho", protocol=version, transport=transport)
 if transport == "websockets":
     client.ws_set_options(path="/mqtt")
 client.on_message = on_message
