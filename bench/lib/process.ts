@@ -1,12 +1,12 @@
 /** Child processes pinned to a core, and what /proc says of them. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 
 /** Cores for the broker and for the load, or null where they cannot be told apart. */
 export function cores(): { readonly broker: number; readonly load: number } | null {
   const hasTaskset = spawnSync("taskset", ["-V"]).status === 0;
-  const count = Number(spawnSync("nproc").stdout.toString());
-  return hasTaskset && count >= 2 ? { broker: 0, load: 1 } : null;
+  return hasTaskset && availableParallelism() >= 2 ? { broker: 0, load: 1 } : null;
 }
 
 /** Starts a command on a core, with room for many sockets. */
