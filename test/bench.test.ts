@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { Results } from "../bench/lib/results.ts";
 import { topicCases } from "../bench/micro/topics.ts";
+import { needs } from "./support/needs.ts";
 import { run } from "./support/process.ts";
 
 const script = fileURLToPath(new URL("../dist/bench/run.js", import.meta.url));
@@ -50,36 +51,44 @@ test("match: a topic that hits reaches somebody, one that misses nobody", () => 
   }
 });
 
-test("macro sets brokers against one another over real sockets, with a chart", async () => {
-  const json = join(folder(), "r.json");
-  const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
-  const brokers = ["--scenario", "pairs-qos1", "--broker", "mosquitto,sansmq,relay"];
-  const { code, stdout } = await bench("macro", ...brokers, ...flags);
-  expect(code).toBe(0);
-  expect(stdout).toMatch(/\| pairs-qos1 \| sansmq \| [\d,]+ \|/);
-  const { macro } = JSON.parse(readFileSync(json, "utf8")) as Results;
-  // The relay knows no QoS 1.
-  expect(macro.map(({ broker }) => broker)).toEqual(["mosquitto", "sansmq"]);
-  for (const row of macro) {
-    expect(row.msgsPerSec).toBeGreaterThan(100);
-    expect(row.rssBytes).toBeGreaterThan(1e6);
-    expect(row.loadShare).toBeGreaterThan(0);
-  }
-  expect(readFileSync(json.replace(".json", ".svg"), "utf8")).toMatch(/^<svg .*<\/svg>\n$/s);
-});
+test(
+  "macro sets brokers against one another over real sockets, with a chart",
+  needs("mosquitto", "Linux"),
+  async () => {
+    const json = join(folder(), "r.json");
+    const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
+    const brokers = ["--scenario", "pairs-qos1", "--broker", "mosquitto,sansmq,relay"];
+    const { code, stdout } = await bench("macro", ...brokers, ...flags);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\| pairs-qos1 \| sansmq \| [\d,]+ \|/);
+    const { macro } = JSON.parse(readFileSync(json, "utf8")) as Results;
+    // The relay knows no QoS 1.
+    expect(macro.map(({ broker }) => broker)).toEqual(["mosquitto", "sansmq"]);
+    for (const row of macro) {
+      expect(row.msgsPerSec).toBeGreaterThan(100);
+      expect(row.rssBytes).toBeGreaterThan(1e6);
+      expect(row.loadShare).toBeGreaterThan(0);
+    }
+    expect(readFileSync(json.replace(".json", ".svg"), "utf8")).toMatch(/^<svg .*<\/svg>\n$/s);
+  },
+);
 
-test("runtimes sets sansmq against the relay of each runtime", async () => {
-  const json = join(folder(), "r.json");
-  const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
-  const { code, stdout } = await bench("runtimes", "--scenario", "pairs-qos0", ...flags);
-  expect(code).toBe(0);
-  expect(stdout).toMatch(/\| pairs-qos0 \|( [\d,]+ \| \d+\.\d\d \|){3}\n/);
-  const { macro, machine } = JSON.parse(readFileSync(json, "utf8")) as Results;
-  expect(macro.map(({ broker }) => broker)).toEqual(
-    ["node", "bun", "deno"].flatMap((name) => [`sansmq on ${name}`, `relay on ${name}`]),
-  );
-  expect(Object.keys(machine)).toEqual(expect.arrayContaining(["runtime", "bun", "deno"]));
-});
+test(
+  "runtimes sets sansmq against the relay of each runtime",
+  needs("Bun", "Deno", "Linux"),
+  async () => {
+    const json = join(folder(), "r.json");
+    const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
+    const { code, stdout } = await bench("runtimes", "--scenario", "pairs-qos0", ...flags);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\| pairs-qos0 \|( [\d,]+ \| \d+\.\d\d \|){3}\n/);
+    const { macro, machine } = JSON.parse(readFileSync(json, "utf8")) as Results;
+    expect(macro.map(({ broker }) => broker)).toEqual(
+      ["node", "bun", "deno"].flatMap((name) => [`sansmq on ${name}`, `relay on ${name}`]),
+    );
+    expect(Object.keys(machine)).toEqual(expect.arrayContaining(["runtime", "bun", "deno"]));
+  },
+);
 
 test("compare prints ratios, and exits with 1 where something is slower beyond the noise", async () => {
   const made = folder();

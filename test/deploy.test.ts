@@ -6,9 +6,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { version } from "../adapters/version.ts";
 import { type Image, replayDockerfile } from "./support/dockerfile.ts";
+import { needs } from "./support/needs.ts";
 import { connect } from "./support/packets.ts";
 import { type Running, run, runSansmq } from "./support/process.ts";
 import { openSocket } from "./support/socket-client.ts";
@@ -17,16 +18,6 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const dockerfile = join(root, "docs/deploy/Dockerfile");
 const unitFile = join(root, "docs/deploy/sansmq.service");
 const unit = readFileSync(unitFile, "utf8");
-const folder = mkdtempSync(join(tmpdir(), "sansmq-deploy-"));
-let image: Image;
-
-beforeAll(async () => {
-  image = await replayDockerfile(dockerfile, root, folder);
-  const configuration = { username: "ada", password: "lovelace", port: 0, wsPort: 0 };
-  mkdirSync(join(image.root, "etc/sansmq"), { recursive: true });
-  writeFileSync(join(image.root, "etc/sansmq/sansmq.json"), JSON.stringify(configuration));
-}, 300_000);
-afterAll(() => rmSync(folder, { recursive: true }));
 
 const start = ([command, ...args]: readonly string[]): Running => run(command!, ...args);
 
@@ -40,7 +31,20 @@ async function serves(broker: Running, host: string): Promise<string> {
   return port!;
 }
 
-describe("the Dockerfile", () => {
+/** The Dockerfile builds on Node 24 and fetches dependencies. */
+describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
+  let folder: string;
+  let image: Image;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "sansmq-deploy-"));
+    image = await replayDockerfile(dockerfile, root, folder);
+    const configuration = { username: "ada", password: "lovelace", port: 0, wsPort: 0 };
+    mkdirSync(join(image.root, "etc/sansmq"), { recursive: true });
+    writeFileSync(join(image.root, "etc/sansmq/sansmq.json"), JSON.stringify(configuration));
+  }, 300_000);
+  afterAll(() => rmSync(folder, { recursive: true }));
+
   test("builds from the sources, and leaves in the image the package and the health check alone", () => {
     const has = (path: string): boolean => existsSync(join(folder, path));
     for (const path of ["core", "package-lock.json"]) expect(has(`build/src/${path}`)).toBe(true);
@@ -72,11 +76,24 @@ describe("the Dockerfile", () => {
     expect(image.ports).toEqual(ports.map(Number));
     expect(image.user).toBe("node");
   });
+
+  test("the command of the systemd unit serves where npm installed the package, and ends with 0 by SIGTERM", async () => {
+    const [, command] = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(unit)!;
+    const words = command!
+      .replace("%d", "/etc/sansmq")
+      .split(" ")
+      .map((word) => word.replace(/^\//, `${image.root}/`));
+    const broker = start([process.execPath, ...words]);
+    await serves(broker, "127.0.0.1");
+    broker.child.kill("SIGTERM");
+    expect((await broker.finished).code).toBe(0);
+  });
 });
 
-describe("the systemd unit", () => {
-  // A systemd that is not installed fails the tests.
+describe("the systemd unit", needs("systemd-analyze"), () => {
   test("has nothing that systemd does not know", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sansmq-unit-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     const copy = join(folder, "sansmq.service");
     // It asks for the program too, which need not be in /usr/bin here.
     writeFileSync(copy, unit.replace("/usr/bin/node", process.execPath));
@@ -88,17 +105,5 @@ describe("the systemd unit", () => {
     const flags = ["--offline=true", "--threshold=20"];
     const { code, stdout } = await run("systemd-analyze", "security", ...flags, unitFile).finished;
     expect(code, stdout).toBe(0);
-  });
-
-  test("its command serves where npm installed the package, and ends with 0 by SIGTERM", async () => {
-    const [, command] = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(unit)!;
-    const words = command!
-      .replace("%d", "/etc/sansmq")
-      .split(" ")
-      .map((word) => word.replace(/^\//, `${image.root}/`));
-    const broker = start([process.execPath, ...words]);
-    await serves(broker, "127.0.0.1");
-    broker.child.kill("SIGTERM");
-    expect((await broker.finished).code).toBe(0);
   });
 });

@@ -7,6 +7,7 @@ import type { BrokerOptions } from "../adapters/broker-server.ts";
 import { BrokerServer } from "../adapters/broker-server.ts";
 import { type ListeningRuntime, listen } from "../adapters/listen.ts";
 import { localRuntime } from "../adapters/local/bare-broker.ts";
+import { needs } from "./support/needs.ts";
 import { connect } from "./support/packets.ts";
 import { runSansmq } from "./support/process.ts";
 import { openSocket } from "./support/socket-client.ts";
@@ -18,7 +19,7 @@ function hostsOf(addresses: readonly string[]): string[] {
   return addresses.map((address) => /^(\w+:\/\/.*?):\d+(\/mqtt)?$/.exec(address)![1]!);
 }
 
-describe("the command's --host", () => {
+describe("the command's --host", needs("IPv6"), () => {
   const anyPort = ["--port", "0", "--ws-port", "0", "--log-level", "silent"];
   const file = join(folder, "sansmq.json");
   writeFileSync(file, '{"host": ["127.0.0.1", "::1"]}');

@@ -11,9 +11,10 @@ import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { version } from "../adapters/version.ts";
+import { needs } from "./support/needs.ts";
 import { concat, connect, publish, subscribe } from "./support/packets.ts";
 import { type Finished, run } from "./support/process.ts";
-import { runtimes } from "./support/runtimes.ts";
+import { describeOn, runtimes } from "./support/runtimes.ts";
 import { openSocket } from "./support/socket-client.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -104,44 +105,46 @@ console.log(JSON.stringify({
 }));
 `;
 
-describe.each(Object.entries(runtimes))("installed, on %s", (_, [command, ...flags]) => {
-  test("every export is there, and a broker of the runtime's own adapter serves", async () => {
-    const file = join(project, "serve.js");
-    writeFileSync(file, program);
-    const running = run(command, ...flags, file);
-    const [line] = await running.says(/^\{.*\}$/m);
-    const said = JSON.parse(line) as { addresses: string[] };
-    expect(said).toMatchObject({ isOwn: true, empty: [] });
-    for (const address of said.addresses) {
-      const client = await openSocket(address);
-      client.send(concat(connect(), subscribe(1, ["a", 0]), publish("a", "x")));
-      expect(await client.takes(3)).toContain('PUBLISH a "x" q0');
-      client.destroy();
-    }
-    running.child.kill("SIGKILL");
-    await running.finished;
-    expect(running.stderr).toBe("");
-  });
+describe("installed", () =>
+  describeOn(Object.keys(runtimes), (_, [command, ...flags]) => {
+    test("every export is there, and a broker of the runtime's own adapter serves", async () => {
+      const file = join(project, "serve.js");
+      writeFileSync(file, program);
+      const running = run(command, ...flags, file);
+      const [line] = await running.says(/^\{.*\}$/m);
+      const said = JSON.parse(line) as { addresses: string[] };
+      expect(said).toMatchObject({ isOwn: true, empty: [] });
+      for (const address of said.addresses) {
+        const client = await openSocket(address);
+        client.send(concat(connect(), subscribe(1, ["a", 0]), publish("a", "x")));
+        expect(await client.takes(3)).toContain('PUBLISH a "x" q0');
+        client.destroy();
+      }
+      running.child.kill("SIGKILL");
+      await running.finished;
+      expect(running.stderr).toBe("");
+    });
 
-  test("the command says its version", async () => {
-    const main = join(project, "node_modules/sansmq/dist/adapters/cli/main.js");
-    const finished = await run(command, ...flags, main, "--version").finished;
-    expect(finished).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
-  });
-});
+    test("the command says its version", async () => {
+      const main = join(project, "node_modules/sansmq/dist/adapters/cli/main.js");
+      const finished = await run(command, ...flags, main, "--version").finished;
+      expect(finished).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
+    });
+  }));
 
 describe("by its name, in the project", () => {
   const inProject = (...words: string[]): Promise<Finished> =>
     run("sh", "-c", `cd "$1" && shift && exec "$@"`, "sh", project, ...words).finished;
-  const commands: Readonly<Record<string, readonly string[]>> = {
-    npx: ["npx", "--offline", "sansmq"],
-    bunx: [tool("bun"), "x", "--bun", "sansmq"],
-    "deno run": [tool("deno"), "run", "--no-prompt", "--allow-net", "npm:sansmq"],
-  };
-  test.each(Object.entries(commands))("%s runs the command", async (_, words) => {
-    const { code, stdout, stderr } = await inProject(...words, "--version");
-    expect([code, stdout], stderr).toEqual([0, `${version}\n`]);
-  });
+  for (const [name, needed, words] of [
+    ["npx", [], ["npx", "--offline", "sansmq"]],
+    ["bunx", ["Bun"], [tool("bun"), "x", "--bun", "sansmq"]],
+    ["deno run", ["Deno"], [tool("deno"), "run", "--no-prompt", "--allow-net", "npm:sansmq"]],
+  ] as const) {
+    test(`${name} runs the command`, needs(...needed), async () => {
+      const { code, stdout, stderr } = await inProject(...words, "--version");
+      expect([code, stdout], stderr).toEqual([0, `${version}\n`]);
+    });
+  }
 });
 
 describe("its types", () => {

@@ -1,10 +1,10 @@
 /** The repository keeps its shape: layers, names, citations, what is published. */
-import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { statementIds } from "./conformance/statements.ts";
+import { needs } from "./support/needs.ts";
+import { repositoryFiles, root } from "./support/repository.ts";
 import {
   checkCitations,
   checkCycles,
@@ -15,19 +15,14 @@ import {
   type SourceFile,
 } from "./support/tidy.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
-/** What git tracks, and what is new and not ignored. */
-const paths = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root })
-  .toString()
-  .split("\n")
-  .filter((path) => path !== "" && existsSync(join(root, path)));
+const paths = repositoryFiles();
 const files: SourceFile[] = paths
   .filter((path) => /\.(ts|mjs|json|md)$/.test(path) && path !== "package-lock.json")
   .map((path) => ({ path, text: read(path) }));
 const sources = files.filter(({ path }) => path.endsWith(".ts"));
 
-describe("the repository", () => {
+describe("the repository", needs("a git clone"), () => {
   test("imports go where they may", () => expect(sources.flatMap(checkImports)).toEqual([]));
   test("the core is pure", () => expect(sources.flatMap(checkPurity)).toEqual([]));
   test("no imports go round", () => expect(checkCycles(sources)).toEqual([]));

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Subscription } from "../../adapters/local/mod.ts";
 import { ClosedError, ConfigError, RefusedError } from "../../adapters/local/mod.ts";
 import { startLocal as start, words } from "../support/local.ts";
-import { runScript } from "../support/runtimes.ts";
+import { describeOn, runScript } from "../support/runtimes.ts";
 
 async function take(subscription: Subscription, count: number): Promise<string[]> {
   const taken: string[] = [];
@@ -366,7 +366,7 @@ describe("a session that is resumed", () => {
   });
 });
 
-describe.each(["Node 20", "Bun", "Deno"])("on %s", (runtime) => {
+describeOn(["Node 20", "Bun", "Deno"], (runtime) => {
   test.each([[], ["bare"]])(
     "clients of the same process work %s",
     async (...args) => {

@@ -1,15 +1,15 @@
-import { describe, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { cases } from "../conformance/cases.ts";
 import { limits, user } from "../conformance/memory-target.ts";
 import { networkTarget } from "../conformance/network-target.ts";
 import { runCases } from "../conformance/runner.ts";
 import { codecKind } from "../support/codecs.ts";
-import { spawnBroker } from "../support/runtimes.ts";
+import { describeOn, spawnBroker } from "../support/runtimes.ts";
 import { endpointSuite } from "./endpoint-suite.ts";
 import { messagesSuite } from "./messages-suite.ts";
 import { serverSuite, type Target, transportSuite } from "./suite.ts";
 
-describe.each(["Bun", "Deno"])("on %s", (runtime) => {
+describeOn(["Bun", "Deno"], (runtime) => {
   const target: Target = {
     start: (given = {}) => spawnBroker(runtime, { limits: given, codec: codecKind }),
   };

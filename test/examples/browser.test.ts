@@ -1,5 +1,4 @@
 /** The example page in a real browser: bundled from what is published, a broker in a worker, MQTT.js in the page. */
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,9 +6,10 @@ import { fileURLToPath } from "node:url";
 import { type BuildResult, build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { needs } from "../support/needs.ts";
+import { chromiumCommand, pathOf } from "../support/peers.mjs";
 
 const folder = fileURLToPath(new URL("../../docs/examples/browser/", import.meta.url));
-const chromiumPath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
 /** As the documentation says to bundle it; nothing is written. */
 function bundled(...entryPoints: string[]): Promise<BuildResult<{ write: false; metafile: true }>> {
@@ -64,7 +64,7 @@ describe("bundles", () => {
   );
 });
 
-describe("in Chromium", () => {
+describe("in Chromium", needs("Chromium"), () => {
   let browser: Browser;
   let address: string;
   const server = createServer((request, response) => {
@@ -90,8 +90,6 @@ describe("in Chromium", () => {
   let securityPolicy: string | null = null;
 
   beforeAll(async () => {
-    // Its own message, not a launcher's: the test needs Debian's chromium.
-    if (!existsSync(chromiumPath)) throw new Error(`${chromiumPath} is missing: install chromium`);
     const { outputFiles } = await bundled("page.js", "worker.js");
     for (const { path, contents } of outputFiles) {
       outputs.set(`/${path.slice(folder.length)}`, contents);
@@ -99,7 +97,7 @@ describe("in Chromium", () => {
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
     address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     browser = await chromium.launch({
-      executablePath: chromiumPath,
+      executablePath: pathOf(chromiumCommand)!,
       args: [
         ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
         ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],

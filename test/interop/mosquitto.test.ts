@@ -5,10 +5,13 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { BrokerOptions } from "../../adapters/node/mod.ts";
 import { codecKind } from "../support/codecs.ts";
+import { needs } from "../support/needs.ts";
 import { type Running, run } from "../support/process.ts";
 import { startRecorded } from "../support/recording.ts";
 
-/** A broker, and mosquitto's clients pointed at it. A client that is not installed fails the test. */
+const clients = needs("mosquitto's clients");
+
+/** A broker, and mosquitto's clients pointed at it. */
 async function start(options: BrokerOptions = {}) {
   const broker = await startRecorded({ codec: codecKind, tcp: { port: 0 }, ...options });
   const { port } = new URL(broker.addresses[0]!);
@@ -29,7 +32,7 @@ async function start(options: BrokerOptions = {}) {
 
 const versions = ["mqttv31", "mqttv311", "mqttv5"] as const;
 
-describe.each(versions)("mosquitto's clients with %s", (version) => {
+describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
   const v = ["-V", version] as const;
 
   for (const published of [0, 1, 2]) {
@@ -85,7 +88,7 @@ describe.each(versions)("mosquitto's clients with %s", (version) => {
   });
 });
 
-test("$SYS says who we are, and what happens", async () => {
+test("$SYS says who we are, and what happens", clients, async () => {
   const { sub } = await start({ limits: { sysMillis: 100 } });
   const version = await sub("-t", "$SYS/broker/version", "-C", "1");
   expect((await version.finished).stdout).toMatch(/^sansmq \d+\.\d+\.\d+\n$/);
@@ -98,7 +101,7 @@ test("$SYS says who we are, and what happens", async () => {
   expect((await all.finished).stdout).toContain("$SYS/broker/subscriptions/count ");
 });
 
-test("a request and its response with mosquitto_rr in 3.1.1", async () => {
+test("a request and its response with mosquitto_rr in 3.1.1", clients, async () => {
   const { at, broker, pub, sub } = await start();
   const server = await sub("-t", "question", "-C", "1");
   const asked = new Promise((resolve) => {
@@ -113,7 +116,7 @@ test("a request and its response with mosquitto_rr in 3.1.1", async () => {
   expect([code, stdout]).toEqual([0, "because\n"]);
 });
 
-describe("mosquitto's clients with 5.0", () => {
+describe("mosquitto's clients with 5.0", clients, () => {
   const five = ["-V", "mqttv5"] as const;
 
   test("properties are shown as they were given, across a broker", async () => {
@@ -199,7 +202,7 @@ describe("mosquitto's clients with 5.0", () => {
   });
 });
 
-test("user name and password", async () => {
+test("user name and password", clients, async () => {
   const { at, pub } = await start({ users: { ada: "secret" } });
   await pub("-u", "ada", "-P", "secret", "-t", "a", "-m", "x");
   const wrong = run("mosquitto_pub", ...at, "-u", "ada", "-P", "no", "-t", "a", "-m", "x");
@@ -208,7 +211,7 @@ test("user name and password", async () => {
   expect((await nobody.finished).stderr).toMatch(/not authori[sz]ed/i);
 });
 
-test("a payload near packetBytesMax, and a stream of lines", async () => {
+test("a payload near packetBytesMax, and a stream of lines", clients, async () => {
   const { sub, pub, at } = await start();
   const size = 1_000_000;
   const big = await sub("-t", "big", "-C", "1", "-q", "1", "-F", "%l");

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import type { Limits } from "../../core/mod.ts";
 import { codecKind } from "../support/codecs.ts";
+import { needs } from "../support/needs.ts";
 import { run } from "../support/process.ts";
 import { startRecorded } from "../support/recording.ts";
 
@@ -24,15 +25,19 @@ test.each([
   ["tcp", 5],
   ["websockets", 4],
   ["websockets", 5],
-] as const)("Paho's Python client over %s, protocol %i", async (transport, version) => {
-  const { tcp, ws } = await start();
-  const port = transport === "tcp" ? tcp : ws;
-  const { stdout, stderr } = await run(python, script, "127.0.0.1", port, `${version}`, transport)
-    .finished;
-  const more = version === 5 ? " text [('a', '1'), ('b', '2')] [5]" : "";
-  const lines = [0, 1, 2].map((qos) => `paho/t m${qos} ${qos} 0${more}\n`);
-  expect([stdout, stderr]).toEqual([lines.join(""), ""]);
-});
+] as const)(
+  "Paho's Python client over %s, protocol %i",
+  needs("Paho for Python"),
+  async (transport, version) => {
+    const { tcp, ws } = await start();
+    const port = transport === "tcp" ? tcp : ws;
+    const { stdout, stderr } = await run(python, script, "127.0.0.1", port, `${version}`, transport)
+      .finished;
+    const more = version === 5 ? " text [('a', '1'), ('b', '2')] [5]" : "";
+    const lines = [0, 1, 2].map((qos) => `paho/t m${qos} ${qos} 0${more}\n`);
+    expect([stdout, stderr]).toEqual([lines.join(""), ""]);
+  },
+);
 
 test.each([
   ["tcp", 3],
@@ -40,6 +45,7 @@ test.each([
   ["websockets", 4],
 ] as const)(
   "Paho's Python client over %s, protocol %i, is not cut off with 20 messages on their way and a receiveMax of 10",
+  needs("Paho for Python"),
   async (transport, version) => {
     const { broker, tcp, ws } = await start({ receiveMax: 10 });
     const payloads: string[] = [];
@@ -63,16 +69,20 @@ test.each([
   ["paho_c_sub", "paho_c_pub", "5.0"],
   ["paho_cs_sub", "paho_cs_pub", "3.1.1"],
   ["paho_cs_sub", "paho_cs_pub", "5.0"],
-] as const)("Paho's C clients %s and %s with %s", async (sub, pub, version) => {
-  const { broker, tcp } = await start();
-  const subscribed = new Promise((resolve) => broker.on("subscribed", resolve));
-  const flags = ["-V", version === "5.0" ? "5" : "311"];
-  const at = ["-h", "127.0.0.1", "-p", tcp, ...flags];
-  // Their output is buffered where it is no terminal.
-  const reader = run("stdbuf", "-oL", sub, ...at, "-t", "c/#", "-q", "2");
-  await subscribed;
-  const got = reader.says(/hello from C/);
-  const writer = run(pub, ...at, "-t", "c/x", "-q", "2", "-m", "hello from C");
-  expect((await writer.finished).code).toBe(0);
-  await got;
-});
+] as const)(
+  "Paho's C clients %s and %s with %s",
+  needs("Paho for C", "stdbuf"),
+  async (sub, pub, version) => {
+    const { broker, tcp } = await start();
+    const subscribed = new Promise((resolve) => broker.on("subscribed", resolve));
+    const flags = ["-V", version === "5.0" ? "5" : "311"];
+    const at = ["-h", "127.0.0.1", "-p", tcp, ...flags];
+    // Their output is buffered where it is no terminal.
+    const reader = run("stdbuf", "-oL", sub, ...at, "-t", "c/#", "-q", "2");
+    await subscribed;
+    const got = reader.says(/hello from C/);
+    const writer = run(pub, ...at, "-t", "c/x", "-q", "2", "-m", "hello from C");
+    expect((await writer.finished).code).toBe(0);
+    await got;
+  },
+);

@@ -3,24 +3,27 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { version } from "../../adapters/version.ts";
 import { concat, connect, publish, subscribe } from "../support/packets.ts";
+import { missing } from "../support/peers.mjs";
 import { run, runSansmq, runSansmqOn } from "../support/process.ts";
-import { runtimes } from "../support/runtimes.ts";
+import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
 
-describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
+describeOn(Object.keys(runtimes), (name, runtime) => {
   const serving = async (...args: string[]) => {
     const broker = runSansmqOn(runtime, "--port", "0", "--ws-port", "0", ...args);
     const [, told] = await broker.says(/^sansmq listening (.*)\n/);
     return { broker, addresses: told!.split(" ") };
   };
 
-  test("serves over TCP and WebSocket at both loopback addresses, logs each line as JSON, and SIGTERM ends it with 0", async () => {
+  test("serves over TCP and WebSocket at every loopback address, logs each line as JSON, and SIGTERM ends it with 0", async () => {
     const { broker, addresses } = await serving();
     expect(addresses.map((address) => address.replace(/:\d+(\/.*)?$/, ""))).toEqual([
-      ...["tcp://127.0.0.1", "ws://127.0.0.1", "tcp://[::1]", "ws://[::1]"],
+      ...["tcp://127.0.0.1", "ws://127.0.0.1"],
+      // A machine without IPv6 has one loopback address.
+      ...(missing("IPv6") === null ? ["tcp://[::1]", "ws://[::1]"] : []),
     ]);
     for (const address of addresses) {
       const client = await openSocket(address);
@@ -38,7 +41,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const lines = stderr.trimEnd().split("\n");
     const messages = lines.map((line) => (JSON.parse(line) as { message: string }).message);
     expect(messages[0]).toBe("serving");
-    expect(messages.filter((message) => message === "connected")).toHaveLength(4);
+    expect(messages.filter((message) => message === "connected")).toHaveLength(addresses.length);
     expect(messages).toContain("stopping");
     expect(messages.at(-1)).toBe("stopped");
     expect(code).toBe(0);
@@ -78,7 +81,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const [command, ...flags] = runtime;
     const withLeave = name === "Deno" ? [...flags, `--allow-read=${file}`] : flags;
     const broker = runSansmqOn([command, ...withLeave], "--config", file);
-    await broker.says(/^sansmq listening \S+ ws:\S+\/here .*\n/);
+    await broker.says(/^sansmq listening \S+ ws:\S+\/here.*\n/);
   });
 
   test("something thrown that nobody catches leaves the recording whole", async () => {
@@ -90,7 +93,7 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     const withLeave =
       name === "Deno" ? [...flags, `--allow-read=${folder}`, `--allow-write=${folder}`] : flags;
     const broker = run(program, ...withLeave, script, "--port", "0", "--no-ws", "--record", file);
-    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+) .*\n/);
+    const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+).*\n/);
     const client = await openSocket(tcp!);
     client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "x", { qos: 1 })));
     await client.takes(4);

@@ -1,19 +1,19 @@
 /** The command on every runtime where descriptors run out. How many are in use is read from Linux's /proc. */
 import { readdirSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { concat, connect, publish, subscribe } from "../support/packets.ts";
 import { runSansmqOn } from "../support/process.ts";
-import { runtimes } from "../support/runtimes.ts";
+import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openRaw, openSocket } from "../support/socket-client.ts";
 
-describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
+const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
   const serving = async (transport: "tcp" | "ws") => {
     // The hard limit too, for Bun and Deno raise the soft one to it.
     const limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', `${OPEN_FILES_MAX}`] as const;
     // The surplus goes when the test says so, not because it never sends its CONNECT.
     const flags = ["--port", "0", "--ws-port", "0", "--max-connect-millis", "60000"];
     const broker = runSansmqOn([...limited, ...runtime], ...flags);
-    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+) .*\n/);
+    const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+).*\n/);
     const address = transport === "tcp" ? tcp! : ws!;
     const connected = async (clientId: string) => {
       const client = await openSocket(address);
@@ -79,7 +79,9 @@ describe.each(Object.entries(runtimes))("on %s", (name, runtime) => {
     expect(stderr).toContain('"message":"stopped"');
     expect(code).toBe(0);
   });
-});
+};
+
+describeOn(Object.keys(runtimes), tests, "Linux");
 
 /** Every runtime starts with less than half of them. */
 const OPEN_FILES_MAX = 100;

@@ -1,5 +1,5 @@
-// The versions of Node that tests run brokers on, from npm: `node test/support/nodes.mjs` installs those that
-// are missing. Not among the dependencies, for they differ by platform and are 190 MB each.
+// The versions of Node that tests run brokers on, from npm; peers.mjs installs those that are missing.
+// Not among the dependencies, for they differ by platform and are 190 MB each.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -27,15 +27,28 @@ function packageName() {
   return `${platform === "darwin" && arch === "arm64" ? "node-bin" : "node"}-${system}-${arch}`;
 }
 
-function install() {
+/**
+ * Installs those that are missing. Null where all are there then, else npm's complaint.
+ * @param {(line: string) => void} say
+ */
+export function installNodes(say) {
   const missing = nodeMajors.filter((major) => !existsSync(nodeCommand(major)));
-  if (missing.length === 0) return 0;
-  mkdirSync(folder, { recursive: true });
+  if (missing.length === 0) return null;
+  say(`installing with npm: Node ${missing.join(", ")}`);
   const wanted = nodeMajors
     .filter((major) => major !== ownMajor)
     .map((major) => `node${major}@npm:${packageName()}@${major}`);
   const flags = ["--prefix", folder, "--no-save", "--no-package-lock", "--no-audit", "--no-fund"];
-  return spawnSync("npm", ["install", ...flags, ...wanted], { stdio: "inherit" }).status ?? 1;
+  // Two tries are enough to find out that there is no network.
+  flags.push("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--loglevel=error");
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    return String(error);
+  }
+  const { status, error, stderr } = spawnSync("npm", ["install", ...flags, ...wanted], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if (status === 0) return null;
+  return error?.message ?? stderr.toString().split("\n")[0] ?? "";
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = install();

@@ -1,11 +1,22 @@
-/** Closes the output of the tests with one line that any script can read: `N passed, N failed`. */
-import type { Reporter, TestModule } from "vitest/node";
+/**
+ * Closes the output of the tests: why tests were skipped, and last of all one line that any script can read:
+ * `N passed, N failed, N skipped`. With `CI=true` a skipped test counts as failed.
+ */
+import type { Reporter, TestModule, Vitest } from "vitest/node";
+import { isCI } from "./peers.mjs";
 
 export default class CountReporter implements Reporter {
+  /** `vitest -t` skips the tests that it was not asked for. */
+  #isFiltered = false;
+
+  onInit({ config }: Vitest): void {
+    this.#isFiltered = config.testNamePattern !== undefined;
+  }
+
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     let passed = 0;
     let failed = errors.length;
-    let skipped = 0;
+    const skipped = new Map<string, number>();
     for (const module of modules) {
       // A file that does not load, or has no test, fails as one.
       if (!module.ok() && [...module.children.allTests("failed")].length === 0) failed++;
@@ -13,11 +24,27 @@ export default class CountReporter implements Reporter {
         const { state } = test.result();
         if (state === "passed") passed++;
         else if (state === "failed") failed++;
-        else skipped++;
+        else {
+          const reason = test.meta().missing ?? NO_REASON;
+          skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
+        }
       }
     }
-    const line = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`;
-    // Last of all, also after the summary of the reporter before.
-    process.once("exit", () => process.stdout.write(line));
+    const lines: string[] = [];
+    let skippedCount = 0;
+    for (const [reason, count] of skipped) {
+      const isFailure = isCI && !(this.#isFiltered && reason === NO_REASON);
+      if (isFailure) failed += count;
+      else skippedCount += count;
+      lines.push(
+        `${isFailure ? "not skipped but failed, for CI is set," : "skipped"} ${count}: ${reason}\n`,
+      );
+    }
+    if (failed > 0) process.exitCode = 1;
+    lines.push(`${passed} passed, ${failed} failed, ${skippedCount} skipped\n`);
+    // After the summary of the reporter before this one.
+    process.once("exit", () => process.stdout.write(lines.join("")));
   }
 }
+
+const NO_REASON = "no reason is given";

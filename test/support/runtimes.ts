@@ -3,6 +3,8 @@ import { execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { describe } from "vitest";
+import { needs } from "./needs.ts";
 import { nodeCommand, nodeMajors } from "./nodes.mjs";
 
 /** How each runtime is started: with the leave that a broker with the memory store needs, and no more. */
@@ -15,6 +17,17 @@ export const runtimes: Readonly<Record<string, readonly [string, ...string[]]>> 
   ],
 };
 const fixture = fileURLToPath(new URL("../adapters/fixture.mjs", import.meta.url));
+
+/** A group of tests on each of `names`; skipped where that runtime, or anything of `others`, is missing. */
+export function describeOn(
+  names: readonly string[],
+  tests: (name: string, command: readonly [string, ...string[]]) => void,
+  ...others: readonly string[]
+): void {
+  for (const name of names) {
+    describe(`on ${name}`, needs(name, ...others), () => tests(name, runtimes[name]!));
+  }
+}
 
 /** What a script says on standard output, on Deno with no leave at all. Rejects where it fails. */
 export async function runScript(name: string, script: URL, ...args: string[]): Promise<string> {

@@ -78,7 +78,7 @@ export function checkImports({ path, text }: SourceFile): Offence[] {
       says("the module imports only its own files and core/codec/layout");
       continue;
     }
-    // A script that Node runs as it is (test/support/nodes.mjs) may be read by tests too.
+    // A script that Node runs as it is (test/support/peers.mjs) may be read by tests too.
     const isNamed = /\.ts$|^test\/.*\.mjs$/.test(target);
     if (isRelative && !isNamed) says("name the .ts file");
     if (isReExport && !path.endsWith("mod.ts")) says("only mod.ts re-exports; import where it is");

@@ -1,0 +1,107 @@
+/** What `npm test` installs, and what becomes of tests whose peers stay missing. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { install } from "./support/peers.mjs";
+import { run } from "./support/process.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+function emptyFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "sansmq-peers-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/** A PATH with an `apt-get` alone, whose `script` has the folder as $folder. Returns how it was called and what was said. */
+function installWith(script: string, host = { isDebian: true, isRoot: true }) {
+  const folder = emptyFolder();
+  const log = join(folder, "log");
+  writeFileSync(log, "");
+  const head = `#!/bin/sh\nPATH=/usr/bin:/bin folder=${folder}\necho "$@" >> ${log}\n`;
+  writeFileSync(join(folder, "apt-get"), `${head}${script}`, { mode: 0o755 });
+  vi.stubEnv("PATH", folder);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const lines: string[] = [];
+  const count = install((line) => lines.push(line), host);
+  const calls = readFileSync(log, "utf8")
+    .split("\n")
+    .map((call) => call.replace(/^-qq( -o \S+)*/, "").trim());
+  return { count, lines, calls: calls.slice(0, -1) };
+}
+
+/** Every command of mosquitto and its clients is there. */
+const installsMosquitto = `for name in mosquitto mosquitto_pub mosquitto_sub mosquitto_rr; do
+  ln -sf /bin/true $folder/$name
+done\n`;
+
+describe("before the tests", () => {
+  test("apt-get installs every package that is missing, at once", () => {
+    const { calls, lines, count } = installWith(installsMosquitto);
+    expect(calls[0]).toBe("update");
+    expect(calls[1]).toMatch(/^install --yes mosquitto mosquitto-clients .*\bsystemd\b/);
+    expect(calls).toHaveLength(2);
+    expect(lines).toContain("installed");
+    expect(lines.filter((line) => line.startsWith("missing: mosquitto"))).toEqual([]);
+    // The commands of the other packages did not come.
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^missing: systemd-analyze: no \S+ on PATH; /),
+    );
+    expect(count).toBe(lines.filter((line) => line.startsWith("missing: ")).length);
+  });
+
+  test("a package that is not to be had does not keep apt-get from installing the others", () => {
+    const { calls, lines } = installWith(`
+      case "$*" in *systemd*) echo "E: no candidate" >&2; exit 100; esac\n${installsMosquitto}`);
+    expect(calls).toContain("install --yes mosquitto-clients");
+    expect(lines).toContain("installed mosquitto-clients");
+    expect(lines).toContain("apt-get did not install systemd: E: no candidate");
+  });
+
+  test.each([
+    ["this does not run as root", { isDebian: true, isRoot: false }],
+    ["this is not Debian", { isDebian: false, isRoot: true }],
+  ])("nothing is installed where %s", (reason, host) => {
+    const { calls, lines } = installWith(installsMosquitto, host);
+    expect(calls).toEqual([]);
+    expect(lines).toContain(
+      "missing: mosquitto's clients: no mosquitto_pub, mosquitto_sub, mosquitto_rr on PATH; " +
+        `Debian's mosquitto-clients has it, but ${reason}`,
+    );
+  });
+});
+
+describe("tests whose peers are missing", () => {
+  const file = "test/support/lacking.spec.ts";
+  const options = {
+    ...{ root, config: false, watch: false, include: [file] },
+    reporters: [join(root, "test/support/reporter.ts")],
+  };
+  const script = `import { startVitest } from "${import.meta.resolve("vitest/node")}";
+    const vitest = await startVitest("test", [], ${JSON.stringify(options)});
+    await vitest.close();`;
+  const runLacking = (...settings: string[]) => {
+    const environment = ["CI=", `PATH=${emptyFolder()}`, ...settings];
+    const flags = ["--input-type=module", "--eval", script];
+    return run("/usr/bin/env", ...environment, process.execPath, ...flags).finished;
+  };
+
+  test("are skipped with the reason, and counted in the last line", async () => {
+    const { code, stdout, stderr } = await runLacking();
+    expect(stdout).toMatch(/^skipped 2: mosquitto: no mosquitto on PATH; /m);
+    expect(stdout).toMatch(/^skipped 1: stdbuf: no stdbuf on PATH; /m);
+    expect(stdout).toMatch(/\n1 passed, 0 failed, 3 skipped\n$/);
+    expect(code, stderr).toBe(0);
+  });
+
+  test("fail with CI=true", async () => {
+    const { code, stdout, stderr } = await runLacking("CI=true");
+    expect(stdout).toMatch(
+      /^not skipped but failed, for CI is set, 2: mosquitto: no mosquitto on PATH; /m,
+    );
+    expect(stdout).toMatch(/\n1 passed, 3 failed, 0 skipped\n$/);
+    expect(code, stderr).toBe(1);
+  });
+});
