@@ -25,7 +25,7 @@ export const NO_CONN: ConnId = 0 as ConnId;
 export const NEVER: Millis = Number.POSITIVE_INFINITY as Millis;
 
 export type QoS = 0 | 1 | 2;
-/** 3 is MQTT 3.1, 4 is MQTT 3.1.1, 5 is MQTT 5.0: the level byte of CONNECT. */
+/** 3 is MQTT 3.1, 4 is MQTT 3.1.1, 5 is MQTT 5.0: the level byte of CONNECT, without the bit of bridges. */
 export type ProtocolLevel = 3 | 4 | 5;
 
 export interface ConnInfo {
@@ -89,6 +89,8 @@ export interface AuthenticateRequest {
   readonly conn: ConnId;
   readonly info: ConnInfo;
   readonly level: ProtocolLevel;
+  /** Whether it says that it is a bridge, another broker. */
+  readonly isBridge: boolean;
   /** As sent; empty when the client asks the server to choose one. */
   readonly clientId: string;
   readonly username: string | null;

@@ -45,6 +45,7 @@ export type LimitName =
   | "wildcardAvailable"
   | "sharedAvailable"
   | "subscriptionIdAvailable"
+  | "bridgeStateAvailable"
   | "payloadFormatCheck"
   | "queuedMessagesMax"
   | "queuedBytesMax"
@@ -111,6 +112,7 @@ export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
   wildcardAvailable: onOff(1),
   sharedAvailable: onOff(1),
   subscriptionIdAvailable: onOff(1),
+  bridgeStateAvailable: onOff(1),
   payloadFormatCheck: onOff(0),
   queuedMessagesMax: messages(10_000, 0, 10_000_000),
   queuedBytesMax: bytes(32 * MiB, 0, 1024 * MiB),

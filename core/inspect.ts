@@ -29,6 +29,7 @@ export interface ConnectionState {
   readonly remote: string;
   readonly stage: keyof typeof Stage;
   readonly level: ProtocolLevel;
+  readonly isBridge: boolean;
   readonly clientId: string;
   readonly username: string | null;
   readonly keepAliveMillis: number;
@@ -94,13 +95,14 @@ function brokerState(parts: Parts, now: Millis): BrokerState {
 }
 
 function connectionState(parts: Parts, connection: Connection): ConnectionState {
-  const { id, info, level, clientId, username, keepAliveMillis, lastSeen } = connection;
+  const { id, info, level, isBridge, clientId, username, keepAliveMillis, lastSeen } = connection;
   return {
     conn: id,
     transport: info.transport,
     remote: info.remote,
     stage: stages.find((name) => Stage[name] === connection.stage)!,
     level,
+    isBridge,
     clientId,
     username,
     keepAliveMillis,

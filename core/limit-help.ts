@@ -27,6 +27,8 @@ export const limitHelp: Readonly<Record<LimitName, string>> = {
   wildcardAvailable: "0 refuses filters with wildcards",
   sharedAvailable: "0 refuses shared subscriptions",
   subscriptionIdAvailable: "0 refuses subscription identifiers",
+  bridgeStateAvailable:
+    "0 refuses what clients publish to $SYS/broker/connection/+/state, where bridges tell their state",
   payloadFormatCheck: "1 refuses payloads that claim to be text and are not UTF-8",
   queuedMessagesMax: "Most QoS 1 and 2 messages waiting for one session; newest dropped beyond",
   queuedBytesMax:

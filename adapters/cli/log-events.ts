@@ -23,11 +23,11 @@ export function logEvents(broker: BrokerServer, log: Log): void {
 }
 
 function logConnections(broker: BrokerServer, log: Log): void {
-  broker.on("connected", ({ clientId, level, info, username, sessionPresent }) => {
+  broker.on("connected", ({ clientId, level, isBridge, info, username, sessionPresent }) => {
     const { transport, remote } = info;
     // `protocol`, for `level` is how much a line matters.
     const fields = { clientId, protocol: level, transport, remote, username, sessionPresent };
-    log.info("connected", fields);
+    log.info("connected", isBridge ? { ...fields, isBridge } : fields);
   });
   broker.on("disconnected", ({ clientId, reason }) => {
     log.info("disconnected", { clientId, reason: reasonName(reason) });

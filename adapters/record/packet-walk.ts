@@ -68,7 +68,8 @@ export class PacketWalk {
     const count = yield* this.#u16();
     if (count > NAME_BYTES_MAX) throw new IllFormed();
     for (let i = 0; i < count; i++) name.push(yield* this.#u8());
-    const level = yield* this.#u8();
+    // The top bit says that the client is a bridge.
+    const level = (yield* this.#u8()) & 0x7f;
     const protocol = `${String.fromCharCode(...name)} ${level}`;
     if (!["MQIsdp 3", "MQTT 4", "MQTT 5"].includes(protocol)) throw new IllFormed();
     this.level = level;

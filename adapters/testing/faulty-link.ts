@@ -215,8 +215,10 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     let at = 1;
     while ((bytes[at] ?? 0) >= 0x80) at++;
     const nameBytes = ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
-    const level = bytes[at + 3 + nameBytes];
-    if (level === undefined) return;
+    const byte = bytes[at + 3 + nameBytes];
+    if (byte === undefined) return;
+    // The top bit says that the client is a bridge.
+    const level = byte & 0x7f;
     const code = level === 5 ? reason : connectReturnCode(reason as 0x80);
     const connack = Uint8Array.of(...(level === 5 ? [0x20, 3, 0, code, 0] : [0x20, 2, 0, code]));
     // MQTT 3.1.1 has no code for some reasons: such a client is not told.

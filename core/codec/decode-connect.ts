@@ -10,6 +10,8 @@ import { decodeUtf8 } from "./utf8.ts";
 
 export interface ConnectPacket {
   readonly level: ProtocolLevel;
+  /** The top bit of the level byte is set, by which mosquitto and others say: I am a bridge. */
+  readonly isBridge: boolean;
   /** Clean Session, or Clean Start. */
   readonly isClean: boolean;
   /** 0 is never. */
@@ -71,8 +73,9 @@ export function decodeConnect(
   end: number,
 ): ConnectPacket | ConnectFault {
   const reader = new Reader(bytes, start, end);
-  const level = readLevel(reader);
-  if (typeof level !== "number") return level;
+  const version = readVersion(reader);
+  if ("fault" in version) return version;
+  const { level, isBridge } = version;
   const malformed = { level, fault: Reason.MalformedPacket };
   const flags = reader.u8();
   const keepAliveSeconds = reader.u16();
@@ -119,6 +122,7 @@ export function decodeConnect(
   if (!reader.isDone) return malformed;
   return {
     level,
+    isBridge,
     isClean: (flags & Flag.CleanSession) !== 0,
     keepAliveSeconds,
     clientId: decodeUtf8(bytes, clientIdStart, clientIdEnd),
@@ -130,20 +134,23 @@ export function decodeConnect(
   };
 }
 
-function readLevel(reader: Reader): ProtocolLevel | ConnectFault {
+function readVersion(reader: Reader): Pick<ConnectPacket, "level" | "isBridge"> | ConnectFault {
   const nameStart = reader.field();
   const nameEnd = reader.at;
-  const level = reader.u8();
+  const byte = reader.u8();
+  const isBridge = (byte & BRIDGE_LEVEL) !== 0;
+  const level = byte & ~BRIDGE_LEVEL;
   if (reader.isOverrun) return { level: 0, fault: Reason.MalformedPacket };
   const { bytes } = reader;
   if (isText(bytes, nameStart, nameEnd, "MQTT")) {
-    if (level === 4 || level === 5) return level;
+    if (level === 4 || level === 5) return { level, isBridge };
     // Return code 1 in the form of 3.1.1 [MQTT311-3.1.2-2], which versions before and after 5 have read
     // alike so far; 5.0 leaves it open [MQTT-3.1.2-2].
     return { level: 4, fault: Reason.UnsupportedProtocolVersion };
   }
   if (isText(bytes, nameStart, nameEnd, "MQIsdp")) {
-    return level === 3 ? 3 : { level: 3, fault: Reason.UnsupportedProtocolVersion };
+    if (level === 3) return { level, isBridge };
+    return { level: 3, fault: Reason.UnsupportedProtocolVersion };
   }
   return { level: 0, fault: Reason.MalformedPacket }; // [MQTT311-3.1.2-1] [MQTT-3.1.2-1]
 }
@@ -203,6 +210,9 @@ function isText(bytes: Uint8Array, start: number, end: number, ascii: string): b
   for (let i = 0; i < ascii.length; i++) if (bytes[start + i] !== ascii.charCodeAt(i)) return false;
   return true;
 }
+
+/** Not of the specification: in the level byte, what makes the client a bridge of the level below. */
+const BRIDGE_LEVEL = 0x80;
 
 const Flag = {
   Reserved: 0x01,

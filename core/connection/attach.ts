@@ -18,6 +18,7 @@ import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import { close, endSession, recordSession } from "./end.ts";
 import type { Parts } from "./parts.ts";
+import { bridgeSubscriptions } from "./subscribe.ts";
 
 /** Gives the client of `packet`, which lies in `bytes`, its session and its CONNACK, or says why not. */
 export function attachSession(
@@ -70,6 +71,7 @@ export function attachSession(
     parts.messages.release(session.will.message); // [MQTT-3.1.3-9]
     session.will = null;
   }
+  if (packet.isBridge) bridgeSubscriptions(parts, session);
   settle(parts, connection, packet, session, will, now);
   const { receiveMax, topicAliasMax } = packet.properties;
   const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
@@ -97,6 +99,7 @@ export function attachSession(
     conn: connection.id,
     clientId,
     level: packet.level,
+    isBridge: packet.isBridge,
     info: connection.info,
     username: packet.username,
     sessionPresent: isPresent,

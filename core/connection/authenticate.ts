@@ -54,7 +54,7 @@ export function askWho(
   connect: Uint8Array,
   denial: Denial,
 ): Asked {
-  const { level, clientId, username, password, properties } = packet;
+  const { level, isBridge, clientId, username, password, properties } = packet;
   const { authenticationMethod: method, authenticationData: data } = properties;
   if (method !== null && connection.exchange === null) {
     connection.exchange = { method, connect: ownBytes(connect), isChallenged: false, data: null };
@@ -64,7 +64,7 @@ export function askWho(
     connection,
     {
       ...{ kind: "authenticate", conn: connection.id, info: connection.info },
-      ...{ level, clientId, username, password, method, data, step: "connect" },
+      ...{ level, isBridge, clientId, username, password, method, data, step: "connect" },
     },
     denial,
   );
@@ -147,12 +147,12 @@ export function handleAuth(
   const isExpected = isBegun ? isConnected && !exchange.isChallenged : exchange.isChallenged;
   if (!isExpected) return give(parts, connection, Reason.ProtocolError, now);
   const denial: Denial = { reason: Reason.NotAuthorized };
-  const { id: conn, info, level, clientId, username } = connection;
+  const { id: conn, info, level, isBridge, clientId, username } = connection;
   const asked = askPolicy(
     parts,
     connection,
     {
-      ...{ kind: "authenticate", conn, info, level, clientId, username, password: null },
+      ...{ kind: "authenticate", conn, info, level, isBridge, clientId, username, password: null },
       ...{ method: step.method, data: step.data },
       step: isBegun ? "reauthenticate" : "continue",
     },

@@ -32,6 +32,7 @@ export function handleConnect(
     return refuse(parts, connection, packet.fault, now);
   }
   connection.level = packet.level;
+  connection.isBridge = packet.isBridge;
   connection.clientId = packet.clientId;
   connection.username = packet.username;
   connection.wantsProblemInformation =
@@ -119,7 +120,7 @@ function judge(
   const { will, clientId } = packet;
   if (will === null) return Reason.Success;
   const topic = decodeUtf8(bytes, will.topicStart + 2, will.topicEnd);
-  if (isReserved(topic)) return Reason.NotAuthorized;
+  if (isReserved(parts.limits, topic)) return Reason.NotAuthorized;
   const decision = connection.takeDecision();
   if (decision !== null) {
     return decision.kind === "allow" ? Reason.Success : reasonOf(connection, decision);

@@ -50,6 +50,8 @@ export class Connection {
   /** It is nobody's any more: its session goes on without it, or has ended. */
   hasLeft = false;
   level: ProtocolLevel = 4;
+  /** Another broker, which says so: its subscriptions are No Local and Retain As Published. */
+  isBridge = false;
   /** Whether its packets have properties: MQTT 5.0. */
   hasProperties = false;
   /** The longest packet that the client takes. */

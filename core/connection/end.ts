@@ -236,7 +236,7 @@ export function endSession(parts: Parts, session: Session, now: Millis): void {
   session.outbox.clear();
   parts.sessions.remove(session);
   for (const { message, group } of unfinished) {
-    router.offerShared(group, message);
+    router.offerShared(group, message, null);
     messages.release(message);
   }
   const { will } = session;

@@ -3,9 +3,11 @@ import { ownBytes } from "../base/bytes.ts";
 import type { Millis } from "../boundary.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
 import { decodeProperties } from "../codec/property-values.ts";
+import type { Limits } from "../config.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
+import { isBridgeState, isBrokerTopic, isSysTopic } from "../topic/name.ts";
 import { tellDenied } from "./deny.ts";
 import type { Parts } from "./parts.ts";
 
@@ -29,12 +31,12 @@ export function publishMessage(
     const name = ingest.topicName(topic);
     const isKept = !messages.isRetained(message) || setRetained(parts, name, message, now);
     // $SYS comes again and again.
-    if (!isKept && !isReserved(name)) {
+    if (!isKept && !isBrokerTopic(name)) {
       tellDenied(parts, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
     }
     parts.router.deliver(message, topic, parts.router.route(topic), NO_CONN, from);
     // $SYS is no news: what it says is in the counters.
-    if (parts.events.publishes && !isReserved(name)) {
+    if (parts.events.publishes && !isBrokerTopic(name)) {
       pushPublished(parts, clientId, name, message);
     }
   }
@@ -42,9 +44,9 @@ export function publishMessage(
   return topic !== 0;
 }
 
-/** Whether clients may not publish to a topic, whatever the policy says: $SYS is the broker's. */
-export function isReserved(topic: string): boolean {
-  return topic.charCodeAt(0) === DOLLAR && (topic === "$SYS" || topic.startsWith("$SYS/"));
+/** Whether clients may not publish to a topic, whatever the policy says: most of $SYS is the broker's. */
+export function isReserved({ bridgeStateAvailable }: Limits, topic: string): boolean {
+  return isSysTopic(topic) && !(bridgeStateAvailable === 1 && isBridgeState(topic));
 }
 
 /**
@@ -62,7 +64,7 @@ export function setRetained(
     return true;
   }
   const { records, retained } = parts;
-  const isRecorded = records !== null && !isReserved(topic);
+  const isRecorded = records !== null && !isBrokerTopic(topic);
   const before = isRecorded ? retained.at(topic) : 0;
   // Until its record is gone or replaced, the message before is needed.
   if (before !== 0) parts.messages.retain(before);
@@ -83,7 +85,7 @@ export function removeRetained(parts: Parts, topic: string): void {
   const { records, retained } = parts;
   const message = retained.at(topic);
   if (message === 0) return;
-  if (records !== null && !isReserved(topic)) records.removeRetained(topic, message);
+  if (records !== null && !isBrokerTopic(topic)) records.removeRetained(topic, message);
   retained.remove(topic);
 }
 
@@ -107,5 +109,3 @@ export function pushPublished(
     properties: decodeProperties(messages.bytes(message), start, end),
   });
 }
-
-const DOLLAR = 0x24;

@@ -212,7 +212,7 @@ function judge(
     if (decision.kind === "allow") return Reason.Success;
     return carried("PUBACK", reasonOf(connection, decision));
   }
-  if (isReserved(topic)) return Reason.NotAuthorized;
+  if (isReserved(parts.limits, topic)) return Reason.NotAuthorized;
   if (packet.isText && parts.limits.payloadFormatCheck === 1) {
     const { bytes, payloadStart, payloadEnd } = packet;
     if (!isUtf8(bytes, payloadStart, payloadEnd, true)) return Reason.PayloadFormatInvalid;

@@ -45,7 +45,7 @@ export function handleSubscribe(
   const codes = packet.filters.map((field, index): number => {
     const verdict = verdicts[index]!;
     const reason =
-      verdict < FAILURE_MIN ? subscribe(parts, session, field, subscriptionId) : verdict;
+      verdict < FAILURE_MIN ? subscribe(parts, connection, field, subscriptionId) : verdict;
     if (reason < FAILURE_MIN) return reason;
     parts.counters[Counter.subscribesDenied]!++;
     tellDenied(parts, connection, "subscribe", field.text, reason);
@@ -189,11 +189,12 @@ function decided(decision: Decision, index: number): ReasonCode {
 /** The QoS that is granted, or why there is no subscription. */
 function subscribe(
   parts: Parts,
-  session: Session,
+  connection: Connection,
   field: FilterField,
   subscriptionId: number,
 ): ReasonCode {
   const { limits, router, retained } = parts;
+  const session = connection.session!;
   const { text } = field;
   const shared = isShared(text);
   const isWildcard = /[+#]/.test(text);
@@ -209,7 +210,7 @@ function subscribe(
     if (router.subscriptionCount >= limits.subscriptionsMax) return Reason.QuotaExceeded;
   }
   const qos = Math.min(field.options & SUBSCRIBE_QOS, limits.qosMax);
-  const flags = field.options & (SUBSCRIBE_NO_LOCAL | SUBSCRIBE_RETAIN_AS_PUBLISHED);
+  const flags = connection.isBridge ? BRIDGE_FLAGS : field.options & BRIDGE_FLAGS;
   const options = subscriptionOptions(qos | flags, subscriptionId);
   if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
   session.subscriptions.set(text, options);
@@ -227,3 +228,17 @@ function subscribe(
   parts.events.push({ kind: "subscribed", clientId, filter: text, qos: qos as QoS });
   return qos as ReasonCode;
 }
+
+/** Gives the subscriptions of a session that a bridge resumes the options of a bridge. */
+export function bridgeSubscriptions(parts: Parts, session: Session): void {
+  for (const [filter, before] of session.subscriptions ?? []) {
+    const options = (before | BRIDGE_FLAGS) >>> 0;
+    if (options === before) continue;
+    parts.router.subscribe(filter, session, options);
+    session.subscriptions!.set(filter, options);
+    if (session.owner !== 0) parts.records!.putSubscription(session.owner, filter, options);
+  }
+}
+
+/** A bridge never gets back what it published, and it gets RETAIN as it was published. */
+const BRIDGE_FLAGS = SUBSCRIBE_NO_LOCAL | SUBSCRIBE_RETAIN_AS_PUBLISHED;

@@ -9,6 +9,7 @@ import { NEVER } from "../boundary.ts";
 import type { Limits } from "../config.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
+import { isBrokerTopic } from "../topic/name.ts";
 import type { NameCursor, Walk } from "../topic/name-tree.ts";
 import { NameTree, UNFINISHED } from "../topic/name-tree.ts";
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
@@ -70,7 +71,7 @@ export class Retained {
   expiresAt(topic: string, message: MessageSlot, now: Millis): Millis {
     const { retainedMillisMax } = this.#limits;
     // What $SYS says holds until it says something else.
-    const isOurs = retainedMillisMax > 0 && !topic.startsWith("$SYS/");
+    const isOurs = retainedMillisMax > 0 && !isBrokerTopic(topic);
     const ours = isOurs ? now + retainedMillisMax : NEVER;
     return Math.min(ours, this.#messages.expiresAt(message)) as Millis;
   }

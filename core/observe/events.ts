@@ -9,6 +9,8 @@ export type BrokerEvent =
       readonly conn: ConnId;
       readonly clientId: string;
       readonly level: ProtocolLevel;
+      /** Whether it says that it is a bridge, another broker, by the top bit of the level byte. */
+      readonly isBridge: boolean;
       readonly info: ConnInfo;
       readonly username: string | null;
       readonly sessionPresent: boolean;

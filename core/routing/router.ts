@@ -212,13 +212,16 @@ export class Router {
     }
   }
 
-  /** Gives a message of a shared subscription to one of its members. */
-  offerShared(number: number, message: MessageSlot): void {
+  /**
+   * Gives a message of a shared subscription to one of its members. `from` is the session that published it, where
+   * that is known.
+   */
+  offerShared(number: number, message: MessageSlot, from: Session | null): void {
     const group = this.#shared.at(number);
     // Null: it ended after the route was read, or after the message was sent to the member that has left.
     if (group === null) return;
     const mayWait = this.#messages.qos(message) > 0 || this.#limits.queueQos0 === 1;
-    const member = chooseMember(group, mayWait, this.#isBlocked);
+    const member = chooseMember(group, mayWait, this.#isBlocked, from);
     if (member === null) {
       this.#counters[Counter.droppedNoMember]!++;
       return;
@@ -239,7 +242,7 @@ export class Router {
       const subscriber = rows[i]!;
       const options = rows[i + 1]!;
       if (subscriber >= GROUP_SUBSCRIBER) {
-        this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message);
+        this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message, from);
         continue;
       }
       const isOwn = subscriber >= OWN_SUBSCRIBER;

@@ -3,7 +3,7 @@ import { assert } from "../base/assert.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Via } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
-import { viaOf } from "./route.ts";
+import { OPTIONS_NO_LOCAL, viaOf } from "./route.ts";
 
 /** One share name and filter, as long as it has members. */
 export interface Group {
@@ -103,12 +103,14 @@ export class SharedSubscriptions {
 /**
  * Who gets the next message: among the members who are there, one with the largest free window of the
  * next few in turn; else one who is there; else, if it may wait, one who is away. Null: nobody.
- * `isBlocked`: the transport of a connection takes no bytes now.
+ * `isBlocked`: the transport of a connection takes no bytes now. `from`, the publisher, gets nothing where its
+ * membership is No Local, as that of a bridge is: the message would come back, and go round for ever.
  */
 export function chooseMember(
   group: Group,
   mayWait: boolean,
   isBlocked: (connSlot: number) => boolean,
+  from: Session | null,
 ): Member | null {
   const { members } = group;
   const { length } = members;
@@ -117,6 +119,7 @@ export function chooseMember(
   let looked = 0;
   for (let i = 0; i < length; i++) {
     const member = members[(group.next + i) % length]!;
+    if (member.session === from && (member.options & OPTIONS_NO_LOCAL) !== 0) continue;
     const score = scoreOf(member.session, mayWait, isBlocked);
     if (score > bestScore) {
       best = member;

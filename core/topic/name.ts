@@ -22,6 +22,26 @@ export function isTopicName(
   return levels <= levelsMax && isUtf8(bytes, start, end);
 }
 
+/** Whether a topic is one of the broker's own: `$SYS` and all below it, but for the state of bridges. */
+export function isBrokerTopic(topic: string): boolean {
+  return isSysTopic(topic) && !isBridgeState(topic);
+}
+
+/** Whether a topic is `$SYS` or below it. */
+export function isSysTopic(topic: string): boolean {
+  return topic.charCodeAt(0) === DOLLAR && (topic === "$SYS" || topic.startsWith("$SYS/"));
+}
+
+/**
+ * Whether a topic is where a bridge says that it is connected, `1` or `0`: mosquitto's do, retained and by
+ * a will, at the broker that they connect to.
+ */
+export function isBridgeState(topic: string): boolean {
+  return BRIDGE_STATE.test(topic);
+}
+
+const BRIDGE_STATE = /^\$SYS\/broker\/connection\/[^/]*\/state$/;
+
 export const PLUS = 0x2b;
 export const HASH = 0x23;
 export const SLASH = 0x2f;

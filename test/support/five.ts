@@ -37,11 +37,11 @@ export class Five {
 }
 
 /** The packets that came since the last time. */
-export function packetsTo(client: TestClient): wire.Packet[] {
+export function packetsTo(client: TestClient, version: wire.Version = 5): wire.Packet[] {
   const packets: wire.Packet[] = [];
   let stream = client.takesBytes();
   for (;;) {
-    const packet = wire.firstPacket(stream, 5);
+    const packet = wire.firstPacket(stream, version);
     if (packet === null) return packets;
     packets.push(packet);
     stream = stream.subarray(packet.bytes.length);

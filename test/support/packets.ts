@@ -2,6 +2,8 @@
 
 export interface ConnectFields {
   readonly level?: 3 | 4 | 5;
+  /** Sets the top bit of the level byte. */
+  readonly isBridge?: boolean;
   readonly clientId?: string;
   readonly clean?: boolean;
   readonly keepAlive?: number;
@@ -13,6 +15,7 @@ export interface ConnectFields {
 export function connect(fields: ConnectFields = {}): Uint8Array {
   const {
     level = 4,
+    isBridge = false,
     clientId = "c",
     clean = true,
     keepAlive = 0,
@@ -29,7 +32,7 @@ export function connect(fields: ConnectFields = {}): Uint8Array {
   return packet(
     0x10,
     text(level === 3 ? "MQIsdp" : "MQTT"),
-    [level, flags],
+    [isBridge ? level | 0x80 : level, flags],
     u16(keepAlive),
     level === 5 ? [0] : [],
     text(clientId),

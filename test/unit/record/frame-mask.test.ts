@@ -44,6 +44,13 @@ describe("what is recorded of a connection's bytes", () => {
     expect(text(masked(false, bytes))).toBe(text(result).replace("gone", "xxxx"));
   });
 
+  test.each([3, 4, 5] as const)("has no password of a bridge, protocol level %i", (level) => {
+    const bytes = connect({ level, isBridge: true, username: "u", password: "secret" });
+    const after = publish("a", "b");
+    const result = text(masked(true, concat(bytes, after)));
+    expect(result).toBe(text(concat(bytes, after)).replace("secret", "xxxxxx"));
+  });
+
   test("has no authentication data, of CONNECT and of AUTH", () => {
     const props = { AuthenticationMethod: "M", AuthenticationData: Buffer.from("hush") };
     const bytes = concat(five, wire.auth(0x18, props));
