@@ -1,7 +1,11 @@
 /** How the command ends by a signal. */
-import { expect, test } from "vitest";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
 import { concat, connect, publish, subscribe } from "./support/packets.ts";
-import { runSansmq } from "./support/process.ts";
+import { type Running, run, runSansmq } from "./support/process.ts";
 import { openSocket } from "./support/socket-client.ts";
 
 const quiet = ["--port", "0", "--no-ws", "--log-level", "silent"] as const;
@@ -55,4 +59,28 @@ test("a second signal exits at once", async () => {
   await broker.says(/"message":"stopping"/);
   broker.child.kill("SIGINT");
   expect((await broker.finished).code).toBe(130);
+});
+
+/** That SIGTERM to what started the broker ends the broker, which says so in its log, and then what started it. */
+async function endsByTerm(started: Running): Promise<void> {
+  await started.says(/^sansmq listening /m);
+  started.child.kill("SIGTERM");
+  const { code, stderr } = await started.finished;
+  expect(stderr).toContain('"message":"stopped"');
+  expect(code).toBe(0);
+}
+
+test("npm start hands SIGTERM on", async () => {
+  await endsByTerm(run("npm", "start", "--", "--port", "0", "--no-ws"));
+});
+
+test("npx hands SIGTERM on where its shell is replaced, as the documentation says", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "node_modules/.bin"), { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{"name": "started", "version": "1.0.0"}');
+  const command = fileURLToPath(new URL("../dist/adapters/cli/main.js", import.meta.url));
+  symlinkSync(command, join(folder, "node_modules/.bin/sansmq"));
+  const line = "npx -c 'exec sansmq --port 0 --no-ws'";
+  await endsByTerm(run("sh", "-c", `cd "${folder}" && exec ${line}`));
 });

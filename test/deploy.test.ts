@@ -67,6 +67,23 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
     expect((await broker.finished).code).toBe(0);
   });
 
+  // What stops a container signals the first process of its namespace, and the kernel takes no signal for that one
+  // which it has no handler for.
+  test(
+    "its command ends with 0 by its signal as the first process of a container",
+    needs("PID namespaces"),
+    async () => {
+      const namespace = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+      const broker = start([...namespace, ...image.command]);
+      await serves(broker, "0.0.0.0");
+      const { pid } = broker.child;
+      const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"));
+      expect(readFileSync(`/proc/${first}/status`, "utf8")).toMatch(/^NSpid:.*\t1$/m);
+      process.kill(first, image.stopSignal);
+      expect((await broker.finished).code).toBe(0);
+    },
+  );
+
   test("exposes the ports that are served unless others are asked for, to a user that is not root", async () => {
     const { stdout } = await runSansmq("--help").finished;
     const ports = Array.from(

@@ -55,6 +55,10 @@ export const peers = {
     probe: [process.execPath, "-e", 'require("node:net").createServer().listen(0, "::1").unref()'],
     failure: "nothing can listen at ::1",
   },
+  "PID namespaces": {
+    probe: ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"],
+    failure: "unshare makes none: the kernel or the container forbids it",
+  },
   "a registry for npm": {
     probe: ["npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000"],
     failure: "npm reaches no registry",
