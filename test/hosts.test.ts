@@ -86,9 +86,11 @@ describe("a broker of the library", () => {
       listenTcp: (_, { host, port }) => listener("tcp", host, port),
       listenWebSocket: (_, { host, port }) => listener("ws", host, port),
     };
-    const broker = await listen(runtime, options, () => new BrokerServer(runtime, options)).catch(
-      (error: Error) => error,
-    );
+    const broker = await listen(
+      runtime,
+      options,
+      (inner) => new BrokerServer(runtime, inner),
+    ).catch((error: Error) => error);
     if (broker instanceof BrokerServer) onTestFinished(() => broker.close(100));
     return { broker, addresses: "addresses" in broker ? broker.addresses : null, open };
   }
