@@ -10,7 +10,7 @@ import type { Names } from "./options.ts";
 import { checkOptions, picked } from "./options.ts";
 
 /** The options of a broker that listens nowhere. */
-export type InnerOptions = Omit<BrokerOptions, "tcp" | "ws">;
+export type InnerOptions = Omit<BrokerOptions, "tcp" | "ws" | "trustedProxies">;
 
 const innerNames: Names<InnerOptions> = {
   ...{ users: true, allowAnonymous: true, authenticate: true, methods: true },
@@ -18,7 +18,12 @@ const innerNames: Names<InnerOptions> = {
   ...{ limits: true, store: true, codec: true, record: true },
   ...{ responseInformation: true, serverReference: true },
 };
-const outerNames: Names<BrokerOptions> = { ...innerNames, tcp: true, ws: true };
+const outerNames: Names<BrokerOptions> = {
+  ...innerNames,
+  tcp: true,
+  ws: true,
+  trustedProxies: true,
+};
 
 export const tcpNames: Names<ListenOptions> = { host: true, port: true };
 export const webSocketNames: Names<WebSocketOptions> = { ...tcpNames, path: true };
@@ -80,6 +85,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   path: "use ws: { path }",
   wsPort: "use ws: { port }",
   wsPath: "use ws: { path }",
+  trustProxy: "use trustedProxies: the addresses of the proxies",
   http: "use ws, or attachWebSocket of the broker for a server that is there already",
   server: "use attachWebSocket of the broker",
   username: "use users: { name: password }",

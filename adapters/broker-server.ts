@@ -37,6 +37,7 @@ import type { Recorder } from "./record/options.ts";
 import type { RecordingBroker } from "./record/recording-broker.ts";
 import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
+import { forgetRequest } from "./upgrade-request.ts";
 
 export interface ListenOptions {
   /**
@@ -49,8 +50,11 @@ export interface ListenOptions {
 }
 
 export interface WebSocketOptions extends ListenOptions {
-  /** Default: `/mqtt`. */
-  readonly path?: string;
+  /**
+   * A path or several; `/sub/*` is all below `/sub`, `/*` any. A slash at the end makes no difference. Default:
+   * `/mqtt`.
+   */
+  readonly path?: string | readonly string[];
 }
 
 export interface BrokerOptions extends PolicyOptions {
@@ -58,6 +62,12 @@ export interface BrokerOptions extends PolicyOptions {
   readonly tcp?: ListenOptions | false;
   /** Where to serve MQTT over WebSocket. Default: nowhere. */
   readonly ws?: WebSocketOptions | false;
+  /**
+   * Reverse proxies whose `X-Forwarded-For` and `Forwarded` are believed: their addresses, such as `127.0.0.1`, ranges
+   * of them, such as `10.0.0.0/8`, or `unix`. A WebSocket client then has its own address instead of theirs. Default:
+   * none.
+   */
+  readonly trustedProxies?: string | readonly string[];
   /** Limits other than the defaults; `limitHelp` says what they are, `limitTable` what is allowed. */
   readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
   /** Default: memory. */
@@ -105,8 +115,8 @@ export type BrokerEvents = {
 
 /** A listener that a runtime opened. */
 export interface Listener {
-  /** Such as `tcp://127.0.0.1:1883`. */
-  readonly address: string;
+  /** Such as `tcp://127.0.0.1:1883`; of WebSocket one for each path. */
+  readonly addresses: readonly string[];
   readonly port: number;
   /** Accepts no more. Transports that are open stay. */
   close(): Promise<void>;
@@ -202,7 +212,7 @@ export class BrokerServer {
    * so on. The ports are the same at each.
    */
   get addresses(): readonly string[] {
-    return this.#listeners.map((listener) => listener.address);
+    return this.#listeners.flatMap((listener) => listener.addresses);
   }
 
   /** Every counter by name, now. */
@@ -302,6 +312,7 @@ export class BrokerServer {
   }
 
   #handleEvent(event: BrokerEvent): void {
+    if (event.kind === "connected") forgetRequest(event.info);
     if (event.kind === "disconnected" || event.kind === "refused") this.#policy.forget(event.conn);
     this.#emit(event.kind, event);
   }

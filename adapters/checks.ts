@@ -137,6 +137,16 @@ export function checkSupplied(field: string, value: unknown, ...names: readonly 
 }
 
 /** An object whose entries have names: a Map would look as if it had none, and a promise not waited for too. */
+/** A text or several, as a list, each with commas between as many as there are. */
+export function listOf(field: string, value: unknown, allowed: string): readonly string[] {
+  const given: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (given.length === 0) throw new ConfigError(field, "[]", allowed);
+  return given.flatMap((text) => {
+    if (typeof text !== "string") throw new ConfigError(field, text, allowed);
+    return text.split(",").map((one) => one.trim());
+  });
+}
+
 export function checkObject(field: string, value: unknown): asserts value is object {
   if (!isObject(value)) throw new ConfigError(field, value, "an object");
   if (Symbol.iterator in value) {

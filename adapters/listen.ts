@@ -15,6 +15,8 @@ import type { Driver } from "./driver.ts";
 import { type Host, hostsOf, isAbsent, isLoopback, LOCALHOST } from "./hosts.ts";
 import { checkOptions } from "./options.ts";
 import { bracketed } from "./peer-address.ts";
+import { TrustedProxies } from "./trusted-proxies.ts";
+import { WebSocketPaths } from "./websocket-paths.ts";
 
 /** Where one listener is to be. */
 export interface ListenAddress {
@@ -23,7 +25,8 @@ export interface ListenAddress {
 }
 
 export interface WebSocketAddress extends ListenAddress {
-  readonly path: string;
+  readonly paths: WebSocketPaths;
+  readonly proxies: TrustedProxies;
 }
 
 /** A runtime that has sockets. */
@@ -39,14 +42,15 @@ export interface ListeningRuntime extends Runtime {
 export async function listen<Server extends BrokerServer>(
   runtime: ListeningRuntime,
   options: BrokerOptions,
-  make: (inner: InnerOptions) => Server,
+  make: (inner: InnerOptions, proxies: TrustedProxies) => Server,
 ): Promise<Server> {
   checkBrokerOptions(options);
-  const { tcp = {}, ws = false } = options;
+  const { tcp = {}, ws = false, trustedProxies = [] } = options;
   const places = Object.entries({ tcp, ws }).flatMap(([field, where]) =>
     where === false ? [] : [checkedPlace(field as Place["field"], where)],
   );
-  const server = make(innerOptions(options));
+  const proxies = new TrustedProxies("trustedProxies", trustedProxies);
+  const server = make(innerOptions(options), proxies);
   try {
     for (const { hosts } of places) checkExposure(server, hosts);
     await server.serve(async (driver, limits) => {
@@ -56,7 +60,7 @@ export async function listen<Server extends BrokerServer>(
           const open = (at: ListenAddress): Promise<Listener> =>
             place.field === "tcp"
               ? runtime.listenTcp(driver, at)
-              : runtime.listenWebSocket(driver, { ...at, path: place.path }, limits);
+              : runtime.listenWebSocket(driver, { ...at, paths: place.paths, proxies }, limits);
           opened.push(...(await openAll(place, open)));
         }
       } catch (error) {
@@ -78,7 +82,7 @@ interface Place {
   readonly field: "tcp" | "ws";
   readonly hosts: readonly Host[];
   readonly port: number;
-  readonly path: string;
+  readonly paths: WebSocketPaths;
 }
 
 interface OpenListener {
@@ -93,11 +97,10 @@ function checkedPlace(field: Place["field"], where: WebSocketOptions): Place {
     where,
     field === "ws" ? webSocketNames : tcpNames,
   );
-  const { host = LOCALHOST, port = PORTS[field], path = "/mqtt" } = where;
+  const { host = LOCALHOST, port = PORTS[field], path = PATH } = where;
   const hosts = hostsOf(host, `${field}.host`);
   checkWhole(`${field}.port`, port, 0, 65_535);
-  checkPath(`${field}.path`, path);
-  return { field, hosts, port, path };
+  return { field, hosts, port, paths: new WebSocketPaths(`${field}.path`, path) };
 }
 
 /** One listener for each host, all on one port. */
@@ -172,11 +175,6 @@ export function mayServe(server: BrokerServer, host: string | undefined): boolea
   return !server.isOpenUnasked || host === undefined || isLoopback(host);
 }
 
-export function checkPath(field: string, path: unknown): void {
-  if (typeof path === "string" && path.startsWith("/")) return;
-  throw new ConfigError(field, path, "a path that begins with /");
-}
-
 function checkExposure(server: BrokerServer, hosts: readonly Host[]): void {
   for (const { address } of hosts) {
     if (mayServe(server, address)) continue;
@@ -185,6 +183,8 @@ function checkExposure(server: BrokerServer, hosts: readonly Host[]): void {
   }
 }
 
+/** Where WebSocket clients look for MQTT unless told otherwise. */
+export const PATH = "/mqtt";
 const PORTS = { tcp: 1883, ws: 8083 } as const;
 /** Free ports of the first host that are tried at the others. */
 const PORT_TRIES = 10;

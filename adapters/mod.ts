@@ -16,7 +16,7 @@ export type {
   AuthenticationMethod,
   AuthenticationStep,
 } from "./auth/method.ts";
-export type { ClientIdentity, PolicyOptions } from "./auth/policy.ts";
+export type { ClientIdentity, ConnectingClient, PolicyOptions } from "./auth/policy.ts";
 export type { Answer, ConnectRefusal, Refusal } from "./auth/refusal.ts";
 export { SCRAM_SHA_256, scramMethod } from "./auth/scram.ts";
 export type {
@@ -30,4 +30,5 @@ export type {
 } from "./broker-server.ts";
 export type { Recorder } from "./record/options.ts";
 export type { Store } from "./storage/store.ts";
+export type { UpgradeRequest } from "./upgrade-request.ts";
 export { version } from "./version.ts";

@@ -1,8 +1,10 @@
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { WebSocket } from "ws";
 import { limitNames, limitTable } from "../core/mod.ts";
 import { networkTarget } from "./conformance/network-target.ts";
 import * as wire from "./conformance/wire.ts";
@@ -50,6 +52,28 @@ test("says on one line of standard output where it serves, and logs on standard 
   expect(broker.stdout.split("\n")).toHaveLength(2);
 });
 
+test("--ws-path and --trusted-proxies take several, after commas and by flags of their own", async () => {
+  const paths = ["--ws-path", "/mqtt,/", "--ws-path", "/sub/*"];
+  const proxies = ["--trusted-proxies", "10.0.0.0/8", "--trusted-proxies", "::1,127.0.0.1"];
+  const flags = ["--host", "127.0.0.1", "--port", "0", "--ws-port", "0"];
+  const { broker, addresses, ws } = await serving(...flags, ...paths, ...proxies);
+  expect(addresses.slice(1).map((address) => new URL(address).pathname)).toEqual([
+    "/mqtt",
+    "/",
+    "/sub/*",
+  ]);
+  for (const [n, path] of ["/mqtt/", "/", "/sub/a?token=secret"].entries()) {
+    const headers = { "X-Forwarded-For": `203.0.113.${n}`, Cookie: "session=secret" };
+    const socket = new WebSocket(new URL(path, ws), ["mqtt"], { headers });
+    onTestFinished(() => socket.terminate());
+    await once(socket, "open");
+    socket.send(connect({ clientId: `c${n}` }));
+    const [line] = await broker.says(new RegExp(`^\\{.*"clientId":"c${n}".*\\}$`, "m"));
+    expect(JSON.parse(line)).toMatchObject({ transport: "ws", remote: `203.0.113.${n}` });
+  }
+  expect(broker.stderr).not.toContain("secret");
+});
+
 test("--no-ws listens for TCP alone", async () => {
   expect((await serving("--port", "0", "--no-ws", "--log-level", "silent")).ws).toBeUndefined();
 });
@@ -88,6 +112,19 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "a port that is none": [() => ["--port", "x"], /--port: "x" is not allowed; .* 0 to 65535/],
     "a port beyond": [() => ["--ws-port", "65536"], /--ws-port: "65536" is not allowed/],
     "a path that is none": [() => ["--ws-path", "mqtt"], /--ws-path: "mqtt" is not allowed/],
+    "one of several paths that is none": [
+      () => ["--ws-path", "/a", "--ws-path", "/b,/c*"],
+      /--ws-path: "\/c\*" is not allowed; .*\/mqtt/,
+    ],
+    "a path of the file that is none": [() => file('{"wsPath": ["/a", 1]}'), /wsPath: 1 is not/],
+    "a proxy that is none": [
+      () => ["--trusted-proxies", "127.0.0.1,proxy"],
+      /--trusted-proxies: "proxy" is not allowed; .*addresses/,
+    ],
+    "a range of proxies that is none": [
+      () => file('{"trustedProxies": ["10.0.0.0/40"]}'),
+      /trustedProxies: "10.0.0.0\/40" is not allowed/,
+    ],
     "a limit out of range": [() => ["--max-inflight", "0"], /--max-inflight: 0 .* from 1 to 65535/],
     "a limit that is no number": [() => ["--max-sessions", "many"], /--max-sessions: "many"/],
     "a codec that is none": [() => ["--codec", "fast"], /--codec: "fast" .*auto, wasm, ts/],

@@ -79,7 +79,7 @@ describe("a broker of the library", () => {
       const address = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
       open.add(address);
       const close = () => Promise.resolve(void open.delete(address));
-      return Promise.resolve({ address, port, close });
+      return Promise.resolve({ addresses: [address], port, close });
     };
     const runtime: ListeningRuntime = {
       ...localRuntime(),

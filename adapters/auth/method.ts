@@ -1,14 +1,14 @@
 /** Authentication methods of MQTT 5.0 §4.12: what the embedding program may add, and what ships. */
 import { ConfigError } from "../../core/mod.ts";
 import { checkedBytes, checkObject, checkText, FIELD_BYTES_MAX } from "../checks.ts";
-import type { ClientIdentity } from "./policy.ts";
+import type { ConnectingClient } from "./policy.ts";
 import type { ConnectRefusal } from "./refusal.ts";
 import { checkedRefusal } from "./refusal.ts";
 
 /** One method, such as SCRAM-SHA-256. */
 export interface AuthenticationMethod {
   /** A client begins to authenticate, or to authenticate again. */
-  begin(client: ClientIdentity): AuthenticationExchange;
+  begin(client: ConnectingClient): AuthenticationExchange;
 }
 
 /** One client's way through the method. */

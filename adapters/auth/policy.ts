@@ -18,6 +18,8 @@ import {
   checkText,
   checkUsers,
 } from "../checks.ts";
+import type { UpgradeRequest } from "../upgrade-request.ts";
+import { requestOf } from "../upgrade-request.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { checkedStep } from "./method.ts";
 import type { Answer, ConnectRefusal, Question } from "./refusal.ts";
@@ -28,7 +30,14 @@ import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 export interface ClientIdentity {
   readonly clientId: string;
   readonly username: string | null;
+  /** Such as `192.0.2.1:53490`; of a client behind a trusted proxy its own address, which may lack a port. */
   readonly remote: string;
+}
+
+/** A client that asks to be let in. */
+export interface ConnectingClient extends ClientIdentity {
+  /** The request that became its WebSocket; null over another transport, and once it is connected. */
+  readonly request: UpgradeRequest | null;
 }
 
 export interface PolicyOptions {
@@ -41,7 +50,7 @@ export interface PolicyOptions {
   readonly allowAnonymous?: boolean;
   /** Who may connect, instead of `users`. A refusal may say what CONNACK tells. */
   authenticate?(
-    client: ClientIdentity,
+    client: ConnectingClient,
     password: Uint8Array | null,
   ): Answer<ConnectRefusal> | Promise<Answer<ConnectRefusal>>;
   /**
@@ -114,7 +123,8 @@ export class ComposedPolicy implements Policy {
     if (method !== null) return this.#methods.has(method) ? Verdict.Pending : Verdict.Deny;
     const { authenticate } = this.#options;
     if (authenticate !== undefined) {
-      return this.#verdict("authenticate", `${conn}`, () => authenticate(client, password));
+      const asking = { ...client, request: requestOf(info) };
+      return this.#verdict("authenticate", `${conn}`, () => authenticate(asking, password));
     }
     if (username === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
     if (this.#users === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
@@ -170,10 +180,11 @@ export class ComposedPolicy implements Policy {
   }
 
   async #exchange(request: AuthenticateRequest, method: string): Promise<Decision> {
-    const { conn, step, data } = request;
+    const { conn, info, step, data } = request;
     const client = this.#clients.get(conn)!;
     const begun = step === "continue" ? this.#exchanges.get(conn) : undefined;
-    const exchange = begun ?? this.#methods.get(method)!.begin(client);
+    const exchange =
+      begun ?? this.#methods.get(method)!.begin({ ...client, request: requestOf(info) });
     this.#exchanges.set(conn, exchange);
     const result = checkedStep(method, await exchange.step(data));
     if (result.kind === "challenge") return result;

@@ -34,7 +34,7 @@ export function listenTcp(
     },
   });
   return Promise.resolve({
-    address: `tcp://${bracketed(hostname)}:${listener.port}`,
+    addresses: [`tcp://${bracketed(hostname)}:${listener.port}`],
     port: listener.port,
     close: () => {
       listener.stop(false);

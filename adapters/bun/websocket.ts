@@ -1,5 +1,5 @@
 /** MQTT over Bun's WebSocket server, MQTT 5.0 §6. */
-import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
+import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
@@ -10,8 +10,10 @@ import type { HostSocket } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
 import { CLOSE_MILLIS } from "../out-buffers.ts";
 import { bracketed, peerAddress } from "../peer-address.ts";
+import { keepRequest, upgradeRequest } from "../upgrade-request.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import { sendMessages } from "../websocket-messages.ts";
+import { notFoundText, withoutAuthority } from "../websocket-paths.ts";
 import type { BunWebSocket } from "./api.ts";
 import { bun } from "./api.ts";
 
@@ -20,7 +22,8 @@ export function listenWebSocket(
   options: WebSocketAddress,
   limits: Limits,
 ): Promise<Listener> {
-  const { host: hostname, port, path } = options;
+  const { host: hostname, port, paths, proxies } = options;
+  const notFound = notFoundText(paths.given);
   const server = bun.serve<WebSocketConnection>({
     hostname,
     port,
@@ -28,9 +31,7 @@ export function listenWebSocket(
     // Of what is no WebSocket yet.
     idleTimeout: Math.min(Math.ceil(limits.connectMillisMax / 1000), IDLE_SECONDS_MAX),
     fetch(request, upgrading) {
-      // Not every Host header makes a URL.
-      if (URL.parse(request.url)?.pathname !== path)
-        return new Response("Not Found\n", { status: 404 });
+      if (!paths.has(request.url)) return new Response(notFound, { status: 404 });
       const offered = request.headers.get("sec-websocket-protocol");
       const protocol = chosenProtocol(offered);
       // One that offers no protocol at all is let in, as by other brokers; one that offers others is not.
@@ -39,7 +40,12 @@ export function listenWebSocket(
       const ip = upgrading.requestIP(request);
       // Reset meanwhile: nobody is there.
       if (ip === null) return new Response(null, { status: 400 });
-      const connection = new WebSocketConnection(driver, peerAddress(ip.address, ip.port));
+      const peer = peerAddress(ip.address, ip.port);
+      const remote = proxies.clientOf(peer, (name) => request.headers.get(name));
+      if (remote === null) return new Response("Bad Request\n", { status: 400 });
+      const asked = upgradeRequest(withoutAuthority(request.url), request.headers);
+      const info = keepRequest(connInfo("ws", remote), asked);
+      const connection = new WebSocketConnection(driver, info);
       const headers = protocol === null ? {} : { "Sec-WebSocket-Protocol": protocol };
       if (upgrading.upgrade(request, { headers, data: connection })) return undefined;
       const upgrade = { upgrade: "websocket", connection: "upgrade" };
@@ -59,7 +65,7 @@ export function listenWebSocket(
     },
   });
   return Promise.resolve({
-    address: `ws://${bracketed(hostname)}:${server.port}${path}`,
+    addresses: paths.given.map((path) => `ws://${bracketed(hostname)}:${server.port}${path}`),
     port: server.port,
     close: () => {
       server.stop(false);
@@ -70,7 +76,7 @@ export function listenWebSocket(
 
 class WebSocketConnection implements HostSocket {
   readonly #driver: Driver;
-  readonly #remote: string;
+  readonly #info: ConnInfo;
   #socket: BunWebSocket<WebSocketConnection> | null = null;
   #conn: ConnId = NO_CONN;
   #cause: CloseCause = CloseCause.Ended;
@@ -81,14 +87,14 @@ class WebSocketConnection implements HostSocket {
   };
   #cutOff: Timer | undefined;
 
-  constructor(driver: Driver, remote: string) {
+  constructor(driver: Driver, info: ConnInfo) {
     this.#driver = driver;
-    this.#remote = remote;
+    this.#info = info;
   }
 
   opened(socket: BunWebSocket<WebSocketConnection>): void {
     this.#socket = socket;
-    this.#conn = this.#driver.open(this, connInfo("ws", this.#remote));
+    this.#conn = this.#driver.open(this, this.#info);
     if (this.#conn === NO_CONN) {
       this.#isGone = true;
       socket.close(1013);

@@ -19,7 +19,10 @@ import {
 } from "../../core/mod.ts";
 import { checkText } from "../checks.ts";
 import { hostsOf, isLoopback, LOCALHOST } from "../hosts.ts";
+import { PATH } from "../listen.ts";
 import { recordBytesMax } from "../record/options.ts";
+import { TrustedProxies } from "../trusted-proxies.ts";
+import { WebSocketPaths } from "../websocket-paths.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 /** What the command was told, complete and checked. */
@@ -27,9 +30,11 @@ export interface Settings {
   readonly host: string | readonly string[];
   readonly port: number;
   readonly wsPort: number;
-  readonly wsPath: string;
+  readonly wsPath: string | readonly string[];
   /** False: no WebSocket listener. */
   readonly ws: boolean;
+  /** Whose `X-Forwarded-For` and `Forwarded` are believed. */
+  readonly trustedProxies: string | readonly string[];
   readonly username: string | null;
   readonly password: string | null;
   readonly allowAnonymous: boolean;
@@ -152,8 +157,9 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     host: read<Settings["host"]>("host", LOCALHOST, hosts),
     port: read("port", 1883, port),
     wsPort: read("wsPort", 8083, port),
-    wsPath: read("wsPath", "/mqtt", path),
+    wsPath: read<Settings["wsPath"]>("wsPath", PATH, paths),
     ws: truth(wsGiven, "ws"),
+    trustedProxies: read<Settings["trustedProxies"]>("trustedProxies", [], proxies),
     username: read<string | null>("username", null, text),
     password: read<string | null>("password", null, text),
     allowAnonymous: read("allowAnonymous", false, truth),
@@ -199,8 +205,17 @@ const optionTable: readonly {
   },
   { flags: "--port <n>", help: "TCP port, 0 takes a free one (default: 1883)" },
   { flags: "--ws-port <n>", help: "WebSocket port, 0 takes a free one (default: 8083)" },
-  { flags: "--ws-path <path>", help: "path of the WebSocket endpoint (default: /mqtt)" },
+  {
+    flags: "--ws-path <path>",
+    help: `path of the WebSocket endpoint, or several; /sub/* is all below /sub, /* any (default: ${PATH})`,
+    isRepeatable: true,
+  },
   { flags: "--no-ws", help: "do not listen for WebSocket" },
+  {
+    flags: "--trusted-proxies <addresses>",
+    help: "reverse proxies whose X-Forwarded-For and Forwarded are believed, such as 127.0.0.1 or 10.0.0.0/8",
+    isRepeatable: true,
+  },
   { flags: "--username <name>", help: "only let in clients with this user name and --password" },
   {
     flags: "--password <text>",
@@ -251,6 +266,7 @@ const settingNames: ReadonlySet<string> = new Set([
   "wsPort",
   "wsPath",
   "ws",
+  "trustedProxies",
   "username",
   "password",
   "allowAnonymous",
@@ -329,11 +345,14 @@ function whole(value: unknown, field: string, min: number, max: number): number 
   return number;
 }
 
-function path(value: unknown, field: string): string {
-  if (typeof value !== "string" || !/^\/[^\s?#]*$/.test(value)) {
-    throw new ConfigError(field, value, "a path that begins with /");
-  }
-  return value;
+function paths(value: unknown, field: string): Settings["wsPath"] {
+  return new WebSocketPaths(field, value).given;
+}
+
+function proxies(value: unknown, field: string): Settings["trustedProxies"] {
+  // Checks them.
+  new TrustedProxies(field, value);
+  return value as Settings["trustedProxies"];
 }
 
 function truth(value: unknown, field: string): boolean {

@@ -111,11 +111,12 @@ async function recordingOf(
 }
 
 function optionsOf(settings: Settings): BrokerOptions {
-  const { host, port, ws, wsPort, wsPath, username, password } = settings;
+  const { host, port, ws, wsPort, wsPath, trustedProxies, username, password } = settings;
   const { allowAnonymous, codec, limits, responseInformation, serverReference } = settings;
   return {
     tcp: { host, port },
     ws: ws && { host, port: wsPort, path: wsPath },
+    trustedProxies,
     limits,
     codec,
     ...(username === null ? {} : { users: { [username]: password! } }),

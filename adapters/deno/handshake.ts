@@ -1,9 +1,14 @@
 /** The handshake of WebSocket, RFC 6455 §4.2, from the bytes of a request to those of its answer. */
+import type { ConnInfo } from "../../core/mod.ts";
+import { connInfo } from "../broker-server.ts";
+import type { WebSocketAddress } from "../listen.ts";
+import { keepRequest, upgradeRequest } from "../upgrade-request.ts";
 import { chosenProtocol } from "../web-loop.ts";
+import { notFoundText } from "../websocket-paths.ts";
 
 export interface Answer {
-  /** What follows is frames. Else the connection is to be ended. */
-  readonly isAccepted: boolean;
+  /** Of the client, whose frames follow. Null: the connection is to be ended. */
+  readonly info: ConnInfo | null;
   readonly bytes: Uint8Array;
 }
 
@@ -13,14 +18,18 @@ export function refusalOf(head: string): Answer | null {
   return head.length > HEAD_LENGTH_MAX ? refusal("431 Request Header Fields Too Large") : null;
 }
 
-/** `head` is the request, without the empty line that ends it. */
-export async function answerTo(head: string, path: string): Promise<Answer> {
+/** `head` is the request, without the empty line that ends it; `peer` is the address that it came from. */
+export async function answerTo(
+  head: string,
+  peer: string,
+  { paths, proxies }: Pick<WebSocketAddress, "paths" | "proxies">,
+): Promise<Answer> {
   const refused = refusalOf(`${head}\r\n`);
   if (refused !== null) return refused;
   const request = parse(head);
   if (request === null) return refusal(BAD_REQUEST);
   const { method, target, headers } = request;
-  if (target.split("?")[0] !== path) return refusal("404 Not Found");
+  if (!paths.has(target)) return refusal("404 Not Found", [], notFoundText(paths.given));
   const offered = headers.get("sec-websocket-protocol");
   const protocol = chosenProtocol(offered);
   // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
@@ -33,8 +42,10 @@ export async function answerTo(head: string, path: string): Promise<Answer> {
   }
   const key = headers.get("sec-websocket-key") ?? "";
   if (!headers.has("host") || !/^[+/0-9A-Za-z]{22}==$/.test(key)) return refusal(BAD_REQUEST);
+  const remote = proxies.clientOf(peer, (name) => headers.get(name));
+  if (remote === null) return refusal(BAD_REQUEST);
   return {
-    isAccepted: true,
+    info: keepRequest(connInfo("ws", remote), upgradeRequest(target, headers)),
     bytes: encode("101 Switching Protocols", [
       "Upgrade: websocket",
       "Connection: Upgrade",
@@ -74,13 +85,16 @@ async function acceptKey(key: string): Promise<string> {
   return btoa(String.fromCharCode(...new Uint8Array(digest)));
 }
 
-function refusal(status: string, headers: readonly string[] = []): Answer {
-  const bytes = encode(status, ["Connection: close", "Content-Length: 0", ...headers]);
-  return { isAccepted: false, bytes };
+/** `text` is ASCII, as paths are. */
+function refusal(status: string, headers: readonly string[] = [], text = ""): Answer {
+  const type = "Content-Type: text/plain; charset=utf-8";
+  const length = `Content-Length: ${text.length}`;
+  const bytes = encode(status, ["Connection: close", type, length, ...headers], text);
+  return { info: null, bytes };
 }
 
-function encode(status: string, headers: readonly string[]): Uint8Array {
-  return new TextEncoder().encode([`HTTP/1.1 ${status}`, ...headers, "", ""].join("\r\n"));
+function encode(status: string, headers: readonly string[], text = ""): Uint8Array {
+  return new TextEncoder().encode([`HTTP/1.1 ${status}`, ...headers, "", text].join("\r\n"));
 }
 
 /** A method, what it asks for, and HTTP/1.1: as far as that has come, for a line that is none may never end. */

@@ -19,7 +19,7 @@ export function listenTcp(
   buffers: OutBuffers,
 ): Promise<Listener> {
   const { authority, port, close } = listenConnections(options, buffers, () => driver);
-  return Promise.resolve({ address: `tcp://${authority}`, port, close });
+  return Promise.resolve({ addresses: [`tcp://${authority}`], port, close });
 }
 
 /** Listens; what comes is told to the host that `hostOf` has for it. */

@@ -5,7 +5,7 @@
 import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
-import { connInfo, webSocketBytesMax } from "../broker-server.ts";
+import { webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
@@ -26,14 +26,15 @@ export function listenWebSocket(
   buffers: OutBuffers,
 ): Promise<Listener> {
   const handshakes = new Set<WebSocketConnection>();
-  const server = { driver, path: options.path, limits, handshakes };
+  const { paths, proxies } = options;
+  const server = { driver, paths, proxies, limits, handshakes };
   const { authority, port, close } = listenConnections(
     options,
     buffers,
     (tcp) => new WebSocketConnection(server, tcp),
   );
   return Promise.resolve({
-    address: `ws://${authority}${options.path}`,
+    addresses: paths.given.map((path) => `ws://${authority}${path}`),
     port,
     close: () => {
       for (const connection of handshakes) connection.abort();
@@ -42,9 +43,8 @@ export function listenWebSocket(
   });
 }
 
-interface WebSocketHost {
+interface WebSocketHost extends Pick<WebSocketAddress, "paths" | "proxies"> {
   readonly driver: Driver;
-  readonly path: string;
   readonly limits: Limits;
   /** What is no WebSocket yet is no connection of the broker's, and has limits of its own. */
   readonly handshakes: Set<WebSocketConnection>;
@@ -56,7 +56,7 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   readonly #tcp: TcpConnection;
   readonly #frames: FrameReader;
   #conn: ConnId = NO_CONN;
-  #remote = "";
+  #peer = "";
   /** The request, as far as it came; null: it has been answered. */
   #head: string | null = "";
   #timer: Timer | undefined;
@@ -81,7 +81,7 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
     const { handshakes, limits } = this.#server;
     if (handshakes.size >= HANDSHAKES_MAX) return NO_CONN;
     handshakes.add(this);
-    this.#remote = info.remote;
+    this.#peer = info.remote;
     this.#timer = setTimeout(() => this.#tcp.abort(), limits.connectMillisMax);
     return LINKED;
   }
@@ -105,16 +105,16 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   }
 
   async #answer(head: string, rest: Uint8Array): Promise<void> {
-    const { driver, path } = this.#server;
-    const answer = await answerTo(head, path);
+    const { driver } = this.#server;
+    const answer = await answerTo(head, this.#peer, this.#server);
     if (this.#isGone) return;
-    if (!answer.isAccepted) {
+    if (answer.info === null) {
       this.#refuse(answer);
       return;
     }
     this.#endHandshake();
     this.#tcp.send(answer.bytes);
-    this.#conn = driver.open(this, connInfo("ws", this.#remote));
+    this.#conn = driver.open(this, answer.info);
     if (this.#conn === NO_CONN) this.#end(1013);
     else if (this.#unframe(rest)) this.#tcp.resume();
   }

@@ -2,7 +2,8 @@
  * A broker that listens nowhere, for clients that speak MQTT themselves: over a pair of byte streams, or over
  * a port from another tab, worker or thread. All that a worker needs that serves a page, and no more.
  */
-import type { BrokerOptions, Runtime } from "../broker-server.ts";
+import type { InnerOptions } from "../broker-options.ts";
+import type { Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { OutBuffers } from "../out-buffers.ts";
 import { version } from "../version.ts";
@@ -13,7 +14,7 @@ import { openPort } from "./port.ts";
 import type { BytePort } from "./port-link.ts";
 import { checkPort } from "./port-link.ts";
 
-export type LocalBrokerOptions = Omit<BrokerOptions, "tcp" | "ws">;
+export type LocalBrokerOptions = InnerOptions;
 
 export class BareBroker extends BrokerServer {
   /** A transport of bytes, for a client that speaks MQTT itself. */

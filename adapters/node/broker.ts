@@ -3,13 +3,15 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConfigError, parseLimits } from "../../core/mod.ts";
 import type { InnerOptions } from "../broker-options.ts";
-import type { Runtime } from "../broker-server.ts";
+import type { Runtime, WebSocketOptions } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { checkSupplied } from "../checks.ts";
-import { checkPath, mayServe } from "../listen.ts";
+import { mayServe, PATH } from "../listen.ts";
 import { checkOptions } from "../options.ts";
+import type { TrustedProxies } from "../trusted-proxies.ts";
+import { notFoundText, WebSocketPaths } from "../websocket-paths.ts";
 import type { HandleUpgrade } from "./websocket.ts";
-import { pathOf, refuse, webSocketUpgrade } from "./websocket.ts";
+import { refuse, webSocketUpgrade } from "./websocket.ts";
 
 /** A server of `node:http` or `node:https`: as much of it as is needed, so that our types need none of Node's. */
 export interface UpgradeServer {
@@ -26,29 +28,30 @@ export class NodeBroker extends BrokerServer {
   readonly #detaches = new Set<() => void>();
   #isClosing = false;
 
-  constructor(runtime: Runtime, options: InnerOptions) {
+  constructor(runtime: Runtime, options: InnerOptions, proxies: TrustedProxies) {
     super(runtime, options);
-    this.#upgrade = webSocketUpgrade(this.driver, parseLimits(options.limits));
+    this.#upgrade = webSocketUpgrade(this.driver, parseLimits(options.limits), proxies);
   }
 
   /**
-   * Serves MQTT over WebSocket on one path of a server of `node:http` or `node:https`, whatever framework is
-   * on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
+   * Serves MQTT over WebSocket on a path of a server of `node:http` or `node:https`, or on several, whatever framework
+   * is on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
    * upgrade to a path that nobody has a listener for is refused, with 404. Of two on one path the first serves.
    * Returns what stops it; `close` does too. Throws ConfigError.
    */
-  attachWebSocket(server: UpgradeServer, options: { readonly path?: string } = {}): () => void {
+  attachWebSocket(server: UpgradeServer, options: Pick<WebSocketOptions, "path"> = {}): () => void {
     checkSupplied("server", server, "on", "off", "listeners");
     checkOptions("options", options, { path: true });
-    const { path = "/mqtt" } = options;
-    checkPath("path", path);
+    const { path = PATH } = options;
+    const paths = new WebSocketPaths("path", path);
     const onUpgrade = (...upgrade: unknown[]): void => {
       const [request, socket, head] = upgrade as unknown as NodeUpgrade;
       if (answered.has(socket)) return;
-      if (pathOf(request) === path) this.handleUpgrade(request, socket, head);
-      else if (isLastToAnswer(server, onUpgrade)) refuse(socket, 404);
+      if (paths.has(request.url!)) this.handleUpgrade(request, socket, head);
+      else if (isLastToAnswer(server, onUpgrade))
+        refuse(socket, 404, notFoundText(pathsOf(server)));
     };
-    attached.add(onUpgrade);
+    attached.set(onUpgrade, paths);
     server.on("upgrade", onUpgrade);
     const detach = (): void => {
       server.off("upgrade", onUpgrade);
@@ -84,10 +87,15 @@ export class NodeBroker extends BrokerServer {
 
 type NodeUpgrade = readonly [request: IncomingMessage, socket: Duplex, head: Buffer];
 
-/** The listeners of every broker, to tell them from the program's own. */
-const attached = new WeakSet<object>();
+/** The listeners of every broker, to tell them from the program's own, and what they serve. */
+const attached = new WeakMap<object, WebSocketPaths>();
 /** The sockets that some broker took: those of the same server that are asked after it leave them alone. */
 const answered = new WeakSet<Duplex>();
+
+function pathsOf(server: UpgradeServer): readonly string[] {
+  const listeners = server.listeners("upgrade") as readonly object[];
+  return listeners.flatMap((listener) => attached.get(listener)?.given ?? []);
+}
 
 /** Whether all who were asked before were brokers, and nobody is asked after. */
 function isLastToAnswer(server: UpgradeServer, onUpgrade: object): boolean {

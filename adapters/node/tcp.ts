@@ -17,7 +17,7 @@ import { readShared } from "./shared-read.ts";
 export async function listenTcp(driver: Driver, options: ListenAddress): Promise<Listener> {
   const server = createServer(OPTIONS, (socket) => accept(driver, socket));
   const { host, port } = await listening(server, options);
-  return { address: `tcp://${host}:${port}`, port, close: () => closed(server) };
+  return { addresses: [`tcp://${host}:${port}`], port, close: () => closed(server) };
 }
 
 /** Resolves when the server accepts no more; its transports may still be open. */

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket, WebSocketServer } from "ws";
-import type { ConnId, Limits, OutBuffer } from "../../core/mod.ts";
+import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
 import { connInfo, webSocketBytesMax } from "../broker-server.ts";
@@ -12,8 +12,11 @@ import type { Driver } from "../driver.ts";
 import type { HostSocket } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
 import { peerAddress } from "../peer-address.ts";
+import { type TrustedProxies, UNIX } from "../trusted-proxies.ts";
+import { keepRequest, upgradeRequest } from "../upgrade-request.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import { BINARY, frameHead, sendMessages } from "../websocket-messages.ts";
+import { notFoundText } from "../websocket-paths.ts";
 import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
 import { listening } from "./listening.ts";
 
@@ -31,12 +34,17 @@ export async function listenWebSocket(
     clearTimeout(handshakes.get(socket));
     handshakes.delete(socket);
   };
-  const handleUpgrade = webSocketUpgrade(driver, limits, forget);
+  const { paths, proxies } = options;
+  const handleUpgrade = webSocketUpgrade(driver, limits, proxies, forget);
+  const notFound = notFoundText(paths.given);
   const server = createServer((request, response) => {
-    const isHere = pathOf(request) === options.path;
-    const status = isHere ? 426 : 404;
-    response.writeHead(status, isHere ? { connection: "upgrade", upgrade: "websocket" } : {});
-    response.end(`${STATUS_CODES[status]}\n`);
+    if (paths.has(request.url!)) {
+      response.writeHead(426, { connection: "upgrade", upgrade: "websocket" });
+      response.end(`${STATUS_CODES[426]}\n`);
+    } else {
+      response.writeHead(404, { "content-type": TEXT });
+      response.end(notFound);
+    }
   });
   // What is no WebSocket yet is no connection of the broker's, and has limits of its own.
   server.maxConnections = limits.connectionsMax + HANDSHAKES_MAX;
@@ -46,12 +54,12 @@ export async function listenWebSocket(
     socket.once("close", () => forget(socket));
   });
   server.on("upgrade", (request, socket, head) => {
-    if (pathOf(request) === options.path) handleUpgrade(request, socket, head);
-    else refuse(socket, 404);
+    if (paths.has(request.url!)) handleUpgrade(request, socket, head);
+    else refuse(socket, 404, notFound);
   });
   const { host, port } = await listening(server, options);
   return {
-    address: `ws://${host}:${port}${options.path}`,
+    addresses: paths.given.map((path) => `ws://${host}:${port}${path}`),
     port,
     close: () => {
       server.close();
@@ -66,6 +74,7 @@ export async function listenWebSocket(
 export function webSocketUpgrade(
   driver: Driver,
   limits: Limits,
+  proxies: TrustedProxies,
   handleAccepted: (socket: Duplex) => void = () => {},
 ): HandleUpgrade {
   // Only where it is used: it takes as long to load as half of ours.
@@ -82,32 +91,40 @@ export function webSocketUpgrade(
   return (request, socket, head) => {
     const offered = request.headers["sec-websocket-protocol"];
     // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
-    if (offered !== undefined && chosenProtocol(offered) === null) {
+    const remote = proxies.clientOf(peerOf(request), (name) => headerOf(request, name));
+    if ((offered !== undefined && chosenProtocol(offered) === null) || remote === null) {
       refuse(socket, 400);
       return;
     }
+    const kind = "encrypted" in request.socket ? "wss" : "ws";
+    const info = keepRequest(
+      connInfo(kind, remote),
+      upgradeRequest(request.url!, headersOf(request)),
+    );
     socket.on("error", () => socket.destroy());
     sockets ??= opened();
     void sockets.then((server) =>
       server.handleUpgrade(request, socket, head, (webSocket) => {
         handleAccepted(socket);
-        accept(driver, webSocket, request, socket);
+        request.socket.setNoDelay(true);
+        accept(driver, webSocket, info, socket);
       }),
     );
   };
 }
 
-/** The path that is asked for, without its query. */
-export function pathOf(request: IncomingMessage): string {
-  return request.url?.split("?")[0] ?? "";
-}
-
 /** Answers an upgrade by an HTTP status, and ends it. */
-export function refuse(socket: Duplex, status: number): void {
+export function refuse(socket: Duplex, status: number, text = ""): void {
   socket.on("error", () => socket.destroy());
   // Its peer may never end its side.
   socket.once("finish", () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n`);
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "connection: close",
+    `content-type: ${TEXT}`,
+    `content-length: ${Buffer.byteLength(text)}`,
+  ];
+  socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
 }
 
 class WebSocketConnection implements HostSocket {
@@ -206,21 +223,14 @@ class WebSocketConnection implements HostSocket {
   }
 }
 
-function accept(
-  driver: Driver,
-  socket: WebSocket,
-  request: IncomingMessage,
-  transport: Duplex,
-): void {
-  request.socket.setNoDelay(true);
+function accept(driver: Driver, socket: WebSocket, info: ConnInfo, transport: Duplex): void {
   const connection = new WebSocketConnection(driver, socket, transport);
   socket.on("error", () => {
     connection.cause = CloseCause.Error;
     connection.cutOffLater();
   });
   socket.on("close", () => connection.closed());
-  const kind = "encrypted" in request.socket ? "wss" : "ws";
-  connection.conn = driver.open(connection, connInfo(kind, remoteOf(request)));
+  connection.conn = driver.open(connection, info);
   if (connection.conn === NO_CONN) {
     connection.end(1013);
     return;
@@ -234,10 +244,23 @@ function accept(
 }
 
 /** A server of the program's own may listen at a path of the file system, whose peers have no address. */
-function remoteOf({ socket }: IncomingMessage): string {
+function peerOf({ socket }: IncomingMessage): string {
   const { localAddress, remoteAddress = "unknown", remotePort = 0 } = socket;
-  return localAddress === undefined ? "unix" : peerAddress(remoteAddress, remotePort);
+  return localAddress === undefined ? UNIX : peerAddress(remoteAddress, remotePort);
 }
+
+function headerOf({ headers }: IncomingMessage, name: string): string | null {
+  const value = headers[name];
+  return value === undefined ? null : value.toString();
+}
+
+function* headersOf({ headers }: IncomingMessage): Iterable<[name: string, value: string]> {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) yield [name, value.toString()];
+  }
+}
+
+const TEXT = "text/plain; charset=utf-8";
 
 /** Sockets beyond the connections of the broker that may be about to become one. */
 const HANDSHAKES_MAX = 1024;

@@ -225,7 +225,15 @@ test("where to listen: no recording hears of it, and a broker that may not serve
     "tcp.path": [[{ record, tcp: { path: "/mqtt" } }]],
     "ws.paths": [[{ record, tcp: false, ws: { port: 0, paths: "/" } }]],
     ws: [true, null].map((ws) => [{ record, tcp: false, ws }]),
-    "ws.path": [5, "mqtt", null].map((path) => [{ record, tcp: false, ws: { port: 0, path } }]),
+    "ws.path": [5, "mqtt", null, [], "/a*", ["/a", "b"]].map((path) => [
+      { record, tcp: false, ws: { port: 0, path } },
+    ]),
+  });
+  await expectFaults({ createBroker }, "createBroker", {
+    trustedProxies: [5, "proxy", null, "10.0.0.0/33", ["::1", ""]].map((trustedProxies) => [
+      { record, tcp: { port: 0 }, trustedProxies },
+    ]),
+    trustProxy: [[{ record, tcp: { port: 0 }, trustProxy: true }]],
   });
   expect(recording.bytes).toHaveLength(0);
   let closes = 0;
@@ -244,7 +252,7 @@ test("a server of the program's own", async () => {
     server: [[], [null], [5], ["http"]],
     "server.on": [[{}], [{ on: true }]],
     options: [null, 5, "/mqtt", []].map((options) => [server, options]),
-    path: [5, null, "", "mqtt"].map((path) => [server, { path }]),
+    path: [5, null, "", "mqtt", [], ["/a", "b"]].map((path) => [server, { path }]),
     url: [[server, { url: "/mqtt" }]],
   });
   expect(server.listeners("upgrade")).toEqual([]);

@@ -1,13 +1,19 @@
 /** A broker in an HTTP server of the program's own: what is the broker's, and what stays the program's. */
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { text } from "node:stream/consumers";
 import mqtt from "mqtt";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { WebSocketServer } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
 import { codecKind } from "../support/codecs.ts";
-import { connect, pingreq } from "../support/packets.ts";
+import { concat, connect, pingreq, publish } from "../support/packets.ts";
+import { Recording } from "../support/recording.ts";
 import { openSocket, openWs } from "../support/socket-client.ts";
 import { transportSuite } from "./suite.ts";
 
@@ -104,6 +110,79 @@ describe("in an HTTP server of the program's own", () => {
       client.destroy();
     }
     await expect(openWs(`ws://${at}/three`, ["mqtt"])).rejects.toThrow("404");
+  });
+
+  test("a broker has several paths, and a path of nobody is told of all", async () => {
+    const { server, at } = await program();
+    const [one, two] = [await start(), await start()];
+    one.attachWebSocket(server, { path: ["/one", "/uno/*"] });
+    two.attachWebSocket(server, { path: "/two" });
+    for (const path of ["/one/", "/uno", "/uno/a"])
+      (await openWs(`ws://${at}${path}`, ["mqtt"])).destroy();
+    expect(one.counters.connectionsOpened).toBe(3);
+    const socket = new WebSocket(`ws://${at}/three`, ["mqtt"]);
+    const [, response] = (await once(socket, "unexpected-response")) as [unknown, IncomingMessage];
+    expect(await text(response)).toBe("Not Found: MQTT over WebSocket is at /one, /uno/*, /two\n");
+  });
+
+  test("a client behind a trusted proxy has its own address, and its request is the policy's", async () => {
+    const { server, at } = await program();
+    const recording = new Recording();
+    const asked: unknown[] = [];
+    const broker = await start({
+      trustedProxies: ["127.0.0.1"],
+      record: recording.recorder,
+      authenticate: ({ remote, request }) => {
+        asked.push([remote, request?.url, request?.headers["authorization"]]);
+        return Promise.resolve(true);
+      },
+      authorizePublish: (client) => asked.push([client.remote, "request" in client]) > 0,
+    });
+    broker.attachWebSocket(server);
+    const headers = { Forwarded: 'for="[2001:db8::7]:4711"', Authorization: "Bearer secret-1" };
+    const socket = new WebSocket(`ws://${at}/mqtt?secret=2`, ["mqtt"], { headers });
+    onTestFinished(() => socket.terminate());
+    await once(socket, "open");
+    socket.send(
+      concat(connect({ password: "secret-3", username: "u" }), publish("a", "x", { qos: 1 })),
+    );
+    await expect.poll(() => broker.counters.publishesReceived).toBe(1);
+    expect(asked).toEqual([
+      ["[2001:db8::7]:4711", "/mqtt?secret=2", "Bearer secret-1"],
+      ["[2001:db8::7]:4711", false],
+    ]);
+    await broker.close(100);
+    const bytes = Buffer.from(recording.bytes).toString("latin1");
+    expect(bytes).toContain("[2001:db8::7]:4711");
+    expect(bytes).not.toContain("secret");
+    const { steps } = recording.replays();
+    for (let until = 0; until <= steps; until++) {
+      expect(JSON.stringify(recording.replays({ until }).state)).not.toContain("secret");
+    }
+  });
+
+  test("a proxy may come by a path of the file system", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "sansmq-")), "socket");
+    const server = createServer();
+    await new Promise<void>((done) => server.listen(path, done));
+    onTestFinished(() => void server.close());
+    const remotes: string[] = [];
+    for (const trustedProxies of [[], ["unix"]]) {
+      const broker = await start({ trustedProxies });
+      const connected = new Promise<string>((resolve) => {
+        broker.on("connected", ({ info }) => resolve(info.remote));
+      });
+      const detach = broker.attachWebSocket(server);
+      const socket = new WebSocket(`ws+unix://${path}:/mqtt`, ["mqtt"], {
+        headers: { "X-Forwarded-For": "203.0.113.7" },
+      });
+      onTestFinished(() => socket.terminate());
+      await once(socket, "open");
+      socket.send(connect());
+      remotes.push(await connected);
+      detach();
+    }
+    expect(remotes).toEqual(["unix", "203.0.113.7"]);
   });
 
   test("of two on one path the first serves, and one upgrade is not taken twice", async () => {

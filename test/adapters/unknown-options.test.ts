@@ -50,7 +50,8 @@ describe("what an unknown option is told", () => {
     );
     const names = new Set(Array.from(source.matchAll(/\bopts\.(\w+)/g), ([, name]) => name!));
     expect(names.size).toBeGreaterThan(10);
-    for (const name of ["authenticate", "authorizePublish", "authorizeSubscribe"]) {
+    const ours = ["authenticate", "authorizePublish", "authorizeSubscribe", "trustedProxies"];
+    for (const name of ours) {
       expect(names.delete(name)).toBe(true);
     }
     for (const name of names) {

@@ -1,0 +1,110 @@
+/**
+ * Where a WebSocket client is that came through proxies, by what they say in `X-Forwarded-For` or `Forwarded`
+ * (RFC 7239): believed of those proxies alone that the operator trusts, because anybody can send these headers.
+ */
+import { ConfigError } from "../core/mod.ts";
+import { listOf } from "./checks.ts";
+import type { AddressRange, Endpoint } from "./ip-address.ts";
+import { addressRange, endpoint, isInRange } from "./ip-address.ts";
+import { peerAddress } from "./peer-address.ts";
+
+/** A header of a request by its name in lower case; null: there is none. Several of one name are joined by commas. */
+export type HeaderOf = (name: string) => string | null;
+
+export class TrustedProxies {
+  readonly #ranges: AddressRange[] = [];
+  #trustsUnix = false;
+
+  /** Addresses and ranges of them, as a list or separated by commas. Throws ConfigError. */
+  constructor(field: string, given: unknown) {
+    for (const text of Array.isArray(given) && given.length === 0
+      ? []
+      : listOf(field, given, ALLOWED)) {
+      const range = addressRange(text);
+      if (text === UNIX) this.#trustsUnix = true;
+      else if (range === null) throw new ConfigError(field, text, ALLOWED);
+      else this.#ranges.push(range);
+    }
+  }
+
+  /**
+   * The address of the client whose request came from `peer`, an address as `peerAddress` writes it. Null: the headers
+   * cannot be read, or name different clients, so that a proxy wrote one and the client the other.
+   */
+  clientOf(peer: string, headerOf: HeaderOf): string | null {
+    if (!this.#hasPeer(peer)) return peer;
+    const forwardedFor = headerOf("x-forwarded-for");
+    const forwarded = headerOf("forwarded");
+    const elements = forwarded === null || forwarded.trim() === "" ? [] : forElements(forwarded);
+    if (elements === null) return null;
+    const one = this.#walk(forwardedFor === null ? [] : forwardedFor.split(","));
+    const other = this.#walk(elements);
+    // A header that names proxies alone says nothing of the client.
+    if (one.isTrusted || other.isTrusted) {
+      const told = one.isTrusted && !other.isTrusted ? other : one;
+      return shown(told.endpoint ?? other.endpoint) ?? peer;
+    }
+    return isSameAddress(one.endpoint!, other.endpoint!) ? shown(one.endpoint) : null;
+  }
+
+  #hasPeer(peer: string): boolean {
+    if (peer === UNIX) return this.#trustsUnix;
+    const at = this.#ranges.length === 0 ? null : endpoint(peer);
+    return at !== null && this.#has(at);
+  }
+
+  #has({ bytes }: Endpoint): boolean {
+    return this.#ranges.some((range) => isInRange(bytes, range));
+  }
+
+  /**
+   * The last address that is no trusted proxy's: each proxy adds at the end whom it was asked by, and what stands before
+   * may be the client's own invention. Where all are trusted it is the first that is readable.
+   */
+  #walk(chain: readonly (string | null)[]): {
+    readonly endpoint: Endpoint | null;
+    readonly isTrusted: boolean;
+  } {
+    let last: Endpoint | null = null;
+    for (const text of chain.toReversed()) {
+      const next = endpoint(text?.trim() ?? "");
+      if (next === null) break;
+      last = next;
+      if (!this.#has(next)) return { endpoint: next, isTrusted: false };
+    }
+    return { endpoint: last, isTrusted: true };
+  }
+}
+
+/** What each element of `Forwarded` says after `for=`, or null; null alone: the header cannot be read. */
+function forElements(header: string): readonly (string | null)[] | null {
+  const elements: (string | null)[] = [];
+  let element: string | null = null;
+  PAIR.lastIndex = 0;
+  for (;;) {
+    const pair = PAIR.exec(header);
+    if (pair === null) return null;
+    const [, name, quoted, token, end] = pair;
+    if (name!.toLowerCase() === "for") element = quoted?.replaceAll(/\\(.)/g, "$1") ?? token!;
+    if (end === ";") continue;
+    elements.push(element);
+    element = null;
+    if (end === "") return elements;
+  }
+}
+
+function isSameAddress(a: Endpoint, b: Endpoint): boolean {
+  return a.bytes.every((byte, index) => byte === b.bytes[index]);
+}
+
+function shown(at: Endpoint | null): string | null {
+  if (at === null) return null;
+  if (at.port !== null) return peerAddress(at.address, at.port);
+  return at.address.includes(":") ? `[${at.address}]` : at.address;
+}
+
+/** The peer of a server that listens at a path of the file system. */
+export const UNIX = "unix";
+/** `name=value` or `name="value"` with what ends it. More than a token is taken for a value: proxies quote too little. */
+const PAIR = /[ \t]*([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))[ \t]*(;|,|$)/y;
+const ALLOWED = `addresses such as 192.0.2.1 or 2001:db8::1, ranges of them such as 10.0.0.0/8, or "${UNIX}"`;
