@@ -23,17 +23,17 @@ import { areMessageProperties, encodeProperties, joined } from "./codec/property
 import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
 import { ConfigError } from "./config.ts";
-import { answerDurably } from "./connection/answer.ts";
-import { openGates } from "./connection/commit.ts";
+import { resumeAfterCommit } from "./connection/commit.ts";
 import { Connection, Parked, Stage } from "./connection/connection.ts";
 import { handleDeadline } from "./connection/deadline.ts";
 import { close, dropWill, end, endSession, publishWill } from "./connection/end.ts";
-import { Parts } from "./connection/parts.ts";
 import { publishMessage, removeRetained } from "./connection/publish-message.ts";
 import { receive, unpark, unparkAnswered } from "./connection/receive.ts";
-import { fill } from "./connection/send.ts";
+import { replyAfterCommit } from "./connection/reply-queue.ts";
+import { encodeOutput } from "./connection/send.ts";
+import { BrokerContext } from "./context.ts";
 import type { WriteBatch } from "./journal/journal.ts";
-import { MessageSource } from "./message/message-source.ts";
+import { PublishFields } from "./message/publish-fields.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
 import type { Ports } from "./ports.ts";
@@ -44,7 +44,7 @@ import { SteadyClock } from "./time/steady-clock.ts";
 import { isTopicName } from "./topic/name.ts";
 
 export class Broker {
-  readonly #parts: Parts;
+  readonly #context: BrokerContext;
   readonly #slots: Slots;
   readonly #generations: number[] = [0];
   readonly #sys: SysTopics;
@@ -52,23 +52,23 @@ export class Broker {
   readonly #clock = new SteadyClock();
   #isBusy = false;
   /** Bytes that were ready, for blocked connections, when everybody else had been served. */
-  #stuckBytes = 0;
+  #blockedBytes = 0;
 
   constructor(config: BrokerConfig, ports: Ports) {
-    this.#parts = new Parts(config, ports);
+    this.#context = new BrokerContext(config, ports);
     this.#slots = new Slots(config.limits.connectionsMax);
-    this.#sys = new SysTopics(config.serverName, ports.ingest.name, this.#parts.counters);
+    this.#sys = new SysTopics(config.serverName, ports.ingest.name, this.#context.counters);
     this.#sysAt = config.limits.sysMillis === 0 ? NEVER : (0 as Millis);
   }
 
   /** Counters by index (`Counter`), readable at any time without a call. */
   get counters(): Float64Array {
-    return this.#parts.counters;
+    return this.#context.counters;
   }
 
   /** Bytes made ready since everybody was last served: a host drains early when they are many. */
   get backlogBytes(): number {
-    return this.#parts.counters[Counter.outputBytes]! - this.#stuckBytes;
+    return this.#context.counters[Counter.outputBytes]! - this.#blockedBytes;
   }
 
   /** It is in the middle of a call, which a port has come from: it is not to be called before that returns. */
@@ -79,8 +79,8 @@ export class Broker {
   /** A transport was opened. NO_CONN: refused, the host closes it and says no more of it. */
   handleOpen(info: ConnInfo, now: Millis): ConnId {
     now = this.#enter(now);
-    const { connections, counters, dirty } = this.#parts;
-    const slot = this.#parts.isShuttingDown ? 0 : this.#slots.take();
+    const { connections, counters, sendQueue } = this.#context;
+    const slot = this.#context.isShuttingDown ? 0 : this.#slots.acquire();
     let id = NO_CONN;
     if (slot === 0) {
       counters[Counter.connectionsRefused]!++;
@@ -92,10 +92,10 @@ export class Broker {
       id = ((this.#generations[slot]! << SLOT_BITS) | slot) as ConnId;
       const connection = new Connection(slot, id, info, now);
       connections[slot] = connection;
-      dirty.open(slot);
+      sendQueue.open(slot);
       counters[Counter.connectionsOpened]!++;
-      const connectBy = now + this.#parts.limits.connectMillisMax;
-      this.#parts.deadlines.set(slot, connectBy as Millis);
+      const connectBy = now + this.#context.limits.connectMillisMax;
+      this.#context.deadlines.set(slot, connectBy as Millis);
     }
     this.#leave();
     return id;
@@ -105,7 +105,7 @@ export class Broker {
   handleBytes(conn: ConnId, chunk: Uint8Array, now: Millis): boolean {
     now = this.#enter(now);
     const connection = this.#connection(conn);
-    const readsOn = connection === null || receive(this.#parts, connection, chunk, now);
+    const readsOn = connection === null || receive(this.#context, connection, chunk, now);
     this.#leave();
     return readsOn;
   }
@@ -116,18 +116,18 @@ export class Broker {
    */
   handleWritable(conn: ConnId, writable: boolean, now: Millis): void {
     now = this.#enter(now);
-    if (!writable) this.#parts.messages.keepLent();
+    if (!writable) this.#context.messages.keepLent();
     const connection = this.#connection(conn);
     // One that has ended has no deadline any more, and its last bytes may be the ones that are not taken.
     if (connection !== null && connection.stage !== Stage.Ended) {
       if (writable) {
         connection.stalledAt = -1;
-        this.#parts.dirty.unblock(connection.slot);
+        this.#context.sendQueue.unblock(connection.slot);
       } else {
-        this.#parts.dirty.block(connection.slot);
+        this.#context.sendQueue.block(connection.slot);
         if (connection.stalledAt < 0) connection.stalledAt = now;
-        const takeBy = connection.stalledAt + this.#parts.limits.stallMillisMax;
-        this.#parts.deadlineBy(connection, takeBy as Millis);
+        const takeBy = connection.stalledAt + this.#context.limits.stallMillisMax;
+        this.#context.advanceDeadline(connection, takeBy as Millis);
       }
     }
     this.#leave();
@@ -139,12 +139,12 @@ export class Broker {
     const connection = this.#connection(conn);
     if (connection !== null) {
       const reason = cause === CloseCause.Transport ? Reason.ProtocolError : connection.endReason;
-      end(this.#parts, connection, reason, now);
+      end(this.#context, connection, reason, now);
       const { slot } = connection;
-      this.#parts.connections[slot] = null;
+      this.#context.connections[slot] = null;
       this.#generations[slot] = (this.#generations[slot]! + 1) & GENERATION_MASK;
-      this.#slots.give(slot);
-      this.#parts.counters[Counter.connectionsClosed]!++;
+      this.#slots.release(slot);
+      this.#context.counters[Counter.connectionsClosed]!++;
     }
     this.#leave();
   }
@@ -155,7 +155,7 @@ export class Broker {
     const connection = this.#connection(conn);
     if (connection !== null && (connection.parked & Parked.Decision) !== 0) {
       connection.decision = decision;
-      unpark(this.#parts, connection, Parked.Decision, now);
+      unpark(this.#context, connection, Parked.Decision, now);
     }
     this.#leave();
   }
@@ -163,8 +163,8 @@ export class Broker {
   /** Everything up to and including `seq` is durable. */
   handleCommit(seq: Seq, now: Millis): void {
     now = this.#enter(now);
-    this.#parts.journal.commit(seq);
-    openGates(this.#parts, now);
+    this.#context.journal.commit(seq);
+    resumeAfterCommit(this.#context, now);
     this.#leave();
   }
 
@@ -175,16 +175,16 @@ export class Broker {
    */
   handleCommitFailure(seq: Seq, retry: boolean, now: Millis): void {
     now = this.#enter(now);
-    assert(seq > this.#parts.journal.committed, "what was committed does not fail");
-    if (!retry) this.#parts.journal.hasFailed = true;
-    this.#parts.counters[Counter.commitsFailed]!++;
+    assert(seq > this.#context.journal.committed, "what was committed does not fail");
+    if (!retry) this.#context.journal.hasFailed = true;
+    this.#context.counters[Counter.commitsFailed]!++;
     this.#leave();
   }
 
   /** The host's wall clock was set: it is `epochMillis`, Unix time, now. */
   handleClock(epochMillis: number, now: Millis): void {
     now = this.#enter(now);
-    this.#parts.setEpoch(epochMillis - now);
+    this.#context.setEpoch(epochMillis - now);
     this.#leave();
   }
 
@@ -200,30 +200,34 @@ export class Broker {
 
   handleTimeout(now: Millis): void {
     now = this.#enter(now);
-    const parts = this.#parts;
-    for (let slot = parts.deadlines.poll(now); slot >= 0; slot = parts.deadlines.poll(now)) {
-      handleDeadline(parts, parts.connections[slot]!, now);
-    }
-    for (let s = parts.sessions.pollExpired(now); s !== null; s = parts.sessions.pollExpired(now)) {
-      parts.counters[Counter.sessionsExpired]!++;
-      endSession(parts, s, now);
-    }
-    for (let s = parts.sessions.pollWill(now); s !== null; s = parts.sessions.pollWill(now)) {
-      const { will } = s;
-      s.will = null;
-      publishWill(parts, s, will, now);
+    const context = this.#context;
+    for (let slot = context.deadlines.poll(now); slot >= 0; slot = context.deadlines.poll(now)) {
+      handleDeadline(context, context.connections[slot]!, now);
     }
     for (
-      let topic = parts.retained.pollExpired(now);
-      topic !== null;
-      topic = parts.retained.pollExpired(now)
+      let s = context.sessions.pollExpired(now);
+      s !== null;
+      s = context.sessions.pollExpired(now)
     ) {
-      removeRetained(parts, topic);
+      context.counters[Counter.sessionsExpired]!++;
+      endSession(context, s, now);
     }
-    for (const { slot } of parts.walking) parts.dirty.mark(slot);
-    parts.walking.clear();
+    for (let s = context.sessions.pollWill(now); s !== null; s = context.sessions.pollWill(now)) {
+      const { will } = s;
+      s.will = null;
+      publishWill(context, s, will, now);
+    }
+    for (
+      let topic = context.retained.pollExpired(now);
+      topic !== null;
+      topic = context.retained.pollExpired(now)
+    ) {
+      removeRetained(context, topic);
+    }
+    for (const { slot } of context.retainedScans) context.sendQueue.schedule(slot);
+    context.retainedScans.clear();
     if (now >= this.#sysAt) {
-      this.#sysAt = (now + parts.limits.sysMillis) as Millis;
+      this.#sysAt = (now + context.limits.sysMillis) as Millis;
       this.#sys.update(now, (topic, value) => {
         this.#publish(
           { kind: "publish", topic, payload: encodeUtf8(value), qos: 0, retain: true },
@@ -234,38 +238,38 @@ export class Broker {
     this.#leave();
   }
 
-  /** Encodes the next dirty connection's packets into `out`; returns it, or NO_CONN. */
+  /** Encodes the next sendQueue connection's packets into `out`; returns it, or NO_CONN. */
   pollSend(out: OutBuffer, now: Millis): ConnId {
     assert(out.bytes.length >= OUT_BYTES_MIN, "an OutBuffer has at least OUT_BYTES_MIN bytes");
     now = this.#enter(now);
-    const parts = this.#parts;
+    const context = this.#context;
     let id = NO_CONN;
     out.length = 0;
     out.tail = null;
     while (id === NO_CONN) {
-      if (parts.router.hasFanouts) this.#continueFanouts(now);
-      const slot = parts.dirty.next();
+      if (context.router.hasFanouts) this.#continueFanouts(now);
+      const slot = context.sendQueue.next();
       if (slot === 0) {
-        if (parts.router.hasFanouts) continue;
-        this.#stuckBytes = parts.counters[Counter.outputBytes]!;
+        if (context.router.hasFanouts) continue;
+        this.#blockedBytes = context.counters[Counter.outputBytes]!;
         break;
       }
-      const connection = parts.connections[slot]!;
+      const connection = context.connections[slot]!;
       if (connection === null || connection.stage === Stage.Ended) continue;
-      const isDone = fill(parts, connection, out);
-      if (!isDone) parts.dirty.mark(slot);
+      const isDone = encodeOutput(context, connection, out);
+      if (!isDone) context.sendQueue.schedule(slot);
       if (out.length > 0 || out.tail !== null) id = connection.id;
-      if (connection.parked !== 0) unparkAnswered(parts, connection, now);
+      if (connection.parked !== 0) unparkAnswered(context, connection, now);
       if (isDone && connection.stage === Stage.Closing) this.#finish(connection, now);
     }
-    if (id !== NO_CONN) parts.counters[Counter.bytesSent]! += byteCount(out);
+    if (id !== NO_CONN) context.counters[Counter.bytesSent]! += byteCount(out);
     this.#leave();
     return id;
   }
 
   /** Fills `effect`; false when there is none. */
   pollEffect(effect: Effect): boolean {
-    const { effects, requests } = this.#parts;
+    const { effects, requests } = this.#context;
     while (effects.count > 0) {
       const word = effects.first();
       effect.conn = effects.second() as ConnId;
@@ -282,48 +286,48 @@ export class Broker {
   /** Swaps the open group of writes with `batch`; false when there are none. */
   pollJournal(batch: WriteBatch): boolean {
     // A message and all that is owed of it are one batch, however many slices it is delivered in.
-    return !this.#parts.router.hasFanouts && this.#parts.journal.poll(batch);
+    return !this.#context.router.hasFanouts && this.#context.journal.poll(batch);
   }
 
   /** Control-plane news for logs and hooks, or null. */
   pollEvent(): BrokerEvent | null {
-    return this.#parts.events.poll();
+    return this.#context.events.poll();
   }
 
   /** When `handleTimeout` is next to be called: may be early, NEVER when nothing is due. */
   pollTimeout(): Millis {
-    const { deadlines, sessions, retained, walking } = this.#parts;
+    const { deadlines, sessions, retained, retainedScans: walking } = this.#context;
     if (walking.size > 0) return this.#clock.toHost(this.#clock.now);
     const timed = Math.min(deadlines.next(), sessions.nextDeadline(), retained.nextExpiry());
     return this.#clock.toHost(Math.min(timed, this.#sysAt) as Millis);
   }
 
   /** What it is made of, for `inspect`: a function beside it, that who does not call it does not bundle. @internal */
-  shown<T>(see: (parts: Parts, now: Millis) => T): T {
-    return see(this.#parts, this.#clock.now);
+  view<T>(see: (context: BrokerContext, now: Millis) => T): T {
+    return see(this.#context, this.#clock.now);
   }
 
   #connection(id: ConnId): Connection | null {
-    const connection = this.#parts.connections[id & SLOT_MASK];
+    const connection = this.#context.connections[id & SLOT_MASK];
     return connection !== undefined && connection !== null && connection.id === id
       ? connection
       : null;
   }
 
   #continueFanouts(now: Millis): void {
-    const connection = this.#connection(this.#parts.router.continueFanouts());
+    const connection = this.#connection(this.#context.router.continueFanouts());
     if (connection === null || (connection.parked & Parked.Fanout) === 0) return;
-    const answer = connection.fanoutAnswer;
-    connection.fanoutAnswer = 0;
-    if (answer !== 0) answerDurably(this.#parts, connection, answer);
-    unpark(this.#parts, connection, Parked.Fanout, now);
+    const answer = connection.fanoutReply;
+    connection.fanoutReply = 0;
+    if (answer !== 0) replyAfterCommit(this.#context, connection, answer);
+    unpark(this.#context, connection, Parked.Fanout, now);
   }
 
   /** The last bytes owed to a closing connection have been polled. */
   #finish(connection: Connection, now: Millis): void {
-    if (connection.gate !== null && connection.gate.count > 0) return;
+    if (connection.commitGate !== null && connection.commitGate.count > 0) return;
     // What it was owed has gone out: of 5.0, it is told why before it is closed.
-    close(this.#parts, connection, connection.endReason, now);
+    close(this.#context, connection, connection.endReason, now);
   }
 
   #command(command: Command, now: Millis): void {
@@ -332,20 +336,20 @@ export class Broker {
         this.#publish(command, now);
         break;
       case "kick": {
-        const slot = this.#parts.sessions.find(command.clientId)?.connSlot ?? 0;
+        const slot = this.#context.sessions.find(command.clientId)?.connSlot ?? 0;
         if (slot === 0) return;
-        this.#parts.counters[Counter.closedByCommand]!++;
-        close(this.#parts, this.#parts.connections[slot]!, command.reason, now);
+        this.#context.counters[Counter.closedByCommand]!++;
+        close(this.#context, this.#context.connections[slot]!, command.reason, now);
         break;
       }
       case "observe":
-        this.#parts.events.publishes = command.publishes;
+        this.#context.events.publishes = command.publishes;
         break;
       case "move":
         this.#move(command.reference, command.isForGood, now);
         break;
       case "memory":
-        this.#parts.counters[Counter.hostMemoryBytes] = command.bytes;
+        this.#context.counters[Counter.hostMemoryBytes] = command.bytes;
         break;
       case "shutdown":
         this.#shutdown(now);
@@ -353,37 +357,37 @@ export class Broker {
   }
 
   #shutdown(now: Millis): void {
-    const parts = this.#parts;
-    parts.isShuttingDown = true;
-    for (const connection of parts.connections) {
+    const context = this.#context;
+    context.isShuttingDown = true;
+    for (const connection of context.connections) {
       if (connection === null || connection.stage >= Stage.Closing) continue;
       // A server that shuts down may leave wills until it is back, MQTT 3.1.1 §3.1.2.5.
-      dropWill(parts, connection);
+      dropWill(context, connection);
       if (connection.session === null) {
-        close(parts, connection, Reason.ServerShuttingDown, now);
+        close(context, connection, Reason.ServerShuttingDown, now);
         continue;
       }
       connection.endReason = Reason.ServerShuttingDown;
       connection.stage = Stage.Closing;
-      parts.dirty.mark(connection.slot);
+      context.sendQueue.schedule(connection.slot);
     }
   }
 
   #move(reference: string | null, isForGood: boolean, now: Millis): void {
-    const parts = this.#parts;
-    parts.serverReference = reference;
-    parts.isMovedForGood = isForGood;
+    const context = this.#context;
+    context.serverReference = reference;
+    context.isMovedForGood = isForGood;
     if (reference === null) return;
     const reason = isForGood ? Reason.ServerMoved : Reason.UseAnotherServer;
-    for (const connection of parts.connections) {
+    for (const connection of context.connections) {
       if (connection === null || connection.session === null) continue;
-      parts.counters[Counter.closedByCommand]!++;
-      close(parts, connection, reason, now);
+      context.counters[Counter.closedByCommand]!++;
+      close(context, connection, reason, now);
     }
   }
 
   #publish(command: Extract<Command, { kind: "publish" }>, now: Millis): void {
-    const { messages, limits } = this.#parts;
+    const { messages, limits } = this.#context;
     const { topic, payload, qos, retain, properties = {} } = command;
     const name = encodeUtf8(topic);
     if (!isTopicName(name, 0, name.length, limits.topicBytesMax, limits.topicLevelsMax)) {
@@ -404,26 +408,26 @@ export class Broker {
     const topicEnd = 2 + name.length;
     const payloadStart = topicEnd + fields.length;
     const message = messages.create(
-      Object.assign(new MessageSource(), {
+      Object.assign(new PublishFields(), {
         ...{ bytes, topicEnd, payloadStart, payloadEnd: bytes.length, qos, isRetained: retain },
         propertyRuns: fields.length === 0 ? [] : [topicEnd, payloadStart],
         expiresAt: seconds === undefined ? NEVER : ((now + seconds * 1000) as Millis),
       }),
     );
-    if (message !== 0) publishMessage(this.#parts, "", message, null, now);
+    if (message !== 0) publishMessage(this.#context, "", message, null, now);
   }
 
   /** The broker's time of the call. */
   #enter(now: Millis): Millis {
     assert(!this.#isBusy, "the core is not called from within");
-    if (!this.#clock.advance(now)) this.#parts.counters[Counter.clockHeld]!++;
+    if (!this.#clock.advance(now)) this.#context.counters[Counter.clockHeld]!++;
     this.#isBusy = true;
-    this.#parts.messages.now = this.#clock.now;
+    this.#context.messages.now = this.#clock.now;
     return this.#clock.now;
   }
 
   #leave(): void {
-    const { counters, messages } = this.#parts;
+    const { counters, messages } = this.#context;
     counters[Counter.messages] = messages.count;
     counters[Counter.messageBytes] = messages.byteCount;
     this.#isBusy = false;

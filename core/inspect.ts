@@ -3,7 +3,7 @@ import type { ConnId, Millis, ProtocolLevel, QoS, Seq } from "./boundary.ts";
 import type { Broker } from "./broker.ts";
 import type { Connection } from "./connection/connection.ts";
 import { Parked, Stage } from "./connection/connection.ts";
-import type { Parts } from "./connection/parts.ts";
+import type { BrokerContext } from "./context.ts";
 import type { CounterName } from "./observe/counters.ts";
 import { Counter, counterNames } from "./observe/counters.ts";
 import { OPTIONS_QOS } from "./routing/route.ts";
@@ -67,24 +67,24 @@ export interface SessionState {
 
 /** Takes as long as the broker holds much. */
 export function inspect(broker: Broker): BrokerState {
-  return broker.shown(brokerState);
+  return broker.view(brokerState);
 }
 
-function brokerState(parts: Parts, now: Millis): BrokerState {
-  const { journal, counters } = parts;
+function brokerState(context: BrokerContext, now: Millis): BrokerState {
+  const { journal, counters } = context;
   const counted = counterNames
     .map((name) => [name, counters[Counter[name]]!] as const)
     .filter(([, value]) => value !== 0);
   return {
     now,
-    isShuttingDown: parts.isShuttingDown,
-    connections: parts.connections
+    isShuttingDown: context.isShuttingDown,
+    connections: context.connections
       .filter((connection) => connection !== null)
-      .map((connection) => connectionState(parts, connection)),
-    sessions: Array.from(parts.sessions.all(), (session) => sessionState(parts, session)),
-    subscriptionCount: parts.router.subscriptionCount,
-    hasFanouts: parts.router.hasFanouts,
-    effectCount: parts.effects.count,
+      .map((connection) => connectionState(context, connection)),
+    sessions: Array.from(context.sessions.all(), (session) => sessionState(context, session)),
+    subscriptionCount: context.router.subscriptionCount,
+    hasFanouts: context.router.hasFanouts,
+    effectCount: context.effects.count,
     journal: {
       lastSeq: journal.lastSeq,
       committed: journal.committed,
@@ -94,7 +94,7 @@ function brokerState(parts: Parts, now: Millis): BrokerState {
   };
 }
 
-function connectionState(parts: Parts, connection: Connection): ConnectionState {
+function connectionState(context: BrokerContext, connection: Connection): ConnectionState {
   const { id, info, level, isBridge, clientId, username, keepAliveMillis, lastSeen } = connection;
   return {
     conn: id,
@@ -107,24 +107,24 @@ function connectionState(parts: Parts, connection: Connection): ConnectionState 
     username,
     keepAliveMillis,
     lastSeen,
-    isBlocked: parts.dirty.isBlocked(connection.slot),
+    isBlocked: context.sendQueue.isBlocked(connection.slot),
     parked: parkedNames.filter((name) => (connection.parked & Parked[name]) !== 0),
-    answerCount: connection.answers?.count ?? 0,
-    gatedCount: connection.gate?.count ?? 0,
-    heldBytes: connection.held?.length ?? 0,
+    answerCount: connection.replies?.count ?? 0,
+    gatedCount: connection.commitGate?.count ?? 0,
+    heldBytes: connection.inputBacklog?.length ?? 0,
     partialBytes: connection.partialBytes,
     hasWill: connection.will !== null,
   };
 }
 
-function sessionState(parts: Parts, session: Session): SessionState {
+function sessionState(context: BrokerContext, session: Session): SessionState {
   const { clientId, connSlot, expiryMillis, subscriptions, outbox, receiptCount, will } = session;
   const { window } = outbox;
   const counted = (count: number, at: (position: number) => number): number[] =>
     Array.from({ length: count }, (_, position) => at(position));
   return {
     clientId,
-    conn: connSlot === 0 ? null : parts.connections[connSlot]!.id,
+    conn: connSlot === 0 ? null : context.connections[connSlot]!.id,
     expiryMillis,
     subscriptions: Array.from(subscriptions ?? [], ([filter, options]) => ({
       filter,
@@ -132,7 +132,7 @@ function sessionState(parts: Parts, session: Session): SessionState {
     })),
     readyCount: outbox.readyCount,
     readyBytes: outbox.readyBytes,
-    heldCount: outbox.heldCount,
+    heldCount: outbox.queuedCount,
     windowFree: outbox.windowFree,
     sentIds: counted(window.sentCount, (position) => window.sentPacketId(position)),
     releasedIds: counted(window.releasedCount, (position) => window.releasedId(position)),

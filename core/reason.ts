@@ -131,7 +131,7 @@ export function mayCarry(packet: ReasonPacket, code: number): boolean {
  * What `packet` says of `reason`: the code itself, or where the packet has no such code, the one that is
  * nearest: Unspecified.
  */
-export function carried(packet: ReasonPacket, reason: ReasonCode): ReasonCode {
+export function reasonFor(packet: ReasonPacket, reason: ReasonCode): ReasonCode {
   return mayCarry(packet, reason) ? reason : Reason.Unspecified;
 }
 

@@ -2,7 +2,7 @@
 import type { Millis } from "../../core/boundary.ts";
 import { parseLimits } from "../../core/config.ts";
 import { MessagePool } from "../../core/message/message-pool.ts";
-import { MessageSource } from "../../core/message/message-source.ts";
+import { PublishFields } from "../../core/message/publish-fields.ts";
 import { counterNames } from "../../core/observe/counters.ts";
 import { DeliveryQueuePool } from "../../core/session/delivery-queue.ts";
 import { Outbox } from "../../core/session/outbox.ts";
@@ -22,7 +22,7 @@ function queueCase(qos: 0 | 1): MicroCase {
       const messages = new MessagePool(limits.messageBytesMax, counters);
       const outbox = new Outbox(messages, limits, counters, null, 0, new DeliveryQueuePool());
       const packet = publishPacket("a/b", Buffer.alloc(16), 0, 0);
-      const source = Object.assign(new MessageSource(), {
+      const source = Object.assign(new PublishFields(), {
         ...{ bytes: packet, topicStart: 2, topicEnd: 7, payloadStart: 7, qos },
         payloadEnd: packet.length,
       });

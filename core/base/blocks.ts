@@ -39,7 +39,7 @@ export class BlockPool {
   allocate(byteCount: number): number {
     if (byteCount > SMALL_BYTES_MAX) {
       if (this.#heldBytes + byteCount > this.#bytesMax) return 0;
-      return this.adopt(this.#buffers.take(byteCount));
+      return this.adopt(this.#buffers.acquire(byteCount));
     }
     const sizeClass = classOf[(byteCount + CLASS_STEP - 1) >> CLASS_STEP_LOG2]!;
     let page = this.#open[sizeClass]!;
@@ -48,7 +48,7 @@ export class BlockPool {
       if (opened === null) return 0;
       page = opened;
     }
-    const block = page.take();
+    const block = page.acquire();
     if (page.freeCount === 0) this.#unlink(page);
     return (page.index << 12) | (block << 1);
   }
@@ -67,13 +67,13 @@ export class BlockPool {
       const index = handle >> 1;
       const buffer = this.#large[index]!;
       this.#heldBytes -= buffer.length;
-      if (!this.#kept.delete(buffer)) this.#buffers.give(buffer);
+      if (!this.#kept.delete(buffer)) this.#buffers.release(buffer);
       this.#large[index] = null;
       this.#freeLarge.push(index);
       return;
     }
     const page = this.#pages[handle >> 12]!;
-    page.give((handle >> 1) & 0x7ff);
+    page.release((handle >> 1) & 0x7ff);
     if (page.freeCount === 1) this.#link(page);
     if (page.freeCount === page.blockCount) this.#closePage(page);
   }
@@ -165,11 +165,11 @@ class Page {
     for (let i = 0; i < this.blockCount; i++) this.#free[i] = this.blockCount - 1 - i;
   }
 
-  take(): number {
+  acquire(): number {
     return this.#free[--this.freeCount]!;
   }
 
-  give(block: number): void {
+  release(block: number): void {
     assert(this.freeCount < this.blockCount, "a block is freed once");
     this.#free[this.freeCount++] = block;
   }

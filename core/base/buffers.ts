@@ -14,7 +14,7 @@ export class BufferPool {
   }
 
   /** A buffer of at least `byteCount` bytes, with whatever in it. */
-  take(byteCount: number): Uint8Array {
+  acquire(byteCount: number): Uint8Array {
     if (byteCount < POOLED_BYTES_MIN) return this.#allocate(byteCount);
     const length = Math.ceil(byteCount / STEP_BYTES) * STEP_BYTES;
     const buffer = this.#spare.get(length)?.pop();
@@ -24,7 +24,7 @@ export class BufferPool {
   }
 
   /** Takes back a buffer that nobody reads or writes any more. */
-  give(buffer: Uint8Array): void {
+  release(buffer: Uint8Array): void {
     const { length } = buffer;
     if (length < POOLED_BYTES_MIN || length % STEP_BYTES !== 0) return;
     // Full of lengths that are not asked for: it starts anew.

@@ -18,12 +18,12 @@ export class Slots {
   }
 
   /** A free slot, or 0 when all are taken. */
-  take(): number {
+  acquire(): number {
     if (this.#freeCount > 0) return this.#free[--this.#freeCount]!;
     return this.#top > this.#max ? 0 : this.#top++;
   }
 
-  give(slot: number): void {
+  release(slot: number): void {
     assert(slot > 0 && slot < this.#top, "a slot given back was taken");
     if (this.#freeCount === this.#free.length) {
       const larger = new Uint32Array(this.#free.length * 2);

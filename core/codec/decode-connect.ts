@@ -48,7 +48,7 @@ export interface WillFields {
   readonly payloadStart: number;
   readonly payloadEnd: number;
   /** What of its properties a receiver gets: runs `bytes[start, end)`, two numbers each. */
-  readonly propertyRuns: readonly number[];
+  readonly propertyRanges: readonly number[];
   readonly delaySeconds: number;
   /** -1: does not expire. */
   readonly expirySeconds: number;
@@ -193,7 +193,7 @@ function readWill(
     topicEnd,
     payloadStart,
     payloadEnd: reader.at,
-    propertyRuns: scan.forwarded.slice(),
+    propertyRanges: scan.forwarded.slice(),
     delaySeconds: scan.number(Property.WillDelayInterval, 0),
     expirySeconds: scan.number(Property.MessageExpiryInterval, -1),
     isPayloadText: scan.number(Property.PayloadFormatIndicator, 0) === 1,

@@ -60,8 +60,8 @@ export function encodeReason(
 }
 
 /** A packet of its first byte and what follows its length. */
-export function packet(firstByte: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  const body = joined(parts);
+export function packet(firstByte: number, ...context: readonly Uint8Array[]): Uint8Array {
+  const body = joined(context);
   const bytes = new Uint8Array(1 + remainingLengthBytes(body.length) + body.length);
   bytes[0] = firstByte;
   bytes.set(body, writeRemainingLength(bytes, 1, body.length));

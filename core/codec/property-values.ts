@@ -11,25 +11,25 @@ import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
 
 /** The properties one after the other, without the length that goes before them. */
 export function encodeProperties(values: PropertyValues): Uint8Array {
-  const parts: Uint8Array[] = [];
+  const context: Uint8Array[] = [];
   for (const [name, value] of Object.entries(values) as [PropertyName, unknown][]) {
     if (value === undefined) continue;
     const id = Property[name];
     const { type } = propertyTable[id]!;
     if (type === "pair") {
       for (const [key, text] of value as readonly (readonly [string, string])[]) {
-        parts.push(Uint8Array.of(id), ...field(encodeUtf8(key)), ...field(encodeUtf8(text)));
+        context.push(Uint8Array.of(id), ...field(encodeUtf8(key)), ...field(encodeUtf8(text)));
       }
     } else if (type === "text") {
-      parts.push(Uint8Array.of(id), ...field(encodeUtf8(value as string)));
+      context.push(Uint8Array.of(id), ...field(encodeUtf8(value as string)));
     } else if (type === "binary") {
-      parts.push(Uint8Array.of(id), ...field(value as Uint8Array));
+      context.push(Uint8Array.of(id), ...field(value as Uint8Array));
     } else {
       const numbers = typeof value === "number" ? [value] : (value as readonly number[]);
-      for (const number of numbers) parts.push(encodeNumber(id, number));
+      for (const number of numbers) context.push(encodeNumber(id, number));
     }
   }
-  return joined(parts);
+  return joined(context);
 }
 
 /** A number as a property: its identifier and its value. */
@@ -115,12 +115,12 @@ function field(bytes: Uint8Array): Uint8Array[] {
 }
 
 /** Byte arrays as one. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
+export function joined(context: readonly Uint8Array[]): Uint8Array {
   let length = 0;
-  for (const part of parts) length += part.length;
+  for (const part of context) length += part.length;
   const whole = new Uint8Array(length);
   let at = 0;
-  for (const part of parts) {
+  for (const part of context) {
     whole.set(part, at);
     at += part.length;
   }

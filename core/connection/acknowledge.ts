@@ -3,19 +3,19 @@ import type { Millis } from "../boundary.ts";
 import { FirstByte, PacketType } from "../codec/packet.ts";
 import { PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
+import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode, ReasonPacket } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
 import { Acknowledged } from "../session/window.ts";
-import { answerDurably, answerWord } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { fail } from "./end.ts";
-import type { Parts } from "./parts.ts";
+import { packReply, replyAfterCommit } from "./reply-queue.ts";
 
 /** Handles one of the four, whose packet identifier is at `at`. */
 export function handleAcknowledgement(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   type: number,
   bytes: Uint8Array,
@@ -27,15 +27,15 @@ export function handleAcknowledgement(
   let reason: number = Reason.Success;
   if (remaining !== 2) {
     const isFive = connection.level === 5;
-    const fault = isFive ? faultOf(type, bytes, at, remaining) : Reason.MalformedPacket;
+    const fault = isFive ? validateAck(type, bytes, at, remaining) : Reason.MalformedPacket;
     if (fault !== Reason.Success) {
-      fail(parts, connection, fault, now);
+      fail(context, connection, fault, now);
       return;
     }
     reason = bytes[at + 2]!;
   }
   if (packetId === 0) {
-    fail(parts, connection, Reason.ProtocolError, now);
+    fail(context, connection, Reason.ProtocolError, now);
     return;
   }
   const session = connection.session!;
@@ -45,20 +45,20 @@ export function handleAcknowledgement(
     // An identifier that is not known is completed too, so that the client can let go of it.
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-11]
     const told = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
-    answerDurably(parts, connection, answerWord(FirstByte.Pubcomp, packetId, told));
+    replyAfterCommit(context, connection, packReply(FirstByte.Pubcomp, packetId, told));
     return;
   }
-  const result = acknowledged(parts, connection, session, type, packetId, reason);
+  const result = acknowledged(context, connection, session, type, packetId, reason);
   if (result === Acknowledged.WrongKind) {
-    fail(parts, connection, Reason.ProtocolError, now);
+    fail(context, connection, Reason.ProtocolError, now);
     return;
   }
-  if (result === Acknowledged.Unknown) parts.counters[Counter.acknowledgementsUnknown]!++;
-  if (type !== PacketType.Pubrec || reason >= FAILURE_MIN) refill(parts, connection, session);
+  if (result === Acknowledged.Unknown) context.counters[Counter.acknowledgementsUnknown]!++;
+  if (type !== PacketType.Pubrec || reason >= FAILURE_MIN) refill(context, connection, session);
 }
 
 function acknowledged(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   session: Session,
   type: number,
@@ -76,13 +76,13 @@ function acknowledged(
     const isKnown = result === Acknowledged.Done;
     const told = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
     // Durably: released by a broker that then forgets it, it would be published once more.
-    answerDurably(parts, connection, answerWord(FirstByte.Pubrel, packetId, told));
+    replyAfterCommit(context, connection, packReply(FirstByte.Pubrel, packetId, told));
   }
   return result;
 }
 
 /** What is wrong with a packet of 5.0 that has more, or less, than a packet identifier. */
-function faultOf(type: number, bytes: Uint8Array, at: number, remaining: number): ReasonCode {
+function validateAck(type: number, bytes: Uint8Array, at: number, remaining: number): ReasonCode {
   if (remaining < 3) return Reason.MalformedPacket;
   if (!mayCarry(NAMES[type]!, bytes[at + 2]!)) return Reason.MalformedPacket;
   if (remaining === 3) return Reason.Success;
@@ -92,10 +92,11 @@ function faultOf(type: number, bytes: Uint8Array, at: number, remaining: number)
 }
 
 /** The window has room: what waited for it is sent again or becomes ready, and retained messages go on. */
-function refill(parts: Parts, connection: Connection, session: Session): void {
+function refill(context: BrokerContext, connection: Connection, session: Session): void {
   const hasReady = session.outbox.refill();
   const isResending = session.outbox.resendPosition >= 0;
-  if (hasReady || isResending || session.replays !== null) parts.dirty.mark(connection.slot);
+  if (hasReady || isResending || session.retainedScans !== null)
+    context.sendQueue.schedule(connection.slot);
 }
 
 const scan = new PropertyScan();

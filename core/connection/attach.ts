@@ -6,79 +6,79 @@ import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
 import { REMAINING_MAX } from "../codec/layout.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { limitTable } from "../config.ts";
-import { MessageSource } from "../message/message-source.ts";
-import { TopicAliases } from "../message/topic-aliases.ts";
+import type { BrokerContext } from "../context.ts";
+import { OutboundAliases } from "../message/outbound-aliases.ts";
+import { PublishFields } from "../message/publish-fields.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import { answerNow, answerPacket, answerWord, takes } from "./answer.ts";
 import { authenticationProperties } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
 import { close, endSession, recordSession } from "./end.ts";
-import type { Parts } from "./parts.ts";
+import { fitsMaximumPacketSize, packReply, replyEncoded, sendReply } from "./reply-queue.ts";
 import { bridgeSubscriptions } from "./subscribe.ts";
 
 /** Gives the client of `packet`, which lies in `bytes`, its session and its CONNACK, or says why not. */
 export function attachSession(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   packet: ConnectPacket,
   bytes: Uint8Array,
   now: Millis,
 ): ReasonCode {
-  const { sessions, limits, counters } = parts;
+  const { sessions, limits, counters } = context;
   let will: Will | null = null;
   if (packet.will !== null) {
-    will = createWill(parts, packet.will, bytes);
+    will = createWill(context, packet.will, bytes);
     if (will === null) return Reason.ServerBusy;
   }
-  const clientId = packet.clientId === "" ? assignedClientId(parts) : packet.clientId;
-  const expiryMillis = sessionExpiry(parts, packet);
+  const clientId = packet.clientId === "" ? assignedClientId(context) : packet.clientId;
+  const expiryMillis = sessionExpiry(context, packet);
   const properties =
     packet.level === 5
-      ? connackProperties(parts, connection, packet, clientId, expiryMillis)
+      ? connackProperties(context, connection, packet, clientId, expiryMillis)
       : null;
   // Without CONNACK there is no connection [MQTT-3.2.0-1], and all that it says has to be said.
   if (
     properties !== null &&
-    !takes(connection, encodeConnack5(false, Reason.Success, properties))
+    !fitsMaximumPacketSize(connection, encodeConnack5(false, Reason.Success, properties))
   ) {
-    if (will !== null) parts.messages.release(will.message);
+    if (will !== null) context.messages.release(will.message);
     return Reason.ImplementationSpecific;
   }
   const takenOver = sessions.find(clientId)?.connSlot ?? 0;
   if (takenOver !== 0) {
     counters[Counter.sessionsTakenOver]!++;
     // [MQTT311-3.1.4-2] [MQTT-3.1.4-3]
-    close(parts, parts.connections[takenOver]!, Reason.SessionTakenOver, now);
+    close(context, context.connections[takenOver]!, Reason.SessionTakenOver, now);
   }
   let session = sessions.find(clientId) ?? null;
   if (session !== null && packet.isClean) {
-    endSession(parts, session, now); // [MQTT311-3.1.2-6] [MQTT-3.1.2-4]
+    endSession(context, session, now); // [MQTT311-3.1.2-6] [MQTT-3.1.2-4]
     session = null;
   }
   const isPresent = session !== null;
   session ??= sessions.create(clientId, expiryMillis);
   if (session === null) {
-    if (will !== null) parts.messages.release(will.message);
+    if (will !== null) context.messages.release(will.message);
     return Reason.QuotaExceeded;
   }
   session.expiryMillis = expiryMillis;
   sessions.keep(session);
   if (session.will !== null) {
-    parts.messages.release(session.will.message); // [MQTT-3.1.3-9]
+    context.messages.release(session.will.message); // [MQTT-3.1.3-9]
     session.will = null;
   }
-  if (packet.isBridge) bridgeSubscriptions(parts, session);
-  settle(parts, connection, packet, session, will, now);
+  if (packet.isBridge) bridgeSubscriptions(context, session);
+  settle(context, connection, packet, session, will, now);
   const { receiveMax, topicAliasMax } = packet.properties;
   const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
-  connection.aliases = aliasMax === 0 ? null : new TopicAliases(aliasMax); // [MQTT-3.1.2-26]
+  connection.outboundAliases = aliasMax === 0 ? null : new OutboundAliases(aliasMax); // [MQTT-3.1.2-26]
   connection.hasProperties = packet.level === 5;
-  recordSession(parts, session, 0);
-  connection.connackSeq = parts.journal.lastSeq;
+  recordSession(context, session, 0);
+  connection.connackSeq = context.journal.lastSeq;
   // 3.1 has no session present flag: the byte is reserved.
   const isPresentKnown = isPresent && packet.level >= 4;
   // [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
@@ -86,15 +86,15 @@ export function attachSession(
     properties !== null
       ? encodeConnack5(isPresent, Reason.Success, properties)
       : encodeConnack(isPresentKnown, 0);
-  answerPacket(parts, connection, connack);
+  replyEncoded(context, connection, connack);
   const { outbox } = session;
   for (let i = 0; i < outbox.window.releasedCount; i++) {
     // [MQTT311-4.4.0-1] [MQTT-4.4.0-1]
-    answerNow(parts, connection, answerWord(FirstByte.Pubrel, outbox.window.releasedId(i)));
+    sendReply(context, connection, packReply(FirstByte.Pubrel, outbox.window.releasedId(i)));
   }
   outbox.attach(Math.min(limits.inflightMax, receiveMax)); // [MQTT-3.3.4-9]
-  parts.dirty.mark(connection.slot);
-  parts.events.push({
+  context.sendQueue.schedule(connection.slot);
+  context.events.push({
     kind: "connected",
     conn: connection.id,
     clientId,
@@ -108,19 +108,19 @@ export function attachSession(
 }
 
 function settle(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   packet: ConnectPacket,
   session: Session,
   will: Will | null,
   now: Millis,
 ): void {
-  const { limits, counters } = parts;
+  const { limits, counters } = context;
   connection.clientId = session.clientId;
   connection.session = session;
   connection.will = will;
   connection.stage = Stage.Connected;
-  connection.keepAliveMillis = keepAliveSeconds(parts, packet) * 1000 * limits.keepAliveFactor;
+  connection.keepAliveMillis = keepAliveSeconds(context, packet) * 1000 * limits.keepAliveFactor;
   session.connSlot = connection.slot;
   counters[Counter.connectsAccepted]!++;
   counters[Counter.clientsConnected]!++;
@@ -128,19 +128,22 @@ function settle(
     counters[Counter.clientsMaximum]!,
     counters[Counter.clientsConnected]!,
   );
-  if (connection.keepAliveMillis === 0) parts.deadlines.cancel(connection.slot);
-  else parts.deadlines.set(connection.slot, (now + connection.keepAliveMillis) as Millis);
+  if (connection.keepAliveMillis === 0) context.deadlines.cancel(connection.slot);
+  else context.deadlines.set(connection.slot, (now + connection.keepAliveMillis) as Millis);
 }
 
 /** The client's, or ours where it asks for more than we allow [MQTT-3.2.2-21]. */
-function keepAliveSeconds({ limits }: Parts, { level, keepAliveSeconds }: ConnectPacket): number {
+function keepAliveSeconds(
+  { limits }: BrokerContext,
+  { level, keepAliveSeconds }: ConnectPacket,
+): number {
   const max = limits.keepAliveSecondsMax;
   if (level < 5 || max === 0) return keepAliveSeconds;
   return keepAliveSeconds === 0 ? max : Math.min(max, keepAliveSeconds);
 }
 
 /** How long the session is kept, in milliseconds: as the client asks, and at most as we allow. */
-function sessionExpiry({ limits }: Parts, { isClean, properties }: ConnectPacket): number {
+function sessionExpiry({ limits }: BrokerContext, { isClean, properties }: ConnectPacket): number {
   const { sessionExpirySeconds } = properties;
   if (sessionExpirySeconds < 0) return isClean ? 0 : limits.sessionMillisMax;
   return Math.min(sessionExpirySeconds * 1000, limits.sessionMillisMax);
@@ -153,16 +156,16 @@ function sessionExpiry({ limits }: Parts, { isClean, properties }: ConnectPacket
  * the former: clients exist that take no larger number.
  */
 function connackProperties(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   packet: ConnectPacket,
   clientId: string,
   expiryMillis: number,
 ): PropertyValues {
-  const { limits, config } = parts;
+  const { limits, config } = context;
   const asked = packet.properties.sessionExpirySeconds;
   const granted = Math.floor(expiryMillis / 1000);
-  const keepAlive = keepAliveSeconds(parts, packet);
+  const keepAlive = keepAliveSeconds(context, packet);
   const isTold = packet.properties.wantsResponseInformation && config.responseInformation !== null;
   return {
     ...(granted === asked ? {} : { SessionExpiryInterval: granted }),
@@ -186,12 +189,19 @@ function connackProperties(
 }
 
 /** Null: there is no memory for it. */
-function createWill(parts: Parts, fields: WillFields, bytes: Uint8Array): Will | null {
-  const { topicStart, topicEnd, payloadStart, payloadEnd, propertyRuns, qos } = fields;
-  const isRetained = fields.isRetained && parts.limits.retainAvailable === 1;
+function createWill(context: BrokerContext, fields: WillFields, bytes: Uint8Array): Will | null {
+  const {
+    topicStart,
+    topicEnd,
+    payloadStart,
+    payloadEnd,
+    propertyRanges: propertyRuns,
+    qos,
+  } = fields;
+  const isRetained = fields.isRetained && context.limits.retainAvailable === 1;
   const source = { bytes, topicStart, topicEnd, payloadStart, payloadEnd, propertyRuns, qos };
-  const message = parts.messages.create(
-    Object.assign(new MessageSource(), { ...source, isRetained }),
+  const message = context.messages.create(
+    Object.assign(new PublishFields(), { ...source, isRetained }),
   );
   if (message === 0) return null;
   const { delaySeconds, expirySeconds } = fields;
@@ -200,12 +210,12 @@ function createWill(parts: Parts, fields: WillFields, bytes: Uint8Array): Will |
 }
 
 /** An identifier that is nobody's and that nobody can guess [MQTT311-3.1.3-6]. */
-function assignedClientId(parts: Parts): string {
+function assignedClientId(context: BrokerContext): string {
   const bytes = new Uint8Array(16);
   for (;;) {
-    parts.entropy(bytes);
+    context.entropy(bytes);
     let id = "auto-";
     for (const byte of bytes) id += byte.toString(16).padStart(2, "0");
-    if (parts.sessions.find(id) === undefined) return id;
+    if (context.sessions.find(id) === undefined) return id;
   }
 }

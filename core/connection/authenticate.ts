@@ -10,16 +10,16 @@ import { FirstByte, PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
 import { decodeUtf8 } from "../codec/utf8.ts";
+import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
-import { answerBehind, keepPacket, PACKET, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { reasonOf } from "./deny.ts";
 import { fail, refuse } from "./end.ts";
-import { ask } from "./park.ts";
-import type { Parts } from "./parts.ts";
+import { requestDecision } from "./park.ts";
+import { ENCODED_REPLY, fitsMaximumPacketSize, keepPacket, replyInOrder } from "./reply-queue.ts";
 
 /** An authentication by a method, MQTT 5.0 §4.12. */
 export interface Exchange {
@@ -33,13 +33,13 @@ export interface Exchange {
 }
 
 /** What has become of the question who a client is. */
-export const Asked = {
+export const AuthOutcome = {
   Allowed: 0,
   /** The packet is to be handled again after a decision. */ Pending: 1,
   /** AUTH has been sent: the client's turn. */ Challenged: 2,
   Denied: 3,
 } as const;
-export type Asked = (typeof Asked)[keyof typeof Asked];
+export type AuthOutcome = (typeof AuthOutcome)[keyof typeof AuthOutcome];
 
 /** Why it was denied, after `Asked.Denied`. */
 export interface Denial {
@@ -47,20 +47,20 @@ export interface Denial {
 }
 
 /** Asks who sent a CONNECT; `connect` are its bytes, should there be an exchange. */
-export function askWho(
-  parts: Parts,
+export function authenticate(
+  context: BrokerContext,
   connection: Connection,
   packet: ConnectPacket,
   connect: Uint8Array,
   denial: Denial,
-): Asked {
+): AuthOutcome {
   const { level, isBridge, clientId, username, password, properties } = packet;
   const { authenticationMethod: method, authenticationData: data } = properties;
   if (method !== null && connection.exchange === null) {
     connection.exchange = { method, connect: ownBytes(connect), isChallenged: false, data: null };
   }
-  return askPolicy(
-    parts,
+  return authenticateByPolicy(
+    context,
     connection,
     {
       ...{ kind: "authenticate", conn: connection.id, info: connection.info },
@@ -70,46 +70,51 @@ export function askWho(
   );
 }
 
-function askPolicy(
-  parts: Parts,
+function authenticateByPolicy(
+  context: BrokerContext,
   connection: Connection,
   request: AuthenticateRequest,
   denial: Denial,
-): Asked {
+): AuthOutcome {
   const decision = connection.takeDecision();
-  if (decision !== null) return decided(parts, connection, decision, denial);
-  const verdict = parts.policy.authenticate(request);
-  if (verdict === Verdict.Allow) return Asked.Allowed;
+  if (decision !== null) return applyDecision(context, connection, decision, denial);
+  const verdict = context.policy.authenticate(request);
+  if (verdict === Verdict.Allow) return AuthOutcome.Allowed;
   if (verdict === Verdict.Pending) {
-    ask(parts, connection, request);
-    return Asked.Pending;
+    requestDecision(context, connection, request);
+    return AuthOutcome.Pending;
   }
   if (verdict >= FAILURE_MIN) denial.reason = verdict as ReasonCode;
   else if (request.method !== null)
     denial.reason = Reason.BadAuthenticationMethod; // [MQTT-4.12.0-1]
   else if (request.username === null) denial.reason = Reason.NotAuthorized;
   else denial.reason = Reason.BadUserNameOrPassword;
-  return Asked.Denied;
+  return AuthOutcome.Denied;
 }
 
-function decided(parts: Parts, connection: Connection, decision: Decision, denial: Denial): Asked {
+function applyDecision(
+  context: BrokerContext,
+  connection: Connection,
+  decision: Decision,
+  denial: Denial,
+): AuthOutcome {
   const { exchange } = connection;
   if (decision.kind === "allow") {
     if (exchange !== null) exchange.data = decision.data ?? null;
-    return Asked.Allowed;
+    return AuthOutcome.Allowed;
   }
   if (decision.kind === "challenge" && exchange !== null) {
     exchange.isChallenged = true;
-    parts.counters[Counter.authenticationsExtended]!++;
+    context.counters[Counter.authenticationsExtended]!++;
     // [MQTT-4.12.0-2]
-    if (sendAuth(parts, connection, Reason.ContinueAuthentication, decision.data)) {
-      return Asked.Challenged;
+    if (sendAuth(context, connection, Reason.ContinueAuthentication, decision.data)) {
+      return AuthOutcome.Challenged;
     }
     denial.reason = Reason.ImplementationSpecific;
-    return Asked.Denied;
+    return AuthOutcome.Denied;
   }
   denial.reason = reasonOf(connection, decision);
-  return Asked.Denied;
+  return AuthOutcome.Denied;
 }
 
 /** What CONNACK says of an exchange [MQTT-4.12.0-5]. */
@@ -124,7 +129,7 @@ export function authenticationProperties(exchange: Exchange | null): PropertyVal
  * decision is pending, the packet is to be handled again then.
  */
 export function handleAuth(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
@@ -138,18 +143,18 @@ export function handleAuth(
   if (exchange !== null && !isConnected && connection.isAuthenticated)
     return accept(exchange.connect);
   const step = readAuth(bytes, start, end);
-  if (typeof step === "number") return give(parts, connection, step, now);
+  if (typeof step === "number") return give(context, connection, step, now);
   const isBegun = step.reason === Reason.Reauthenticate;
   // Only what goes on or begins anew, by the method of the CONNECT [MQTT-4.12.0-6] [MQTT-4.12.1-1].
   if (exchange === null || step.method !== exchange.method) {
-    return give(parts, connection, Reason.ProtocolError, now);
+    return give(context, connection, Reason.ProtocolError, now);
   }
   const isExpected = isBegun ? isConnected && !exchange.isChallenged : exchange.isChallenged;
-  if (!isExpected) return give(parts, connection, Reason.ProtocolError, now);
+  if (!isExpected) return give(context, connection, Reason.ProtocolError, now);
   const denial: Denial = { reason: Reason.NotAuthorized };
   const { id: conn, info, level, isBridge, clientId, username } = connection;
-  const asked = askPolicy(
-    parts,
+  const asked = authenticateByPolicy(
+    context,
     connection,
     {
       ...{ kind: "authenticate", conn, info, level, isBridge, clientId, username, password: null },
@@ -159,27 +164,32 @@ export function handleAuth(
     denial,
   );
   switch (asked) {
-    case Asked.Pending:
+    case AuthOutcome.Pending:
       return false;
-    case Asked.Challenged:
+    case AuthOutcome.Challenged:
       return true;
-    case Asked.Denied:
-      return give(parts, connection, denial.reason, now); // [MQTT-4.12.0-4] [MQTT-4.12.1-2]
-    case Asked.Allowed:
+    case AuthOutcome.Denied:
+      return give(context, connection, denial.reason, now); // [MQTT-4.12.0-4] [MQTT-4.12.1-2]
+    case AuthOutcome.Allowed:
       exchange.isChallenged = false;
       if (!isConnected) {
         connection.isAuthenticated = true;
         return accept(exchange.connect);
       }
-      if (sendAuth(parts, connection, Reason.Success, exchange.data)) return true;
-      return give(parts, connection, Reason.ImplementationSpecific, now);
+      if (sendAuth(context, connection, Reason.Success, exchange.data)) return true;
+      return give(context, connection, Reason.ImplementationSpecific, now);
   }
 }
 
-function give(parts: Parts, connection: Connection, reason: ReasonCode, now: Millis): true {
+function give(
+  context: BrokerContext,
+  connection: Connection,
+  reason: ReasonCode,
+  now: Millis,
+): true {
   return connection.session === null
-    ? refuse(parts, connection, reason, now)
-    : fail(parts, connection, reason, now);
+    ? refuse(context, connection, reason, now)
+    : fail(context, connection, reason, now);
 }
 
 interface AuthStep {
@@ -213,7 +223,7 @@ function readAuth(bytes: Uint8Array, start: number, end: number): AuthStep | Rea
 
 /** False: the client does not take packets that long [MQTT-3.1.2-24]. */
 function sendAuth(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   reason: ReasonCode,
   data: Uint8Array | null,
@@ -223,9 +233,9 @@ function sendAuth(
     ...properties,
     ...(data === null ? {} : { AuthenticationData: data }),
   });
-  if (!takes(connection, packet)) return false;
+  if (!fitsMaximumPacketSize(connection, packet)) return false;
   keepPacket(connection, packet);
-  answerBehind(parts, connection, PACKET);
+  replyInOrder(context, connection, ENCODED_REPLY);
   return true;
 }
 

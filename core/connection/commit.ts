@@ -1,19 +1,19 @@
 /** What goes on when the store has caught up. */
 import type { Millis } from "../boundary.ts";
-import { isBehind, openAnswers } from "./answer.ts";
+import type { BrokerContext } from "../context.ts";
 import { Parked } from "./connection.ts";
-import type { Parts } from "./parts.ts";
 import { unpark } from "./receive.ts";
+import { isStoreBehind, sendCommittedReplies } from "./reply-queue.ts";
 
 /** Everything up to the journal's commit is durable: what waited for it goes on. */
-export function openGates(parts: Parts, now: Millis): void {
-  openAnswers(parts);
-  const awaiting = [...parts.awaiting];
-  parts.awaiting.clear();
+export function resumeAfterCommit(context: BrokerContext, now: Millis): void {
+  sendCommittedReplies(context);
+  const awaiting = [...context.storeBlocked];
+  context.storeBlocked.clear();
   for (const connection of awaiting) {
-    parts.dirty.mark(connection.slot);
+    context.sendQueue.schedule(connection.slot);
     if ((connection.parked & Parked.Journal) === 0) continue;
-    if (isBehind(parts)) parts.awaiting.add(connection);
-    else unpark(parts, connection, Parked.Journal, now);
+    if (isStoreBehind(context)) context.storeBlocked.add(connection);
+    else unpark(context, connection, Parked.Journal, now);
   }
 }

@@ -3,22 +3,22 @@ import type { Millis } from "../boundary.ts";
 import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { decodeConnect } from "../codec/decode-connect.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
+import type { BrokerContext } from "../context.ts";
 import { Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, Reason } from "../reason.ts";
 import { isTopicName } from "../topic/name.ts";
 import { attachSession } from "./attach.ts";
-import { Asked, askWho, type Denial } from "./authenticate.ts";
+import { AuthOutcome, authenticate, type Denial } from "./authenticate.ts";
 import type { Connection } from "./connection.ts";
 import { reasonOf, tellDenied } from "./deny.ts";
 import { refuse } from "./end.ts";
-import { ask } from "./park.ts";
-import type { Parts } from "./parts.ts";
+import { requestDecision } from "./park.ts";
 import { isReserved } from "./publish-message.ts";
 
 /** False: a decision is pending, the packet is to be handled again then. */
 export function handleConnect(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
@@ -29,7 +29,7 @@ export function handleConnect(
   const packet = decodeConnect(bytes, start, end);
   if ("fault" in packet) {
     if (packet.level !== 0) connection.level = packet.level;
-    return refuse(parts, connection, packet.fault, now);
+    return refuse(context, connection, packet.fault, now);
   }
   connection.level = packet.level;
   connection.isBridge = packet.isBridge;
@@ -38,35 +38,36 @@ export function handleConnect(
   connection.wantsProblemInformation =
     packet.level === 5 && packet.properties.wantsProblemInformation;
   connection.packetBytesMax = packet.properties.packetBytesMax;
-  const fault = faultOf(parts, packet);
-  if (fault !== Reason.Success) return refuse(parts, connection, fault, now);
+  const fault = validateConnect(context, packet);
+  if (fault !== Reason.Success) return refuse(context, connection, fault, now);
   const { will } = packet;
-  const willFault = will === null ? Reason.Success : faultOfWill(parts, packet, will, bytes);
+  const willFault = will === null ? Reason.Success : validateWill(context, packet, will, bytes);
   if (willFault !== Reason.Success) {
-    denyWill(parts, connection, will!, bytes, willFault);
-    return refuse(parts, connection, willFault, now);
+    denyWill(context, connection, will!, bytes, willFault);
+    return refuse(context, connection, willFault, now);
   }
-  const verdict = judge(parts, connection, packet, bytes, start, end);
+  const verdict = authorizeConnect(context, connection, packet, bytes, start, end);
   if (verdict === null) return connection.parked === 0;
   if (verdict !== Reason.Success) {
     // Who it is was settled before its will was asked about.
-    if (connection.isAuthenticated) denyWill(parts, connection, will!, bytes, verdict);
-    return refuse(parts, connection, verdict, now);
+    if (connection.isAuthenticated) denyWill(context, connection, will!, bytes, verdict);
+    return refuse(context, connection, verdict, now);
   }
-  const attached = attachSession(parts, connection, packet, bytes, now);
-  if (attached !== Reason.Success) return refuse(parts, connection, attached, now);
+  const attached = attachSession(context, connection, packet, bytes, now);
+  if (attached !== Reason.Success) return refuse(context, connection, attached, now);
   return true;
 }
 
 /** What is wrong with a CONNECT that was decoded, before anybody is asked. */
-function faultOf(parts: Parts, packet: ConnectPacket): ReasonCode {
-  if (parts.isShuttingDown) return Reason.ServerUnavailable;
-  if (parts.serverReference !== null) {
-    return parts.isMovedForGood ? Reason.ServerMoved : Reason.UseAnotherServer;
+function validateConnect(context: BrokerContext, packet: ConnectPacket): ReasonCode {
+  if (context.isShuttingDown) return Reason.ServerUnavailable;
+  if (context.serverReference !== null) {
+    return context.isMovedForGood ? Reason.ServerMoved : Reason.UseAnotherServer;
   }
-  if (parts.journal.hasFailed) return Reason.ServerUnavailable;
-  if (packet.clientIdBytes > parts.limits.clientIdBytesMax) return Reason.ClientIdentifierNotValid;
-  if (packet.level === 3 && parts.limits.clientIdLengthCheck === 1) {
+  if (context.journal.hasFailed) return Reason.ServerUnavailable;
+  if (packet.clientIdBytes > context.limits.clientIdBytesMax)
+    return Reason.ClientIdentifierNotValid;
+  if (packet.level === 3 && context.limits.clientIdLengthCheck === 1) {
     const length = packet.clientId.length;
     if (length < 1 || length > CLIENT_ID_LENGTH_MAX_3_1) return Reason.ClientIdentifierNotValid;
   }
@@ -76,8 +77,8 @@ function faultOf(parts: Parts, packet: ConnectPacket): ReasonCode {
   return Reason.Success;
 }
 
-function faultOfWill(
-  { limits }: Parts,
+function validateWill(
+  { limits }: BrokerContext,
   { level }: ConnectPacket,
   will: WillFields,
   bytes: Uint8Array,
@@ -101,8 +102,8 @@ function faultOfWill(
  * Asks who the client is, then whether it may publish its will. Null: a decision is pending, or the
  * client's turn in an exchange.
  */
-function judge(
-  parts: Parts,
+function authorizeConnect(
+  context: BrokerContext,
   connection: Connection,
   packet: ConnectPacket,
   bytes: Uint8Array,
@@ -112,23 +113,30 @@ function judge(
   if (!connection.isAuthenticated) {
     const denial: Denial = { reason: Reason.NotAuthorized };
     const connect = bytes.subarray(start, end);
-    const asked = askWho(parts, connection, packet, connect, denial);
-    if (asked === Asked.Denied) return denial.reason;
-    if (asked !== Asked.Allowed) return null;
+    const asked = authenticate(context, connection, packet, connect, denial);
+    if (asked === AuthOutcome.Denied) return denial.reason;
+    if (asked !== AuthOutcome.Allowed) return null;
     connection.isAuthenticated = true;
   }
   const { will, clientId } = packet;
   if (will === null) return Reason.Success;
   const topic = decodeUtf8(bytes, will.topicStart + 2, will.topicEnd);
-  if (isReserved(parts.limits, topic)) return Reason.NotAuthorized;
+  if (isReserved(context.limits, topic)) return Reason.NotAuthorized;
   const decision = connection.takeDecision();
   if (decision !== null) {
     return decision.kind === "allow" ? Reason.Success : reasonOf(connection, decision);
   }
   const { qos, isRetained: retain } = will;
-  const verdict = parts.policy.publish(connection.id, topic, qos, retain);
+  const verdict = context.policy.publish(connection.id, topic, qos, retain);
   if (verdict === Verdict.Pending) {
-    ask(parts, connection, { kind: "publish", conn: connection.id, clientId, topic, qos, retain });
+    requestDecision(context, connection, {
+      kind: "publish",
+      conn: connection.id,
+      clientId,
+      topic,
+      qos,
+      retain,
+    });
     return null;
   }
   if (verdict === Verdict.Allow) return Reason.Success;
@@ -138,13 +146,13 @@ function judge(
 /** MQTT 3.1 §3.1: in characters. Most devices of that version have longer identifiers, or none. */
 /** Tells that the will of a CONNECT is why it is refused. */
 function denyWill(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   { topicStart, topicEnd }: WillFields,
   bytes: Uint8Array,
   reason: ReasonCode,
 ): void {
-  tellDenied(parts, connection, "will", decodeUtf8(bytes, topicStart + 2, topicEnd), reason);
+  tellDenied(context, connection, "will", decodeUtf8(bytes, topicStart + 2, topicEnd), reason);
 }
 
 const CLIENT_ID_LENGTH_MAX_3_1 = 23;

@@ -15,13 +15,13 @@ import type {
   Millis,
   ProtocolLevel,
 } from "../boundary.ts";
-import type { TopicAliases } from "../message/topic-aliases.ts";
+import type { OutboundAliases } from "../message/outbound-aliases.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
 import type { Exchange } from "./authenticate.ts";
-import type { ClientAliases } from "./client-aliases.ts";
-import type { Gate } from "./gate.ts";
+import type { CommitGate } from "./commit-gate.ts";
+import type { InboundAliases } from "./inbound-aliases.ts";
 
 export const Stage = {
   /** No CONNECT accepted yet. */ Opened: 0,
@@ -57,9 +57,9 @@ export class Connection {
   /** The longest packet that the client takes. */
   packetBytesMax: number = Number.POSITIVE_INFINITY;
   /** Aliases towards the client; null: it takes none. */
-  aliases: TopicAliases | null = null;
+  outboundAliases: OutboundAliases | null = null;
   /** Aliases that the client has set; null: none yet. */
-  clientAliases: ClientAliases | null = null;
+  inboundAliases: InboundAliases | null = null;
   /**
    * Messages at QoS 1 and 2 that the client has sent and that count against `receiveMax`: of 5.0 until the
    * last packet of their flow has been sent, of older versions until PUBACK or PUBREC has.
@@ -88,25 +88,25 @@ export class Connection {
   endReason: ReasonCode = Reason.Unspecified;
 
   /** Answers in the order they leave: one word each (answer.ts). Null: none. */
-  answers: Ring | null = null;
+  replies: Ring | null = null;
   /** Answers that are more than a word, in the order of their words. */
-  packets: Uint8Array[] = [];
+  encodedReplies: Uint8Array[] = [];
   /** Of those. */
   packetBytes = 0;
-  gate: Gate | null = null;
+  commitGate: CommitGate | null = null;
   /** The write that its CONNACK waits for; nothing of its session is sent before. */
   connackSeq = 0;
 
   /** Bits of `Parked`. While any is set, input is held. */
   parked = 0;
   /** Input that came while parked, or after what parked it: at the end of a buffer of its own. */
-  held: Uint8Array | null = null;
+  inputBacklog: Uint8Array | null = null;
   /** `handleBytes` said false: a `Read` effect is owed. */
   owesRead = false;
   /** The answer to the question that parked it, until it is used. */
   decision: Decision | null = null;
   /** The acknowledgement that is due when its fan-out is done; 0 is none. */
-  fanoutAnswer = 0;
+  fanoutReply = 0;
 
   /** The beginning of a packet, `partial[0, partialBytes)`. */
   partial: Uint8Array | null = null;

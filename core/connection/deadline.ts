@@ -1,19 +1,19 @@
 /** What a connection may be too late for: its CONNECT, its keep alive, taking the bytes that wait. */
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
+import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
 import { Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
 import { Parked, Stage } from "./connection.ts";
 import { close, fail } from "./end.ts";
-import type { Parts } from "./parts.ts";
 
 /** A deadline has passed, or may have: ends the connection, or sets the next. */
-export function handleDeadline(parts: Parts, connection: Connection, now: Millis): void {
-  const { limits } = parts;
+export function handleDeadline(context: BrokerContext, connection: Connection, now: Millis): void {
+  const { limits } = context;
   if (connection.hasLeft) {
     // Its DISCONNECT could not be sent.
-    close(parts, connection, connection.endReason, now);
+    close(context, connection, connection.endReason, now);
     return;
   }
   // While we are the ones who do not read, it is not the client's silence.
@@ -30,13 +30,13 @@ export function handleDeadline(parts: Parts, connection: Connection, now: Millis
       ? connection.lastSeen + connection.keepAliveMillis
       : NEVER;
   if (connectBy <= now) {
-    fail(parts, connection, Reason.MaximumConnectTime, now, Counter.closedConnectTimeout);
+    fail(context, connection, Reason.MaximumConnectTime, now, Counter.closedConnectTimeout);
   } else if (takeBy <= now) {
-    fail(parts, connection, Reason.QuotaExceeded, now, Counter.closedStalled);
+    fail(context, connection, Reason.QuotaExceeded, now, Counter.closedStalled);
   } else if (aliveBy <= now) {
-    fail(parts, connection, Reason.KeepAliveTimeout, now); // [MQTT311-3.1.2-24]
+    fail(context, connection, Reason.KeepAliveTimeout, now); // [MQTT311-3.1.2-24]
   } else {
     const next = Math.min(connectBy, takeBy, aliveBy) as Millis;
-    if (next !== NEVER) parts.deadlines.set(connection.slot, next);
+    if (next !== NEVER) context.deadlines.set(connection.slot, next);
   }
 }

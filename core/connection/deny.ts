@@ -1,10 +1,10 @@
 /** News of what clients are refused: many of them never look at the reason codes that they get. */
 import type { Decision } from "../boundary.ts";
+import type { BrokerContext } from "../context.ts";
 import type { BrokerEvent } from "../observe/events.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
-import type { Parts } from "./parts.ts";
 
 type DeniedEvent = Extract<BrokerEvent, { kind: "denied" }>;
 /** A connection, or a client whose connection is gone. */
@@ -12,7 +12,7 @@ type DeniedClient = Pick<DeniedEvent, "clientId" | "info">;
 
 /** Tells logs and hooks that a client was refused something about a topic. */
 export function tellDenied(
-  { events }: Parts,
+  { events }: BrokerContext,
   { clientId, info }: DeniedClient,
   action: DeniedEvent["action"],
   topic: string,

@@ -3,14 +3,14 @@ import type { Millis } from "../boundary.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
+import type { BrokerContext } from "../context.ts";
 import type { ReasonCode } from "../reason.ts";
 import { mayCarry, Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
 import { depart, dropWill, fail } from "./end.ts";
-import type { Parts } from "./parts.ts";
 
 export function handleDisconnect(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
@@ -22,19 +22,19 @@ export function handleDisconnect(
     reason = bytes[start]!;
     const fault =
       connection.level === 5
-        ? readDisconnect(parts, connection, bytes, start, end)
+        ? readDisconnect(context, connection, bytes, start, end)
         : Reason.MalformedPacket;
-    if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+    if (fault !== Reason.Success) return fail(context, connection, fault, now);
   }
   // In order, the will is discarded [MQTT311-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3].
-  if (reason === Reason.Success) dropWill(parts, connection);
-  depart(parts, connection, now);
+  if (reason === Reason.Success) dropWill(context, connection);
+  depart(context, connection, now);
   return true;
 }
 
 /** Applies the session expiry it may have; Success, or what is wrong with it. */
 function readDisconnect(
-  { limits }: Parts,
+  { limits }: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,

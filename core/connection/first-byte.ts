@@ -1,17 +1,21 @@
 /** What the first byte of a packet says: its type and flags, MQTT 5.0 §2.1 and 3.1.1 §2.2. */
 import { PacketType } from "../codec/packet.ts";
+import type { BrokerContext } from "../context.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
 import { Stage } from "./connection.ts";
-import type { Parts } from "./parts.ts";
 import { faultOfFlags } from "./publish.ts";
 
 /**
  * What is wrong with a packet that begins with `first`, whatever follows; Success: nothing so far. The
  * connection has handled every packet before this one.
  */
-export function faultOfFirstByte(parts: Parts, connection: Connection, first: number): ReasonCode {
+export function faultOfFirstByte(
+  context: BrokerContext,
+  connection: Connection,
+  first: number,
+): ReasonCode {
   // Asked of each acknowledgement: one look for what nearly every packet is.
   if (connection.stage === Stage.Connected && IS_USUAL[first] === 1) return Reason.Success;
   const type = first >> 4;
@@ -22,7 +26,7 @@ export function faultOfFirstByte(parts: Parts, connection: Connection, first: nu
     return Reason.ProtocolError; // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
   }
   if (type === PacketType.Publish) {
-    return isAnswering ? Reason.ProtocolError : faultOfFlags(parts, connection, first);
+    return isAnswering ? Reason.ProtocolError : faultOfFlags(context, connection, first);
   }
   if (!hasValidFlags(type, first & 0xf, connection)) {
     return Reason.MalformedPacket; // [MQTT311-2.2.2-2] [MQTT-2.1.3-1]

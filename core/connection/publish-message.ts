@@ -4,40 +4,40 @@ import type { Millis } from "../boundary.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
 import { decodeProperties } from "../codec/property-values.ts";
 import type { Limits } from "../config.ts";
+import type { BrokerContext } from "../context.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
 import { isBridgeState, isBrokerTopic, isSysTopic } from "../topic/name.ts";
 import { tellDenied } from "./deny.ts";
-import type { Parts } from "./parts.ts";
 
 /**
  * Publishes a message that does not come in a PUBLISH: a will, a command, $SYS. Releases the caller's
  * reference. False: its topic is not a topic name.
  */
 export function publishMessage(
-  parts: Parts,
+  context: BrokerContext,
   clientId: string,
   message: MessageSlot,
   from: Session | null,
   now: Millis,
 ): boolean {
-  const { messages, ingest } = parts;
+  const { messages, ingest } = context;
   const start = messages.topicStart(message) + 2;
   const end = start - 2 + messages.topicBytes(message);
   const topic = ingest.intern(messages.bytes(message), start, end);
   if (topic !== 0) {
     messages.setTopic(message, topic, ingest.topicEpoch);
     const name = ingest.topicName(topic);
-    const isKept = !messages.isRetained(message) || setRetained(parts, name, message, now);
+    const isKept = !messages.isRetained(message) || setRetained(context, name, message, now);
     // $SYS comes again and again.
     if (!isKept && !isBrokerTopic(name)) {
-      tellDenied(parts, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
+      tellDenied(context, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
     }
-    parts.router.deliver(message, topic, parts.router.route(topic), NO_CONN, from);
+    context.router.deliver(message, topic, context.router.route(topic), NO_CONN, from);
     // $SYS is no news: what it says is in the counters.
-    if (parts.events.publishes && !isBrokerTopic(name)) {
-      pushPublished(parts, clientId, name, message);
+    if (context.events.publishes && !isBrokerTopic(name)) {
+      pushPublished(context, clientId, name, message);
     }
   }
   messages.release(message);
@@ -54,35 +54,35 @@ export function isReserved({ bridgeStateAvailable }: Limits, topic: string): boo
  * [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6]
  */
 export function setRetained(
-  parts: Parts,
+  context: BrokerContext,
   topic: string,
   message: MessageSlot,
   now: Millis,
 ): boolean {
-  if (parts.messages.payloadBytes(message) === 0) {
-    removeRetained(parts, topic);
+  if (context.messages.payloadBytes(message) === 0) {
+    removeRetained(context, topic);
     return true;
   }
-  const { records, retained } = parts;
+  const { records, retained } = context;
   const isRecorded = records !== null && !isBrokerTopic(topic);
   const before = isRecorded ? retained.at(topic) : 0;
   // Until its record is gone or replaced, the message before is needed.
-  if (before !== 0) parts.messages.retain(before);
+  if (before !== 0) context.messages.retain(before);
   const isSet = retained.set(topic, message, now);
   if (!isRecorded) return isSet;
   if (isSet) {
     const expiresAt = retained.expiresAt(topic, message, now);
-    const unix = expiresAt === NEVER ? 0 : parts.epochMillis + expiresAt;
+    const unix = expiresAt === NEVER ? 0 : context.epochMillis + expiresAt;
     records.putRetained(topic, message, before, unix);
   } else if (before !== 0) {
     records.removeRetained(topic, before);
   }
-  if (before !== 0) parts.messages.release(before);
+  if (before !== 0) context.messages.release(before);
   return isSet;
 }
 
-export function removeRetained(parts: Parts, topic: string): void {
-  const { records, retained } = parts;
+export function removeRetained(context: BrokerContext, topic: string): void {
+  const { records, retained } = context;
   const message = retained.at(topic);
   if (message === 0) return;
   if (records !== null && !isBrokerTopic(topic)) records.removeRetained(topic, message);
@@ -91,15 +91,15 @@ export function removeRetained(parts: Parts, topic: string): void {
 
 /** Tells those who observe publishes. */
 export function pushPublished(
-  parts: Parts,
+  context: BrokerContext,
   clientId: string,
   topic: string,
   message: MessageSlot,
 ): void {
-  const { messages } = parts;
+  const { messages } = context;
   const start = messages.propertyStart(message);
   const end = start + messages.propertyBytes(message);
-  parts.events.push({
+  context.events.push({
     kind: "published",
     clientId,
     topic,

@@ -3,19 +3,19 @@ import type { Millis } from "../boundary.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
-import type { MessageSource } from "../message/message-source.ts";
+import type { BrokerContext } from "../context.ts";
+import type { PublishFields } from "../message/publish-fields.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
-import { ClientAliases } from "./client-aliases.ts";
 import type { Connection } from "./connection.ts";
-import type { Parts } from "./parts.ts";
+import { InboundAliases } from "./inbound-aliases.ts";
 
 /** Reads the properties that stand where the payload would begin; Success, or what is wrong. */
 export function readProperties(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
-  packet: MessageSource,
+  packet: PublishFields,
   now: Millis,
 ): ReasonCode {
   const { bytes, payloadStart, payloadEnd } = packet;
@@ -31,11 +31,11 @@ export function readProperties(
     packet.payloadStart += 1 + ALIAS_BYTES;
     const alias = (bytes[payloadStart + 2]! << 8) | bytes[payloadStart + 3]!;
     if (alias === 0) return Reason.TopicAliasInvalid; // [MQTT-3.3.2-8]
-    const { clientAliases } = connection;
+    const { inboundAliases: clientAliases } = connection;
     if (
       packet.topic === 0 &&
       clientAliases !== null &&
-      clientAliases.wasLast(alias, parts.ingest)
+      clientAliases.wasLast(alias, context.ingest)
     ) {
       // As in the packet before: what it stands for is still there.
       packet.topic = clientAliases.lastId;
@@ -43,32 +43,32 @@ export function readProperties(
       packet.isAliased = true;
       return Reason.Success;
     }
-    return readAlias(parts, connection, packet, alias);
+    return readAlias(context, connection, packet, alias);
   }
   const reader = new Reader(bytes, payloadStart, payloadEnd);
   const fault = scan.read(reader, PacketType.Publish);
   if (fault !== Reason.Success) return fault;
   packet.payloadStart = reader.at;
-  packet.propertyRuns = scan.forwarded;
+  packet.propertyRanges = scan.forwarded;
   if (scan.has(Property.SubscriptionIdentifier)) return Reason.ProtocolError; // [MQTT-3.3.4-6]
   packet.isText = scan.number(Property.PayloadFormatIndicator, 0) === 1;
   const seconds = scan.number(Property.MessageExpiryInterval, -1);
   if (seconds >= 0) packet.expiresAt = (now + seconds * 1000) as Millis;
-  return readAlias(parts, connection, packet, scan.number(Property.TopicAlias, 0));
+  return readAlias(context, connection, packet, scan.number(Property.TopicAlias, 0));
 }
 
 /** Sets an alias, or finds what it stands for where the packet has no name. */
 function readAlias(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
-  packet: MessageSource,
+  packet: PublishFields,
   alias: number,
 ): ReasonCode {
   if (alias === 0) return packet.topic === 0 ? Reason.ProtocolError : Reason.Success;
-  if (alias > parts.limits.topicAliasMax) return Reason.TopicAliasInvalid; // [MQTT-3.3.2-9]
-  const { ingest, counters, limits } = parts;
-  connection.clientAliases ??= new ClientAliases();
-  const aliases = connection.clientAliases;
+  if (alias > context.limits.topicAliasMax) return Reason.TopicAliasInvalid; // [MQTT-3.3.2-9]
+  const { ingest, counters, limits } = context;
+  connection.inboundAliases ??= new InboundAliases();
+  const aliases = connection.inboundAliases;
   if (packet.topic === 0) {
     const field = aliases.field(alias);
     if (field === null) return Reason.ProtocolError;

@@ -9,11 +9,11 @@ import { EffectKind } from "../boundary.ts";
 import { ROW_HEADER, ROW_OFFSET, ROW_REMAINING, ROW_TOPIC, ROW_WORDS } from "../codec/layout.ts";
 import { PacketType } from "../codec/packet.ts";
 import { frameBytes } from "../codec/varint.ts";
+import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import { handleAcknowledgement } from "./acknowledge.ts";
-import { answerNow, PINGRESP } from "./answer.ts";
 import { handleAuth } from "./authenticate.ts";
 import { handleConnect } from "./connect.ts";
 import type { Connection } from "./connection.ts";
@@ -21,56 +21,61 @@ import { Parked, Stage } from "./connection.ts";
 import { handleDisconnect } from "./disconnect.ts";
 import { fail } from "./end.ts";
 import { faultOfFirstByte } from "./first-byte.ts";
-import type { Parts } from "./parts.ts";
 import { handlePublish } from "./publish.ts";
+import { PINGRESP, sendReply } from "./reply-queue.ts";
 import { handleSubscribe, handleUnsubscribe } from "./subscribe.ts";
 
 /** Handles a chunk that is lent. False: no more is to be read until a `Read` effect. */
 export function receive(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   chunk: Uint8Array,
   now: Millis,
 ): boolean {
-  parts.counters[Counter.bytesReceived]! += chunk.length;
+  context.counters[Counter.bytesReceived]! += chunk.length;
   if (connection.stage >= Stage.Closing) return true;
-  if (connection.parked === 0) consume(parts, connection, chunk, false, now);
-  else hold(parts, connection, chunk, now);
+  if (connection.parked === 0) consume(context, connection, chunk, false, now);
+  else keepBacklog(context, connection, chunk, now);
   connection.owesRead = connection.parked !== 0;
   return !connection.owesRead;
 }
 
 /** Answers have been written: what waited for room for more of them goes on. */
-export function unparkAnswered(parts: Parts, connection: Connection, now: Millis): void {
-  let over: number = connection.answers === null ? Parked.Output : 0;
-  if (connection.receivedCount < parts.limits.receiveMax) over |= Parked.Received;
+export function unparkAnswered(context: BrokerContext, connection: Connection, now: Millis): void {
+  let over: number = connection.replies === null ? Parked.Output : 0;
+  if (connection.receivedCount < context.limits.receiveMax) over |= Parked.Received;
   over &= connection.parked;
   if (over === 0) return;
   // The host has yet to read a payload that it was lent with them.
-  parts.messages.keepLent();
-  unpark(parts, connection, over, now);
+  context.messages.keepLent();
+  unpark(context, connection, over, now);
 }
 
 /** What parked the connection is over: handles what was held, and reads on if that was all. */
-export function unpark(parts: Parts, connection: Connection, bits: number, now: Millis): void {
+export function unpark(
+  context: BrokerContext,
+  connection: Connection,
+  bits: number,
+  now: Millis,
+): void {
   connection.parked &= ~bits;
   if (!connection.isReading) return;
-  const { held } = connection;
+  const { inputBacklog: held } = connection;
   if (held !== null) {
-    connection.held = null;
-    parts.counters[Counter.inputBytes]! -= held.buffer.byteLength;
-    consume(parts, connection, held, true, now);
+    connection.inputBacklog = null;
+    context.counters[Counter.inputBytes]! -= held.buffer.byteLength;
+    consume(context, connection, held, true, now);
     if (!connection.isReading) return;
   }
   if (connection.owesRead) {
     connection.owesRead = false;
-    parts.effect(EffectKind.Read, connection, Reason.Success);
+    context.pushEffect(EffectKind.Read, connection, Reason.Success);
   }
 }
 
 /** `isHeld`: the chunk is what was held, which may be kept as it is and may park the connection again soon. */
 function consume(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   chunk: Uint8Array,
   isHeld: boolean,
@@ -78,31 +83,31 @@ function consume(
 ): void {
   let start = 0;
   if (connection.partial !== null) {
-    start = extendPartial(parts, connection, chunk, now);
+    start = extendPartial(context, connection, chunk, now);
     if (!connection.isReading) return;
     const { partial, partialBytes } = connection;
     if (frameBytes(partial!, 0, partialBytes) !== partialBytes) return;
     connection.partial = null;
-    parts.counters[Counter.inputBytes]! -= partial!.length;
+    context.counters[Counter.inputBytes]! -= partial!.length;
     const frame = partial!.subarray(0, partialBytes);
     // A long packet becomes the message together with its buffer, uncopied.
     const owned = partialBytes >= OWNED_BYTES_MIN ? partial : null;
-    const { adoptedCount } = parts.messages;
-    const end = handleFrames(parts, connection, frame, 0, owned, table, now);
-    if (!connection.isReading && end < partialBytes) hold(parts, connection, frame, now);
-    if (parts.messages.adoptedCount === adoptedCount) parts.buffers.give(partial!);
+    const { adoptedCount } = context.messages;
+    const end = handleFrames(context, connection, frame, 0, owned, table, now);
+    if (!connection.isReading && end < partialBytes) keepBacklog(context, connection, frame, now);
+    if (context.messages.adoptedCount === adoptedCount) context.buffers.release(partial!);
   }
   if (connection.isReading && start < chunk.length) {
-    start = handleFrames(parts, connection, chunk, start, null, isHeld ? fewRows : table, now);
+    start = handleFrames(context, connection, chunk, start, null, isHeld ? fewRows : table, now);
   }
   if (start === chunk.length) return;
   if (connection.isReading) {
-    beginPartial(parts, connection, chunk, start, now);
+    beginPartial(context, connection, chunk, start, now);
     return;
   }
   const rest = start === 0 ? chunk : chunk.subarray(start);
-  if (isHeld && connection.held === null) holdOn(parts, connection, rest, now);
-  else hold(parts, connection, rest, now);
+  if (isHeld && connection.inputBacklog === null) holdOn(context, connection, rest, now);
+  else keepBacklog(context, connection, rest, now);
 }
 
 /**
@@ -111,7 +116,7 @@ function consume(
  * where a message may have it. The first frames are found with `rowTable`.
  */
 function handleFrames(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
@@ -119,16 +124,16 @@ function handleFrames(
   rowTable: Uint32Array,
   now: Millis,
 ): number {
-  const { ingest, counters } = parts;
-  const { packetBytesMax } = parts.limits;
+  const { ingest, counters } = context;
+  const { packetBytesMax } = context.limits;
   for (let found = rowTable; ; found = table) {
     const rows = ingest.scan(bytes, start, found, packetBytesMax);
     if (rows === 0) return start;
     if (rows < 0) {
       // The same reason, whether its first byte came alone or with what follows.
-      const fault = faultOfFirstByte(parts, connection, bytes[start]!);
+      const fault = faultOfFirstByte(context, connection, bytes[start]!);
       const reason = fault === Reason.Success ? (-rows as ReasonCode) : fault;
-      fail(parts, connection, reason, now);
+      fail(context, connection, reason, now);
       return start;
     }
     connection.lastSeen = now;
@@ -141,8 +146,8 @@ function handleFrames(
       const isPublish = (header & 0xf0) === PacketType.Publish << 4;
       const isHandled =
         isPublish && connection.stage === Stage.Connected
-          ? handlePublish(parts, connection, bytes, offset, header, remaining, topic, owned, now)
-          : handlePacket(parts, connection, bytes, offset, header, remaining, now);
+          ? handlePublish(context, connection, bytes, offset, header, remaining, topic, owned, now)
+          : handlePacket(context, connection, bytes, offset, header, remaining, now);
       if (!isHandled) return offset;
       counters[Counter.packetsReceived]!++;
       start = offset + (header >> 8) + remaining;
@@ -155,7 +160,7 @@ function handleFrames(
 
 /** Any packet but the PUBLISH of a client. False: to be handled again after a decision. */
 function handlePacket(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   offset: number,
@@ -166,51 +171,51 @@ function handlePacket(
   const type = (header >> 4) & 0xf;
   const start = offset + (header >> 8);
   const end = start + remaining;
-  const fault = faultOfFirstByte(parts, connection, header & 0xff);
-  if (fault !== Reason.Success) return fail(parts, connection, fault, now);
+  const fault = faultOfFirstByte(context, connection, header & 0xff);
+  if (fault !== Reason.Success) return fail(context, connection, fault, now);
   switch (type) {
     case PacketType.Connect:
-      return handleConnect(parts, connection, bytes, start, end, now);
+      return handleConnect(context, connection, bytes, start, end, now);
     case PacketType.Puback:
     case PacketType.Pubrec:
     case PacketType.Pubrel:
     case PacketType.Pubcomp:
-      handleAcknowledgement(parts, connection, type, bytes, start, remaining, now);
+      handleAcknowledgement(context, connection, type, bytes, start, remaining, now);
       return true;
     case PacketType.Subscribe:
-      return handleSubscribe(parts, connection, bytes, start, end, now);
+      return handleSubscribe(context, connection, bytes, start, end, now);
     case PacketType.Unsubscribe:
-      return handleUnsubscribe(parts, connection, bytes, start, end, now);
+      return handleUnsubscribe(context, connection, bytes, start, end, now);
     case PacketType.Pingreq:
-      if (remaining !== 0) return fail(parts, connection, Reason.MalformedPacket, now);
-      answerNow(parts, connection, PINGRESP); // [MQTT311-3.12.4-1] [MQTT-3.12.4-1]
+      if (remaining !== 0) return fail(context, connection, Reason.MalformedPacket, now);
+      sendReply(context, connection, PINGRESP); // [MQTT311-3.12.4-1] [MQTT-3.12.4-1]
       return true;
     case PacketType.Disconnect:
-      return handleDisconnect(parts, connection, bytes, start, end, now);
+      return handleDisconnect(context, connection, bytes, start, end, now);
     default:
       // AUTH: a first byte of any other type is at fault.
-      return handleAuth(parts, connection, bytes, start, end, now, (connect) =>
-        handleConnect(parts, connection, connect, 0, connect.length, now),
+      return handleAuth(context, connection, bytes, start, end, now, (connect) =>
+        handleConnect(context, connection, connect, 0, connect.length, now),
       );
   }
 }
 
 /** Keeps the beginning of a packet, `chunk[start, …)`, unless its first byte says that it is none. */
 function beginPartial(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   chunk: Uint8Array,
   start: number,
   now: Millis,
 ): void {
-  const fault = faultOfFirstByte(parts, connection, chunk[start]!);
+  const fault = faultOfFirstByte(context, connection, chunk[start]!);
   if (fault !== Reason.Success) {
-    fail(parts, connection, fault, now);
+    fail(context, connection, fault, now);
     return;
   }
   const have = chunk.length - start;
   const total = frameBytes(chunk, start, chunk.length);
-  const partial = reserve(parts, connection, capacityFor(total, have), now);
+  const partial = reserve(context, connection, capacityFor(total, have), now);
   if (partial === null) return;
   partial.set(start === 0 ? chunk : chunk.subarray(start));
   connection.partial = partial;
@@ -222,7 +227,7 @@ function beginPartial(
  * as bytes come, not as they are announced.
  */
 function extendPartial(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   chunk: Uint8Array,
   now: Millis,
@@ -231,8 +236,8 @@ function extendPartial(
   for (;;) {
     const have = connection.partialBytes;
     const total = frameBytes(connection.partial!, 0, have);
-    if (total < 0 || total > parts.limits.packetBytesMax) {
-      fail(parts, connection, total < 0 ? Reason.MalformedPacket : Reason.PacketTooLarge, now);
+    if (total < 0 || total > context.limits.packetBytesMax) {
+      fail(context, connection, total < 0 ? Reason.MalformedPacket : Reason.PacketTooLarge, now);
       return start;
     }
     // While its length is not known, byte by byte: there are at most five of them.
@@ -240,11 +245,11 @@ function extendPartial(
     const take = Math.min(missing, chunk.length - start);
     if (take === 0) return start;
     if (have + take > connection.partial!.length) {
-      const larger = reserve(parts, connection, capacityFor(total, have + take), now);
+      const larger = reserve(context, connection, capacityFor(total, have + take), now);
       if (larger === null) return start;
       larger.set(connection.partial!.subarray(0, have));
-      parts.counters[Counter.inputBytes]! -= connection.partial!.length;
-      parts.buffers.give(connection.partial!);
+      context.counters[Counter.inputBytes]! -= connection.partial!.length;
+      context.buffers.release(connection.partial!);
       connection.partial = larger;
     }
     connection.partial!.set(chunk.subarray(start, start + take), have);
@@ -261,49 +266,65 @@ function capacityFor(total: number, have: number): number {
 }
 
 /** Keeps input for later, behind what is kept already. */
-function hold(parts: Parts, connection: Connection, bytes: Uint8Array, now: Millis): void {
+function keepBacklog(
+  context: BrokerContext,
+  connection: Connection,
+  bytes: Uint8Array,
+  now: Millis,
+): void {
   if (connection.stage >= Stage.Closing) return;
-  const before = connection.held;
+  const before = connection.inputBacklog;
   const byteCount = (before?.length ?? 0) + bytes.length;
-  if (!admit(parts, connection, byteCount, now)) return;
+  if (!admit(context, connection, byteCount, now)) return;
   const held = new Uint8Array(byteCount);
   if (before !== null) {
     held.set(before);
-    parts.counters[Counter.inputBytes]! -= before.buffer.byteLength;
+    context.counters[Counter.inputBytes]! -= before.buffer.byteLength;
   }
   held.set(bytes, before?.length ?? 0);
-  parts.counters[Counter.inputBytes]! += byteCount;
-  connection.held = held;
+  context.counters[Counter.inputBytes]! += byteCount;
+  connection.inputBacklog = held;
 }
 
 /** Holds on to the rest of what was held: uncopied, unless most of its buffer has been handled. */
-function holdOn(parts: Parts, connection: Connection, rest: Uint8Array, now: Millis): void {
+function holdOn(
+  context: BrokerContext,
+  connection: Connection,
+  rest: Uint8Array,
+  now: Millis,
+): void {
   const bufferBytes = rest.buffer.byteLength;
   if (connection.stage >= Stage.Closing || rest.length * 2 < bufferBytes) {
-    hold(parts, connection, rest, now);
+    keepBacklog(context, connection, rest, now);
     return;
   }
-  parts.counters[Counter.inputBytes]! += bufferBytes;
-  connection.held = rest;
+  context.counters[Counter.inputBytes]! += bufferBytes;
+  connection.inputBacklog = rest;
 }
 
 /** Memory for at least `byteCount` bytes of input, or null, and the connection ended. */
 function reserve(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   byteCount: number,
   now: Millis,
 ): Uint8Array | null {
-  if (!admit(parts, connection, byteCount, now)) return null;
-  const buffer = parts.buffers.take(byteCount);
-  parts.counters[Counter.inputBytes]! += buffer.length;
+  if (!admit(context, connection, byteCount, now)) return null;
+  const buffer = context.buffers.acquire(byteCount);
+  context.counters[Counter.inputBytes]! += buffer.length;
   return buffer;
 }
 
 /** False, and the connection ended: there is no memory for more input. */
-function admit(parts: Parts, connection: Connection, byteCount: number, now: Millis): boolean {
-  if (parts.counters[Counter.inputBytes]! + byteCount <= parts.limits.inputBytesMax) return true;
-  fail(parts, connection, Reason.QuotaExceeded, now);
+function admit(
+  context: BrokerContext,
+  connection: Connection,
+  byteCount: number,
+  now: Millis,
+): boolean {
+  if (context.counters[Counter.inputBytes]! + byteCount <= context.limits.inputBytesMax)
+    return true;
+  fail(context, connection, Reason.QuotaExceeded, now);
   return false;
 }
 

@@ -10,46 +10,53 @@ import {
 } from "../codec/decode-subscribe.ts";
 import { encodeFilterAck, encodeSuback } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
+import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
 import { Added, Verdict } from "../ports.ts";
 import type { ReasonCode } from "../reason.ts";
-import { carried, FAILURE_MIN, Reason } from "../reason.ts";
+import { FAILURE_MIN, Reason, reasonFor } from "../reason.ts";
 import { subscriptionOptions } from "../routing/route.ts";
 import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";
-import { dropReplay } from "../session/session.ts";
+import { dropRetainedScan } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
-import { answerDurably, answerPacket, answerWord, ownProblem, problem, takes } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 import { tellDenied } from "./deny.ts";
 import { fail } from "./end.ts";
-import { ask } from "./park.ts";
-import type { Parts } from "./parts.ts";
+import { requestDecision } from "./park.ts";
+import {
+  fitsMaximumPacketSize,
+  ownProblem,
+  packReply,
+  reasonString,
+  replyAfterCommit,
+  replyEncoded,
+} from "./reply-queue.ts";
 
 /** False: a decision is pending, the packet is to be handled again then. */
 export function handleSubscribe(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
   end: number,
   now: Millis,
 ): boolean {
-  const packet = decode(parts, connection, bytes, start, end, true);
-  if (typeof packet === "number") return fail(parts, connection, packet, now);
+  const packet = decode(context, connection, bytes, start, end, true);
+  if (typeof packet === "number") return fail(context, connection, packet, now);
   const own = textOf(connection.decision);
-  const verdicts = judge(parts, connection, packet);
+  const verdicts = authorizeSubscribe(context, connection, packet);
   if (verdicts === null) return false;
   const session = connection.session!;
   const { packetId, subscriptionId } = packet;
   const codes = packet.filters.map((field, index): number => {
     const verdict = verdicts[index]!;
     const reason =
-      verdict < FAILURE_MIN ? subscribe(parts, connection, field, subscriptionId) : verdict;
+      verdict < FAILURE_MIN ? subscribe(context, connection, field, subscriptionId) : verdict;
     if (reason < FAILURE_MIN) return reason;
-    parts.counters[Counter.subscribesDenied]!++;
-    tellDenied(parts, connection, "subscribe", field.text, reason);
-    return carried("SUBACK", reason);
+    context.counters[Counter.subscribesDenied]!++;
+    tellDenied(context, connection, "subscribe", field.text, reason);
+    return reasonFor("SUBACK", reason);
   });
   const { level } = connection;
   const told = codes.map((code, index) => {
@@ -59,48 +66,48 @@ export function handleSubscribe(
   });
   const failed = codes.find((code) => code >= FAILURE_MIN) ?? Reason.Success;
   // [MQTT311-3.8.4-1] [MQTT-3.8.4-1]
-  answerPacket(
-    parts,
+  replyEncoded(
+    context,
     connection,
     level === 5
       ? encodeSuback5(connection, packetId, told, failed, own)
       : encodeSuback(packetId, told),
   );
-  if (session.replays !== null) parts.dirty.mark(connection.slot);
+  if (session.retainedScans !== null) context.sendQueue.schedule(connection.slot);
   return true;
 }
 
 export function handleUnsubscribe(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
   end: number,
   now: Millis,
 ): boolean {
-  const packet = decode(parts, connection, bytes, start, end, false);
-  if (typeof packet === "number") return fail(parts, connection, packet, now);
+  const packet = decode(context, connection, bytes, start, end, false);
+  if (typeof packet === "number") return fail(context, connection, packet, now);
   const session = connection.session!;
   const codes = packet.filters.map(({ text }) => {
     // Filters are compared character by character [MQTT311-3.10.4-1] [MQTT-3.10.4-1].
     if (session.subscriptions?.delete(text) !== true) return Reason.NoSubscriptionExisted;
-    parts.router.unsubscribe(text, session);
-    if (session.owner !== 0) parts.records!.removeSubscription(session.owner, text);
-    dropReplay(session, text);
-    parts.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
+    context.router.unsubscribe(text, session);
+    if (session.durableId !== 0) context.records!.removeSubscription(session.durableId, text);
+    dropRetainedScan(session, text);
+    context.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
     return Reason.Success;
   });
   // Also where no filter matched one that was there [MQTT311-3.10.4-5] [MQTT-3.10.4-5].
   if (connection.level < 5) {
-    answerDurably(parts, connection, answerWord(FirstByte.Unsuback, packet.packetId));
+    replyAfterCommit(context, connection, packReply(FirstByte.Unsuback, packet.packetId));
   } else {
-    answerPacket(parts, connection, encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes));
+    replyEncoded(context, connection, encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes));
   }
   return true;
 }
 
 function decode(
-  parts: Parts,
+  context: BrokerContext,
   { level }: Connection,
   bytes: Uint8Array,
   start: number,
@@ -109,7 +116,7 @@ function decode(
 ): FilterPacket | ReasonCode {
   const packet = decodeFilters(bytes, start, end, isSubscribe, level);
   if (typeof packet === "number") return packet;
-  const { topicBytesMax, topicLevelsMax } = parts.limits;
+  const { topicBytesMax, topicLevelsMax } = context.limits;
   for (const { start: from, end: to, text, options } of packet.filters) {
     // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]
     const isFilter = isTopicFilter(bytes, from, to, topicBytesMax, topicLevelsMax);
@@ -122,10 +129,14 @@ function decode(
 }
 
 /** One reason per filter, or null while a decision is pending. */
-function judge(parts: Parts, connection: Connection, packet: FilterPacket): ReasonCode[] | null {
+function authorizeSubscribe(
+  context: BrokerContext,
+  connection: Connection,
+  packet: FilterPacket,
+): ReasonCode[] | null {
   const { filters } = packet;
   const decision = connection.takeDecision();
-  if (decision !== null) return filters.map((_, index) => decided(decision, index));
+  if (decision !== null) return filters.map((_, index) => verdictOf(decision, index));
   const reasons: ReasonCode[] = [];
   const asked = filters.map(({ text, options }) => ({
     // What is shared does not matter to who may read it.
@@ -133,9 +144,9 @@ function judge(parts: Parts, connection: Connection, packet: FilterPacket): Reas
     qos: (options & SUBSCRIBE_QOS) as QoS,
   }));
   for (const { filter, qos } of asked) {
-    const verdict = parts.policy.subscribe(connection.id, filter, qos);
+    const verdict = context.policy.subscribe(connection.id, filter, qos);
     if (verdict === Verdict.Pending) {
-      ask(parts, connection, {
+      requestDecision(context, connection, {
         kind: "subscribe",
         conn: connection.id,
         clientId: connection.clientId,
@@ -168,12 +179,12 @@ function encodeSuback5(
   const properties = failed >= FAILURE_MIN ? ownProblem(connection, own) : null;
   if (properties !== null) {
     const suback = encode(properties);
-    if (takes(connection, suback)) return suback;
+    if (fitsMaximumPacketSize(connection, suback)) return suback;
   }
-  return encode(problem(connection, failed));
+  return encode(reasonString(connection, failed));
 }
 
-function decided(decision: Decision, index: number): ReasonCode {
+function verdictOf(decision: Decision, index: number): ReasonCode {
   switch (decision.kind) {
     case "allow":
       return Reason.Success;
@@ -188,12 +199,12 @@ function decided(decision: Decision, index: number): ReasonCode {
 
 /** The QoS that is granted, or why there is no subscription. */
 function subscribe(
-  parts: Parts,
+  context: BrokerContext,
   connection: Connection,
   field: FilterField,
   subscriptionId: number,
 ): ReasonCode {
-  const { limits, router, retained } = parts;
+  const { limits, router, retained } = context;
   const session = connection.session!;
   const { text } = field;
   const shared = isShared(text);
@@ -214,29 +225,30 @@ function subscribe(
   const options = subscriptionOptions(qos | flags, subscriptionId);
   if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
   session.subscriptions.set(text, options);
-  if (session.owner !== 0) parts.records!.putSubscription(session.owner, text, options);
+  if (session.durableId !== 0) context.records!.putSubscription(session.durableId, text, options);
   // A subscription that is made again gets the retained messages again [MQTT311-3.8.4-3], unless its
   // client has them not sent, or only once [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
-  dropReplay(session, text);
+  dropRetainedScan(session, text);
   const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
   const wantsRetained = !shared && (handling === 0 || (handling === 1 && isNew));
   if (wantsRetained && (isWildcard || retained.at(text) !== 0)) {
-    session.replays ??= new Map();
-    session.replays.set(text, retained.replay(text, options)); // [MQTT311-3.3.1-6]
+    session.retainedScans ??= new Map();
+    session.retainedScans.set(text, retained.scan(text, options)); // [MQTT311-3.3.1-6]
   }
   const { clientId } = session;
-  parts.events.push({ kind: "subscribed", clientId, filter: text, qos: qos as QoS });
+  context.events.push({ kind: "subscribed", clientId, filter: text, qos: qos as QoS });
   return qos as ReasonCode;
 }
 
 /** Gives the subscriptions of a session that a bridge resumes the options of a bridge. */
-export function bridgeSubscriptions(parts: Parts, session: Session): void {
+export function bridgeSubscriptions(context: BrokerContext, session: Session): void {
   for (const [filter, before] of session.subscriptions ?? []) {
     const options = (before | BRIDGE_FLAGS) >>> 0;
     if (options === before) continue;
-    parts.router.subscribe(filter, session, options);
+    context.router.subscribe(filter, session, options);
     session.subscriptions!.set(filter, options);
-    if (session.owner !== 0) parts.records!.putSubscription(session.owner, filter, options);
+    if (session.durableId !== 0)
+      context.records!.putSubscription(session.durableId, filter, options);
   }
 }
 

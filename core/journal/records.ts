@@ -2,15 +2,15 @@
  * What is written of sessions and messages so that they outlive the process: keyed records in five
  * tables, put or removed as the state they mirror changes.
  *
- * Keys and values are bytes, integers big-endian, so that the entries of one owner are neighbours in
+ * Keys and values are bytes, integers big-endian, so that the entries of one durableId are neighbours in
  * their order. Every value begins with `FORMAT`.
  *
  * ```
- * Session       key  client identifier            value  owner u32 · ends at f64 (Unix ms, 0: connected)
- * Subscription  key  owner u32 · filter           value  options u32
+ * Session       key  client identifier            value  durableId u32 · ends at f64 (Unix ms, 0: connected)
+ * Subscription  key  durableId u32 · filter           value  options u32
  * Message       key  message f64                  value  published u8 · expires at f64 · property bytes u32 ·
  *                                                        topic field · properties · payload
- * Queue         key  owner u32 · kind u8 · n u32  value  message f64 · delivery u8 · Subscription Identifiers
+ * Queue         key  durableId u32 · kind u8 · n u32  value  message f64 · delivery u8 · Subscription Identifiers
  * Retained      key  topic name                   value  message f64 · expires at f64 (Unix ms, 0: never)
  * ```
  *
@@ -24,23 +24,23 @@ import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { Journal } from "./journal.ts";
 
 /** Number of a session whose state is recorded, in its records' keys; 0 is one whose state is not. */
-export type Owner = number;
+export type DurableSessionId = number;
 
 /** What a record of the Queue table says. */
-export const Kind = {
-  /** Waits for the window, or for the client to be there. */ Held: 1,
+export const QueueRecordKind = {
+  /** Waits for the window, or for the client to be there. */ Queued: 1,
   /** Has a packet identifier: sent, or about to be, and not acknowledged. */ Sent: 2,
   /** QoS 2: the receiver has it, PUBREL goes out until PUBCOMP comes. No message. */ Released: 3,
   /** QoS 2 inbound: the identifier was received and not yet released. No message. */ Receipt: 4,
 } as const;
-export type Kind = (typeof Kind)[keyof typeof Kind];
+export type QueueRecordKind = (typeof QueueRecordKind)[keyof typeof QueueRecordKind];
 
 export class Records {
   readonly #journal: Journal;
   readonly #messages: MessagePool;
   /** How many records name the message in a slot. */
   #references: Uint32Array = new Uint32Array(64);
-  #lastOwner = 0;
+  #lastDurableId = 0;
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis = 0;
 
@@ -54,16 +54,16 @@ export class Records {
     return this.#journal.lastSeq;
   }
 
-  newOwner(): Owner {
-    return ++this.#lastOwner;
+  newDurableId(): DurableSessionId {
+    return ++this.#lastDurableId;
   }
 
   /** `endsAt` is Unix time in milliseconds; 0 while the client is there. */
-  putSession(clientId: string, owner: Owner, endsAt: number): void {
+  putSession(clientId: string, durableId: DurableSessionId, endsAt: number): void {
     const value = new Uint8Array(13);
     const view = viewOf(value);
     value[0] = FORMAT;
-    view.setUint32(1, owner);
+    view.setUint32(1, durableId);
     view.setFloat64(5, endsAt);
     this.#journal.write(Table.Session, encodeUtf8(clientId), value);
   }
@@ -72,67 +72,72 @@ export class Records {
     this.#journal.write(Table.Session, encodeUtf8(clientId), null);
   }
 
-  putSubscription(owner: Owner, filter: string, options: number): void {
+  putSubscription(durableId: DurableSessionId, filter: string, options: number): void {
     const value = new Uint8Array(5);
     value[0] = FORMAT;
     viewOf(value).setUint32(1, options);
-    this.#journal.write(Table.Subscription, subscriptionKey(owner, filter), value);
+    this.#journal.write(Table.Subscription, subscriptionKey(durableId, filter), value);
   }
 
-  removeSubscription(owner: Owner, filter: string): void {
-    this.#journal.write(Table.Subscription, subscriptionKey(owner, filter), null);
+  removeSubscription(durableId: DurableSessionId, filter: string): void {
+    this.#journal.write(Table.Subscription, subscriptionKey(durableId, filter), null);
   }
 
-  /** Records that `message` is owed to `owner`; also in place of the record with the same key. */
+  /** Records that `message` is owed to `durableId`; also in place of the record with the same key. */
   putQueued(
-    owner: Owner,
-    kind: Kind,
+    durableId: DurableSessionId,
+    kind: QueueRecordKind,
     n: number,
     message: MessageSlot,
     delivery: number,
-    via: { readonly properties: Uint8Array } | null,
+    origin: { readonly properties: Uint8Array } | null,
   ): void {
-    this.#hold(message);
-    const value = new Uint8Array(10 + (via?.properties.length ?? 0));
+    this.#retainMessage(message);
+    const value = new Uint8Array(10 + (origin?.properties.length ?? 0));
     value[0] = FORMAT;
-    viewOf(value).setFloat64(1, this.#messages.born(message));
+    viewOf(value).setFloat64(1, this.#messages.serial(message));
     value[9] = delivery;
-    if (via !== null) value.set(via.properties, 10);
-    this.#journal.write(Table.Queue, queueKey(owner, kind, n), value);
+    if (origin !== null) value.set(origin.properties, 10);
+    this.#journal.write(Table.Queue, queueKey(durableId, kind, n), value);
   }
 
-  removeQueued(owner: Owner, kind: Kind, n: number, message: MessageSlot): void {
-    this.#journal.write(Table.Queue, queueKey(owner, kind, n), null);
-    this.#letGo(message);
+  removeQueued(
+    durableId: DurableSessionId,
+    kind: QueueRecordKind,
+    n: number,
+    message: MessageSlot,
+  ): void {
+    this.#journal.write(Table.Queue, queueKey(durableId, kind, n), null);
+    this.#releaseMessage(message);
   }
 
   /** Records a packet identifier alone: `Kind.Released` or `Kind.Receipt`. */
-  putIdentifier(owner: Owner, kind: Kind, packetId: number): void {
-    this.#journal.write(Table.Queue, queueKey(owner, kind, packetId), Uint8Array.of(FORMAT));
+  putIdentifier(durableId: DurableSessionId, kind: QueueRecordKind, packetId: number): void {
+    this.#journal.write(Table.Queue, queueKey(durableId, kind, packetId), Uint8Array.of(FORMAT));
   }
 
-  removeIdentifier(owner: Owner, kind: Kind, packetId: number): void {
-    this.#journal.write(Table.Queue, queueKey(owner, kind, packetId), null);
+  removeIdentifier(durableId: DurableSessionId, kind: QueueRecordKind, packetId: number): void {
+    this.#journal.write(Table.Queue, queueKey(durableId, kind, packetId), null);
   }
 
   /** `expiresAt` is Unix time in milliseconds, 0 is never; `before` is what it replaces, or 0. */
   putRetained(topic: string, message: MessageSlot, before: MessageSlot, expiresAt: number): void {
-    this.#hold(message);
-    if (before !== 0) this.#letGo(before);
+    this.#retainMessage(message);
+    if (before !== 0) this.#releaseMessage(before);
     const value = new Uint8Array(17);
     const view = viewOf(value);
     value[0] = FORMAT;
-    view.setFloat64(1, this.#messages.born(message));
+    view.setFloat64(1, this.#messages.serial(message));
     view.setFloat64(9, expiresAt);
     this.#journal.write(Table.Retained, encodeUtf8(topic), value);
   }
 
   removeRetained(topic: string, message: MessageSlot): void {
     this.#journal.write(Table.Retained, encodeUtf8(topic), null);
-    this.#letGo(message);
+    this.#releaseMessage(message);
   }
 
-  #hold(message: MessageSlot): void {
+  #retainMessage(message: MessageSlot): void {
     this.#references = grownU32(this.#references, message);
     if (this.#references[message]!++ > 0) return;
     const messages = this.#messages;
@@ -153,33 +158,33 @@ export class Records {
     const properties = from.subarray(propertyStart, propertyStart + propertyBytes);
     value.set(properties, MESSAGE_HEAD_BYTES + topicBytes);
     value.set(messages.payload(message), payloadStart);
-    this.#journal.write(Table.Message, messageKey(messages.born(message)), value);
+    this.#journal.write(Table.Message, messageKey(messages.serial(message)), value);
   }
 
-  #letGo(message: MessageSlot): void {
+  #releaseMessage(message: MessageSlot): void {
     if (--this.#references[message]! > 0) return;
-    this.#journal.write(Table.Message, messageKey(this.#messages.born(message)), null);
+    this.#journal.write(Table.Message, messageKey(this.#messages.serial(message)), null);
   }
 }
 
-function subscriptionKey(owner: Owner, filter: string): Uint8Array {
+function subscriptionKey(durableId: DurableSessionId, filter: string): Uint8Array {
   const text = encodeUtf8(filter);
   const key = new Uint8Array(4 + text.length);
-  viewOf(key).setUint32(0, owner);
+  viewOf(key).setUint32(0, durableId);
   key.set(text, 4);
   return key;
 }
 
-function messageKey(born: number): Uint8Array {
+function messageKey(serial: number): Uint8Array {
   const key = new Uint8Array(8);
-  viewOf(key).setFloat64(0, born);
+  viewOf(key).setFloat64(0, serial);
   return key;
 }
 
-function queueKey(owner: Owner, kind: Kind, n: number): Uint8Array {
+function queueKey(durableId: DurableSessionId, kind: QueueRecordKind, n: number): Uint8Array {
   const key = new Uint8Array(9);
   const view = viewOf(key);
-  view.setUint32(0, owner);
+  view.setUint32(0, durableId);
   key[4] = kind;
   view.setUint32(5, n);
   return key;

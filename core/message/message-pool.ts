@@ -14,7 +14,7 @@ import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords } from "../base/bytes.ts";
 import { Slots } from "../base/slots.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { Counter } from "../observe/counters.ts";
-import type { MessageSource } from "./message-source.ts";
+import type { PublishFields } from "./publish-fields.ts";
 
 /** Slot of a message; 0 is none. */
 export type MessageSlot = number;
@@ -32,7 +32,7 @@ export class MessagePool {
   #floats: Float64Array = new Float64Array(0);
   /** Views of payloads that are too long to copy in a loop, made once a message, on demand. */
   readonly #views: (Uint8Array | null)[] = [];
-  #lastBorn = 0;
+  #lastSerial = 0;
   /** The buffer that was lent last, and the handle it had. */
   #lent: Uint8Array | null = null;
   #lentHandle = 0;
@@ -54,15 +54,15 @@ export class MessagePool {
   }
 
   /** A message with one reference; 0: no memory, counted. `topicEpoch` is that of the source's topic id. */
-  create(source: MessageSource, topicEpoch = 0): MessageSlot {
-    const { propertyRuns: runs, topicEnd, payloadEnd, isAliased } = source;
+  create(source: PublishFields, topicEpoch = 0): MessageSlot {
+    const { propertyRanges: runs, topicEnd, payloadEnd, isAliased } = source;
     let { topicStart, payloadStart } = source;
     const topicBytes = isAliased ? source.aliased!.bytes.length : topicEnd - topicStart;
     const payloadBytes = payloadEnd - payloadStart;
     let propertyBytes = 0;
     for (let i = 0; i < runs.length; i += 2) propertyBytes += runs[i + 1]! - runs[i]!;
     let propertyStart = runs.length === 0 ? 0 : runs[0]!;
-    // In one piece, with what stands between its parts: most receivers are written the same. Not so a will, whose
+    // In one piece, with what stands between its context: most receivers are written the same. Not so a will, whose
     // properties stand before its topic.
     const isPiece =
       !isAliased && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
@@ -73,7 +73,7 @@ export class MessagePool {
     if (this.byteCount + RECORD_BYTES <= this.#bytesMax) {
       handle = isOwned ? this.#blocks.adopt(source.owned!) : this.#blocks.allocate(byteCount);
     }
-    const slot = handle === 0 ? 0 : this.#slots.take();
+    const slot = handle === 0 ? 0 : this.#slots.acquire();
     if (slot === 0) {
       if (handle !== 0) this.#blocks.free(handle);
       this.#counters[Counter.droppedNoMemory]!++;
@@ -109,14 +109,14 @@ export class MessagePool {
     words[at + TOPIC_EPOCH] = topicEpoch;
     words[at + PUBLISHED] = source.qos | (source.isRetained ? PUBLISHED_RETAIN : 0);
     words[at + WAITS_FOR] = 0;
-    this.#floats[slot * RECORD_FLOATS + BORN] = ++this.#lastBorn;
+    this.#floats[slot * RECORD_FLOATS + SERIAL] = ++this.#lastSerial;
     this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = source.expiresAt;
     return slot;
   }
 
   /** What does not lie in one piece: a topic that an alias stands for, properties in several runs. */
-  #copyParts(source: MessageSource, topicBytes: number, handle: number, at: number): void {
-    const { propertyRuns: runs, topicStart, topicEnd, payloadStart, payloadEnd } = source;
+  #copyParts(source: PublishFields, topicBytes: number, handle: number, at: number): void {
+    const { propertyRanges: runs, topicStart, topicEnd, payloadStart, payloadEnd } = source;
     if (source.isAliased) this.#copy(source.aliased!, 0, topicBytes, handle, at);
     else this.#copy(source, topicStart, topicEnd, handle, at);
     let next = at + topicBytes;
@@ -153,7 +153,7 @@ export class MessagePool {
     this.#blocks.free(this.#words[slot * RECORD_WORDS + HANDLE]!);
     if (this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]! > VIEW_BYTES_MIN)
       this.#views[slot] = null;
-    this.#slots.give(slot);
+    this.#slots.release(slot);
   }
 
   /** The memory in which topic field and payload lie, at `topicStart` and `payloadStart`. */
@@ -229,12 +229,12 @@ export class MessagePool {
     this.#words[slot * RECORD_WORDS + WAITS_FOR] = seq >>> 0;
   }
   /** Number of the message since the start: a later one has a larger number. */
-  born(slot: MessageSlot): number {
-    return this.#floats[slot * RECORD_FLOATS + BORN]!;
+  serial(slot: MessageSlot): number {
+    return this.#floats[slot * RECORD_FLOATS + SERIAL]!;
   }
   /** The number of the newest message. */
-  get lastBorn(): number {
-    return this.#lastBorn;
+  get lastSerial(): number {
+    return this.#lastSerial;
   }
 
   /** A view of the payload, valid while the message is referenced; longer payloads share one view. */
@@ -277,7 +277,7 @@ export class MessagePool {
 }
 
 // A record: [references, handle, topic start, topic bytes, property start, property bytes, payload start,
-// payload bytes, topic id, topic epoch, published, waits for, born (f64), expires at (f64)]
+// payload bytes, topic id, topic epoch, published, waits for, serial (f64), expires at (f64)]
 const RECORD_WORDS = 16;
 const RECORD_FLOATS = 8;
 const RECORD_BYTES = RECORD_WORDS * 4;
@@ -294,7 +294,7 @@ const TOPIC_EPOCH = 9;
 /** QoS in bits 0–1, and `PUBLISHED_RETAIN`. */
 const PUBLISHED = 10;
 const WAITS_FOR = 11;
-const BORN = 6;
+const SERIAL = 6;
 const EXPIRES_AT = 7;
 const PUBLISHED_QOS = 0b011;
 const PUBLISHED_RETAIN = 0b100;

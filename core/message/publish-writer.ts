@@ -11,8 +11,8 @@ import { Property } from "../codec/properties.ts";
 import { remainingLengthBytes, writeRemainingLength } from "../codec/varint.ts";
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
 import { VIEW_BYTES_MIN } from "./message-pool.ts";
-import type { TopicAliases } from "./topic-aliases.ts";
-import { ALIASED_BYTES_MIN } from "./topic-aliases.ts";
+import type { OutboundAliases } from "./outbound-aliases.ts";
+import { ALIASED_BYTES_MIN } from "./outbound-aliases.ts";
 
 /** What a delivery is: bits 0–1 the QoS, bit 2 RETAIN, bit 3 DUP. */
 export const DELIVERY_QOS = 0b0011;
@@ -27,7 +27,7 @@ export interface Receiver {
   /** Whether its packets have properties: MQTT 5.0. */
   readonly hasProperties: boolean;
   /** Null: it takes no topic aliases. */
-  readonly aliases: TopicAliases | null;
+  readonly outboundAliases: OutboundAliases | null;
 }
 
 /** What became of a packet that was to be written. */
@@ -56,7 +56,7 @@ export function writePublish(
   let propertyBytes = 0;
   let remaining = topicBytes + idBytes + payloadBytes;
   if (receiver.hasProperties) {
-    alias = chooseAlias(messages, slot, receiver.aliases);
+    alias = chooseAlias(messages, slot, receiver.outboundAliases);
     if (alias > 0) topicBytes = EMPTY_TOPIC_BYTES;
     propertyBytes = messages.propertyBytes(slot) + (own === null ? 0 : own.length);
     if (alias !== 0) propertyBytes += ALIAS_BYTES;
@@ -88,7 +88,7 @@ export function writePublish(
   if (from !== null) {
     const bytes = receiver.hasProperties ? propertyBytes : NO_PROPERTIES;
     at = writeShort(messages, slot, from, topicBytes, alias, idBytes, packetId, bytes, own, to, at);
-    if (alias < 0) receiver.aliases!.told(messages.topic(slot));
+    if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(slot));
     out.length = at;
     return Written.Whole;
   }
@@ -107,7 +107,7 @@ export function writePublish(
   if (receiver.hasProperties) {
     at = writeRemainingLength(to, at, propertyBytes);
     if (propertyBytes > 0) at = writeProperties(messages, slot, alias, own, to, at);
-    if (alias < 0) receiver.aliases!.told(messages.topic(slot));
+    if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(slot));
   }
   if (isWhole) {
     to.set(messages.payload(slot), at);
@@ -191,7 +191,7 @@ function isTooLong(remaining: number, bytesMax: number): boolean {
 function chooseAlias(
   messages: MessagePool,
   slot: MessageSlot,
-  aliases: TopicAliases | null,
+  aliases: OutboundAliases | null,
 ): number {
   if (aliases === null || messages.topicBytes(slot) < ALIASED_BYTES_MIN) return 0;
   const topic = messages.topic(slot);

@@ -10,21 +10,21 @@ import type { Limits } from "../config.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
 import { isBrokerTopic } from "../topic/name.ts";
-import type { NameCursor, Walk } from "../topic/name-tree.ts";
+import type { NameCursor, ScanBudget } from "../topic/name-tree.ts";
 import { NameTree, UNFINISHED } from "../topic/name-tree.ts";
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
 
 /** What is still to be sent of the retained messages that a new subscription matches. */
-export interface RetainedReplay {
+export interface RetainedScan {
   readonly filter: string;
   /** The granted QoS and other options of the subscription. */
   readonly options: number;
   readonly cursor: NameCursor;
   /** Messages younger than this reached the subscription as they came. */
-  readonly bornMax: number;
+  readonly serialMax: number;
 }
 
-export class Retained {
+export class RetainedMessages {
   readonly #limits: Limits;
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
@@ -89,18 +89,18 @@ export class Retained {
     return Math.max(0, this.#tree.get(topic));
   }
 
-  replay(filter: string, options: number): RetainedReplay {
+  scan(filter: string, options: number): RetainedScan {
     const cursor = this.#tree.cursor(filter);
-    return { filter, options, cursor, bornMax: this.#messages.lastBorn };
+    return { filter, options, cursor, serialMax: this.#messages.lastSerial };
   }
 
   /** The next message of a replay; 0 at its end; `UNFINISHED` where `walk` has no steps left. */
-  next(replay: RetainedReplay, walk: Walk): MessageSlot {
+  next(replay: RetainedScan, walk: ScanBudget): MessageSlot {
     for (;;) {
       const message = replay.cursor.next(walk);
       if (message === UNFINISHED) return UNFINISHED;
       if (message < 0) return 0;
-      if (this.#messages.born(message) <= replay.bornMax) return message;
+      if (this.#messages.serial(message) <= replay.serialMax) return message;
     }
   }
 

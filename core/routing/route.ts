@@ -5,7 +5,7 @@
 import { grownU32 } from "../base/columns.ts";
 import { Property } from "../codec/properties.ts";
 import { encodeNumber, joined } from "../codec/property-values.ts";
-import type { Via } from "../session/delivery-queue.ts";
+import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 
 /**
  * Options of a subscription, one word: bits 0–1 the granted QoS, bit 2 No Local, bit 3 Retain As Published,
@@ -35,10 +35,10 @@ export function subscriptionOptions(flags: number, subscriptionId: number): numb
  * what the session publishes itself, and where other subscriptions of it match, there is one of `OWN_SUBSCRIBER` too. */
 export type Route = readonly number[];
 /** What a message comes by to each row of a route; null where to none by anything, which is usual. */
-export type Vias = readonly (Via | null)[] | null;
+export type RouteOrigins = readonly (DeliveryOrigin | null)[] | null;
 
 /** What a message comes by that matches subscriptions with these options, or null. */
-export function viaOf(options: readonly number[], group = 0): Via | null {
+export function deliveryOrigin(options: readonly number[], group = 0): DeliveryOrigin | null {
   const ids = options.map((word) => word >>> OPTIONS_ID_SHIFT).filter((id) => id !== 0);
   if (ids.length === 0 && group === 0) return null;
   const properties = ids.map((id) => encodeNumber(Property.SubscriptionIdentifier, id));
@@ -55,13 +55,13 @@ export function mergedOptions(a: number, b: number): number {
 /** Makes routes. Its tables are kept, for it is asked whenever subscriptions change. */
 export class RouteMaker {
   /** Of the route that was made last. */
-  vias: Vias = null;
+  origins: RouteOrigins = null;
   /** Row of each session in the route at hand, plus one. */
   #rowOf: Uint32Array = new Uint32Array(64);
 
   /** The route of the first `count` rows of `matches`, which are rearranged. */
   make(matches: Uint32Array, count: number): Route {
-    this.vias = null;
+    this.origins = null;
     if (count === 0) return NOBODY;
     let length = 0;
     let groups: number[] | null = null;
@@ -117,9 +117,9 @@ export class RouteMaker {
     }
     if (groups !== null) for (const word of groups) rows.push(word);
     if (identified === null) return rows;
-    const vias = new Array<Via | null>(rows.length / 2).fill(null);
-    for (const [at, options] of identified) vias[at / 2] = viaOf(options);
-    this.vias = vias;
+    const origins = new Array<DeliveryOrigin | null>(rows.length / 2).fill(null);
+    for (const [at, options] of identified) origins[at / 2] = deliveryOrigin(options);
+    this.origins = origins;
     return rows;
   }
 }

@@ -16,12 +16,11 @@ import { DELIVERY_QOS, DELIVERY_RETAIN } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Ingest, TopicIndex } from "../ports.ts";
 import { Added } from "../ports.ts";
-import type { Via } from "../session/delivery-queue.ts";
+import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import { Offer } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
-import type { DirtyRing } from "./dirty-ring.ts";
-import type { Route, Vias } from "./route.ts";
+import type { Route, RouteOrigins } from "./route.ts";
 import {
   GROUP_SUBSCRIBER,
   OPTIONS_NO_LOCAL,
@@ -30,13 +29,14 @@ import {
   OWN_SUBSCRIBER,
   RouteMaker,
 } from "./route.ts";
+import type { SendQueue } from "./send-queue.ts";
 import { chooseMember, SharedSubscriptions, sharedFilter } from "./shared.ts";
 
 /** A fan-out that is being delivered in slices. */
 interface Fanout {
   readonly message: MessageSlot;
   readonly route: Route;
-  readonly vias: Vias;
+  readonly origins: RouteOrigins;
   next: number;
   /** The publisher's connection, not read until this is done; NO_CONN where there is none. */
   readonly publisher: ConnId;
@@ -49,21 +49,21 @@ export class Router {
   readonly #index: TopicIndex;
   readonly #sessions: SessionTable;
   readonly #messages: MessagePool;
-  readonly #dirty: DirtyRing;
+  readonly #sendQueue: SendQueue;
   readonly #counters: Float64Array;
   /** Route of each topic id, valid where its stamp is the current one. */
   #routes: Route[] = [];
   /** Of the routes that are kept, valid or not. */
   #routeWords = 0;
   /** By topic id, of the routes that have any: apart, so that the usual route is an array and no more. */
-  readonly #vias = new Map<number, Vias>();
+  readonly #origins = new Map<number, RouteOrigins>();
   #stamps: Uint32Array = new Uint32Array(64);
   #stamp = 1;
   #topicEpoch = -1;
   #matches: Uint32Array = new Uint32Array(512);
   readonly #maker = new RouteMaker();
   readonly #shared: SharedSubscriptions;
-  readonly #isBlocked = (connSlot: number): boolean => this.#dirty.isBlocked(connSlot);
+  readonly #isBlocked = (connSlot: number): boolean => this.#sendQueue.isBlocked(connSlot);
   readonly #fanouts: Fanout[] = [];
 
   constructor(
@@ -72,7 +72,7 @@ export class Router {
     index: TopicIndex,
     sessions: SessionTable,
     messages: MessagePool,
-    dirty: DirtyRing,
+    sendQueue: SendQueue,
     counters: Float64Array,
   ) {
     this.#limits = limits;
@@ -80,7 +80,7 @@ export class Router {
     this.#index = index;
     this.#sessions = sessions;
     this.#messages = messages;
-    this.#dirty = dirty;
+    this.#sendQueue = sendQueue;
     this.#counters = counters;
     this.#shared = new SharedSubscriptions(counters);
   }
@@ -135,8 +135,8 @@ export class Router {
       this.#forgetRoutes();
       this.#routeWords = route.length;
     }
-    if (this.#maker.vias !== null) this.#vias.set(topic, this.#maker.vias);
-    else if (this.#vias.size > 0) this.#vias.delete(topic);
+    if (this.#maker.origins !== null) this.#origins.set(topic, this.#maker.origins);
+    else if (this.#origins.size > 0) this.#origins.delete(topic);
     this.#stamps = grownU32(this.#stamps, topic);
     this.#stamps[topic] = this.#stamp;
     // Filled in order, so that the array stays packed.
@@ -156,13 +156,13 @@ export class Router {
     publisher: ConnId,
     from: Session | null,
   ): boolean {
-    const vias = this.#vias.size === 0 ? null : (this.#vias.get(topic) ?? null);
+    const origins = this.#origins.size === 0 ? null : (this.#origins.get(topic) ?? null);
     const end = Math.min(route.length, this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, vias, 0, end, from);
+    this.#deliverRows(message, route, origins, 0, end, from);
     if (end === route.length) return true;
     this.#messages.retain(message);
-    this.#fanouts.push({ message, route, vias, next: end, publisher, from });
-    this.#sessions.holdsSlots = true;
+    this.#fanouts.push({ message, route, origins, next: end, publisher, from });
+    this.#sessions.keepsFreedSlots = true;
     return false;
   }
 
@@ -174,14 +174,14 @@ export class Router {
   continueFanouts(): ConnId {
     const fanout = this.#fanouts[0]!;
     const start = fanout.next;
-    const { message, route, vias, from } = fanout;
+    const { message, route, origins, from } = fanout;
     const { length } = route;
     fanout.next = Math.min(length, start + this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, vias, start, fanout.next, from);
+    this.#deliverRows(message, route, origins, start, fanout.next, from);
     if (fanout.next < length) return NO_CONN;
     this.#messages.release(fanout.message);
     this.#fanouts.shift();
-    if (this.#fanouts.length === 0) this.#sessions.releaseSlots();
+    if (this.#fanouts.length === 0) this.#sessions.releaseFreedSlots();
     return fanout.publisher;
   }
 
@@ -193,7 +193,7 @@ export class Router {
     session: Session,
     message: MessageSlot,
     options: number,
-    via: Via | null,
+    origin: DeliveryOrigin | null,
     flags: number,
   ): void {
     const granted = options & OPTIONS_QOS;
@@ -201,14 +201,14 @@ export class Router {
     const delivery = Math.min(granted, published) | flags;
     if (session.connSlot === 0) {
       if ((delivery & DELIVERY_QOS) > 0 || this.#limits.queueQos0 === 1) {
-        session.outbox.hold(message, delivery, via);
+        session.outbox.enqueue(message, delivery, origin);
       }
       return;
     }
     const { connSlot } = session;
-    const isBlocked = this.#dirty.isBlocked(connSlot);
-    if (session.outbox.offer(message, delivery, via, isBlocked) === Offer.Ready) {
-      this.#dirty.mark(connSlot);
+    const isBlocked = this.#sendQueue.isBlocked(connSlot);
+    if (session.outbox.offer(message, delivery, origin, isBlocked) === Offer.Ready) {
+      this.#sendQueue.schedule(connSlot);
     }
   }
 
@@ -226,14 +226,14 @@ export class Router {
       this.#counters[Counter.droppedNoMember]!++;
       return;
     }
-    const { session, options, via } = member;
-    this.offer(session, message, options, via, this.#flags(message, options));
+    const { session, options, origin } = member;
+    this.offer(session, message, options, origin, this.#flags(message, options));
   }
 
   #deliverRows(
     message: MessageSlot,
     rows: Route,
-    vias: Vias,
+    origins: RouteOrigins,
     start: number,
     end: number,
     from: Session | null,
@@ -252,8 +252,8 @@ export class Router {
       // To the session that published it, by those of its subscriptions without No Local [MQTT-3.8.3-3].
       if (isOwn ? session !== from : (options & OPTIONS_NO_LOCAL) !== 0 && session === from)
         continue;
-      const via = vias === null ? null : vias[i >> 1]!;
-      this.offer(session, message, options, via, this.#flags(message, options));
+      const origin = origins === null ? null : origins[i >> 1]!;
+      this.offer(session, message, options, origin, this.#flags(message, options));
     }
   }
 
@@ -266,7 +266,7 @@ export class Router {
   #forgetRoutes(): void {
     this.#routes = [];
     this.#routeWords = 0;
-    this.#vias.clear();
+    this.#origins.clear();
     this.#stamp++;
   }
 

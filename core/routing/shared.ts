@@ -1,9 +1,9 @@
 /** Shared subscriptions, MQTT 5.0 §4.8.2: each message goes to one of the members. */
 import { assert } from "../base/assert.ts";
 import { Counter } from "../observe/counters.ts";
-import type { Via } from "../session/delivery-queue.ts";
+import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
-import { OPTIONS_NO_LOCAL, viaOf } from "./route.ts";
+import { deliveryOrigin, OPTIONS_NO_LOCAL } from "./route.ts";
 
 /** One share name and filter, as long as it has members. */
 export interface Group {
@@ -19,10 +19,10 @@ export interface Group {
 export interface Member {
   readonly session: Session;
   readonly options: number;
-  readonly via: Via;
+  readonly origin: DeliveryOrigin;
 }
 
-/** The parts of `$share/name/filter`, or null where a filter is not of that form [MQTT-4.8.2-1]. */
+/** The context of `$share/name/filter`, or null where a filter is not of that form [MQTT-4.8.2-1]. */
 export function sharedFilter(
   text: string,
 ): { readonly name: string; readonly filter: string } | null {
@@ -66,7 +66,7 @@ export class SharedSubscriptions {
       this.#byNumber.set(group.number, group);
       this.#counters[Counter.sharedSubscriptions]!++;
     }
-    const member = { session, options, via: viaOf([options], group.number)! };
+    const member = { session, options, origin: deliveryOrigin([options], group.number)! };
     const index = group.members.findIndex((known) => known.session === session);
     if (index < 0) {
       group.members.push(member);
@@ -140,7 +140,7 @@ function scoreOf(
   const { connSlot, outbox } = session;
   if (connSlot === 0) return mayWait ? 0 : -1;
   if (isBlocked(connSlot)) return 1;
-  const free = outbox.heldCount > 0 ? 0 : outbox.windowFree;
+  const free = outbox.queuedCount > 0 ? 0 : outbox.windowFree;
   return free === 0 ? 2 : FREE + free;
 }
 

@@ -6,7 +6,7 @@ import { ObjectRing, PairRing, Ring } from "../base/ring.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 
 /** The subscriptions that a message came by, as far as its receiver is told or it matters later. */
-export interface Via {
+export interface DeliveryOrigin {
   /** The Subscription Identifier properties as they stand in a PUBLISH. */
   readonly properties: Uint8Array;
   /** Number of the shared subscription; 0 is none. */
@@ -17,9 +17,9 @@ export class DeliveryQueue {
   /** (message, delivery | packet identifier << 16) */
   readonly #entries = new PairRing();
   /** What all of them came by, while that is the same; most queues are of one subscription. */
-  #via: Via | null = null;
+  #origin: DeliveryOrigin | null = null;
   /** What each came by, from when it differed. */
-  #vias: ObjectRing<Via> | null = null;
+  #origins: ObjectRing<DeliveryOrigin> | null = null;
   /** The low 32 bits of the write, 0 for none. */
   #seqs: Ring | null = null;
 
@@ -34,43 +34,43 @@ export class DeliveryQueue {
     return this.#seqs !== null;
   }
   /** Whether any entry may have come by something. */
-  get hasVias(): boolean {
-    return this.#via !== null || this.#vias !== null;
+  get hasOrigins(): boolean {
+    return this.#origin !== null || this.#origins !== null;
   }
 
   /** It is empty: what it keeps next may be of another kind. */
   reset(): void {
-    this.#via = null;
-    this.#vias = null;
+    this.#origin = null;
+    this.#origins = null;
     this.#seqs = null;
   }
 
-  push(message: MessageSlot, word: number, via: Via | null, seq: number): void {
-    if (via !== this.#via) this.#differ(via);
+  push(message: MessageSlot, word: number, origin: DeliveryOrigin | null, seq: number): void {
+    if (origin !== this.#origin) this.#keepEachOrigin(origin);
     if (seq !== 0 && this.#seqs === null) {
       this.#seqs = new Ring();
       for (let i = this.#entries.count; i > 0; i--) this.#seqs.push(0);
     }
     this.#entries.push(message, word);
-    if (this.#vias !== null) this.#vias.push(via);
+    if (this.#origins !== null) this.#origins.push(origin);
     if (this.#seqs !== null) this.#seqs.push(seq);
   }
 
   /** Puts an entry, which waits for nothing, before the oldest. */
-  unshift(message: MessageSlot, word: number, via: Via | null): void {
-    if (via !== this.#via) this.#differ(via);
+  unshift(message: MessageSlot, word: number, origin: DeliveryOrigin | null): void {
+    if (origin !== this.#origin) this.#keepEachOrigin(origin);
     this.#entries.unshift(message, word);
-    if (this.#vias !== null) this.#vias.unshift(via);
+    if (this.#origins !== null) this.#origins.unshift(origin);
   }
 
   /** An entry comes by something else than those that are there, if any. */
-  #differ(via: Via | null): void {
-    if (this.#vias !== null) return;
+  #keepEachOrigin(origin: DeliveryOrigin | null): void {
+    if (this.#origins !== null) return;
     if (this.#entries.count > 0) {
-      this.#vias = new ObjectRing();
-      for (let i = this.#entries.count; i > 0; i--) this.#vias.push(this.#via);
+      this.#origins = new ObjectRing();
+      for (let i = this.#entries.count; i > 0; i--) this.#origins.push(this.#origin);
     }
-    this.#via = via;
+    this.#origin = origin;
   }
 
   /** The message at `index` from the oldest. */
@@ -80,8 +80,8 @@ export class DeliveryQueue {
   word(index = 0): number {
     return this.#entries.secondAt(index);
   }
-  via(index = 0): Via | null {
-    return this.#vias === null ? this.#via : this.#vias.at(index);
+  origin(index = 0): DeliveryOrigin | null {
+    return this.#origins === null ? this.#origin : this.#origins.at(index);
   }
   /** Of the oldest. */
   seq(): number {
@@ -91,7 +91,7 @@ export class DeliveryQueue {
   /** Drops the oldest, or the `count` oldest. */
   drop(count = 1): void {
     this.#entries.drop(count);
-    if (this.#vias !== null) for (let i = 0; i < count; i++) this.#vias.drop();
+    if (this.#origins !== null) for (let i = 0; i < count; i++) this.#origins.drop();
     if (this.#seqs !== null) for (let i = 0; i < count; i++) this.#seqs.shift();
   }
 }
@@ -103,12 +103,12 @@ export class DeliveryQueue {
 export class DeliveryQueuePool {
   readonly #spare: DeliveryQueue[] = [];
 
-  take(): DeliveryQueue {
+  acquire(): DeliveryQueue {
     return this.#spare.pop() ?? new DeliveryQueue();
   }
 
   /** Takes back a queue that is empty. */
-  give(queue: DeliveryQueue): void {
+  release(queue: DeliveryQueue): void {
     if (this.#spare.length === SPARE_QUEUES_MAX || queue.capacity > SPARE_ENTRIES_MAX) return;
     queue.reset();
     this.#spare.push(queue);

@@ -10,17 +10,17 @@
  * not be sent before something is durable carries the number of the write it waits for.
  */
 import type { Limits } from "../config.ts";
-import type { Owner, Records } from "../journal/records.ts";
-import { Kind } from "../journal/records.ts";
+import type { DurableSessionId, Records } from "../journal/records.ts";
+import { QueueRecordKind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
-import type { DeliveryQueuePool, Via } from "./delivery-queue.ts";
+import type { DeliveryOrigin, DeliveryQueuePool } from "./delivery-queue.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import { Window } from "./window.ts";
 
 /** What became of a message that was offered to a session. */
-export const Offer = { Ready: 0, Held: 1, Dropped: 2 } as const;
+export const Offer = { Ready: 0, Queued: 1, Dropped: 2 } as const;
 export type Offer = (typeof Offer)[keyof typeof Offer];
 
 export class Outbox {
@@ -30,12 +30,12 @@ export class Outbox {
   /** Null with the memory store. */
   readonly #records: Records | null;
   /** 0: the session ends with its connection, nothing of it is recorded. */
-  readonly #owner: Owner;
+  readonly #durableId: DurableSessionId;
   readonly #queues: DeliveryQueuePool;
-  #held: DeliveryQueue | null = null;
-  #heldBytes = 0;
+  #queued: DeliveryQueue | null = null;
+  #queuedBytes = 0;
   /** Number of the oldest entry of `held`, in its record; those after it follow. */
-  #heldFirst = HELD_FIRST;
+  #queuedFirst = QUEUED_FIRST;
   #ready: DeliveryQueue | null = null;
   #readyBytes = 0;
   /** QoS 1 and 2 entries of `ready`: they have a window place each. */
@@ -52,17 +52,17 @@ export class Outbox {
     limits: Limits,
     counters: Float64Array,
     records: Records | null,
-    owner: Owner,
+    durableId: DurableSessionId,
     queues: DeliveryQueuePool,
   ) {
     this.#queues = queues;
     this.#records = records;
-    this.#owner = owner;
+    this.#durableId = durableId;
     this.#messages = messages;
     this.#limits = limits;
     this.#counters = counters;
     this.#windowMax = limits.inflightMax;
-    this.window = new Window(messages, counters, records, owner);
+    this.window = new Window(messages, counters, records, durableId);
   }
 
   get readyCount(): number {
@@ -71,8 +71,8 @@ export class Outbox {
   get readyBytes(): number {
     return this.#readyBytes;
   }
-  get heldCount(): number {
-    return this.#held === null ? 0 : this.#held.count;
+  get queuedCount(): number {
+    return this.#queued === null ? 0 : this.#queued.count;
   }
   get hasWindow(): boolean {
     return this.windowFree > 0;
@@ -83,27 +83,32 @@ export class Outbox {
   }
 
   /**
-   * Offers a message to a session whose client is there. Takes a reference unless it is dropped. `via`:
+   * Offers a message to a session whose client is there. Takes a reference unless it is dropped. `origin`:
    * what the receiver is told of the subscriptions it came by.
    * `isBlocked`: its transport takes no bytes now, so that what waits for it is bounded.
    */
-  offer(message: MessageSlot, delivery: number, via: Via | null, isBlocked: boolean): Offer {
+  offer(
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+    isBlocked: boolean,
+  ): Offer {
     const bytes = this.#messages.size(message) + ENTRY_BYTES;
     if ((delivery & DELIVERY_QOS) === 0) {
       if (isBlocked && this.#readyBytes + bytes > this.#limits.outputBytesMax) {
         this.#counters[Counter.droppedSlowReader]!++;
         return Offer.Dropped;
       }
-    } else if (this.heldCount > 0 || !this.hasWindow) {
-      return this.hold(message, delivery, via);
+    } else if (this.queuedCount > 0 || !this.hasWindow) {
+      return this.enqueue(message, delivery, origin);
     }
     this.#messages.retain(message);
-    this.#pushReady(message, delivery, via, bytes);
+    this.#pushReady(message, delivery, origin, bytes);
     return Offer.Ready;
   }
 
   /** Keeps a message until the window opens or the client comes back. Newest dropped beyond the limits. */
-  hold(message: MessageSlot, delivery: number, via: Via | null): Offer {
+  enqueue(message: MessageSlot, delivery: number, origin: DeliveryOrigin | null): Offer {
     const bytes = this.#messages.size(message) + ENTRY_BYTES;
     if (!this.#hasRoom(bytes)) {
       this.#dropExpired();
@@ -113,17 +118,17 @@ export class Outbox {
       }
     }
     this.#messages.retain(message);
-    this.#held ??= new DeliveryQueue();
-    this.#recordHeld(this.#heldFirst + this.#held.count, message, delivery, via);
-    this.#held.push(message, delivery, via, 0);
-    this.#heldBytes += bytes;
+    this.#queued ??= new DeliveryQueue();
+    this.#recordQueued(this.#queuedFirst + this.#queued.count, message, delivery, origin);
+    this.#queued.push(message, delivery, origin, 0);
+    this.#queuedBytes += bytes;
     this.#counters[Counter.queued]!++;
-    return Offer.Held;
+    return Offer.Queued;
   }
 
   /** Moves what the window has room for from `held` to `ready`; true where anything is ready now. */
   refill(): boolean {
-    const held = this.#held;
+    const held = this.#queued;
     this.#dropExpired();
     while (held !== null && held.count > 0) {
       const delivery = held.word();
@@ -132,11 +137,11 @@ export class Outbox {
       const message = held.message();
       const bytes = this.#messages.size(message) + ENTRY_BYTES;
       // Recorded as sent before it is no longer recorded as held: its record of the message stays.
-      this.#pushReady(message, delivery, held.via(), bytes);
-      this.#dropHeld(message, delivery);
+      this.#pushReady(message, delivery, held.origin(), bytes);
+      this.#dropQueued(message, delivery);
       this.#dropExpired();
     }
-    if (held !== null && held.count === 0 && held.capacity > KEPT_ENTRIES_MAX) this.#held = null;
+    if (held !== null && held.count === 0 && held.capacity > KEPT_ENTRIES_MAX) this.#queued = null;
     return this.readyCount > 0;
   }
 
@@ -148,16 +153,16 @@ export class Outbox {
     return this.#ready!.word(index) & DELIVERY_BITS;
   }
   /** What it came by. */
-  readyVia(index = 0): Via | null {
-    return this.#ready!.via(index);
+  readyOrigin(index = 0): DeliveryOrigin | null {
+    return this.#ready!.origin(index);
   }
   /** Whether any that is ready may wait for a commit. */
   get mayReadyWait(): boolean {
     return this.#ready?.mayWait ?? false;
   }
   /** Whether any that is ready may have come by something. */
-  get hasReadyVias(): boolean {
-    return this.#ready?.hasVias ?? false;
+  get hasReadyOrigins(): boolean {
+    return this.#ready?.hasOrigins ?? false;
   }
   /** The identifier that it is sent under; 0 at QoS 0. */
   readyPacketId(index = 0): number {
@@ -184,13 +189,13 @@ export class Outbox {
       this.#messages.release(message);
       return;
     }
-    this.window.push(packetId, message, word & DELIVERY_BITS, ready.via());
+    this.window.push(packetId, message, word & DELIVERY_BITS, ready.origin());
     this.#leaveReady(message);
     this.#readyWindow--;
   }
 
   /** As `takeReady`, for the next `count` messages, all at QoS 0. */
-  takeReadyRun(count: number): void {
+  takeReadyQos0(count: number): void {
     if (count === 0) return;
     const messages = this.#messages;
     const ready = this.#ready!;
@@ -201,7 +206,7 @@ export class Outbox {
       messages.release(message);
     }
     ready.drop(count);
-    this.#countLeft(bytes);
+    this.#countTaken(bytes);
   }
 
   /** The ready message is not sent, and is done with as if it had been acknowledged. */
@@ -254,12 +259,12 @@ export class Outbox {
         continue;
       }
       const delivery = word & DELIVERY_BITS;
-      const via = ready!.via(i);
-      this.#held ??= new DeliveryQueue();
-      this.#recordHeld(--this.#heldFirst, message, delivery, via);
+      const origin = ready!.origin(i);
+      this.#queued ??= new DeliveryQueue();
+      this.#recordQueued(--this.#queuedFirst, message, delivery, origin);
       this.#forgetSent(word >>> PACKET_ID_SHIFT, message);
-      this.#held.unshift(message, delivery, via);
-      this.#heldBytes += this.#messages.size(message) + ENTRY_BYTES;
+      this.#queued.unshift(message, delivery, origin);
+      this.#queuedBytes += this.#messages.size(message) + ENTRY_BYTES;
       this.#counters[Counter.queued]!++;
     }
     this.window.stopResend();
@@ -272,13 +277,13 @@ export class Outbox {
   *unfinishedShared(): Generator<{ readonly message: MessageSlot; readonly group: number }> {
     const { window } = this;
     for (let i = 0; i < window.sentCount; i++) {
-      const group = window.sentVia(i)?.group ?? 0;
+      const group = window.sentOrigin(i)?.group ?? 0;
       const isExactlyOnce = (window.resentDelivery(i) & DELIVERY_QOS) === 2;
       if (group !== 0 && !isExactlyOnce) yield { message: window.sentMessage(i), group };
     }
-    for (const queue of [this.#ready, this.#held]) {
+    for (const queue of [this.#ready, this.#queued]) {
       for (let i = 0; i < (queue?.count ?? 0); i++) {
-        const group = queue!.via(i)?.group ?? 0;
+        const group = queue!.origin(i)?.group ?? 0;
         if (group !== 0) yield { message: queue!.message(i), group };
       }
     }
@@ -287,21 +292,33 @@ export class Outbox {
   /** Drops everything: the session ends. */
   clear(): void {
     this.detach(false);
-    while (this.heldCount > 0) this.#discardHeld();
+    while (this.queuedCount > 0) this.#discardQueued();
     this.window.clear();
-    this.#held = null;
-    this.#heldBytes = 0;
+    this.#queued = null;
+    this.#queuedBytes = 0;
   }
 
   /** A QoS 1 or 2 message takes its window place, and the identifier it is sent under. */
-  #pushReady(message: MessageSlot, delivery: number, via: Via | null, bytes: number): void {
+  #pushReady(
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+    bytes: number,
+  ): void {
     const qos = delivery & DELIVERY_QOS;
     let packetId = 0;
     if (qos !== 0) {
       packetId = this.#newPacketId();
       this.#readyWindow++;
       if (this.#isRecorded) {
-        this.#records!.putQueued(this.#owner, Kind.Sent, packetId, message, delivery, via);
+        this.#records!.putQueued(
+          this.#durableId,
+          QueueRecordKind.Sent,
+          packetId,
+          message,
+          delivery,
+          origin,
+        );
       }
     }
     let seq = 0;
@@ -310,31 +327,31 @@ export class Outbox {
       const waitsForId = qos === 2 && this.#isRecorded;
       seq = (waitsForId ? this.#records.lastSeq : this.#messages.waitsFor(message)) >>> 0;
     }
-    this.#ready ??= this.#queues.take();
-    this.#ready.push(message, delivery | (packetId << PACKET_ID_SHIFT), via, seq);
+    this.#ready ??= this.#queues.acquire();
+    this.#ready.push(message, delivery | (packetId << PACKET_ID_SHIFT), origin, seq);
     this.#readyBytes += bytes;
     this.#counters[Counter.outputBytes]! += bytes;
   }
 
   #leaveReady(message: MessageSlot): void {
     this.#ready!.drop();
-    this.#countLeft(this.#messages.size(message) + ENTRY_BYTES);
+    this.#countTaken(this.#messages.size(message) + ENTRY_BYTES);
   }
 
   /** So many bytes have left `ready`. */
-  #countLeft(bytes: number): void {
+  #countTaken(bytes: number): void {
     this.#readyBytes -= bytes;
     this.#counters[Counter.outputBytes]! -= bytes;
     const ready = this.#ready!;
     if (ready.count > 0) return;
-    this.#queues.give(ready);
+    this.#queues.release(ready);
     this.#ready = null;
   }
 
   #hasRoom(bytes: number): boolean {
     const { queuedMessagesMax, queuedBytesMax, messageBytesMax } = this.#limits;
-    if (this.heldCount >= queuedMessagesMax) return false;
-    if (this.#heldBytes + bytes > queuedBytesMax) return false;
+    if (this.queuedCount >= queuedMessagesMax) return false;
+    if (this.#queuedBytes + bytes > queuedBytesMax) return false;
     // One message may wait for very many sessions: their entries have to fit the memory for messages too.
     const entryBytes = (this.#counters[Counter.queued]! + 1) * ENTRY_BYTES;
     return this.#messages.byteCount + entryBytes <= messageBytesMax;
@@ -342,15 +359,15 @@ export class Outbox {
 
   /** Drops the oldest of `held` as far as their time is over [MQTT-3.3.2-5]. */
   #dropExpired(): void {
-    while (this.heldCount > 0 && this.#messages.isExpired(this.#held!.message())) {
+    while (this.queuedCount > 0 && this.#messages.isExpired(this.#queued!.message())) {
       this.#counters[Counter.droppedExpired]!++;
-      this.#discardHeld();
+      this.#discardQueued();
     }
   }
 
-  #discardHeld(): void {
-    const message = this.#held!.message();
-    this.#dropHeld(message, this.#held!.word());
+  #discardQueued(): void {
+    const message = this.#queued!.message();
+    this.#dropQueued(message, this.#queued!.word());
     this.#messages.release(message);
   }
 
@@ -366,29 +383,41 @@ export class Outbox {
   }
 
   get #isRecorded(): boolean {
-    return this.#owner !== 0;
+    return this.#durableId !== 0;
   }
 
-  #recordHeld(n: number, message: MessageSlot, delivery: number, via: Via | null): void {
+  #recordQueued(
+    n: number,
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+  ): void {
     if (this.#isRecorded && (delivery & DELIVERY_QOS) !== 0) {
-      this.#records!.putQueued(this.#owner, Kind.Held, n >>> 0, message, delivery, via);
+      this.#records!.putQueued(
+        this.#durableId,
+        QueueRecordKind.Queued,
+        n >>> 0,
+        message,
+        delivery,
+        origin,
+      );
     }
   }
 
   /** Drops the oldest of `held`, whose reference is the caller's then. */
-  #dropHeld(message: MessageSlot, delivery: number): void {
-    this.#held!.drop();
-    this.#heldBytes -= this.#messages.size(message) + ENTRY_BYTES;
+  #dropQueued(message: MessageSlot, delivery: number): void {
+    this.#queued!.drop();
+    this.#queuedBytes -= this.#messages.size(message) + ENTRY_BYTES;
     this.#counters[Counter.queued]!--;
-    const n = this.#heldFirst++ >>> 0;
+    const n = this.#queuedFirst++ >>> 0;
     if (this.#isRecorded && (delivery & DELIVERY_QOS) !== 0) {
-      this.#records!.removeQueued(this.#owner, Kind.Held, n, message);
+      this.#records!.removeQueued(this.#durableId, QueueRecordKind.Queued, n, message);
     }
   }
 
   #forgetSent(packetId: number, message: MessageSlot): void {
     if (this.#isRecorded && packetId !== 0) {
-      this.#records!.removeQueued(this.#owner, Kind.Sent, packetId, message);
+      this.#records!.removeQueued(this.#durableId, QueueRecordKind.Sent, packetId, message);
     }
   }
 
@@ -405,7 +434,7 @@ export class Outbox {
 const DELIVERY_BITS = 0xffff;
 const PACKET_ID_SHIFT = 16;
 /** Numbers of held entries go both ways from the middle of a u32, so that they sort in their order. */
-const HELD_FIRST = 0x8000_0000;
+const QUEUED_FIRST = 0x8000_0000;
 /** What an entry counts for in the limits beside its message. */
 const ENTRY_BYTES = 16;
 /** A ring that grew beyond this is let go when it has emptied. */

@@ -6,14 +6,14 @@
  * is older: nothing, usually. Linear, not hashed: a window is usually under 20.
  */
 import { grownU16, grownU32 } from "../base/columns.ts";
-import type { Via } from "./delivery-queue.ts";
+import type { DeliveryOrigin } from "./delivery-queue.ts";
 
 export class PacketIdQueue {
   #ids: Uint16Array = new Uint16Array(4);
   #messages: Uint32Array = new Uint32Array(4);
   #deliveries: Uint32Array = new Uint32Array(4);
   /** From the first on that has one. */
-  #vias: (Via | null)[] | null = null;
+  #origins: (DeliveryOrigin | null)[] | null = null;
   #start = 0;
   #end = 0;
   /** What is to be sent again: positions [next, end). */
@@ -24,14 +24,14 @@ export class PacketIdQueue {
     return this.#end - this.#start;
   }
 
-  push(packetId: number, message: number, delivery: number, via: Via | null): void {
+  push(packetId: number, message: number, delivery: number, origin: DeliveryOrigin | null): void {
     if (this.#end === this.#ids.length) this.#makeRoom();
     this.#ids[this.#end] = packetId;
     this.#messages[this.#end] = message;
     this.#deliveries[this.#end] = delivery;
-    if (via !== null && this.#vias === null)
-      this.#vias = new Array<Via | null>(this.#end).fill(null);
-    if (this.#vias !== null) this.#vias[this.#end] = via;
+    if (origin !== null && this.#origins === null)
+      this.#origins = new Array<DeliveryOrigin | null>(this.#end).fill(null);
+    if (this.#origins !== null) this.#origins[this.#end] = origin;
     this.#end++;
   }
 
@@ -51,8 +51,8 @@ export class PacketIdQueue {
   delivery(position: number): number {
     return this.#deliveries[this.#start + position]!;
   }
-  via(position: number): Via | null {
-    return this.#vias === null ? null : this.#vias[this.#start + position]!;
+  origin(position: number): DeliveryOrigin | null {
+    return this.#origins === null ? null : this.#origins[this.#start + position]!;
   }
 
   removeAt(position: number): void {
@@ -61,9 +61,9 @@ export class PacketIdQueue {
       this.#ids.copyWithin(from + 1, from, from + position);
       this.#messages.copyWithin(from + 1, from, from + position);
       this.#deliveries.copyWithin(from + 1, from, from + position);
-      this.#vias?.copyWithin(from + 1, from, from + position);
+      this.#origins?.copyWithin(from + 1, from, from + position);
     }
-    if (this.#vias !== null) this.#vias[this.#start] = null;
+    if (this.#origins !== null) this.#origins[this.#start] = null;
     this.#start++;
     if (this.#start === this.#end) this.#start = this.#end = 0;
     if (position < this.#resendNext) this.#resendNext--;
@@ -100,7 +100,7 @@ export class PacketIdQueue {
       this.#ids.copyWithin(0, this.#start, this.#end);
       this.#messages.copyWithin(0, this.#start, this.#end);
       this.#deliveries.copyWithin(0, this.#start, this.#end);
-      this.#vias?.copyWithin(0, this.#start, this.#end);
+      this.#origins?.copyWithin(0, this.#start, this.#end);
       this.#end -= this.#start;
       this.#start = 0;
       return;

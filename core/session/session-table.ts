@@ -24,9 +24,9 @@ export class SessionTable {
   readonly #wills = new TimingWheel();
   #keptCount = 0;
   /** Slots freed while `holdsSlots`: somebody may still name them. */
-  readonly #heldSlots: SessionSlot[] = [];
+  readonly #freedSlots: SessionSlot[] = [];
   /** While true, the slot of a session that ends is not given to another. */
-  holdsSlots = false;
+  keepsFreedSlots = false;
 
   constructor(
     limits: Limits,
@@ -56,7 +56,7 @@ export class SessionTable {
    */
   create(clientId: string, expiryMillis: number): Session | null {
     if (expiryMillis > 0 && this.#keptCount >= this.#limits.sessionsMax) return null;
-    const slot = this.#slots.take();
+    const slot = this.#slots.acquire();
     if (slot === 0) return null;
     const session = new Session(
       slot,
@@ -75,7 +75,7 @@ export class SessionTable {
     return session;
   }
 
-  /** Forgets a session whose subscriptions and messages its owner has cleared. */
+  /** Forgets a session whose subscriptions and messages its durableId has cleared. */
   remove(session: Session): void {
     this.#expiry.cancel(session.slot);
     this.#wills.cancel(session.slot);
@@ -83,15 +83,15 @@ export class SessionTable {
     this.#bySlot[session.slot] = null;
     this.#counters[Counter.sessions]!--;
     if (session.isKept) this.#keptCount--;
-    if (this.holdsSlots) this.#heldSlots.push(session.slot);
-    else this.#slots.give(session.slot);
+    if (this.keepsFreedSlots) this.#freedSlots.push(session.slot);
+    else this.#slots.release(session.slot);
   }
 
   /** Gives back what was held once nobody names the slots any more. */
-  releaseSlots(): void {
-    this.holdsSlots = false;
-    for (const slot of this.#heldSlots) this.#slots.give(slot);
-    this.#heldSlots.length = 0;
+  releaseFreedSlots(): void {
+    this.keepsFreedSlots = false;
+    for (const slot of this.#freedSlots) this.#slots.release(slot);
+    this.#freedSlots.length = 0;
   }
 
   /** The client is away: the session ends at `deadline` unless it comes back. */

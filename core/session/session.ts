@@ -1,10 +1,10 @@
 /** What outlives a connection: subscriptions, what is owed to the client, and its QoS 2 receipts. */
 import { PacketIdSet } from "../base/bitset.ts";
 import type { Limits } from "../config.ts";
-import type { Owner, Records } from "../journal/records.ts";
-import { Kind } from "../journal/records.ts";
+import type { DurableSessionId, Records } from "../journal/records.ts";
+import { QueueRecordKind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
-import type { RetainedReplay } from "../message/retained.ts";
+import type { RetainedScan } from "../message/retained.ts";
 import type { DeliveryQueuePool } from "./delivery-queue.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -30,7 +30,7 @@ export class Session {
   /** The will of a client that is away, until its delay is over. */
   will: Will | null = null;
   /** Its number in the journal; 0 where nothing of it is recorded. */
-  readonly owner: Owner;
+  readonly durableId: DurableSessionId;
   readonly #records: Records | null;
   /** Slot of its connection, or 0 while the client is away. */
   connSlot = 0;
@@ -38,7 +38,7 @@ export class Session {
   /** Filter → options, as in the topic index. Made with the first subscription. */
   subscriptions: Map<string, number> | null = null;
   /** Retained messages still to be sent to new subscriptions, by filter, one filter at a time. */
-  replays: Map<string, RetainedReplay> | null = null;
+  retainedScans: Map<string, RetainedScan> | null = null;
   #receipts: PacketIdSet | null = null;
 
   constructor(
@@ -56,8 +56,8 @@ export class Session {
     this.expiryMillis = expiryMillis;
     this.isKept = expiryMillis > 0;
     this.#records = records;
-    this.owner = records !== null && this.isKept ? records.newOwner() : 0;
-    this.outbox = new Outbox(messages, limits, counters, records, this.owner, queues);
+    this.durableId = records !== null && this.isKept ? records.newDurableId() : 0;
+    this.outbox = new Outbox(messages, limits, counters, records, this.durableId, queues);
   }
 
   /** How many QoS 2 messages were received and not yet released. */
@@ -71,17 +71,19 @@ export class Session {
   addReceipt(packetId: number): void {
     this.#receipts ??= new PacketIdSet();
     this.#receipts.add(packetId);
-    if (this.owner !== 0) this.#records!.putIdentifier(this.owner, Kind.Receipt, packetId);
+    if (this.durableId !== 0)
+      this.#records!.putIdentifier(this.durableId, QueueRecordKind.Receipt, packetId);
   }
   /** The identifier was released; also where it has no receipt. */
   removeReceipt(packetId: number): void {
     if (this.#receipts?.delete(packetId) !== true) return;
-    if (this.owner !== 0) this.#records!.removeIdentifier(this.owner, Kind.Receipt, packetId);
+    if (this.durableId !== 0)
+      this.#records!.removeIdentifier(this.durableId, QueueRecordKind.Receipt, packetId);
   }
   clearReceipts(): void {
-    if (this.owner !== 0) {
+    if (this.durableId !== 0) {
       for (const packetId of this.#receipts?.values() ?? []) {
-        this.#records!.removeIdentifier(this.owner, Kind.Receipt, packetId);
+        this.#records!.removeIdentifier(this.durableId, QueueRecordKind.Receipt, packetId);
       }
     }
     this.#receipts = null;
@@ -89,7 +91,7 @@ export class Session {
 }
 
 /** Nothing is to be sent any more of the retained messages of a subscription. */
-export function dropReplay(session: Session, filter: string): void {
-  const { replays } = session;
-  if (replays?.delete(filter) === true && replays.size === 0) session.replays = null;
+export function dropRetainedScan(session: Session, filter: string): void {
+  const { retainedScans: replays } = session;
+  if (replays?.delete(filter) === true && replays.size === 0) session.retainedScans = null;
 }

@@ -8,12 +8,12 @@
  *
  * An identifier is in use until its message is done [MQTT311-2.3.1-4] [MQTT-2.2.1-4].
  */
-import type { Owner, Records } from "../journal/records.ts";
-import { Kind } from "../journal/records.ts";
+import type { DurableSessionId, Records } from "../journal/records.ts";
+import { QueueRecordKind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { DELIVERY_DUP, DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
-import type { Via } from "./delivery-queue.ts";
+import type { DeliveryOrigin } from "./delivery-queue.ts";
 import { PacketIdQueue } from "./packet-id-queue.ts";
 
 export const Acknowledged = { Done: 0, Unknown: 1, WrongKind: 2 } as const;
@@ -24,7 +24,7 @@ export class Window {
   readonly #counters: Float64Array;
   /** Null where nothing of the session is recorded. */
   readonly #records: Records | null;
-  readonly #owner: Owner;
+  readonly #durableId: DurableSessionId;
   /** Sent, not yet acknowledged (PUBACK) or received (PUBREC). */
   #sent: PacketIdQueue | null = null;
   /** Received, not yet completed: PUBREL is owed or sent. In the order of the PUBRECs. */
@@ -34,12 +34,12 @@ export class Window {
     messages: MessagePool,
     counters: Float64Array,
     records: Records | null,
-    owner: Owner,
+    durableId: DurableSessionId,
   ) {
     this.#messages = messages;
     this.#counters = counters;
-    this.#records = owner === 0 ? null : records;
-    this.#owner = owner;
+    this.#records = durableId === 0 ? null : records;
+    this.#durableId = durableId;
   }
 
   get count(): number {
@@ -50,9 +50,14 @@ export class Window {
   }
 
   /** A message has been sent under an identifier; its reference is the window's now. */
-  push(packetId: number, message: MessageSlot, delivery: number, via: Via | null): void {
+  push(
+    packetId: number,
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+  ): void {
     this.#sent ??= new PacketIdQueue();
-    this.#sent.push(packetId, message, delivery, via);
+    this.#sent.push(packetId, message, delivery, origin);
     this.#counters[Counter.inflight]!++;
   }
 
@@ -79,7 +84,7 @@ export class Window {
     this.#leaveSent(position);
     this.#released ??= new PacketIdQueue();
     this.#released.push(packetId, 0, 0, null);
-    this.#records?.putIdentifier(this.#owner, Kind.Released, packetId);
+    this.#records?.putIdentifier(this.#durableId, QueueRecordKind.Released, packetId);
     return Acknowledged.Done;
   }
 
@@ -132,8 +137,8 @@ export class Window {
   sentMessage(position: number): MessageSlot {
     return this.#sent!.message(position);
   }
-  sentVia(position: number): Via | null {
-    return this.#sent!.via(position);
+  sentOrigin(position: number): DeliveryOrigin | null {
+    return this.#sent!.origin(position);
   }
   /** With DUP, for it is sent again [MQTT311-3.3.1-1]. */
   resentDelivery(position: number): number {
@@ -165,14 +170,23 @@ export class Window {
   #leaveSent(position: number): void {
     const sent = this.#sent!;
     const message = sent.message(position);
-    this.#records?.removeQueued(this.#owner, Kind.Sent, sent.packetId(position), message);
+    this.#records?.removeQueued(
+      this.#durableId,
+      QueueRecordKind.Sent,
+      sent.packetId(position),
+      message,
+    );
     this.#messages.release(message);
     sent.removeAt(position);
   }
 
   #leaveReleased(position: number): void {
     const released = this.#released!;
-    this.#records?.removeIdentifier(this.#owner, Kind.Released, released.packetId(position));
+    this.#records?.removeIdentifier(
+      this.#durableId,
+      QueueRecordKind.Released,
+      released.packetId(position),
+    );
     released.removeAt(position);
   }
 

@@ -10,7 +10,7 @@ interface Node {
 }
 
 /** How many more levels of names may be looked at, by however many cursors. */
-export interface Walk {
+export interface ScanBudget {
   stepsLeft: number;
 }
 
@@ -83,7 +83,7 @@ export class NameCursor {
    * The value of the next name; -1 at the end; `UNFINISHED` where `walk` has no steps left, and it is to be
    * asked again.
    */
-  next(walk: Walk): number {
+  next(walk: ScanBudget): number {
     for (;;) {
       const top = this.#stack.at(-1);
       if (top === undefined) return -1;

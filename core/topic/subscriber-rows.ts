@@ -33,7 +33,7 @@ export class SubscriberRows {
 
   /** Adds a row before `first`, the list of its node; returns it, the new first. */
   add(node: number, subscriber: number, options: number, first: number): number {
-    const row = this.#slots.take();
+    const row = this.#slots.acquire();
     this.#grow(row);
     if (this.#slots.count > this.#buckets.length) this.#rehash();
     this.#nodes[row] = node;
@@ -53,7 +53,7 @@ export class SubscriberRows {
     if (next !== 0) this.#previous[next] = previous;
     if (previous !== 0) this.#next[previous] = next;
     this.#unchain(row);
-    this.#slots.give(row);
+    this.#slots.release(row);
     return row === first ? next : first;
   }
 

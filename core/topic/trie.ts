@@ -46,7 +46,7 @@ export class TopicTrie implements TopicIndex {
 
   constructor(ingest: ReferenceIngest) {
     this.#ingest = ingest;
-    this.#root = this.#slots.take();
+    this.#root = this.#slots.acquire();
   }
 
   get size(): number {
@@ -167,7 +167,7 @@ export class TopicTrie implements TopicIndex {
   }
 
   #addChild(parent: number, bytes: Uint8Array, start: number, end: number): number {
-    const node = this.#slots.take();
+    const node = this.#slots.acquire();
     this.#grow(node);
     this.#parents[node] = parent;
     this.#firstRows[node] = 0;
@@ -203,7 +203,7 @@ export class TopicTrie implements TopicIndex {
       else this.#unchain(node);
       if (this.#levelBlocks[node] !== 0) this.#levels.free(this.#levelBlocks[node]!);
       this.#childCounts[parent]!--;
-      this.#slots.give(node);
+      this.#slots.release(node);
       node = parent;
     }
   }

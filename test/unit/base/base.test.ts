@@ -70,10 +70,10 @@ test("a long block is used again once it was freed, unless it is kept", () => {
 
 test("a pool of buffers keeps so many bytes, of the lengths that are asked for", () => {
   const pool = new BufferPool((byteCount) => new Uint8Array(byteCount));
-  const buffers = Array.from({ length: 600 }, () => pool.take(20_000));
+  const buffers = Array.from({ length: 600 }, () => pool.acquire(20_000));
   expect(buffers[0]!.length).toBe(20_480);
-  for (const buffer of buffers) pool.give(buffer);
-  const again = Array.from({ length: 600 }, () => pool.take(20_480));
+  for (const buffer of buffers) pool.release(buffer);
+  const again = Array.from({ length: 600 }, () => pool.acquire(20_480));
   const kept = again.filter((buffer) => buffers.includes(buffer)).length;
   expect(kept).toBeGreaterThan(100);
   expect(kept * 20_480).toBeLessThanOrEqual(8 * 2 ** 20);
@@ -124,9 +124,11 @@ test("rings are first in, first out, and may be put before", () => {
 
 test("slots are given once at a time, up to their number", () => {
   const slots = new Slots(3);
-  expect([slots.take(), slots.take(), slots.take(), slots.take()]).toEqual([1, 2, 3, 0]);
-  slots.give(2);
-  expect([slots.count, slots.take(), slots.take()]).toEqual([2, 2, 0]);
+  expect([slots.acquire(), slots.acquire(), slots.acquire(), slots.acquire()]).toEqual([
+    1, 2, 3, 0,
+  ]);
+  slots.release(2);
+  expect([slots.count, slots.acquire(), slots.acquire()]).toEqual([2, 2, 0]);
 });
 
 test("a queue of packet identifiers keeps its order whatever is removed", () => {
@@ -143,7 +145,7 @@ test("a queue of packet identifiers keeps its order whatever is removed", () => 
       expect(queue.find(model[position]! & 0xffff)).toBe(position);
       const step = model[position]!;
       expect(queue.message(position)).toBe(step);
-      expect(queue.via(position)?.properties[0] ?? -1).toBe(step % 3 === 0 ? step & 0xff : -1);
+      expect(queue.origin(position)?.properties[0] ?? -1).toBe(step % 3 === 0 ? step & 0xff : -1);
       queue.removeAt(position);
       model = model.filter((_, index) => index !== position);
     }

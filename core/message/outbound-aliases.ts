@@ -5,7 +5,7 @@
  * comes again, and only if its name is long enough. Aliases are few; a topic has one place where it may be,
  * and takes it from another when it comes twice in a row there.
  */
-export class TopicAliases {
+export class OutboundAliases {
   /** The topic id that each alias stands for at the client; 0 is none. */
   readonly #known: Uint32Array;
   /** The topic id that came to each place last. */
@@ -49,7 +49,7 @@ export class TopicAliases {
   }
 
   /** The packet that tells the client an alias has been written. */
-  told(id: number): void {
+  confirmSent(id: number): void {
     this.#known[id % this.#known.length] = id;
     // Its place may have been that of the last.
     this.#lastId = 0;

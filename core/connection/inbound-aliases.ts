@@ -3,7 +3,7 @@ import type { WordBytes } from "../base/bytes.ts";
 import { ownBytes, viewOf } from "../base/bytes.ts";
 import type { Ingest } from "../ports.ts";
 
-export class ClientAliases {
+export class InboundAliases {
   /** The topic field, its two bytes of length included, that each alias stands for. */
   readonly #fields: (WordBytes | null)[] = [];
   /** Its id, valid in `#epoch`. */

@@ -1,25 +1,25 @@
-/** The parts of one broker, as the packet handlers see them. */
-import { BufferPool } from "../base/buffers.ts";
-import type { Ring } from "../base/ring.ts";
-import { PairRing } from "../base/ring.ts";
-import type { DecisionRequest, EffectKind, Millis } from "../boundary.ts";
-import type { BrokerConfig, Limits } from "../config.ts";
-import { Journal } from "../journal/journal.ts";
-import { Records } from "../journal/records.ts";
-import { MessagePool } from "../message/message-pool.ts";
-import { PublishRuns } from "../message/publish-runs.ts";
-import { Retained } from "../message/retained.ts";
-import { counterNames } from "../observe/counters.ts";
-import { Events } from "../observe/events.ts";
-import type { Ingest, Policy, Ports } from "../ports.ts";
-import type { ReasonCode } from "../reason.ts";
-import { DirtyRing } from "../routing/dirty-ring.ts";
-import { Router } from "../routing/router.ts";
-import { SessionTable } from "../session/session-table.ts";
-import { TimingWheel } from "../time/wheel.ts";
-import type { Connection } from "./connection.ts";
+/** The context of one broker, as the packet handlers see them. */
+import { BufferPool } from "./base/buffers.ts";
+import type { Ring } from "./base/ring.ts";
+import { PairRing } from "./base/ring.ts";
+import type { DecisionRequest, EffectKind, Millis } from "./boundary.ts";
+import type { BrokerConfig, Limits } from "./config.ts";
+import type { Connection } from "./connection/connection.ts";
+import { Journal } from "./journal/journal.ts";
+import { Records } from "./journal/records.ts";
+import { MessagePool } from "./message/message-pool.ts";
+import { RetainedMessages } from "./message/retained.ts";
+import { counterNames } from "./observe/counters.ts";
+import { Events } from "./observe/events.ts";
+import { EncodedBatches } from "./output/encoded-batch.ts";
+import type { Ingest, Policy, Ports } from "./ports.ts";
+import type { ReasonCode } from "./reason.ts";
+import { Router } from "./routing/router.ts";
+import { SendQueue } from "./routing/send-queue.ts";
+import { SessionTable } from "./session/session-table.ts";
+import { TimingWheel } from "./time/wheel.ts";
 
-export class Parts {
+export class BrokerContext {
   readonly config: BrokerConfig;
   readonly limits: Limits;
   readonly ingest: Ingest;
@@ -29,11 +29,11 @@ export class Parts {
   readonly counters: Float64Array;
   readonly events: Events;
   readonly messages: MessagePool;
-  readonly runs: PublishRuns;
-  readonly retained: Retained;
+  readonly encodedBatches: EncodedBatches;
+  readonly retained: RetainedMessages;
   readonly sessions: SessionTable;
   readonly router: Router;
-  readonly dirty: DirtyRing = new DirtyRing();
+  readonly sendQueue: SendQueue = new SendQueue();
   readonly journal: Journal;
   /** Null with the memory store: nothing is recorded and nothing waits. */
   readonly records: Records | null;
@@ -45,13 +45,13 @@ export class Parts {
   readonly effects: PairRing = new PairRing();
   readonly requests: DecisionRequest[] = [];
   /** Connections with answers that wait for a commit. */
-  readonly gated: Set<Connection> = new Set();
+  readonly gatedConnections: Set<Connection> = new Set();
   /** Connections whose next message waits for a commit, or whose input waits for the store. */
-  readonly awaiting: Set<Connection> = new Set();
+  readonly storeBlocked: Set<Connection> = new Set();
   /** Connections whose walk through the retained names goes on at the next timeout, which is due. */
-  readonly walking: Set<Connection> = new Set();
+  readonly retainedScans: Set<Connection> = new Set();
   /** Queues of answers that are empty: a connection that is owed nothing has none. */
-  readonly spareRings: Ring[] = [];
+  readonly spareReplyRings: Ring[] = [];
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis = 0;
   /** Where clients are sent instead; null: they are welcome. */
@@ -72,8 +72,8 @@ export class Parts {
     this.counters = new Float64Array(counterNames.length);
     this.events = new Events(config.limits.eventsMax, this.counters);
     this.messages = new MessagePool(config.limits.messageBytesMax, this.counters, this.buffers);
-    this.runs = new PublishRuns(this.messages);
-    this.retained = new Retained(config.limits, this.messages, this.counters);
+    this.encodedBatches = new EncodedBatches(this.messages);
+    this.retained = new RetainedMessages(config.limits, this.messages, this.counters);
     this.journal = new Journal();
     this.records = config.durable ? new Records(this.journal, this.messages) : null;
     this.setEpoch(config.epochMillis);
@@ -84,7 +84,7 @@ export class Parts {
       ports.topics.create(config.limits),
       this.sessions,
       this.messages,
-      this.dirty,
+      this.sendQueue,
       this.counters,
     );
   }
@@ -94,12 +94,12 @@ export class Parts {
     if (this.records !== null) this.records.epochMillis = epochMillis;
   }
 
-  effect(kind: EffectKind, connection: Connection, reason: ReasonCode): void {
+  pushEffect(kind: EffectKind, connection: Connection, reason: ReasonCode): void {
     this.effects.push(kind | (reason << 8), connection.id);
   }
 
   /** Makes the connection's deadline `deadline` unless it is earlier already. */
-  deadlineBy(connection: Connection, deadline: Millis): void {
+  advanceDeadline(connection: Connection, deadline: Millis): void {
     const { slot } = connection;
     if (!this.deadlines.isSet(slot) || this.deadlines.deadline(slot) > deadline) {
       this.deadlines.set(slot, deadline);

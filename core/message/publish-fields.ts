@@ -5,9 +5,9 @@ import type { Millis, QoS } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
-const NO_RUNS: readonly number[] = [];
+const NO_RANGES: readonly number[] = [];
 
-export class MessageSource {
+export class PublishFields {
   /** What topic field, properties and payload lie in. */
   bytes: Uint8Array = NO_BYTES;
   /** The same by words; null for the first packet of a chunk, which often is the only one. */
@@ -20,7 +20,7 @@ export class MessageSource {
   /** Whether `aliased` stands for the topic; it may be left from a packet before. */
   isAliased = false;
   /** The properties that receivers get: runs `bytes[start, end)`, two numbers each. */
-  propertyRuns: readonly number[] = NO_RUNS;
+  propertyRanges: readonly number[] = NO_RANGES;
   payloadStart = 0;
   payloadEnd = 0;
   qos: QoS = 0;
@@ -57,7 +57,7 @@ export class MessageSource {
       this.view = viewOf(bytes);
     }
     this.isAliased = false;
-    if (this.propertyRuns !== NO_RUNS) this.propertyRuns = NO_RUNS;
+    if (this.propertyRanges !== NO_RANGES) this.propertyRanges = NO_RANGES;
     if (this.owned !== owned) this.owned = owned;
     this.topicStart = start;
     this.topicEnd = topicEnd;

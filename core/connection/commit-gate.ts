@@ -7,7 +7,7 @@
 import { PairRing } from "../base/ring.ts";
 import type { Seq } from "../boundary.ts";
 
-export class Gate {
+export class CommitGate {
   readonly #waiting = new PairRing();
 
   get count(): number {
@@ -29,7 +29,7 @@ export class Gate {
   }
 
   /** The next answer whose writes are durable up to `committed`, or 0. */
-  take(committed: Seq): number {
+  shiftCommitted(committed: Seq): number {
     if (this.#waiting.count === 0) return 0;
     // Numbers are compared by their low 32 bits, as a distance, so that they may wrap around.
     if (((this.#waiting.first() - committed) | 0) > 0) return 0;

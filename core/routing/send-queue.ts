@@ -5,12 +5,12 @@
 import { grownU8 } from "../base/columns.ts";
 import { Ring } from "../base/ring.ts";
 
-export class DirtyRing {
+export class SendQueue {
   readonly #ring = new Ring(64);
   #states: Uint8Array = new Uint8Array(64);
 
   /** The connection in `slot` has something to send. */
-  mark(slot: number): void {
+  schedule(slot: number): void {
     if (this.#states[slot] !== 0) return;
     this.#states[slot] = QUEUED;
     this.#ring.push(slot);
@@ -24,7 +24,7 @@ export class DirtyRing {
   /** The transport takes bytes again: the connection has its turn, in case something waits. */
   unblock(slot: number): void {
     this.#states[slot]! &= ~BLOCKED;
-    this.mark(slot);
+    this.schedule(slot);
   }
 
   isBlocked(slot: number): boolean {

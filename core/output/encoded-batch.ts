@@ -5,39 +5,39 @@
  * A run is what one subscriber was owed, from the first message on. Runs are found by their first message,
  * and only messages that somebody else is owed too are worth one.
  */
-import type { MessagePool, MessageSlot } from "./message-pool.ts";
+import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 
-export class PublishRuns {
+export class EncodedBatches {
   readonly #messages: MessagePool;
-  readonly #runs: (PublishRun | null)[] = new Array<PublishRun | null>(RUNS).fill(null);
+  readonly #batches: (EncodedBatch | null)[] = new Array<EncodedBatch | null>(BATCHES).fill(null);
 
   constructor(messages: MessagePool) {
     this.#messages = messages;
   }
 
   /** Where a run that begins with `first` is, or is to be; null where `first` is owed to nobody else. */
-  at(first: MessageSlot): PublishRun | null {
+  at(first: MessageSlot): EncodedBatch | null {
     if (this.#messages.references(first) < 2) return null;
-    const index = this.#messages.born(first) % RUNS;
-    const known = this.#runs[index] ?? new PublishRun();
-    this.#runs[index] = known;
+    const index = this.#messages.serial(first) % BATCHES;
+    const known = this.#batches[index] ?? new EncodedBatch();
+    this.#batches[index] = known;
     return known;
   }
 }
 
-export class PublishRun {
+export class EncodedBatch {
   /** How many messages, up to `RUN_MESSAGES_MAX`. */
   count = 0;
   /** Their packets, one after the other: message `n` ends at `ends[n]`. */
   bytes: Uint8Array = new Uint8Array(1024);
-  readonly ends: Uint32Array = new Uint32Array(RUN_MESSAGES_MAX);
+  readonly ends: Uint32Array = new Uint32Array(BATCH_MESSAGES_MAX);
   /** Number of each message, which no other ever has, and how it was delivered. */
-  readonly #born = new Float64Array(RUN_MESSAGES_MAX);
-  readonly #deliveries = new Uint8Array(RUN_MESSAGES_MAX);
+  readonly #serials = new Float64Array(BATCH_MESSAGES_MAX);
+  readonly #deliveries = new Uint8Array(BATCH_MESSAGES_MAX);
 
-  /** Whether message `n` is the one numbered `born`, delivered the same way. */
-  is(n: number, born: number, delivery: number): boolean {
-    return this.#born[n] === born && this.#deliveries[n] === delivery;
+  /** Whether message `n` is the one numbered `serial`, delivered the same way. */
+  matches(n: number, serial: number, delivery: number): boolean {
+    return this.#serials[n] === serial && this.#deliveries[n] === delivery;
   }
 
   /** Forgets what was there; `push` then says what was written, and `finish` where. */
@@ -46,8 +46,8 @@ export class PublishRun {
   }
 
   /** A packet was written that ends `end` bytes after where the run began. */
-  push(born: number, delivery: number, end: number): void {
-    this.#born[this.count] = born;
+  push(serial: number, delivery: number, end: number): void {
+    this.#serials[this.count] = serial;
     this.#deliveries[this.count] = delivery;
     this.ends[this.count] = end;
     this.count++;
@@ -62,5 +62,5 @@ export class PublishRun {
   }
 }
 
-const RUNS = 8;
-export const RUN_MESSAGES_MAX = 1024;
+const BATCHES = 8;
+export const BATCH_MESSAGES_MAX = 1024;
