@@ -19,29 +19,28 @@ import type {
   Seq,
 } from "./boundary.ts";
 import { CloseCause, EffectKind, NEVER, NO_CONN, OUT_BYTES_MIN } from "./boundary.ts";
-import { areMessageProperties, encodeProperties, joined } from "./codec/property-values.ts";
 import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
-import { ConfigError } from "./config.ts";
-import { resumeAfterCommit } from "./connection/commit.ts";
 import { Connection, Parked, Stage } from "./connection/connection.ts";
-import { handleDeadline } from "./connection/deadline.ts";
-import { close, dropWill, end, endSession, publishWill } from "./connection/end.ts";
-import { publishMessage, removeRetained } from "./connection/publish-message.ts";
-import { receive, unpark, unparkAnswered } from "./connection/receive.ts";
-import { replyAfterCommit } from "./connection/reply-queue.ts";
-import { encodeOutput } from "./connection/send.ts";
 import { BrokerContext } from "./context.ts";
 import type { WriteBatch } from "./journal/journal.ts";
-import { PublishFields } from "./message/publish-fields.ts";
+import { handleCommand } from "./lifecycle/commands.ts";
+import { handleDeadline } from "./lifecycle/deadlines.ts";
+import { replyAfterCommit } from "./lifecycle/reply-queue.ts";
+import { endConnection } from "./lifecycle/transitions.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
+import { encodeOutput } from "./output/encode-output.ts";
+import { receive, resume, resumeAfterCommit, resumeAfterReplies } from "./packets/input.ts";
 import type { Ports } from "./ports.ts";
+import { removeRetained } from "./publishing/publish-message.ts";
+import { publishOwn } from "./publishing/publish-own.ts";
+import { endSession } from "./publishing/session-end.ts";
+import { publishDelayedWill } from "./publishing/will.ts";
 import type { ReasonCode } from "./reason.ts";
 import { Reason } from "./reason.ts";
 import { SysTopics } from "./routing/sys.ts";
 import { SteadyClock } from "./time/steady-clock.ts";
-import { isTopicName } from "./topic/name.ts";
 
 export class Broker {
   readonly #context: BrokerContext;
@@ -105,7 +104,7 @@ export class Broker {
   handleBytes(conn: ConnId, chunk: Uint8Array, now: Millis): boolean {
     now = this.#enter(now);
     const connection = this.#connection(conn);
-    const readsOn = connection === null || receive(this.#context, connection, chunk, now);
+    const readsOn = connection === null || receive(this.#context, connection, chunk);
     this.#leave();
     return readsOn;
   }
@@ -139,7 +138,7 @@ export class Broker {
     const connection = this.#connection(conn);
     if (connection !== null) {
       const reason = cause === CloseCause.Transport ? Reason.ProtocolError : connection.endReason;
-      end(this.#context, connection, reason, now);
+      endConnection(this.#context, connection, "transportClosed", reason);
       const { slot } = connection;
       this.#context.connections[slot] = null;
       this.#generations[slot] = (this.#generations[slot]! + 1) & GENERATION_MASK;
@@ -155,7 +154,7 @@ export class Broker {
     const connection = this.#connection(conn);
     if (connection !== null && (connection.parked & Parked.Decision) !== 0) {
       connection.decision = decision;
-      unpark(this.#context, connection, Parked.Decision, now);
+      resume(this.#context, connection, Parked.Decision);
     }
     this.#leave();
   }
@@ -164,7 +163,7 @@ export class Broker {
   handleCommit(seq: Seq, now: Millis): void {
     now = this.#enter(now);
     this.#context.journal.commit(seq);
-    resumeAfterCommit(this.#context, now);
+    resumeAfterCommit(this.#context);
     this.#leave();
   }
 
@@ -190,9 +189,9 @@ export class Broker {
 
   /** What the embedding program asks for. Throws ConfigError for a publish that no client could send. */
   handleCommand(command: Command, now: Millis): void {
-    now = this.#enter(now);
+    this.#enter(now);
     try {
-      this.#command(command, now);
+      handleCommand(this.#context, command);
     } finally {
       this.#leave();
     }
@@ -202,7 +201,7 @@ export class Broker {
     now = this.#enter(now);
     const context = this.#context;
     for (let slot = context.deadlines.poll(now); slot >= 0; slot = context.deadlines.poll(now)) {
-      handleDeadline(context, context.connections[slot]!, now);
+      handleDeadline(context, context.connections[slot]!);
     }
     for (
       let s = context.sessions.pollExpired(now);
@@ -210,12 +209,10 @@ export class Broker {
       s = context.sessions.pollExpired(now)
     ) {
       context.counters[Counter.sessionsExpired]!++;
-      endSession(context, s, now);
+      endSession(context, s);
     }
     for (let s = context.sessions.pollWill(now); s !== null; s = context.sessions.pollWill(now)) {
-      const { will } = s;
-      s.will = null;
-      publishWill(context, s, will, now);
+      publishDelayedWill(context, s);
     }
     for (
       let topic = context.retained.pollExpired(now);
@@ -229,16 +226,14 @@ export class Broker {
     if (now >= this.#sysAt) {
       this.#sysAt = (now + context.limits.sysMillis) as Millis;
       this.#sys.update(now, (topic, value) => {
-        this.#publish(
-          { kind: "publish", topic, payload: encodeUtf8(value), qos: 0, retain: true },
-          now,
-        );
+        const payload = encodeUtf8(value);
+        publishOwn(context, { kind: "publish", topic, payload, qos: 0, retain: true });
       });
     }
     this.#leave();
   }
 
-  /** Encodes the next sendQueue connection's packets into `out`; returns it, or NO_CONN. */
+  /** Encodes packets of the next connection in the send queue into `out`; returns it, or NO_CONN. */
   pollSend(out: OutBuffer, now: Millis): ConnId {
     assert(out.bytes.length >= OUT_BYTES_MIN, "an OutBuffer has at least OUT_BYTES_MIN bytes");
     now = this.#enter(now);
@@ -247,7 +242,7 @@ export class Broker {
     out.length = 0;
     out.tail = null;
     while (id === NO_CONN) {
-      if (context.router.hasFanouts) this.#continueFanouts(now);
+      if (context.router.hasFanouts) this.#continueFanouts();
       const slot = context.sendQueue.next();
       if (slot === 0) {
         if (context.router.hasFanouts) continue;
@@ -259,8 +254,8 @@ export class Broker {
       const isDone = encodeOutput(context, connection, out);
       if (!isDone) context.sendQueue.schedule(slot);
       if (out.length > 0 || out.tail !== null) id = connection.id;
-      if (connection.parked !== 0) unparkAnswered(context, connection, now);
-      if (isDone && connection.stage === Stage.Closing) this.#finish(connection, now);
+      if (connection.parked !== 0) resumeAfterReplies(context, connection);
+      if (isDone && connection.stage === Stage.Closing) this.#finishClosing(connection);
     }
     if (id !== NO_CONN) context.counters[Counter.bytesSent]! += byteCount(out);
     this.#leave();
@@ -296,8 +291,8 @@ export class Broker {
 
   /** When `handleTimeout` is next to be called: may be early, NEVER when nothing is due. */
   pollTimeout(): Millis {
-    const { deadlines, sessions, retained, retainedScans: walking } = this.#context;
-    if (walking.size > 0) return this.#clock.toHost(this.#clock.now);
+    const { deadlines, sessions, retained, retainedScans } = this.#context;
+    if (retainedScans.size > 0) return this.#clock.toHost(this.#clock.now);
     const timed = Math.min(deadlines.next(), sessions.nextDeadline(), retained.nextExpiry());
     return this.#clock.toHost(Math.min(timed, this.#sysAt) as Millis);
   }
@@ -314,107 +309,19 @@ export class Broker {
       : null;
   }
 
-  #continueFanouts(now: Millis): void {
+  #continueFanouts(): void {
     const connection = this.#connection(this.#context.router.continueFanouts());
     if (connection === null || (connection.parked & Parked.Fanout) === 0) return;
-    const answer = connection.fanoutReply;
+    const reply = connection.fanoutReply;
     connection.fanoutReply = 0;
-    if (answer !== 0) replyAfterCommit(this.#context, connection, answer);
-    unpark(this.#context, connection, Parked.Fanout, now);
+    if (reply !== 0) replyAfterCommit(this.#context, connection, reply);
+    resume(this.#context, connection, Parked.Fanout);
   }
 
-  /** The last bytes owed to a closing connection have been polled. */
-  #finish(connection: Connection, now: Millis): void {
+  /** All that is queued for a closing connection has been polled. */
+  #finishClosing(connection: Connection): void {
     if (connection.commitGate !== null && connection.commitGate.count > 0) return;
-    // What it was owed has gone out: of 5.0, it is told why before it is closed.
-    close(this.#context, connection, connection.endReason, now);
-  }
-
-  #command(command: Command, now: Millis): void {
-    switch (command.kind) {
-      case "publish":
-        this.#publish(command, now);
-        break;
-      case "kick": {
-        const slot = this.#context.sessions.find(command.clientId)?.connSlot ?? 0;
-        if (slot === 0) return;
-        this.#context.counters[Counter.closedByCommand]!++;
-        close(this.#context, this.#context.connections[slot]!, command.reason, now);
-        break;
-      }
-      case "observe":
-        this.#context.events.publishes = command.publishes;
-        break;
-      case "move":
-        this.#move(command.reference, command.isForGood, now);
-        break;
-      case "memory":
-        this.#context.counters[Counter.hostMemoryBytes] = command.bytes;
-        break;
-      case "shutdown":
-        this.#shutdown(now);
-    }
-  }
-
-  #shutdown(now: Millis): void {
-    const context = this.#context;
-    context.isShuttingDown = true;
-    for (const connection of context.connections) {
-      if (connection === null || connection.stage >= Stage.Closing) continue;
-      // A server that shuts down may leave wills until it is back, MQTT 3.1.1 §3.1.2.5.
-      dropWill(context, connection);
-      if (connection.session === null) {
-        close(context, connection, Reason.ServerShuttingDown, now);
-        continue;
-      }
-      connection.endReason = Reason.ServerShuttingDown;
-      connection.stage = Stage.Closing;
-      context.sendQueue.schedule(connection.slot);
-    }
-  }
-
-  #move(reference: string | null, isForGood: boolean, now: Millis): void {
-    const context = this.#context;
-    context.serverReference = reference;
-    context.isMovedForGood = isForGood;
-    if (reference === null) return;
-    const reason = isForGood ? Reason.ServerMoved : Reason.UseAnotherServer;
-    for (const connection of context.connections) {
-      if (connection === null || connection.session === null) continue;
-      context.counters[Counter.closedByCommand]!++;
-      close(context, connection, reason, now);
-    }
-  }
-
-  #publish(command: Extract<Command, { kind: "publish" }>, now: Millis): void {
-    const { messages, limits } = this.#context;
-    const { topic, payload, qos, retain, properties = {} } = command;
-    const name = encodeUtf8(topic);
-    if (!isTopicName(name, 0, name.length, limits.topicBytesMax, limits.topicLevelsMax)) {
-      throw new ConfigError("topic", topic, "a topic name within the limits, without wildcards");
-    }
-    const { MessageExpiryInterval: seconds, ...forwarded } = properties;
-    const fields = encodeProperties(forwarded);
-    const isTime = seconds === undefined || (Number.isInteger(seconds) && seconds >= 0);
-    if (!isTime || seconds! > 0xffff_ffff || !areMessageProperties(fields)) {
-      throw new ConfigError(
-        "properties",
-        properties,
-        "what a PUBLISH may have, for every receiver",
-      );
-    }
-    const length = Uint8Array.of(name.length >> 8, name.length & 0xff);
-    const bytes = joined([length, name, fields, payload]);
-    const topicEnd = 2 + name.length;
-    const payloadStart = topicEnd + fields.length;
-    const message = messages.create(
-      Object.assign(new PublishFields(), {
-        ...{ bytes, topicEnd, payloadStart, payloadEnd: bytes.length, qos, isRetained: retain },
-        propertyRuns: fields.length === 0 ? [] : [topicEnd, payloadStart],
-        expiresAt: seconds === undefined ? NEVER : ((now + seconds * 1000) as Millis),
-      }),
-    );
-    if (message !== 0) publishMessage(this.#context, "", message, null, now);
+    endConnection(this.#context, connection, "flushed", connection.endReason);
   }
 
   /** The broker's time of the call. */
@@ -423,6 +330,7 @@ export class Broker {
     if (!this.#clock.advance(now)) this.#context.counters[Counter.clockHeld]!++;
     this.#isBusy = true;
     this.#context.messages.now = this.#clock.now;
+    this.#context.now = this.#clock.now;
     return this.#clock.now;
   }
 

@@ -1,17 +1,18 @@
-/** The context of one broker, as the packet handlers see them. */
+/** What the handlers of one broker share: its subsystems, its mode, and the time of the call at hand. */
 import { BufferPool } from "./base/buffers.ts";
 import type { Ring } from "./base/ring.ts";
 import { PairRing } from "./base/ring.ts";
 import type { DecisionRequest, EffectKind, Millis } from "./boundary.ts";
+import { FrameRows } from "./codec/frame-rows.ts";
 import type { BrokerConfig, Limits } from "./config.ts";
 import type { Connection } from "./connection/connection.ts";
 import { Journal } from "./journal/journal.ts";
 import { Records } from "./journal/records.ts";
+import { EncodedBatches } from "./message/encoded-batch.ts";
 import { MessagePool } from "./message/message-pool.ts";
 import { RetainedMessages } from "./message/retained.ts";
 import { counterNames } from "./observe/counters.ts";
 import { Events } from "./observe/events.ts";
-import { EncodedBatches } from "./output/encoded-batch.ts";
 import type { Ingest, Policy, Ports } from "./ports.ts";
 import type { ReasonCode } from "./reason.ts";
 import { Router } from "./routing/router.ts";
@@ -26,6 +27,8 @@ export class BrokerContext {
   readonly policy: Policy;
   readonly entropy: (out: Uint8Array) => void;
   readonly buffers: BufferPool;
+  /** The chunk at hand. */
+  readonly frames: FrameRows = new FrameRows();
   readonly counters: Float64Array;
   readonly events: Events;
   readonly messages: MessagePool;
@@ -44,14 +47,16 @@ export class BrokerContext {
   /** (kind | reason << 8, connection), and the request of each Decide in order. */
   readonly effects: PairRing = new PairRing();
   readonly requests: DecisionRequest[] = [];
-  /** Connections with answers that wait for a commit. */
+  /** Connections with replies that wait for a commit. */
   readonly gatedConnections: Set<Connection> = new Set();
   /** Connections whose next message waits for a commit, or whose input waits for the store. */
   readonly storeBlocked: Set<Connection> = new Set();
-  /** Connections whose walk through the retained names goes on at the next timeout, which is due. */
+  /** Connections whose scan of the retained names goes on at the next timeout, which is due. */
   readonly retainedScans: Set<Connection> = new Set();
-  /** Queues of answers that are empty: a connection that is owed nothing has none. */
+  /** Empty queues of replies: a connection that is owed none has none. */
   readonly spareReplyRings: Ring[] = [];
+  /** The time of the `handle*` or `poll*` call at hand. */
+  now: Millis = 0 as Millis;
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis = 0;
   /** Where clients are sent instead; null: they are welcome. */

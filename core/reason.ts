@@ -50,6 +50,11 @@ export const Reason = {
 } as const;
 export type ReasonCode = (typeof Reason)[keyof typeof Reason];
 
+/** The packet is to be handled again after a decision of the host. */
+export const PENDING = -1;
+/** What became of a packet: Success, PENDING, or the reason code of the fault for which its connection ends. */
+export type Outcome = ReasonCode | typeof PENDING;
+
 /** From here on a code is a failure. */
 export const FAILURE_MIN = 0x80;
 /** A code that is a failure. */

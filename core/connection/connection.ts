@@ -5,6 +5,8 @@
  * Opened ──CONNECT──▶ Connected ──last bytes owed──▶ Closing ──polled──▶ Ended ──handleClose──▶ gone
  *    └──refused──▶ Closing      └──fault, DISCONNECT, takeover, reset──▶ Ended
  * ```
+ *
+ * The table in lifecycle/transitions.ts says what each cause of an end does.
  */
 import type { Ring } from "../base/ring.ts";
 import type {
@@ -19,8 +21,8 @@ import type { OutboundAliases } from "../message/outbound-aliases.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
-import type { Exchange } from "./authenticate.ts";
 import type { CommitGate } from "./commit-gate.ts";
+import type { Exchange } from "./exchange.ts";
 import type { InboundAliases } from "./inbound-aliases.ts";
 
 export const Stage = {
@@ -47,8 +49,8 @@ export class Connection {
   readonly info: ConnInfo;
   readonly openedAt: Millis;
   stage: Stage = Stage.Opened;
-  /** It is nobody's any more: its session goes on without it, or has ended. */
-  hasLeft = false;
+  /** Its session goes on without it, or has ended; nothing of it is handled any more. */
+  isDetached = false;
   level: ProtocolLevel = 4;
   /** Another broker, which says so: its subscriptions are No Local and Retain As Published. */
   isBridge = false;
@@ -87,9 +89,9 @@ export class Connection {
   /** Why it ends, for the event. */
   endReason: ReasonCode = Reason.Unspecified;
 
-  /** Answers in the order they leave: one word each (answer.ts). Null: none. */
+  /** Replies in the order in which they leave, one word each (lifecycle/reply-queue.ts). Null: none. */
   replies: Ring | null = null;
-  /** Answers that are more than a word, in the order of their words. */
+  /** Replies that are more than a word, in the order of their words. */
   encodedReplies: Uint8Array[] = [];
   /** Of those. */
   packetBytes = 0;

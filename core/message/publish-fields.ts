@@ -3,6 +3,7 @@ import type { WordBytes } from "../base/bytes.ts";
 import { viewOf } from "../base/bytes.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
+import type { FrameRows } from "../codec/frame-rows.ts";
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 const NO_RANGES: readonly number[] = [];
@@ -37,17 +38,12 @@ export class PublishFields {
   /** It says that its payload is text. */
   isText = false;
 
-  /** Makes it what a PUBLISH without properties is, whose variable header begins at `start`. Its payload may
-   * end before it begins. */
-  begin(
-    bytes: Uint8Array,
-    start: number,
-    remaining: number,
-    topic: number,
-    qos: QoS,
-    isRetained: boolean,
-    owned: Uint8Array | null,
-  ): void {
+  /** Makes it what the PUBLISH in row `at` is, as if without properties. Its payload may end before it begins. */
+  begin(frames: FrameRows, at: number): void {
+    const { bytes, owned } = frames;
+    const first = frames.firstByte(at);
+    const qos = ((first >> 1) & 0b11) as QoS;
+    const start = frames.start(at);
     const topicEnd = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!);
     // Only where they change: a reference costs more to store than a number, and a chunk has many packets.
     if (this.bytes !== bytes) {
@@ -62,12 +58,14 @@ export class PublishFields {
     this.topicStart = start;
     this.topicEnd = topicEnd;
     this.payloadStart = qos > 0 ? topicEnd + 2 : topicEnd;
-    this.payloadEnd = start + remaining;
+    this.payloadEnd = start + frames.remaining(at);
     this.packetId = qos > 0 ? (bytes[topicEnd]! << 8) | bytes[topicEnd + 1]! : 0;
-    this.topic = topic;
+    this.topic = frames.topic(at);
     this.qos = qos;
-    this.isRetained = isRetained;
+    this.isRetained = (first & RETAIN) !== 0;
     this.expiresAt = NEVER;
     this.isText = false;
   }
 }
+
+const RETAIN = 0x01;

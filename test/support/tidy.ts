@@ -20,6 +20,10 @@ const layers: readonly (readonly string[])[] = [
   ["session"],
   ["routing"],
   ["connection"],
+  ["context"],
+  ["publishing"],
+  ["lifecycle"],
+  ["packets", "output"],
   ["recovery", "broker", "inspect", "mod"],
 ];
 

@@ -1,22 +1,21 @@
-/** What a connection may be too late for: its CONNECT, its keep alive, taking the bytes that wait. */
+/** The deadlines of a connection: its CONNECT, its keep alive, and the bytes that it has yet to take. */
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Parked, Stage } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
-import { Counter } from "../observe/counters.ts";
 import { Reason } from "../reason.ts";
-import type { Connection } from "./connection.ts";
-import { Parked, Stage } from "./connection.ts";
-import { close, fail } from "./end.ts";
+import { endConnection } from "./transitions.ts";
 
-/** A deadline has passed, or may have: ends the connection, or sets the next. */
-export function handleDeadline(context: BrokerContext, connection: Connection, now: Millis): void {
-  const { limits } = context;
-  if (connection.hasLeft) {
-    // Its DISCONNECT could not be sent.
-    close(context, connection, connection.endReason, now);
+/** The deadline of a connection has passed, or may have: ends the connection, or sets the next deadline. */
+export function handleDeadline(context: BrokerContext, connection: Connection): void {
+  const { limits, now } = context;
+  if (connection.isDetached) {
+    // Its DISCONNECT could not be sent in time.
+    endConnection(context, connection, "flushed", connection.endReason);
     return;
   }
-  // While we are the ones who do not read, it is not the client's silence.
+  // While the broker does not read, the client is not silent.
   // Deviates from MQTT 3.1.1 §3.1.2.10: keep alive is suspended while parked.
   if (connection.parked !== 0) connection.lastSeen = now;
   const isAsked = (connection.parked & Parked.Decision) !== 0;
@@ -30,11 +29,11 @@ export function handleDeadline(context: BrokerContext, connection: Connection, n
       ? connection.lastSeen + connection.keepAliveMillis
       : NEVER;
   if (connectBy <= now) {
-    fail(context, connection, Reason.MaximumConnectTime, now, Counter.closedConnectTimeout);
+    endConnection(context, connection, "connectTimeout", Reason.MaximumConnectTime);
   } else if (takeBy <= now) {
-    fail(context, connection, Reason.QuotaExceeded, now, Counter.closedStalled);
+    endConnection(context, connection, "stalled", Reason.QuotaExceeded);
   } else if (aliveBy <= now) {
-    fail(context, connection, Reason.KeepAliveTimeout, now); // [MQTT311-3.1.2-24]
+    endConnection(context, connection, "keepAliveTimeout", Reason.KeepAliveTimeout);
   } else {
     const next = Math.min(connectBy, takeBy, aliveBy) as Millis;
     if (next !== NEVER) context.deadlines.set(connection.slot, next);

@@ -1,10 +1,10 @@
-/** Parking: a connection whose next step waits for something holds its input until it comes. */
+/** Questions that the policy could not answer at once: the connection is parked until the host decides. */
 import type { DecisionRequest } from "../boundary.ts";
 import { EffectKind } from "../boundary.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Parked } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import { Reason } from "../reason.ts";
-import type { Connection } from "./connection.ts";
-import { Parked } from "./connection.ts";
 
 /** Asks the host to decide `request`, and parks the connection until it has. */
 export function requestDecision(

@@ -1,11 +1,11 @@
 /** What the first byte of a packet says: its type and flags, MQTT 5.0 §2.1 and 3.1.1 §2.2. */
 import { PacketType } from "../codec/packet.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Stage } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
-import type { Connection } from "./connection.ts";
-import { Stage } from "./connection.ts";
-import { faultOfFlags } from "./publish.ts";
+import { validateFlags } from "./publish.ts";
 
 /**
  * What is wrong with a packet that begins with `first`, whatever follows; Success: nothing so far. The
@@ -26,7 +26,7 @@ export function faultOfFirstByte(
     return Reason.ProtocolError; // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
   }
   if (type === PacketType.Publish) {
-    return isAnswering ? Reason.ProtocolError : faultOfFlags(context, connection, first);
+    return isAnswering ? Reason.ProtocolError : validateFlags(context, connection, first);
   }
   if (!hasValidFlags(type, first & 0xf, connection)) {
     return Reason.MalformedPacket; // [MQTT311-2.2.2-2] [MQTT-2.1.3-1]

@@ -1,23 +1,28 @@
 /** An accepted CONNECT gets its session, and its CONNACK. */
 import type { Millis, PropertyValues } from "../boundary.ts";
-import { NEVER } from "../boundary.ts";
-import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
+import type { ConnectPacket } from "../codec/decode-connect.ts";
 import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
 import { REMAINING_MAX } from "../codec/layout.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { limitTable } from "../config.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Stage } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
+import {
+  fitsMaximumPacketSize,
+  packReply,
+  replyEncoded,
+  sendReply,
+} from "../lifecycle/reply-queue.ts";
+import { endConnection } from "../lifecycle/transitions.ts";
 import { OutboundAliases } from "../message/outbound-aliases.ts";
-import { PublishFields } from "../message/publish-fields.ts";
 import { Counter } from "../observe/counters.ts";
+import { endSession, recordSession } from "../publishing/session-end.ts";
+import { createWill, dropDelayedWill } from "../publishing/will.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import type { Session, Will } from "../session/session.ts";
 import { authenticationProperties } from "./authenticate.ts";
-import type { Connection } from "./connection.ts";
-import { Stage } from "./connection.ts";
-import { close, endSession, recordSession } from "./end.ts";
-import { fitsMaximumPacketSize, packReply, replyEncoded, sendReply } from "./reply-queue.ts";
 import { bridgeSubscriptions } from "./subscribe.ts";
 
 /** Gives the client of `packet`, which lies in `bytes`, its session and its CONNACK, or says why not. */
@@ -26,9 +31,8 @@ export function attachSession(
   connection: Connection,
   packet: ConnectPacket,
   bytes: Uint8Array,
-  now: Millis,
 ): ReasonCode {
-  const { sessions, limits, counters } = context;
+  const { sessions, limits } = context;
   let will: Will | null = null;
   if (packet.will !== null) {
     will = createWill(context, packet.will, bytes);
@@ -50,13 +54,12 @@ export function attachSession(
   }
   const takenOver = sessions.find(clientId)?.connSlot ?? 0;
   if (takenOver !== 0) {
-    counters[Counter.sessionsTakenOver]!++;
-    // [MQTT311-3.1.4-2] [MQTT-3.1.4-3]
-    close(context, context.connections[takenOver]!, Reason.SessionTakenOver, now);
+    const previous = context.connections[takenOver]!;
+    endConnection(context, previous, "takenOver", Reason.SessionTakenOver);
   }
   let session = sessions.find(clientId) ?? null;
   if (session !== null && packet.isClean) {
-    endSession(context, session, now); // [MQTT311-3.1.2-6] [MQTT-3.1.2-4]
+    endSession(context, session); // [MQTT311-3.1.2-6] [MQTT-3.1.2-4]
     session = null;
   }
   const isPresent = session !== null;
@@ -67,12 +70,9 @@ export function attachSession(
   }
   session.expiryMillis = expiryMillis;
   sessions.keep(session);
-  if (session.will !== null) {
-    context.messages.release(session.will.message); // [MQTT-3.1.3-9]
-    session.will = null;
-  }
+  dropDelayedWill(context, session);
   if (packet.isBridge) bridgeSubscriptions(context, session);
-  settle(context, connection, packet, session, will, now);
+  settle(context, connection, packet, session, will);
   const { receiveMax, topicAliasMax } = packet.properties;
   const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
   connection.outboundAliases = aliasMax === 0 ? null : new OutboundAliases(aliasMax); // [MQTT-3.1.2-26]
@@ -113,7 +113,6 @@ function settle(
   packet: ConnectPacket,
   session: Session,
   will: Will | null,
-  now: Millis,
 ): void {
   const { limits, counters } = context;
   connection.clientId = session.clientId;
@@ -129,7 +128,7 @@ function settle(
     counters[Counter.clientsConnected]!,
   );
   if (connection.keepAliveMillis === 0) context.deadlines.cancel(connection.slot);
-  else context.deadlines.set(connection.slot, (now + connection.keepAliveMillis) as Millis);
+  else context.deadlines.set(connection.slot, (context.now + connection.keepAliveMillis) as Millis);
 }
 
 /** The client's, or ours where it asks for more than we allow [MQTT-3.2.2-21]. */
@@ -186,27 +185,6 @@ function connackProperties(
     ...(isTold ? { ResponseInformation: config.responseInformation! } : {}),
     ...authenticationProperties(connection.exchange),
   };
-}
-
-/** Null: there is no memory for it. */
-function createWill(context: BrokerContext, fields: WillFields, bytes: Uint8Array): Will | null {
-  const {
-    topicStart,
-    topicEnd,
-    payloadStart,
-    payloadEnd,
-    propertyRanges: propertyRuns,
-    qos,
-  } = fields;
-  const isRetained = fields.isRetained && context.limits.retainAvailable === 1;
-  const source = { bytes, topicStart, topicEnd, payloadStart, payloadEnd, propertyRuns, qos };
-  const message = context.messages.create(
-    Object.assign(new PublishFields(), { ...source, isRetained }),
-  );
-  if (message === 0) return null;
-  const { delaySeconds, expirySeconds } = fields;
-  const expiryMillis = expirySeconds < 0 ? NEVER : expirySeconds * 1000;
-  return { message, delayMillis: delaySeconds * 1000, expiryMillis };
 }
 
 /** An identifier that is nobody's and that nobody can guess [MQTT311-3.1.3-6]. */

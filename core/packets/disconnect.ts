@@ -1,46 +1,42 @@
 /** DISCONNECT from a client, MQTT 5.0 and 3.1.1 §3.14. */
-import type { Millis } from "../boundary.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
+import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
-import type { ReasonCode } from "../reason.ts";
+import { endConnection } from "../lifecycle/transitions.ts";
+import type { Outcome, ReasonCode } from "../reason.ts";
 import { mayCarry, Reason } from "../reason.ts";
-import type { Connection } from "./connection.ts";
-import { depart, dropWill, fail } from "./end.ts";
 
 export function handleDisconnect(
   context: BrokerContext,
   connection: Connection,
-  bytes: Uint8Array,
   start: number,
   end: number,
-  now: Millis,
-): true {
+): Outcome {
   let reason: number = Reason.Success;
   if (start < end) {
-    reason = bytes[start]!;
+    reason = context.frames.bytes[start]!;
     const fault =
       connection.level === 5
-        ? readDisconnect(context, connection, bytes, start, end)
+        ? readDisconnect(context, connection, start, end)
         : Reason.MalformedPacket;
-    if (fault !== Reason.Success) return fail(context, connection, fault, now);
+    if (fault !== Reason.Success) return fault;
   }
-  // In order, the will is discarded [MQTT311-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3].
-  if (reason === Reason.Success) dropWill(context, connection);
-  depart(context, connection, now);
-  return true;
+  // [MQTT311-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3]
+  const cause = reason === Reason.Success ? "disconnected" : "disconnectedWithWill";
+  endConnection(context, connection, cause, Reason.Success);
+  return Reason.Success;
 }
 
 /** Applies the session expiry it may have; Success, or what is wrong with it. */
 function readDisconnect(
-  { limits }: BrokerContext,
+  { limits, frames }: BrokerContext,
   connection: Connection,
-  bytes: Uint8Array,
   start: number,
   end: number,
 ): ReasonCode {
-  const reader = new Reader(bytes, start, end);
+  const reader = new Reader(frames.bytes, start, end);
   if (!mayCarry("DISCONNECT", reader.u8())) return Reason.MalformedPacket; // [MQTT-3.14.2-1]
   if (reader.at === end) return Reason.Success;
   const fault = scan.read(reader, PacketType.Disconnect);

@@ -5,7 +5,7 @@
  * A run is what one subscriber was owed, from the first message on. Runs are found by their first message,
  * and only messages that somebody else is owed too are worth one.
  */
-import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import type { MessagePool, MessageSlot } from "./message-pool.ts";
 
 export class EncodedBatches {
   readonly #messages: MessagePool;

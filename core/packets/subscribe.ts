@@ -1,5 +1,5 @@
 /** SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 and 3.1.1 §3.8 to §3.11. */
-import type { Decision, Millis, PropertyValues, QoS } from "../boundary.ts";
+import type { Decision, PropertyValues, QoS } from "../boundary.ts";
 import type { FilterField, FilterPacket } from "../codec/decode-subscribe.ts";
 import {
   decodeFilters,
@@ -10,20 +10,10 @@ import {
 } from "../codec/decode-subscribe.ts";
 import { encodeFilterAck, encodeSuback } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
+import type { Connection } from "../connection/connection.ts";
+import { tellDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
-import { Counter } from "../observe/counters.ts";
-import { Added, Verdict } from "../ports.ts";
-import type { ReasonCode } from "../reason.ts";
-import { FAILURE_MIN, Reason, reasonFor } from "../reason.ts";
-import { subscriptionOptions } from "../routing/route.ts";
-import { isShared, sharedFilter } from "../routing/shared.ts";
-import type { Session } from "../session/session.ts";
-import { dropRetainedScan } from "../session/session.ts";
-import { isTopicFilter } from "../topic/filter.ts";
-import type { Connection } from "./connection.ts";
-import { tellDenied } from "./deny.ts";
-import { fail } from "./end.ts";
-import { requestDecision } from "./park.ts";
+import { requestDecision } from "../lifecycle/decisions.ts";
 import {
   fitsMaximumPacketSize,
   ownProblem,
@@ -31,22 +21,31 @@ import {
   reasonString,
   replyAfterCommit,
   replyEncoded,
-} from "./reply-queue.ts";
+} from "../lifecycle/reply-queue.ts";
+import { Counter } from "../observe/counters.ts";
+import { Added, Verdict } from "../ports.ts";
+import type { Outcome, ReasonCode } from "../reason.ts";
+import { FAILURE_MIN, PENDING, Reason, reasonFor } from "../reason.ts";
+import { subscriptionOptions } from "../routing/route.ts";
+import { isShared, sharedFilter } from "../routing/shared.ts";
+import type { Session } from "../session/session.ts";
+import { dropRetainedScan } from "../session/session.ts";
+import { isTopicFilter } from "../topic/filter.ts";
 
-/** False: a decision is pending, the packet is to be handled again then. */
 export function handleSubscribe(
   context: BrokerContext,
   connection: Connection,
-  bytes: Uint8Array,
   start: number,
   end: number,
-  now: Millis,
-): boolean {
-  const packet = decode(context, connection, bytes, start, end, true);
-  if (typeof packet === "number") return fail(context, connection, packet, now);
+): Outcome {
+  const { bytes } = context.frames;
+  const packet = decodeFilters(bytes, start, end, true, connection.level);
+  if (typeof packet === "number") return packet;
+  const fault = validateFilters(context, packet);
+  if (fault !== Reason.Success) return fault;
   const own = textOf(connection.decision);
   const verdicts = authorizeSubscribe(context, connection, packet);
-  if (verdicts === null) return false;
+  if (verdicts === null) return PENDING;
   const session = connection.session!;
   const { packetId, subscriptionId } = packet;
   const codes = packet.filters.map((field, index): number => {
@@ -55,11 +54,11 @@ export function handleSubscribe(
       verdict < FAILURE_MIN ? subscribe(context, connection, field, subscriptionId) : verdict;
     if (reason < FAILURE_MIN) return reason;
     context.counters[Counter.subscribesDenied]!++;
-    tellDenied(context, connection, "subscribe", field.text, reason);
+    tellDenied(context.events, connection, "subscribe", field.text, reason);
     return reasonFor("SUBACK", reason);
   });
   const { level } = connection;
-  const told = codes.map((code, index) => {
+  const returnCodes = codes.map((code, index) => {
     if (code < FAILURE_MIN || level === 5) return code;
     // MQTT 3.1 has no code for a failure: the QoS asked for is all that it can be told.
     return level === 3 ? packet.filters[index]!.options & SUBSCRIBE_QOS : FAILURE_MIN; // [MQTT311-3.9.3-2]
@@ -70,23 +69,24 @@ export function handleSubscribe(
     context,
     connection,
     level === 5
-      ? encodeSuback5(connection, packetId, told, failed, own)
-      : encodeSuback(packetId, told),
+      ? encodeSuback5(connection, packetId, returnCodes, failed, own)
+      : encodeSuback(packetId, returnCodes),
   );
   if (session.retainedScans !== null) context.sendQueue.schedule(connection.slot);
-  return true;
+  return Reason.Success;
 }
 
 export function handleUnsubscribe(
   context: BrokerContext,
   connection: Connection,
-  bytes: Uint8Array,
   start: number,
   end: number,
-  now: Millis,
-): boolean {
-  const packet = decode(context, connection, bytes, start, end, false);
-  if (typeof packet === "number") return fail(context, connection, packet, now);
+): Outcome {
+  const { bytes } = context.frames;
+  const packet = decodeFilters(bytes, start, end, false, connection.level);
+  if (typeof packet === "number") return packet;
+  const fault = validateFilters(context, packet);
+  if (fault !== Reason.Success) return fault;
   const session = connection.session!;
   const codes = packet.filters.map(({ text }) => {
     // Filters are compared character by character [MQTT311-3.10.4-1] [MQTT-3.10.4-1].
@@ -103,20 +103,12 @@ export function handleUnsubscribe(
   } else {
     replyEncoded(context, connection, encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes));
   }
-  return true;
+  return Reason.Success;
 }
 
-function decode(
-  context: BrokerContext,
-  { level }: Connection,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  isSubscribe: boolean,
-): FilterPacket | ReasonCode {
-  const packet = decodeFilters(bytes, start, end, isSubscribe, level);
-  if (typeof packet === "number") return packet;
-  const { topicBytesMax, topicLevelsMax } = context.limits;
+function validateFilters({ limits, frames }: BrokerContext, packet: FilterPacket): ReasonCode {
+  const { bytes } = frames;
+  const { topicBytesMax, topicLevelsMax } = limits;
   for (const { start: from, end: to, text, options } of packet.filters) {
     // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]
     const isFilter = isTopicFilter(bytes, from, to, topicBytesMax, topicLevelsMax);
@@ -125,7 +117,7 @@ function decode(
     if (sharedFilter(text) === null) return Reason.TopicFilterInvalid; // [MQTT-4.8.2-1] [MQTT-4.8.2-2]
     if ((options & SUBSCRIBE_NO_LOCAL) !== 0) return Reason.ProtocolError; // [MQTT-3.8.3-4]
   }
-  return packet;
+  return Reason.Success;
 }
 
 /** One reason per filter, or null while a decision is pending. */

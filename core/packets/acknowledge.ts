@@ -1,71 +1,60 @@
 /** PUBACK, PUBREC, PUBREL and PUBCOMP from a client, MQTT 5.0 and 3.1.1 §4.3. */
-import type { Millis } from "../boundary.ts";
 import { FirstByte, PacketType } from "../codec/packet.ts";
 import { PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
+import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
+import { packReply, replyAfterCommit } from "../lifecycle/reply-queue.ts";
 import { Counter } from "../observe/counters.ts";
-import type { ReasonCode, ReasonPacket } from "../reason.ts";
+import type { Outcome, ReasonCode, ReasonPacket } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
 import { Acknowledged } from "../session/window.ts";
-import type { Connection } from "./connection.ts";
-import { fail } from "./end.ts";
-import { packReply, replyAfterCommit } from "./reply-queue.ts";
 
 /** Handles one of the four, whose packet identifier is at `at`. */
 export function handleAcknowledgement(
   context: BrokerContext,
   connection: Connection,
   type: number,
-  bytes: Uint8Array,
   at: number,
-  remaining: number,
-  now: Millis,
-): void {
+  end: number,
+): Outcome {
+  const { bytes } = context.frames;
+  const remaining = end - at;
   const packetId = remaining < 2 ? 0 : (bytes[at]! << 8) | bytes[at + 1]!;
   let reason: number = Reason.Success;
   if (remaining !== 2) {
     const isFive = connection.level === 5;
     const fault = isFive ? validateAck(type, bytes, at, remaining) : Reason.MalformedPacket;
-    if (fault !== Reason.Success) {
-      fail(context, connection, fault, now);
-      return;
-    }
+    if (fault !== Reason.Success) return fault;
     reason = bytes[at + 2]!;
   }
-  if (packetId === 0) {
-    fail(context, connection, Reason.ProtocolError, now);
-    return;
-  }
+  if (packetId === 0) return Reason.ProtocolError;
   const session = connection.session!;
   if (type === PacketType.Pubrel) {
     const isKnown = session.hasReceipt(packetId);
     session.removeReceipt(packetId);
     // An identifier that is not known is completed too, so that the client can let go of it.
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-11]
-    const told = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
-    replyAfterCommit(context, connection, packReply(FirstByte.Pubcomp, packetId, told));
-    return;
+    const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
+    replyAfterCommit(context, connection, packReply(FirstByte.Pubcomp, packetId, code));
+    return Reason.Success;
   }
-  const result = acknowledged(context, connection, session, type, packetId, reason);
-  if (result === Acknowledged.WrongKind) {
-    fail(context, connection, Reason.ProtocolError, now);
-    return;
-  }
+  const result = acknowledged(context, connection, type, packetId, reason);
+  if (result === Acknowledged.WrongKind) return Reason.ProtocolError;
   if (result === Acknowledged.Unknown) context.counters[Counter.acknowledgementsUnknown]!++;
   if (type !== PacketType.Pubrec || reason >= FAILURE_MIN) refill(context, connection, session);
+  return Reason.Success;
 }
 
 function acknowledged(
   context: BrokerContext,
   connection: Connection,
-  session: Session,
   type: number,
   packetId: number,
   reason: number,
 ): Acknowledged {
-  const { window } = session.outbox;
+  const { window } = connection.session!.outbox;
   if (type === PacketType.Puback) return window.acknowledge(packetId);
   if (type === PacketType.Pubcomp) return window.complete(packetId);
   // Refused: the message is done with, and its identifier free [MQTT-4.3.3-4].
@@ -74,9 +63,9 @@ function acknowledged(
   if (result !== Acknowledged.WrongKind) {
     // Also for one that is not known: only PUBREL ends it on the client's side. [MQTT311-4.3.3-1]
     const isKnown = result === Acknowledged.Done;
-    const told = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
+    const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
     // Durably: released by a broker that then forgets it, it would be published once more.
-    replyAfterCommit(context, connection, packReply(FirstByte.Pubrel, packetId, told));
+    replyAfterCommit(context, connection, packReply(FirstByte.Pubrel, packetId, code));
   }
   return result;
 }

@@ -1,7 +1,6 @@
-/** News of what clients are refused: many of them never look at the reason codes that they get. */
+/** Refusals, told to logs and hooks: many clients never look at the reason codes that they get. */
 import type { Decision } from "../boundary.ts";
-import type { BrokerContext } from "../context.ts";
-import type { BrokerEvent } from "../observe/events.ts";
+import type { BrokerEvent, Events } from "../observe/events.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
@@ -12,7 +11,7 @@ type DeniedClient = Pick<DeniedEvent, "clientId" | "info">;
 
 /** Tells logs and hooks that a client was refused something about a topic. */
 export function tellDenied(
-  { events }: BrokerContext,
+  events: Events,
   { clientId, info }: DeniedClient,
   action: DeniedEvent["action"],
   topic: string,

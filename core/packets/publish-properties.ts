@@ -3,20 +3,19 @@ import type { Millis } from "../boundary.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
+import type { Connection } from "../connection/connection.ts";
+import { InboundAliases } from "../connection/inbound-aliases.ts";
 import type { BrokerContext } from "../context.ts";
 import type { PublishFields } from "../message/publish-fields.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
-import type { Connection } from "./connection.ts";
-import { InboundAliases } from "./inbound-aliases.ts";
 
 /** Reads the properties that stand where the payload would begin; Success, or what is wrong. */
 export function readProperties(
   context: BrokerContext,
   connection: Connection,
   packet: PublishFields,
-  now: Millis,
 ): ReasonCode {
   const { bytes, payloadStart, payloadEnd } = packet;
   if (payloadStart < payloadEnd && bytes[payloadStart] === 0) {
@@ -53,7 +52,7 @@ export function readProperties(
   if (scan.has(Property.SubscriptionIdentifier)) return Reason.ProtocolError; // [MQTT-3.3.4-6]
   packet.isText = scan.number(Property.PayloadFormatIndicator, 0) === 1;
   const seconds = scan.number(Property.MessageExpiryInterval, -1);
-  if (seconds >= 0) packet.expiresAt = (now + seconds * 1000) as Millis;
+  if (seconds >= 0) packet.expiresAt = (context.now + seconds * 1000) as Millis;
   return readAlias(context, connection, packet, scan.number(Property.TopicAlias, 0));
 }
 

@@ -7,12 +7,12 @@
 import { Ring } from "../base/ring.ts";
 import type { PropertyValues } from "../boundary.ts";
 import { FirstByte } from "../codec/packet.ts";
+import { CommitGate } from "../connection/commit-gate.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Parked } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, Reason, reasonName } from "../reason.ts";
-import { CommitGate } from "./commit-gate.ts";
-import type { Connection } from "./connection.ts";
-import { Parked } from "./connection.ts";
 
 /** The word that stands for the next of `Connection.packets`. */
 export const ENCODED_REPLY = 1;

@@ -1,15 +1,14 @@
 /** How a message enters, whoever publishes it: retained, routed, told. */
 import { ownBytes } from "../base/bytes.ts";
-import type { Millis } from "../boundary.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
 import { decodeProperties } from "../codec/property-values.ts";
 import type { Limits } from "../config.ts";
+import { tellDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
 import { isBridgeState, isBrokerTopic, isSysTopic } from "../topic/name.ts";
-import { tellDenied } from "./deny.ts";
 
 /**
  * Publishes a message that does not come in a PUBLISH: a will, a command, $SYS. Releases the caller's
@@ -20,7 +19,6 @@ export function publishMessage(
   clientId: string,
   message: MessageSlot,
   from: Session | null,
-  now: Millis,
 ): boolean {
   const { messages, ingest } = context;
   const start = messages.topicStart(message) + 2;
@@ -29,10 +27,10 @@ export function publishMessage(
   if (topic !== 0) {
     messages.setTopic(message, topic, ingest.topicEpoch);
     const name = ingest.topicName(topic);
-    const isKept = !messages.isRetained(message) || setRetained(context, name, message, now);
+    const isKept = !messages.isRetained(message) || setRetained(context, name, message);
     // $SYS comes again and again.
     if (!isKept && !isBrokerTopic(name)) {
-      tellDenied(context, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
+      tellDenied(context.events, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
     }
     context.router.deliver(message, topic, context.router.route(topic), NO_CONN, from);
     // $SYS is no news: what it says is in the counters.
@@ -53,12 +51,7 @@ export function isReserved({ bridgeStateAvailable }: Limits, topic: string): boo
  * Makes a message the retained one of its topic, or an empty one remove it; false where a limit forbids it.
  * [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6]
  */
-export function setRetained(
-  context: BrokerContext,
-  topic: string,
-  message: MessageSlot,
-  now: Millis,
-): boolean {
+export function setRetained(context: BrokerContext, topic: string, message: MessageSlot): boolean {
   if (context.messages.payloadBytes(message) === 0) {
     removeRetained(context, topic);
     return true;
@@ -68,10 +61,10 @@ export function setRetained(
   const before = isRecorded ? retained.at(topic) : 0;
   // Until its record is gone or replaced, the message before is needed.
   if (before !== 0) context.messages.retain(before);
-  const isSet = retained.set(topic, message, now);
+  const isSet = retained.set(topic, message, context.now);
   if (!isRecorded) return isSet;
   if (isSet) {
-    const expiresAt = retained.expiresAt(topic, message, now);
+    const expiresAt = retained.expiresAt(topic, message, context.now);
     const unix = expiresAt === NEVER ? 0 : context.epochMillis + expiresAt;
     records.putRetained(topic, message, before, unix);
   } else if (before !== 0) {

@@ -1,22 +1,12 @@
 /** PUBLISH from a client, MQTT 5.0 and 3.1.1 §3.3. */
-import type { Millis, QoS } from "../boundary.ts";
 import { encodeAck } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { isUtf8 } from "../codec/utf8.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Parked } from "../connection/connection.ts";
+import { reasonOf, tellDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
-import type { MessageSlot } from "../message/message-pool.ts";
-import { PublishFields } from "../message/publish-fields.ts";
-import { Counter } from "../observe/counters.ts";
-import { Verdict } from "../ports.ts";
-import type { ReasonCode } from "../reason.ts";
-import { Reason, reasonFor } from "../reason.ts";
-import type { Connection } from "./connection.ts";
-import { Parked } from "./connection.ts";
-import { reasonOf, tellDenied } from "./deny.ts";
-import { fail } from "./end.ts";
-import { requestDecision } from "./park.ts";
-import { isReserved, pushPublished, setRetained } from "./publish-message.ts";
-import { readProperties } from "./publish-properties.ts";
+import { requestDecision } from "../lifecycle/decisions.ts";
 import {
   fitsMaximumPacketSize,
   ownProblem,
@@ -24,51 +14,40 @@ import {
   pauseWhileStoreBehind,
   replyAfterCommit,
   replyEncoded,
-} from "./reply-queue.ts";
+} from "../lifecycle/reply-queue.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
+import { PublishFields } from "../message/publish-fields.ts";
+import { Counter } from "../observe/counters.ts";
+import { Verdict } from "../ports.ts";
+import { isReserved, pushPublished, setRetained } from "../publishing/publish-message.ts";
+import type { Outcome, ReasonCode } from "../reason.ts";
+import { PENDING, Reason, reasonFor } from "../reason.ts";
+import { readProperties } from "./publish-properties.ts";
 
-/**
- * Handles the frame at `offset`; `header` and `topic` are those of its row. `owned` is the buffer
- * that `bytes` begins, where the message may have it. False: a decision is pending, the frame is to be
- * handled again then.
- */
-export function handlePublish(
-  context: BrokerContext,
-  connection: Connection,
-  bytes: Uint8Array,
-  offset: number,
-  header: number,
-  remaining: number,
-  topic: number,
-  owned: Uint8Array | null,
-  now: Millis,
-): boolean {
-  const first = header & 0xff;
-  const qos = (first >> 1) & 0b11;
-  const isRetained = (first & RETAIN) !== 0;
+/** Handles the PUBLISH in row `at` of `context.frames`. */
+export function handlePublish(context: BrokerContext, connection: Connection, at: number): Outcome {
+  const { frames } = context;
+  const first = frames.firstByte(at);
   // At QoS 0, without flags, there is nothing to find.
   if ((first & FLAGS) !== 0) {
-    const fault = faultOfFlags(context, connection, first);
-    if (fault !== Reason.Success) return fail(context, connection, fault, now);
-  }
-  // Of 5.0, that a topic alias stands for no name is found later.
-  if (topic === 0 && connection.level < 5) {
-    return fail(context, connection, Reason.MalformedPacket, now); // [MQTT311-4.7.3-1]
+    const fault = validateFlags(context, connection, first);
+    if (fault !== Reason.Success) return fault;
   }
   const packet = incoming;
-  packet.begin(bytes, offset + (header >> 8), remaining, topic, qos as QoS, isRetained, owned);
+  packet.begin(frames, at);
+  const { qos } = packet;
+  // Of 5.0, that a topic alias stands for no name is found later.
+  if (packet.topic === 0 && connection.level < 5) return Reason.MalformedPacket; // [MQTT311-4.7.3-1]
   if (qos > 0) {
-    if (packet.payloadStart > packet.payloadEnd) {
-      return fail(context, connection, Reason.MalformedPacket, now);
-    }
-    // [MQTT311-2.3.1-1] [MQTT-2.2.1-3]
-    if (packet.packetId === 0) return fail(context, connection, Reason.ProtocolError, now);
+    if (packet.payloadStart > packet.payloadEnd) return Reason.MalformedPacket;
+    if (packet.packetId === 0) return Reason.ProtocolError; // [MQTT311-2.3.1-1] [MQTT-2.2.1-3]
   }
   if (connection.level === 5) {
-    const wrong = readProperties(context, connection, packet, now);
-    if (wrong !== Reason.Success) return fail(context, connection, wrong, now);
+    const wrong = readProperties(context, connection, packet);
+    if (wrong !== Reason.Success) return wrong;
     // [MQTT-3.3.4-7] [MQTT-3.3.4-8]
     if (qos > 0 && connection.receivedCount >= context.limits.receiveMax) {
-      return fail(context, connection, Reason.ReceiveMaximumExceeded, now);
+      return Reason.ReceiveMaximumExceeded;
     }
   }
   const { packetId } = packet;
@@ -79,28 +58,27 @@ export function handlePublish(
     context.counters[Counter.publishesDuplicate]!++;
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-10]
     replyAfterCommit(context, connection, packReply(FirstByte.Pubrec, packetId));
-    return true;
+    return Reason.Success;
   }
   const name = context.ingest.topicName(packet.topic);
   const refusal = authorizePublish(context, connection, packet, name);
-  if (refusal === null) return false;
+  if (refusal === PENDING) return PENDING;
   count(context, packet);
   if (qos > 0) countReceived(context, connection);
   if (refusal !== Reason.Success) {
     context.counters[Counter.publishesDenied]!++;
-    tellDenied(context, connection, "publish", name, refusal);
+    tellDenied(context.events, connection, "publish", name, refusal);
     refuse(context, connection, packet, refusal);
-    return true;
+    return Reason.Success;
   }
   // Receipts are as many as there are packet identifiers, a bit each: those that an earlier connection left
   // are no part of this one's Receive Maximum, MQTT 5.0 §4.9.
   if (qos === 2) session.addReceipt(packetId);
-  publish(context, connection, packet, name, now);
-  return true;
+  return publish(context, connection, packet, name);
 }
 
 /** What is wrong with the flags of a PUBLISH, which are in its first byte. */
-export function faultOfFlags(
+export function validateFlags(
   context: BrokerContext,
   connection: Connection,
   first: number,
@@ -123,8 +101,7 @@ function publish(
   connection: Connection,
   packet: PublishFields,
   name: string,
-  now: Millis,
-): void {
+): Outcome {
   const { topic, qos, packetId } = packet;
   const isRetained = packet.isRetained && context.limits.retainAvailable === 1;
   const route = context.router.route(topic);
@@ -132,22 +109,22 @@ function publish(
   const success = hasReceivers ? Reason.Success : Reason.NoMatchingSubscribers;
   if (!hasReceivers && !isRetained && !context.events.publishes) {
     reply(context, connection, packet, success);
-    return;
+    return Reason.Success;
   }
   const message: MessageSlot = context.messages.create(packet, context.ingest.topicEpoch);
   if (message === 0) {
     // Out of memory. What is not acknowledged, its publisher still has.
     connection.session!.removeReceipt(packetId);
-    tellDenied(context, connection, "publish", name, Reason.QuotaExceeded);
-    if (connection.level === 5) reply(context, connection, packet, Reason.QuotaExceeded);
-    else if (qos > 0) fail(context, connection, Reason.QuotaExceeded, now);
-    return;
+    tellDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
+    if (connection.level < 5 && qos > 0) return Reason.QuotaExceeded;
+    reply(context, connection, packet, Reason.QuotaExceeded);
+    return Reason.Success;
   }
   // Sent before its receipt is durable, a restart would make it a second one to its receivers.
   if (qos === 2) context.messages.setWaitsFor(message, context.journal.lastSeq);
   if (isRetained) {
-    const isKept = setRetained(context, name, message, now);
-    if (!isKept) tellDenied(context, connection, "retain", name, Reason.QuotaExceeded);
+    const isKept = setRetained(context, name, message);
+    if (!isKept) tellDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
     pauseWhileStoreBehind(context, connection);
   }
   const isDelivered = context.router.deliver(
@@ -165,6 +142,7 @@ function publish(
     connection.parked |= Parked.Fanout;
     connection.fanoutReply = replyTo(packet, success);
   }
+  return Reason.Success;
 }
 
 function reply(
@@ -204,13 +182,13 @@ function replyTo({ qos, packetId }: PublishFields, reason: ReasonCode): number {
   return packReply(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, packetId, reason);
 }
 
-/** Success, or why the message goes nowhere; null: a decision is pending. */
+/** Success, PENDING, or why the message goes nowhere. */
 function authorizePublish(
   context: BrokerContext,
   connection: Connection,
   packet: PublishFields,
   topic: string,
-): ReasonCode | null {
+): Outcome {
   if (connection.decision !== null) {
     const decision = connection.takeDecision()!;
     if (decision.kind === "allow") return Reason.Success;
@@ -228,7 +206,7 @@ function authorizePublish(
   if (verdict !== Verdict.Pending) return reasonFor("PUBACK", verdict);
   const { id: conn, clientId } = connection;
   requestDecision(context, connection, { kind: "publish", conn, clientId, topic, qos, retain });
-  return null;
+  return PENDING;
 }
 
 /**

@@ -1,35 +1,32 @@
 /** CONNECT: from a transport to a client with a session, MQTT 5.0 and 3.1.1 §3.1.4. */
-import type { Millis } from "../boundary.ts";
 import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { decodeConnect } from "../codec/decode-connect.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
+import type { Connection } from "../connection/connection.ts";
+import { reasonOf, tellDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
+import { requestDecision } from "../lifecycle/decisions.ts";
 import { Verdict } from "../ports.ts";
-import type { ReasonCode } from "../reason.ts";
-import { FAILURE_MIN, Reason } from "../reason.ts";
+import { isReserved } from "../publishing/publish-message.ts";
+import type { Outcome, ReasonCode } from "../reason.ts";
+import { FAILURE_MIN, PENDING, Reason } from "../reason.ts";
 import { isTopicName } from "../topic/name.ts";
-import { attachSession } from "./attach.ts";
-import { AuthOutcome, authenticate, type Denial } from "./authenticate.ts";
-import type { Connection } from "./connection.ts";
-import { reasonOf, tellDenied } from "./deny.ts";
-import { refuse } from "./end.ts";
-import { requestDecision } from "./park.ts";
-import { isReserved } from "./publish-message.ts";
+import { authenticateConnect, CHALLENGED } from "./authenticate.ts";
+import { attachSession } from "./connack.ts";
 
-/** False: a decision is pending, the packet is to be handled again then. */
+/** Handles the CONNECT whose variable header and payload are `bytes[start, end)`. A fault refuses it. */
 export function handleConnect(
   context: BrokerContext,
   connection: Connection,
   bytes: Uint8Array,
   start: number,
   end: number,
-  now: Millis,
-): boolean {
+): Outcome {
   connection.hasConnect = true;
   const packet = decodeConnect(bytes, start, end);
   if ("fault" in packet) {
     if (packet.level !== 0) connection.level = packet.level;
-    return refuse(context, connection, packet.fault, now);
+    return packet.fault;
   }
   connection.level = packet.level;
   connection.isBridge = packet.isBridge;
@@ -39,23 +36,29 @@ export function handleConnect(
     packet.level === 5 && packet.properties.wantsProblemInformation;
   connection.packetBytesMax = packet.properties.packetBytesMax;
   const fault = validateConnect(context, packet);
-  if (fault !== Reason.Success) return refuse(context, connection, fault, now);
+  if (fault !== Reason.Success) return fault;
   const { will } = packet;
   const willFault = will === null ? Reason.Success : validateWill(context, packet, will, bytes);
   if (willFault !== Reason.Success) {
     denyWill(context, connection, will!, bytes, willFault);
-    return refuse(context, connection, willFault, now);
+    return willFault;
   }
-  const verdict = authorizeConnect(context, connection, packet, bytes, start, end);
-  if (verdict === null) return connection.parked === 0;
-  if (verdict !== Reason.Success) {
-    // Who it is was settled before its will was asked about.
-    if (connection.isAuthenticated) denyWill(context, connection, will!, bytes, verdict);
-    return refuse(context, connection, verdict, now);
+  if (!connection.isAuthenticated) {
+    const connect = bytes.subarray(start, end);
+    const outcome = authenticateConnect(context, connection, packet, connect);
+    if (outcome === CHALLENGED) return Reason.Success;
+    if (outcome !== Reason.Success) return outcome;
+    connection.isAuthenticated = true;
   }
-  const attached = attachSession(context, connection, packet, bytes, now);
-  if (attached !== Reason.Success) return refuse(context, connection, attached, now);
-  return true;
+  if (will !== null) {
+    const outcome = authorizeWill(context, connection, will, bytes);
+    if (outcome === PENDING) return PENDING;
+    if (outcome !== Reason.Success) {
+      denyWill(context, connection, will, bytes, outcome);
+      return outcome;
+    }
+  }
+  return attachSession(context, connection, packet, bytes);
 }
 
 /** What is wrong with a CONNECT that was decoded, before anybody is asked. */
@@ -98,28 +101,13 @@ function validateWill(
   return Reason.Success;
 }
 
-/**
- * Asks who the client is, then whether it may publish its will. Null: a decision is pending, or the
- * client's turn in an exchange.
- */
-function authorizeConnect(
+/** Whether the client may publish its will, which lies in `bytes`. */
+function authorizeWill(
   context: BrokerContext,
   connection: Connection,
-  packet: ConnectPacket,
+  will: WillFields,
   bytes: Uint8Array,
-  start: number,
-  end: number,
-): ReasonCode | null {
-  if (!connection.isAuthenticated) {
-    const denial: Denial = { reason: Reason.NotAuthorized };
-    const connect = bytes.subarray(start, end);
-    const asked = authenticate(context, connection, packet, connect, denial);
-    if (asked === AuthOutcome.Denied) return denial.reason;
-    if (asked !== AuthOutcome.Allowed) return null;
-    connection.isAuthenticated = true;
-  }
-  const { will, clientId } = packet;
-  if (will === null) return Reason.Success;
+): Outcome {
   const topic = decodeUtf8(bytes, will.topicStart + 2, will.topicEnd);
   if (isReserved(context.limits, topic)) return Reason.NotAuthorized;
   const decision = connection.takeDecision();
@@ -127,23 +115,16 @@ function authorizeConnect(
     return decision.kind === "allow" ? Reason.Success : reasonOf(connection, decision);
   }
   const { qos, isRetained: retain } = will;
-  const verdict = context.policy.publish(connection.id, topic, qos, retain);
+  const { id: conn, clientId } = connection;
+  const verdict = context.policy.publish(conn, topic, qos, retain);
   if (verdict === Verdict.Pending) {
-    requestDecision(context, connection, {
-      kind: "publish",
-      conn: connection.id,
-      clientId,
-      topic,
-      qos,
-      retain,
-    });
-    return null;
+    requestDecision(context, connection, { kind: "publish", conn, clientId, topic, qos, retain });
+    return PENDING;
   }
   if (verdict === Verdict.Allow) return Reason.Success;
   return verdict >= FAILURE_MIN ? (verdict as ReasonCode) : Reason.NotAuthorized;
 }
 
-/** MQTT 3.1 §3.1: in characters. Most devices of that version have longer identifiers, or none. */
 /** Tells that the will of a CONNECT is why it is refused. */
 function denyWill(
   context: BrokerContext,
@@ -152,7 +133,14 @@ function denyWill(
   bytes: Uint8Array,
   reason: ReasonCode,
 ): void {
-  tellDenied(context, connection, "will", decodeUtf8(bytes, topicStart + 2, topicEnd), reason);
+  tellDenied(
+    context.events,
+    connection,
+    "will",
+    decodeUtf8(bytes, topicStart + 2, topicEnd),
+    reason,
+  );
 }
 
+/** In characters, MQTT 3.1 §3.1. Most devices of that version have longer identifiers, or none. */
 const CLIENT_ID_LENGTH_MAX_3_1 = 23;

@@ -1,0 +1,266 @@
+/**
+ * How a connection ends: one table of causes, and the one function that applies it.
+ *
+ * Packet handlers return a fault, a reason code; the dispatcher says which cause that is and calls
+ * `endConnection`. Nothing else moves a connection to `Closing` or `Ended`.
+ */
+import type { DenyDecision, Millis, PropertyValues } from "../boundary.ts";
+import { EffectKind } from "../boundary.ts";
+import { encodeConnack, encodeConnack5, encodeReason } from "../codec/encode.ts";
+import { FirstByte } from "../codec/packet.ts";
+import type { Connection } from "../connection/connection.ts";
+import { Stage } from "../connection/connection.ts";
+import type { BrokerContext } from "../context.ts";
+import { Counter } from "../observe/counters.ts";
+import { detachSession } from "../publishing/session-end.ts";
+import { dropWill } from "../publishing/will.ts";
+import type { ReasonCode } from "../reason.ts";
+import { connectReturnCode, Reason, reasonFor } from "../reason.ts";
+import { dropInput } from "./input-buffer.ts";
+import {
+  dropGatedReplies,
+  ENCODED_REPLY,
+  fitsMaximumPacketSize,
+  keepPacket,
+  ownProblem,
+  reasonString,
+  sendReply,
+} from "./reply-queue.ts";
+
+/** What is done for one cause. */
+interface Ending {
+  /** What a transport without a session gets: a CONNACK that refuses, an orderly close, or a cut. */
+  readonly withoutSession: "CONNACK" | "close" | "abort";
+  /** Whether a client of MQTT 5.0 is sent DISCONNECT with the reason [MQTT-3.14.0-1]. */
+  readonly says: "DISCONNECT" | "nothing";
+  /** What still leaves of what is queued for the client, where no DISCONNECT is sent. */
+  readonly sends: "nothing" | "replies" | "everything";
+  /** What becomes of the transport of a client that had a session. */
+  readonly transport: "close" | "abort";
+  /** Published, perhaps after its delay, or dropped. */
+  readonly will: "published" | "dropped";
+  /** `byReason`: the counter of the reason code; null: none. */
+  readonly counter: number | "byReason" | null;
+}
+
+/** Why a connection ends. */
+export type EndCause =
+  | "connectRefused"
+  | "packetFault"
+  | "connectTimeout"
+  | "keepAliveTimeout"
+  | "stalled"
+  | "disconnected"
+  | "disconnectedWithWill"
+  | "takenOver"
+  | "commanded"
+  | "shutDown"
+  | "flushed"
+  | "transportClosed";
+
+// biome-ignore format: it is a table
+const rows: Readonly<Record<EndCause, readonly [...string[], number | string | null]>> = {
+  // cause                withoutSession says         sends         transport will         counter
+  /** A CONNECT, or an AUTH before CONNACK, that fails [MQTT311-3.2.2-5] [MQTT-3.2.2-7]. */
+  connectRefused:       ["CONNACK", "nothing",    "nothing",    "close", "published", Counter.connectsRefused],
+  /** A packet that the protocol or a limit does not allow [MQTT-4.13.1-1]. */
+  packetFault:          ["abort",   "DISCONNECT", "replies",    "close", "published", "byReason"],
+  /** No CONNECT in time. */
+  connectTimeout:       ["abort",   "nothing",    "nothing",    "abort", "published", Counter.closedConnectTimeout],
+  /** No packet within the keep alive and half of it again [MQTT311-3.1.2-24] [MQTT-3.1.2-22]. */
+  keepAliveTimeout:     ["abort",   "DISCONNECT", "nothing",    "abort", "published", "byReason"],
+  /** The transport has taken no bytes for too long. */
+  stalled:              ["abort",   "DISCONNECT", "nothing",    "abort", "published", Counter.closedStalled],
+  /** DISCONNECT with reason code 0 [MQTT311-3.14.4-3] [MQTT-3.14.4-3]. */
+  disconnected:         ["close",   "nothing",    "replies",    "close", "dropped",   null],
+  /** DISCONNECT with any other reason code. */
+  disconnectedWithWill: ["close",   "nothing",    "replies",    "close", "published", null],
+  /** Another connection takes the session over [MQTT311-3.1.4-2] [MQTT-3.1.4-3]. */
+  takenOver:            ["close",   "DISCONNECT", "nothing",    "close", "published", Counter.sessionsTakenOver],
+  /** The embedding program kicks the client, or sends it to another server. */
+  commanded:            ["close",   "DISCONNECT", "nothing",    "close", "published", Counter.closedByCommand],
+  /** The broker shuts down; it may leave wills until it is back, MQTT 3.1.1 §3.1.2.5. */
+  shutDown:             ["close",   "nothing",    "everything", "close", "dropped",   null],
+  /** A closing connection has been sent all that it was owed, or has not taken it in time. */
+  flushed:              ["close",   "DISCONNECT", "nothing",    "close", "published", null],
+  /** The transport is gone: nothing can be said. */
+  transportClosed:      ["close",   "nothing",    "nothing",    "close", "published", null],
+};
+
+const endings = Object.fromEntries(
+  Object.entries(rows).map(([cause, [withoutSession, says, sends, transport, will, counter]]) => [
+    cause,
+    { withoutSession, says, sends, transport, will, counter },
+  ]),
+) as Readonly<Record<EndCause, Ending>>;
+
+/**
+ * Ends a connection for `cause`. Where something is still to be sent it becomes `Closing`, and `flushed` ends it
+ * once that has been polled; otherwise it is `Ended` at once, and an effect tells the host.
+ */
+export function endConnection(
+  context: BrokerContext,
+  connection: Connection,
+  cause: EndCause,
+  reason: ReasonCode,
+): void {
+  if (connection.stage === Stage.Ended) return;
+  const row = endings[cause];
+  count(context, row, reason);
+  if (row.withoutSession === "CONNACK") {
+    if (!refuseConnect(context, connection, reason)) {
+      // Nothing that the client's version or its Maximum Packet Size allows says why.
+      endConnection(context, connection, "packetFault", reason);
+    }
+    return;
+  }
+  if (row.will === "dropped") dropWill(context, connection);
+  const hasSession = connection.session !== null;
+  const isConfirmed = hasSession && context.journal.committed >= connection.connackSeq;
+  if (hasSession && row.sends === "everything") {
+    connection.endReason = reason;
+    connection.stage = Stage.Closing;
+    context.sendQueue.schedule(connection.slot);
+    return;
+  }
+  const isToldWhy = row.says === "DISCONNECT" && reason !== Reason.Success;
+  if (isConfirmed && isToldWhy && connection.level === 5) {
+    startClosing(context, connection, reason);
+    sendDisconnect(context, connection, reason);
+    return;
+  }
+  if (isConfirmed && row.sends === "replies" && connection.replies !== null) {
+    startClosing(context, connection, reason);
+    return;
+  }
+  detach(context, connection, reason);
+  connection.stage = Stage.Ended;
+  if (cause === "transportClosed") return;
+  const transport = hasSession ? row.transport : row.withoutSession;
+  const kind = transport === "abort" ? EffectKind.Abort : EffectKind.Close;
+  context.pushEffect(kind, connection, reason);
+}
+
+function count(context: BrokerContext, { counter }: Ending, reason: ReasonCode): void {
+  if (counter === null) return;
+  context.counters[counter === "byReason" ? counterOf(reason) : counter]!++;
+}
+
+/** Queues a CONNACK with a failure; false, and nothing queued, where none can say it. */
+function refuseConnect(
+  context: BrokerContext,
+  connection: Connection,
+  reason: ReasonCode,
+): boolean {
+  let packet: Uint8Array;
+  if (connection.level === 5) {
+    const code = reasonFor("CONNACK", reason); // [MQTT-3.2.2-6]
+    packet = encodeWithReason(context, connection, reason, (properties) =>
+      encodeConnack5(false, code, properties),
+    );
+    if (!fitsMaximumPacketSize(connection, packet)) return false;
+  } else {
+    const returnCode = connectReturnCode(reason);
+    if (returnCode < 0) return false;
+    packet = encodeConnack(false, returnCode); // [MQTT311-3.2.2-4]
+  }
+  keepPacket(connection, packet);
+  connection.endReason = reason;
+  connection.stage = Stage.Closing;
+  sendReply(context, connection, ENCODED_REPLY);
+  return true;
+}
+
+/** Queues DISCONNECT behind the replies to earlier packets: the CONNACK may be among them [MQTT-3.14.0-1]. */
+function sendDisconnect(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
+  const code = reasonFor("DISCONNECT", reason);
+  const packet = encodeWithReason(context, connection, reason, (properties) =>
+    encodeReason(FirstByte.Disconnect, code, properties),
+  );
+  keepPacket(connection, packet);
+  sendReply(context, connection, ENCODED_REPLY);
+}
+
+/** A packet with as much of what explains the reason as fits the client's Maximum Packet Size [MQTT-3.1.2-24]. */
+function encodeWithReason(
+  context: BrokerContext,
+  connection: Connection,
+  reason: ReasonCode,
+  encode: (properties: PropertyValues) => Uint8Array,
+): Uint8Array {
+  const { denial } = connection;
+  connection.denial = null;
+  const reference = serverReference(context, reason, denial);
+  const own = ownProblem(connection, denial?.reasonString);
+  if (own !== null) {
+    const packet = encode({ ...own, ...reference });
+    if (fitsMaximumPacketSize(connection, packet)) return packet;
+  }
+  const whole = encode({ ...reasonString(connection, reason), ...reference });
+  if (fitsMaximumPacketSize(connection, whole)) return whole;
+  const brief = encode(reference);
+  return fitsMaximumPacketSize(connection, brief) ? brief : encode({});
+}
+
+function serverReference(
+  context: BrokerContext,
+  reason: ReasonCode,
+  denial: DenyDecision | null,
+): PropertyValues {
+  const isElsewhere = reason === Reason.UseAnotherServer || reason === Reason.ServerMoved;
+  const reference = denial?.serverReference ?? context.serverReference;
+  return isElsewhere && reference !== null ? { ServerReference: reference } : {};
+}
+
+/** The client is gone; its transport may still take what is queued for it, but not for long. */
+function startClosing(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
+  detach(context, connection, reason);
+  connection.stage = Stage.Closing;
+  connection.parked = 0;
+  dropGatedReplies(connection);
+  context.deadlines.set(connection.slot, (context.now + FAREWELL_MILLIS_MAX) as Millis);
+}
+
+/** Takes the session and the input from a connection, once. */
+function detach(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
+  const { slot, id, info, session, clientId, will } = connection;
+  context.deadlines.cancel(slot);
+  if (connection.isDetached) return;
+  connection.isDetached = true;
+  connection.endReason = reason;
+  dropInput(context, connection);
+  context.gatedConnections.delete(connection);
+  context.storeBlocked.delete(connection);
+  context.retainedScans.delete(connection);
+  if (session === null) {
+    const { hasConnect } = connection;
+    context.events.push({ kind: "refused", conn: id, clientId, info, reason, hasConnect });
+    return;
+  }
+  connection.session = null;
+  connection.will = null;
+  detachSession(context, session, will);
+  context.events.push({ kind: "disconnected", conn: id, clientId, reason });
+}
+
+function counterOf(reason: ReasonCode): number {
+  switch (reason) {
+    case Reason.MalformedPacket:
+      return Counter.closedMalformed;
+    case Reason.PacketTooLarge:
+      return Counter.closedTooLarge;
+    case Reason.TopicNameInvalid:
+    case Reason.TopicFilterInvalid:
+      return Counter.closedTopicInvalid;
+    case Reason.KeepAliveTimeout:
+      return Counter.closedKeepAlive;
+    case Reason.QuotaExceeded:
+    case Reason.ReceiveMaximumExceeded:
+      return Counter.closedQuota;
+    default:
+      return Counter.closedProtocolError;
+  }
+}
+
+/** How long DISCONNECT may wait for a transport that takes no bytes. */
+const FAREWELL_MILLIS_MAX = 1000;

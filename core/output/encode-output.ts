@@ -1,0 +1,100 @@
+/** Fills a buffer with what one connection is owed: replies, then what its session owes the client. */
+import type { OutBuffer } from "../boundary.ts";
+import { encodeAck } from "../codec/encode.ts";
+import { FirstByte } from "../codec/packet.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { BrokerContext } from "../context.ts";
+import { ENCODED_REPLY, reasonString } from "../lifecycle/reply-queue.ts";
+import { Counter } from "../observe/counters.ts";
+import { FAILURE_MIN, Reason } from "../reason.ts";
+import { encodeReady, encodeResends } from "./encode-publishes.ts";
+import { offerRetained, refillScanBudget } from "./retained-scan.ts";
+
+/** Appends to `out` as much as fits. False: more is waiting. */
+export function encodeOutput(
+  context: BrokerContext,
+  connection: Connection,
+  out: OutBuffer,
+): boolean {
+  if (!encodeReplies(context, connection, out)) return false;
+  const { session } = connection;
+  if (session === null) return true;
+  // No packet before the CONNACK [MQTT311-3.2.0-1], which may wait for a commit.
+  if (context.journal.committed < connection.connackSeq) return true;
+  if (!encodeResends(context, connection, session, out)) return false;
+  refillScanBudget();
+  for (;;) {
+    if (!encodeReady(context, connection, session, out)) return false;
+    if (session.outbox.readyCount > 0) return true;
+    if (session.retainedScans === null || !offerRetained(context, connection, session)) return true;
+  }
+}
+
+function encodeReplies(context: BrokerContext, connection: Connection, out: OutBuffer): boolean {
+  const { replies } = connection;
+  if (replies === null) return true;
+  const to = out.bytes;
+  let at = out.length;
+  let sent = 0;
+  while (replies.count > 0 && at + 4 <= to.length && out.tail === null) {
+    const word = replies.peek();
+    const first = word >>> 24;
+    const reason = (word >> 16) & 0xff;
+    if (word === ENCODED_REPLY) {
+      const packet = connection.encodedReplies[0]!;
+      if (at + packet.length <= to.length) {
+        to.set(packet, at);
+        at += packet.length;
+      } else if (at === 0) {
+        out.tail = packet;
+      } else {
+        break;
+      }
+      connection.encodedReplies.shift();
+      connection.packetBytes -= packet.length;
+    } else if (first === FirstByte.Pingresp) {
+      to[at++] = first;
+      to[at++] = 0;
+    } else if (reason !== Reason.Success && connection.level === 5) {
+      const packet = encodeAck(first, word & 0xffff, reason, reasonString(connection, reason));
+      if (at + packet.length > to.length) break;
+      to.set(packet, at);
+      at += packet.length;
+    } else {
+      to[at] = first;
+      to[at + 1] = 2;
+      to[at + 2] = (word >> 8) & 0xff;
+      to[at + 3] = word & 0xff;
+      at += 4;
+    }
+    // What came on an earlier connection was not counted on this one.
+    if (connection.receivedCount > 0 && isCountedUntil(connection, first, reason)) {
+      connection.receivedCount--;
+    }
+    replies.shift();
+    sent++;
+  }
+  out.length = at;
+  context.counters[Counter.packetsSent]! += sent;
+  if (replies.count > 0) return false;
+  connection.replies = null;
+  if (
+    replies.capacity <= REPLY_RING_CAPACITY_MAX &&
+    context.spareReplyRings.length < REPLY_RINGS_MAX
+  ) {
+    context.spareReplyRings.push(replies);
+  }
+  return out.tail === null;
+}
+
+/** Whether a message that was received counts against `receiveMax` until this answer is sent. */
+function isCountedUntil({ level }: Connection, first: number, reason: number): boolean {
+  if (first === FirstByte.Puback) return true;
+  if (first === FirstByte.Pubrec) return level < 5 || reason >= FAILURE_MIN;
+  // One for an identifier that is not known ends nothing.
+  return first === FirstByte.Pubcomp && level === 5 && reason === Reason.Success;
+}
+
+/** A queue of replies that has emptied is kept for the next connection that needs one, unless it grew beyond this. */
+const REPLY_RING_CAPACITY_MAX = 256;
+const REPLY_RINGS_MAX = 256;

@@ -1,0 +1,41 @@
+/** Messages of the embedding program and of the broker itself: `$SYS`. */
+import type { Command, Millis } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import { areMessageProperties, encodeProperties, joined } from "../codec/property-values.ts";
+import { encodeUtf8 } from "../codec/utf8.ts";
+import { ConfigError } from "../config.ts";
+import type { BrokerContext } from "../context.ts";
+import { PublishFields } from "../message/publish-fields.ts";
+import { isTopicName } from "../topic/name.ts";
+import { publishMessage } from "./publish-message.ts";
+
+/** Publishes what no client sends. Throws ConfigError for a message that no client could send. */
+export function publishOwn(
+  context: BrokerContext,
+  command: Extract<Command, { kind: "publish" }>,
+): void {
+  const { messages, limits } = context;
+  const { topic, payload, qos, retain, properties = {} } = command;
+  const name = encodeUtf8(topic);
+  if (!isTopicName(name, 0, name.length, limits.topicBytesMax, limits.topicLevelsMax)) {
+    throw new ConfigError("topic", topic, "a topic name within the limits, without wildcards");
+  }
+  const { MessageExpiryInterval: seconds, ...forwarded } = properties;
+  const fields = encodeProperties(forwarded);
+  const isTime = seconds === undefined || (Number.isInteger(seconds) && seconds >= 0);
+  if (!isTime || seconds! > 0xffff_ffff || !areMessageProperties(fields)) {
+    throw new ConfigError("properties", properties, "what a PUBLISH may have, for every receiver");
+  }
+  const length = Uint8Array.of(name.length >> 8, name.length & 0xff);
+  const bytes = joined([length, name, fields, payload]);
+  const topicEnd = 2 + name.length;
+  const payloadStart = topicEnd + fields.length;
+  const message = messages.create(
+    Object.assign(new PublishFields(), {
+      ...{ bytes, topicEnd, payloadStart, payloadEnd: bytes.length, qos, isRetained: retain },
+      propertyRanges: fields.length === 0 ? [] : [topicEnd, payloadStart],
+      expiresAt: seconds === undefined ? NEVER : ((context.now + seconds * 1000) as Millis),
+    }),
+  );
+  if (message !== 0) publishMessage(context, "", message, null);
+}

@@ -1,0 +1,57 @@
+/** What becomes of a session when its connection or the session itself ends. */
+import type { Millis } from "../boundary.ts";
+import type { BrokerContext } from "../context.ts";
+import { Counter } from "../observe/counters.ts";
+import type { Session, Will } from "../session/session.ts";
+import { publishDelayedWill, publishOrDelayWill, publishWill } from "./will.ts";
+
+/**
+ * The client of a session has gone: the session is kept until it expires, or ends at once. `will` is that of
+ * the connection.
+ */
+export function detachSession(context: BrokerContext, session: Session, will: Will | null): void {
+  session.connSlot = 0;
+  context.counters[Counter.clientsConnected]!--;
+  if (session.expiryMillis === 0) {
+    endSession(context, session);
+    publishWill(context, session, will);
+    return;
+  }
+  session.outbox.detach(context.limits.queueQos0 === 1);
+  const endsAt = (context.now + session.expiryMillis) as Millis;
+  context.sessions.expireAt(session, endsAt);
+  recordSession(context, session, context.epochMillis + endsAt);
+  publishOrDelayWill(context, session, will);
+}
+
+/**
+ * Ends a session and all that belongs to it. A delayed will is published, and messages of shared
+ * subscriptions that it has not received go to other members.
+ */
+export function endSession(context: BrokerContext, session: Session): void {
+  const { durableId } = session;
+  const { messages, router } = context;
+  const unfinished = [...session.outbox.unfinishedShared()];
+  for (const { message } of unfinished) messages.retain(message);
+  for (const filter of session.subscriptions?.keys() ?? []) {
+    router.unsubscribe(filter, session);
+    if (durableId !== 0) context.records!.removeSubscription(durableId, filter);
+  }
+  session.clearReceipts();
+  if (durableId !== 0) context.records!.removeSession(session.clientId);
+  session.subscriptions = null;
+  session.retainedScans = null;
+  session.outbox.clear();
+  context.sessions.remove(session);
+  for (const { message, group } of unfinished) {
+    router.offerShared(group, message, null);
+    messages.release(message);
+  }
+  publishDelayedWill(context, session);
+}
+
+/** `endsAt` is Unix time in milliseconds; 0 while the client is connected. */
+export function recordSession(context: BrokerContext, session: Session, endsAt: number): void {
+  if (session.durableId !== 0)
+    context.records!.putSession(session.clientId, session.durableId, endsAt);
+}

@@ -1,0 +1,73 @@
+/** The Will Message of a client: created by CONNECT, then published or dropped, MQTT 5.0 and 3.1.1 §3.1.2.5. */
+import type { Millis } from "../boundary.ts";
+import { NEVER } from "../boundary.ts";
+import type { WillFields } from "../codec/decode-connect.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { BrokerContext } from "../context.ts";
+import { PublishFields } from "../message/publish-fields.ts";
+import { Counter } from "../observe/counters.ts";
+import type { Session, Will } from "../session/session.ts";
+import { publishMessage } from "./publish-message.ts";
+
+/** Makes a message of the will that lies in `bytes`, a CONNECT. Null: no memory is left for it. */
+export function createWill(
+  context: BrokerContext,
+  fields: WillFields,
+  bytes: Uint8Array,
+): Will | null {
+  const { topicStart, topicEnd, payloadStart, payloadEnd, propertyRanges, qos } = fields;
+  const isRetained = fields.isRetained && context.limits.retainAvailable === 1;
+  const source = { bytes, topicStart, topicEnd, payloadStart, payloadEnd, propertyRanges, qos };
+  const message = context.messages.create(
+    Object.assign(new PublishFields(), { ...source, isRetained }),
+  );
+  if (message === 0) return null;
+  const { delaySeconds, expirySeconds } = fields;
+  const expiryMillis = expirySeconds < 0 ? NEVER : expirySeconds * 1000;
+  return { message, delayMillis: delaySeconds * 1000, expiryMillis };
+}
+
+/** Publishes a will on behalf of `session` [MQTT311-3.1.2-8] [MQTT-3.1.2-8]. Null: there is none. */
+export function publishWill(context: BrokerContext, session: Session, will: Will | null): void {
+  if (will === null) return;
+  context.counters[Counter.willsPublished]!++;
+  if (will.expiryMillis !== NEVER) {
+    context.messages.setExpiresAt(will.message, (context.now + will.expiryMillis) as Millis);
+  }
+  publishMessage(context, session.clientId, will.message, session);
+}
+
+/** Publishes a will when its client has gone: at once, or after its delay while the session is kept. */
+export function publishOrDelayWill(
+  context: BrokerContext,
+  session: Session,
+  will: Will | null,
+): void {
+  if (will === null || will.delayMillis === 0) {
+    publishWill(context, session, will);
+    return;
+  }
+  session.will = will;
+  context.sessions.willAt(session, (context.now + will.delayMillis) as Millis);
+}
+
+/** Publishes the will of a client that is away, which is due: its delay is over, or its session ends. */
+export function publishDelayedWill(context: BrokerContext, session: Session): void {
+  const { will } = session;
+  session.will = null;
+  publishWill(context, session, will);
+}
+
+/** Drops the delayed will of a client that is back before the delay is over [MQTT-3.1.3-9]. */
+export function dropDelayedWill(context: BrokerContext, session: Session): void {
+  if (session.will === null) return;
+  context.messages.release(session.will.message);
+  session.will = null;
+}
+
+/** Drops the will of a connection that ends in order. */
+export function dropWill(context: BrokerContext, connection: Connection): void {
+  if (connection.will === null) return;
+  context.messages.release(connection.will.message);
+  connection.will = null;
+}
