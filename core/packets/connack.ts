@@ -17,7 +17,7 @@ import {
 import { endConnection } from "../lifecycle/transitions.ts";
 import { OutboundAliases } from "../message/outbound-aliases.ts";
 import { Counter } from "../observe/counters.ts";
-import { endSession, recordSession } from "../publishing/session-end.ts";
+import { endSession } from "../publishing/session-end.ts";
 import { createWill, dropDelayedWill } from "../publishing/will.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
@@ -77,7 +77,7 @@ export function attachSession(
   const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
   connection.outboundAliases = aliasMax === 0 ? null : new OutboundAliases(aliasMax); // [MQTT-3.1.2-26]
   connection.hasProperties = packet.level === 5;
-  recordSession(context, session, 0);
+  session.record?.putSession(0);
   connection.connackSeq = context.journal.lastSeq;
   // 3.1 has no session present flag: the byte is reserved.
   const isPresentKnown = isPresent && packet.level >= 4;

@@ -92,7 +92,7 @@ export function handleUnsubscribe(
     // Filters are compared character by character [MQTT311-3.10.4-1] [MQTT-3.10.4-1].
     if (session.subscriptions?.delete(text) !== true) return Reason.NoSubscriptionExisted;
     context.router.unsubscribe(text, session);
-    if (session.durableId !== 0) context.records!.removeSubscription(session.durableId, text);
+    session.record?.removeSubscription(text);
     dropRetainedScan(session, text);
     context.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
     return Reason.Success;
@@ -217,7 +217,7 @@ function subscribe(
   const options = subscriptionOptions(qos | flags, subscriptionId);
   if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
   session.subscriptions.set(text, options);
-  if (session.durableId !== 0) context.records!.putSubscription(session.durableId, text, options);
+  session.record?.putSubscription(text, options);
   // A subscription that is made again gets the retained messages again [MQTT311-3.8.4-3], unless its
   // client has them not sent, or only once [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
   dropRetainedScan(session, text);
@@ -239,8 +239,7 @@ export function bridgeSubscriptions(context: BrokerContext, session: Session): v
     if (options === before) continue;
     context.router.subscribe(filter, session, options);
     session.subscriptions!.set(filter, options);
-    if (session.durableId !== 0)
-      context.records!.putSubscription(session.durableId, filter, options);
+    session.record?.putSubscription(filter, options);
   }
 }
 

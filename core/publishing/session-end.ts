@@ -20,7 +20,7 @@ export function detachSession(context: BrokerContext, session: Session, will: Wi
   session.outbox.detach(context.limits.queueQos0 === 1);
   const endsAt = (context.now + session.expiryMillis) as Millis;
   context.sessions.expireAt(session, endsAt);
-  recordSession(context, session, context.epochMillis + endsAt);
+  session.record?.putSession(context.epochMillis + endsAt);
   publishOrDelayWill(context, session, will);
 }
 
@@ -29,16 +29,15 @@ export function detachSession(context: BrokerContext, session: Session, will: Wi
  * subscriptions that it has not received go to other members.
  */
 export function endSession(context: BrokerContext, session: Session): void {
-  const { durableId } = session;
   const { messages, router } = context;
   const unfinished = [...session.outbox.unfinishedShared()];
   for (const { message } of unfinished) messages.retain(message);
   for (const filter of session.subscriptions?.keys() ?? []) {
     router.unsubscribe(filter, session);
-    if (durableId !== 0) context.records!.removeSubscription(durableId, filter);
+    session.record?.removeSubscription(filter);
   }
   session.clearReceipts();
-  if (durableId !== 0) context.records!.removeSession(session.clientId);
+  session.record?.removeSession();
   session.subscriptions = null;
   session.retainedScans = null;
   session.outbox.clear();
@@ -48,10 +47,4 @@ export function endSession(context: BrokerContext, session: Session): void {
     messages.release(message);
   }
   publishDelayedWill(context, session);
-}
-
-/** `endsAt` is Unix time in milliseconds; 0 while the client is connected. */
-export function recordSession(context: BrokerContext, session: Session, endsAt: number): void {
-  if (session.durableId !== 0)
-    context.records!.putSession(session.clientId, session.durableId, endsAt);
 }

@@ -10,13 +10,12 @@
  * not be sent before something is durable carries the number of the write it waits for.
  */
 import type { Limits } from "../config.ts";
-import type { DurableSessionId, Records } from "../journal/records.ts";
-import { QueueRecordKind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin, DeliveryQueuePool } from "./delivery-queue.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
+import type { SessionRecord } from "./session-record.ts";
 import { Window } from "./window.ts";
 
 /** What became of a message that was offered to a session. */
@@ -27,10 +26,8 @@ export class Outbox {
   readonly #messages: MessagePool;
   readonly #limits: Limits;
   readonly #counters: Float64Array;
-  /** Null with the memory store. */
-  readonly #records: Records | null;
-  /** 0: the session ends with its connection, nothing of it is recorded. */
-  readonly #durableId: DurableSessionId;
+  /** Null where nothing of the session is recorded. */
+  readonly #record: SessionRecord | null;
   readonly #queues: DeliveryQueuePool;
   #queued: DeliveryQueue | null = null;
   #queuedBytes = 0;
@@ -51,18 +48,16 @@ export class Outbox {
     messages: MessagePool,
     limits: Limits,
     counters: Float64Array,
-    records: Records | null,
-    durableId: DurableSessionId,
+    record: SessionRecord | null,
     queues: DeliveryQueuePool,
   ) {
     this.#queues = queues;
-    this.#records = records;
-    this.#durableId = durableId;
+    this.#record = record;
     this.#messages = messages;
     this.#limits = limits;
     this.#counters = counters;
     this.#windowMax = limits.inflightMax;
-    this.window = new Window(messages, counters, records, durableId);
+    this.window = new Window(messages, counters, record);
   }
 
   get readyCount(): number {
@@ -310,23 +305,11 @@ export class Outbox {
     if (qos !== 0) {
       packetId = this.#newPacketId();
       this.#readyWindow++;
-      if (this.#isRecorded) {
-        this.#records!.putQueued(
-          this.#durableId,
-          QueueRecordKind.Sent,
-          packetId,
-          message,
-          delivery,
-          origin,
-        );
-      }
+      this.#record?.putSent(packetId, message, delivery, origin);
     }
-    let seq = 0;
-    if (this.#records !== null) {
-      // Sent under an identifier that a restart forgets, a QoS 2 message would be taken for another.
-      const waitsForId = qos === 2 && this.#isRecorded;
-      seq = (waitsForId ? this.#records.lastSeq : this.#messages.waitsFor(message)) >>> 0;
-    }
+    // Sent under an identifier that a restart forgets, a QoS 2 message would be taken for another.
+    const waitsForId = qos === 2 && this.#record !== null;
+    const seq = (waitsForId ? this.#record.lastSeq : this.#messages.waitsFor(message)) >>> 0;
     this.#ready ??= this.#queues.acquire();
     this.#ready.push(message, delivery | (packetId << PACKET_ID_SHIFT), origin, seq);
     this.#readyBytes += bytes;
@@ -382,26 +365,14 @@ export class Outbox {
     return id;
   }
 
-  get #isRecorded(): boolean {
-    return this.#durableId !== 0;
-  }
-
   #recordQueued(
     n: number,
     message: MessageSlot,
     delivery: number,
     origin: DeliveryOrigin | null,
   ): void {
-    if (this.#isRecorded && (delivery & DELIVERY_QOS) !== 0) {
-      this.#records!.putQueued(
-        this.#durableId,
-        QueueRecordKind.Queued,
-        n >>> 0,
-        message,
-        delivery,
-        origin,
-      );
-    }
+    if ((delivery & DELIVERY_QOS) === 0) return;
+    this.#record?.putQueued(n >>> 0, message, delivery, origin);
   }
 
   /** Drops the oldest of `held`, whose reference is the caller's then. */
@@ -410,15 +381,11 @@ export class Outbox {
     this.#queuedBytes -= this.#messages.size(message) + ENTRY_BYTES;
     this.#counters[Counter.queued]!--;
     const n = this.#queuedFirst++ >>> 0;
-    if (this.#isRecorded && (delivery & DELIVERY_QOS) !== 0) {
-      this.#records!.removeQueued(this.#durableId, QueueRecordKind.Queued, n, message);
-    }
+    if ((delivery & DELIVERY_QOS) !== 0) this.#record?.removeQueued(n, message);
   }
 
   #forgetSent(packetId: number, message: MessageSlot): void {
-    if (this.#isRecorded && packetId !== 0) {
-      this.#records!.removeQueued(this.#durableId, QueueRecordKind.Sent, packetId, message);
-    }
+    if (packetId !== 0) this.#record?.removeSent(packetId, message);
   }
 
   #isInUse(packetId: number): boolean {

@@ -1,12 +1,12 @@
 /** What outlives a connection: subscriptions, what is owed to the client, and its QoS 2 receipts. */
 import { PacketIdSet } from "../base/bitset.ts";
 import type { Limits } from "../config.ts";
-import type { DurableSessionId, Records } from "../journal/records.ts";
-import { QueueRecordKind } from "../journal/records.ts";
+import type { Records } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { RetainedScan } from "../message/retained.ts";
 import type { DeliveryQueuePool } from "./delivery-queue.ts";
 import { Outbox } from "./outbox.ts";
+import { SessionRecord } from "./session-record.ts";
 
 /** Slot of a session, which is its subscriber number in the topic index; 0 is none. */
 export type SessionSlot = number;
@@ -29,9 +29,8 @@ export class Session {
   readonly isKept: boolean;
   /** The will of a client that is away, until its delay is over. */
   will: Will | null = null;
-  /** Its number in the journal; 0 where nothing of it is recorded. */
-  readonly durableId: DurableSessionId;
-  readonly #records: Records | null;
+  /** Null where nothing of it is recorded. */
+  readonly record: SessionRecord | null;
   /** Slot of its connection, or 0 while the client is away. */
   connSlot = 0;
   readonly outbox: Outbox;
@@ -55,9 +54,8 @@ export class Session {
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;
     this.isKept = expiryMillis > 0;
-    this.#records = records;
-    this.durableId = records !== null && this.isKept ? records.newDurableId() : 0;
-    this.outbox = new Outbox(messages, limits, counters, records, this.durableId, queues);
+    this.record = records !== null && this.isKept ? new SessionRecord(records, clientId) : null;
+    this.outbox = new Outbox(messages, limits, counters, this.record, queues);
   }
 
   /** How many QoS 2 messages were received and not yet released. */
@@ -71,20 +69,16 @@ export class Session {
   addReceipt(packetId: number): void {
     this.#receipts ??= new PacketIdSet();
     this.#receipts.add(packetId);
-    if (this.durableId !== 0)
-      this.#records!.putIdentifier(this.durableId, QueueRecordKind.Receipt, packetId);
+    this.record?.putReceipt(packetId);
   }
   /** The identifier was released; also where it has no receipt. */
   removeReceipt(packetId: number): void {
     if (this.#receipts?.delete(packetId) !== true) return;
-    if (this.durableId !== 0)
-      this.#records!.removeIdentifier(this.durableId, QueueRecordKind.Receipt, packetId);
+    this.record?.removeReceipt(packetId);
   }
   clearReceipts(): void {
-    if (this.durableId !== 0) {
-      for (const packetId of this.#receipts?.values() ?? []) {
-        this.#records!.removeIdentifier(this.durableId, QueueRecordKind.Receipt, packetId);
-      }
+    if (this.record !== null) {
+      for (const packetId of this.#receipts?.values() ?? []) this.record.removeReceipt(packetId);
     }
     this.#receipts = null;
   }

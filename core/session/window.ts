@@ -8,13 +8,12 @@
  *
  * An identifier is in use until its message is done [MQTT311-2.3.1-4] [MQTT-2.2.1-4].
  */
-import type { DurableSessionId, Records } from "../journal/records.ts";
-import { QueueRecordKind } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { DELIVERY_DUP, DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin } from "./delivery-queue.ts";
 import { PacketIdQueue } from "./packet-id-queue.ts";
+import type { SessionRecord } from "./session-record.ts";
 
 export const Acknowledged = { Done: 0, Unknown: 1, WrongKind: 2 } as const;
 export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged];
@@ -23,23 +22,16 @@ export class Window {
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
   /** Null where nothing of the session is recorded. */
-  readonly #records: Records | null;
-  readonly #durableId: DurableSessionId;
+  readonly #record: SessionRecord | null;
   /** Sent, not yet acknowledged (PUBACK) or received (PUBREC). */
   #sent: PacketIdQueue | null = null;
   /** Received, not yet completed: PUBREL is owed or sent. In the order of the PUBRECs. */
   #released: PacketIdQueue | null = null;
 
-  constructor(
-    messages: MessagePool,
-    counters: Float64Array,
-    records: Records | null,
-    durableId: DurableSessionId,
-  ) {
+  constructor(messages: MessagePool, counters: Float64Array, record: SessionRecord | null) {
     this.#messages = messages;
     this.#counters = counters;
-    this.#records = durableId === 0 ? null : records;
-    this.#durableId = durableId;
+    this.#record = record;
   }
 
   get count(): number {
@@ -84,7 +76,7 @@ export class Window {
     this.#leaveSent(position);
     this.#released ??= new PacketIdQueue();
     this.#released.push(packetId, 0, 0, null);
-    this.#records?.putIdentifier(this.#durableId, QueueRecordKind.Released, packetId);
+    this.#record?.putReleased(packetId);
     return Acknowledged.Done;
   }
 
@@ -170,23 +162,14 @@ export class Window {
   #leaveSent(position: number): void {
     const sent = this.#sent!;
     const message = sent.message(position);
-    this.#records?.removeQueued(
-      this.#durableId,
-      QueueRecordKind.Sent,
-      sent.packetId(position),
-      message,
-    );
+    this.#record?.removeSent(sent.packetId(position), message);
     this.#messages.release(message);
     sent.removeAt(position);
   }
 
   #leaveReleased(position: number): void {
     const released = this.#released!;
-    this.#records?.removeIdentifier(
-      this.#durableId,
-      QueueRecordKind.Released,
-      released.packetId(position),
-    );
+    this.#record?.removeReleased(released.packetId(position));
     released.removeAt(position);
   }
 

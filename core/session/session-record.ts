@@ -1,0 +1,82 @@
+/**
+ * What is recorded of one session so that it outlives the process. A session whose state is not recorded has none:
+ * with the memory store, and where the session ends with its connection.
+ */
+import type { DurableSessionId, Records } from "../journal/records.ts";
+import { QueueRecordKind } from "../journal/records.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
+import type { DeliveryOrigin } from "./delivery-queue.ts";
+
+export class SessionRecord {
+  readonly #records: Records;
+  readonly #clientId: string;
+  readonly #id: DurableSessionId;
+
+  constructor(records: Records, clientId: string) {
+    this.#records = records;
+    this.#clientId = clientId;
+    this.#id = records.newDurableId();
+  }
+
+  /** What has to be durable for all that was recorded so far to be. */
+  get lastSeq(): number {
+    return this.#records.lastSeq;
+  }
+
+  /** `endsAt` is Unix time in milliseconds; 0 while the client is connected. */
+  putSession(endsAt: number): void {
+    this.#records.putSession(this.#clientId, this.#id, endsAt);
+  }
+  removeSession(): void {
+    this.#records.removeSession(this.#clientId);
+  }
+
+  putSubscription(filter: string, options: number): void {
+    this.#records.putSubscription(this.#id, filter, options);
+  }
+  removeSubscription(filter: string): void {
+    this.#records.removeSubscription(this.#id, filter);
+  }
+
+  /** A message waits for the window or for the client; `n` is its number in the queue. */
+  putQueued(
+    n: number,
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+  ): void {
+    this.#records.putQueued(this.#id, QueueRecordKind.Queued, n, message, delivery, origin);
+  }
+  removeQueued(n: number, message: MessageSlot): void {
+    this.#records.removeQueued(this.#id, QueueRecordKind.Queued, n, message);
+  }
+
+  /** A message has its packet identifier: it is sent, or about to be, and not acknowledged. */
+  putSent(
+    packetId: number,
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+  ): void {
+    this.#records.putQueued(this.#id, QueueRecordKind.Sent, packetId, message, delivery, origin);
+  }
+  removeSent(packetId: number, message: MessageSlot): void {
+    this.#records.removeQueued(this.#id, QueueRecordKind.Sent, packetId, message);
+  }
+
+  /** The receiver has a QoS 2 message; PUBREL is owed until PUBCOMP. */
+  putReleased(packetId: number): void {
+    this.#records.putIdentifier(this.#id, QueueRecordKind.Released, packetId);
+  }
+  removeReleased(packetId: number): void {
+    this.#records.removeIdentifier(this.#id, QueueRecordKind.Released, packetId);
+  }
+
+  /** A QoS 2 message was received and its identifier not yet released. */
+  putReceipt(packetId: number): void {
+    this.#records.putIdentifier(this.#id, QueueRecordKind.Receipt, packetId);
+  }
+  removeReceipt(packetId: number): void {
+    this.#records.removeIdentifier(this.#id, QueueRecordKind.Receipt, packetId);
+  }
+}
