@@ -22,12 +22,25 @@ export const DELIVERY_DUP = 0b1000;
 /** A payload at least this long goes by reference, as the tail of the buffer. */
 export const TAIL_BYTES_MIN = 16_384;
 
-/** What a PUBLISH says to its receiver alone. */
+/** The client that a PUBLISH is written for. */
 export interface Receiver {
   /** Whether its packets have properties: MQTT 5.0. */
   readonly hasProperties: boolean;
   /** Null: it takes no topic aliases. */
   readonly outboundAliases: OutboundAliases | null;
+  /** Its Maximum Packet Size, or Infinity. */
+  readonly packetBytesMax: number;
+}
+
+/** One PUBLISH to be written. The caller keeps one record and fills it for each packet. */
+export class Delivery {
+  message: MessageSlot = 0;
+  /** `DELIVERY_QOS`, `DELIVERY_RETAIN` and `DELIVERY_DUP`. */
+  flags = 0;
+  /** 0 at QoS 0. */
+  packetId = 0;
+  /** The Subscription Identifier properties of its receiver; null: none. */
+  subscriptionIds: Uint8Array | null = null;
 }
 
 /** What became of a packet that was to be written. */
@@ -35,36 +48,34 @@ export const Written = { Whole: 0, /** Nothing was written. */ NoRoom: 1, TooLon
 export type Written = (typeof Written)[keyof typeof Written];
 
 /**
- * Appends the packet to `out`, unless it does not fit, or is longer than `bytesMax`. A packet that sets
- * `out.tail` is the last that the buffer takes. Anything fits an empty buffer. `own`: the Subscription
- * Identifiers of its receiver, or null.
+ * Appends the packet to `out`, unless it does not fit, or is longer than the receiver's Maximum Packet Size. A
+ * packet that sets `out.tail` is the last that the buffer takes. Anything fits an empty buffer.
  */
 export function writePublish(
   messages: MessagePool,
-  slot: MessageSlot,
-  delivery: number,
-  packetId: number,
+  delivery: Delivery,
   receiver: Receiver,
-  own: Uint8Array | null,
-  bytesMax: number,
   out: OutBuffer,
 ): Written {
-  const payloadBytes = messages.payloadBytes(slot);
-  const idBytes = (delivery & DELIVERY_QOS) !== 0 ? 2 : 0;
-  let topicBytes = messages.topicBytes(slot);
+  const { message, flags } = delivery;
+  const payloadBytes = messages.payloadBytes(message);
+  const idBytes = (flags & DELIVERY_QOS) !== 0 ? 2 : 0;
+  let topicBytes = messages.topicBytes(message);
   let alias = 0;
-  let propertyBytes = 0;
+  let propertyBytes = NO_PROPERTIES;
   let remaining = topicBytes + idBytes + payloadBytes;
   if (receiver.hasProperties) {
-    alias = chooseAlias(messages, slot, receiver.outboundAliases);
+    const { subscriptionIds } = delivery;
+    alias = chooseAlias(messages, message, receiver.outboundAliases);
     if (alias > 0) topicBytes = EMPTY_TOPIC_BYTES;
-    propertyBytes = messages.propertyBytes(slot) + (own === null ? 0 : own.length);
+    propertyBytes = messages.propertyBytes(message);
+    if (subscriptionIds !== null) propertyBytes += subscriptionIds.length;
     if (alias !== 0) propertyBytes += ALIAS_BYTES;
-    if (messages.expiresAt(slot) !== NEVER) propertyBytes += EXPIRY_BYTES;
+    if (messages.expiresAt(message) !== NEVER) propertyBytes += EXPIRY_BYTES;
     remaining =
       topicBytes + idBytes + remainingLengthBytes(propertyBytes) + propertyBytes + payloadBytes;
-    if (alias < 0 && isTooLong(remaining, bytesMax)) {
-      // What would fit but for the alias goes without.
+    if (alias < 0 && isTooLong(remaining, receiver.packetBytesMax)) {
+      // A packet that fits only without the alias goes without it.
       alias = 0;
       propertyBytes -= ALIAS_BYTES;
       remaining =
@@ -72,7 +83,7 @@ export function writePublish(
     }
   }
   const isTail = payloadBytes >= TAIL_BYTES_MIN;
-  if (isTooLong(remaining, bytesMax)) return Written.TooLong;
+  if (isTooLong(remaining, receiver.packetBytesMax)) return Written.TooLong;
   let to = out.bytes;
   let at = out.length;
   const needed = FIXED_HEADER_BYTES_MAX + remaining - (isTail ? payloadBytes : 0);
@@ -82,68 +93,51 @@ export function writePublish(
     if (at > 0) return Written.NoRoom;
     to = new Uint8Array(1 + remainingLengthBytes(remaining) + remaining);
   }
-  at = writeHeader(to, at, delivery, remaining);
+  layout.topicBytes = topicBytes;
+  layout.alias = alias;
+  layout.propertyBytes = propertyBytes;
+  at = writeHeader(to, at, flags, remaining);
+  if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(message));
   // A long topic that an alias stands for makes a short packet of a message with a buffer of its own.
-  const from = remaining <= VIEW_BYTES_MIN && !isWhole ? messages.view(slot) : null;
+  const from = remaining <= VIEW_BYTES_MIN && !isWhole ? messages.view(message) : null;
   if (from !== null) {
-    const bytes = receiver.hasProperties ? propertyBytes : NO_PROPERTIES;
-    at = writeShort(messages, slot, from, topicBytes, alias, idBytes, packetId, bytes, own, to, at);
-    if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(slot));
-    out.length = at;
+    out.length = writeShort(messages, delivery, from, to, at);
     return Written.Whole;
   }
-  if (alias > 0) {
-    to[at] = 0;
-    to[at + 1] = 0;
-    at += 2;
-  } else {
-    at = copy(messages, slot, messages.topicStart(slot), topicBytes, to, at);
-  }
-  if (idBytes !== 0) {
-    to[at] = packetId >> 8;
-    to[at + 1] = packetId & 0xff;
-    at += 2;
-  }
-  if (receiver.hasProperties) {
-    at = writeRemainingLength(to, at, propertyBytes);
-    if (propertyBytes > 0) at = writeProperties(messages, slot, alias, own, to, at);
-    if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(slot));
-  }
+  at = writeFields(messages, delivery, to, at);
   if (isWhole) {
-    to.set(messages.payload(slot), at);
+    to.set(messages.payload(message), at);
     out.tail = to;
     return Written.Whole;
   }
   if (isTail) {
-    out.tail = messages.lend(slot);
+    out.tail = messages.lend(message);
   } else if (payloadBytes > VIEW_BYTES_MIN) {
-    to.set(messages.payload(slot), at);
+    to.set(messages.payload(message), at);
     at += payloadBytes;
   } else {
-    at = copy(messages, slot, messages.payloadStart(slot), payloadBytes, to, at);
+    const start = messages.payloadStart(message);
+    at = copyRange(messages, message, start, to, at, payloadBytes);
   }
   out.length = at;
   return Written.Whole;
 }
 
-/** What follows the header of a short packet, by words; returns where it ends. */
+/** Writes all of a short packet behind its header, by words; returns where it ends. */
 function writeShort(
   messages: MessagePool,
-  slot: MessageSlot,
+  delivery: Delivery,
   from: DataView,
-  topicBytes: number,
-  alias: number,
-  idBytes: number,
-  packetId: number,
-  propertyBytes: number,
-  own: Uint8Array | null,
   to: Uint8Array,
   at: number,
 ): number {
+  const { message } = delivery;
+  const { topicBytes, alias, propertyBytes } = layout;
   const view = outView(to);
-  const start = messages.topicStart(slot);
-  const payloadStart = messages.payloadStart(slot);
-  const payloadEnd = payloadStart + messages.payloadBytes(slot);
+  const idBytes = (delivery.flags & DELIVERY_QOS) !== 0 ? 2 : 0;
+  const start = messages.topicStart(message);
+  const payloadStart = messages.payloadStart(message);
+  const payloadEnd = payloadStart + messages.payloadBytes(message);
   const gap = propertyBytes === NO_PROPERTIES ? idBytes : idBytes + 1;
   // Without properties, what came the same way is one piece: topic, a gap, payload.
   const isPiece = propertyBytes <= 0 && payloadStart === start + topicBytes + gap;
@@ -152,24 +146,60 @@ function writeShort(
   else view.setUint16(at, 0);
   at += topicBytes;
   if (idBytes !== 0) {
-    view.setUint16(at, packetId);
+    view.setUint16(at, delivery.packetId);
     at += idBytes;
   }
   if (propertyBytes !== NO_PROPERTIES) {
     to[at++] = propertyBytes;
+    const { subscriptionIds: ids } = delivery;
     if (alias > 0 && propertyBytes === ALIAS_BYTES) {
       to[at] = Property.TopicAlias;
       view.setUint16(at + 1, alias);
       at += ALIAS_BYTES;
-    } else if (own !== null && propertyBytes === own.length) {
-      for (let i = 0; i < own.length; i++) to[at++] = own[i]!; // [MQTT-3.3.4-3]
+    } else if (ids !== null && propertyBytes === ids.length) {
+      for (let i = 0; i < ids.length; i++) to[at++] = ids[i]!; // [MQTT-3.3.4-3]
     } else if (propertyBytes > 0) {
-      at = writeProperties(messages, slot, alias, own, to, at);
+      at = writeProperties(messages, delivery, to, at);
     }
   }
   if (!isPiece) copyWords(from, payloadStart, payloadEnd, view, at);
   return at + payloadEnd - payloadStart;
 }
+
+/** Writes the variable header: topic name, packet identifier and properties; returns where it ends. */
+function writeFields(
+  messages: MessagePool,
+  delivery: Delivery,
+  to: Uint8Array,
+  at: number,
+): number {
+  const { message, flags, packetId } = delivery;
+  const { topicBytes, alias, propertyBytes } = layout;
+  if (alias > 0) {
+    to[at] = 0;
+    to[at + 1] = 0;
+    at += 2;
+  } else {
+    at = copyRange(messages, message, messages.topicStart(message), to, at, topicBytes);
+  }
+  if ((flags & DELIVERY_QOS) !== 0) {
+    to[at] = packetId >> 8;
+    to[at + 1] = packetId & 0xff;
+    at += 2;
+  }
+  if (propertyBytes === NO_PROPERTIES) return at;
+  at = writeRemainingLength(to, at, propertyBytes);
+  return propertyBytes > 0 ? writeProperties(messages, delivery, to, at) : at;
+}
+
+/** The layout of the packet at hand. One record serves all: packets are written one at a time. */
+const layout = {
+  topicBytes: 0,
+  /** Positive: the client knows it; negative: this packet sets it; 0: none. */
+  alias: 0,
+  /** `NO_PROPERTIES`: the receiver is of 3.1.1. */
+  propertyBytes: 0,
+};
 
 /** A view of the buffer that is written into, which is the same for long. */
 function outView(bytes: Uint8Array): DataView {
@@ -190,22 +220,21 @@ function isTooLong(remaining: number, bytesMax: number): boolean {
 
 function chooseAlias(
   messages: MessagePool,
-  slot: MessageSlot,
+  message: MessageSlot,
   aliases: OutboundAliases | null,
 ): number {
-  if (aliases === null || messages.topicBytes(slot) < ALIASED_BYTES_MIN) return 0;
-  const topic = messages.topic(slot);
-  return topic === 0 ? 0 : aliases.choose(topic, messages.topicEpoch(slot));
+  if (aliases === null || messages.topicBytes(message) < ALIASED_BYTES_MIN) return 0;
+  const topic = messages.topic(message);
+  return topic === 0 ? 0 : aliases.choose(topic, messages.topicEpoch(message));
 }
 
 function writeProperties(
   messages: MessagePool,
-  slot: MessageSlot,
-  alias: number,
-  own: Uint8Array | null,
+  { message, subscriptionIds }: Delivery,
   to: Uint8Array,
   at: number,
 ): number {
+  const { alias } = layout;
   if (alias !== 0) {
     const value = Math.abs(alias);
     to[at] = Property.TopicAlias;
@@ -213,9 +242,9 @@ function writeProperties(
     to[at + 2] = value & 0xff;
     at += ALIAS_BYTES;
   }
-  const expiresAt = messages.expiresAt(slot);
+  const expiresAt = messages.expiresAt(message);
   if (expiresAt !== NEVER) {
-    // What was sent in time and is sent again may be over meanwhile [MQTT-3.3.2-6].
+    // A message that was sent in time and is sent again may have expired meanwhile [MQTT-3.3.2-6].
     const seconds = Math.max(0, Math.ceil((expiresAt - messages.now) / 1000));
     to[at] = Property.MessageExpiryInterval;
     to[at + 1] = seconds >>> 24;
@@ -224,34 +253,35 @@ function writeProperties(
     to[at + 4] = seconds & 0xff;
     at += EXPIRY_BYTES;
   }
-  if (own !== null) {
-    copyBytes(own, 0, own.length, to, at); // [MQTT-3.3.4-3]
-    at += own.length;
+  if (subscriptionIds !== null) {
+    copyBytes(subscriptionIds, 0, subscriptionIds.length, to, at); // [MQTT-3.3.4-3]
+    at += subscriptionIds.length;
   }
-  return copy(messages, slot, messages.propertyStart(slot), messages.propertyBytes(slot), to, at);
+  const start = messages.propertyStart(message);
+  return copyRange(messages, message, start, to, at, messages.propertyBytes(message));
 }
 
-/** Copies bytes of a message; returns where they end. */
-function copy(
+/** Copies `byteCount` bytes of a message from `start` on; returns where they end. */
+function copyRange(
   messages: MessagePool,
-  slot: MessageSlot,
+  message: MessageSlot,
   start: number,
-  byteCount: number,
   to: Uint8Array,
   at: number,
+  byteCount: number,
 ): number {
-  const view = byteCount > COPY_LOOP_BYTES_MAX ? null : messages.view(slot);
-  if (view === null) copyBytes(messages.bytes(slot), start, start + byteCount, to, at);
+  const view = byteCount > COPY_LOOP_BYTES_MAX ? null : messages.view(message);
+  if (view === null) copyBytes(messages.bytes(message), start, start + byteCount, to, at);
   else copyWords(view, start, start + byteCount, outView(to), at);
   return at + byteCount;
 }
 
-function writeHeader(to: Uint8Array, at: number, delivery: number, remaining: number): number {
+function writeHeader(to: Uint8Array, at: number, flags: number, remaining: number): number {
   to[at++] =
     PUBLISH |
-    ((delivery & DELIVERY_QOS) << 1) |
-    ((delivery & DELIVERY_RETAIN) >> 2) |
-    (delivery & DELIVERY_DUP);
+    ((flags & DELIVERY_QOS) << 1) |
+    ((flags & DELIVERY_RETAIN) >> 2) |
+    (flags & DELIVERY_DUP);
   return writeRemainingLength(to, at, remaining);
 }
 

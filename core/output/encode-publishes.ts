@@ -5,7 +5,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import type { EncodedBatch } from "../message/encoded-batch.ts";
 import { BATCH_MESSAGES_MAX } from "../message/encoded-batch.ts";
-import { Written, writePublish } from "../message/publish-writer.ts";
+import { Delivery, Written, writePublish } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Outbox } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
@@ -20,16 +20,16 @@ export function encodeResends(
   const { messages } = context;
   const { outbox } = session;
   const { window } = outbox;
-  const max = connection.packetBytesMax;
   for (;;) {
     const position = outbox.resendPosition;
     if (position < 0) return true;
     if (out.tail !== null) return false;
     const message = window.sentMessage(position);
-    const delivery = window.resentDelivery(position);
-    const packetId = window.sentPacketId(position);
-    const own = window.sentOrigin(position)?.properties ?? null;
-    const written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
+    delivery.message = message;
+    delivery.flags = window.resentDelivery(position);
+    delivery.packetId = window.sentPacketId(position);
+    delivery.subscriptionIds = window.sentOrigin(position)?.properties ?? null;
+    const written = writePublish(messages, delivery, connection, out);
     if (written === Written.NoRoom) return false;
     if (written === Written.TooLong) {
       // It fitted when it was sent first, and the client takes less now [MQTT-3.1.2-25].
@@ -51,20 +51,19 @@ export function encodeReady(
 ): boolean {
   const { messages } = context;
   const { outbox } = session;
-  const max = connection.packetBytesMax;
   const layout = connection.hasProperties ? LAYOUT_PROPERTIES : 0;
-  let run = batchFor(context, connection, outbox, out);
-  while (run !== null && copyBatch(context, outbox, run, layout, out)) {
-    run = batchFor(context, connection, outbox, out);
+  let batch = batchFor(context, connection, outbox, out);
+  while (batch !== null && copyBatch(context, outbox, batch, layout, out)) {
+    batch = batchFor(context, connection, outbox, out);
   }
   const start = out.length;
-  let isRun = run !== null;
-  if (run !== null) run.begin();
+  let isBatch = batch !== null;
+  if (batch !== null) batch.begin();
   let sent = 0;
   let payloadBytes = 0;
   let isFull = false;
   let mayWait = outbox.mayReadyWait;
-  let hasVias = outbox.hasReadyOrigins;
+  let hasOrigins = outbox.hasReadyOrigins;
   // Messages at QoS 0 leave the queue in one step, after the last of them in a row.
   let taken = 0;
   while (outbox.readyCount > taken) {
@@ -76,27 +75,32 @@ export function encodeReady(
     const isExpiring = messages.expiresAt(message) !== NEVER;
     let written: Written = Written.Whole;
     let packetId = 0;
-    if (isExpiring) isRun = false;
+    if (isExpiring) isBatch = false;
     const isExpired = isExpiring && messages.isExpired(message);
     if (!isExpired) {
       if (out.tail !== null) {
         isFull = true;
         break;
       }
-      const delivery = outbox.readyDelivery(taken);
+      const flags = outbox.readyDelivery(taken);
       packetId = outbox.readyPacketId(taken);
-      const own = hasVias ? (outbox.readyOrigin(taken)?.properties ?? null) : null;
-      written = writePublish(messages, message, delivery, packetId, connection, own, max, out);
+      delivery.message = message;
+      delivery.flags = flags;
+      delivery.packetId = packetId;
+      // Only where it changes: a reference costs more to store than a number.
+      const ids = hasOrigins ? (outbox.readyOrigin(taken)?.properties ?? null) : null;
+      if (delivery.subscriptionIds !== ids) delivery.subscriptionIds = ids;
+      written = writePublish(messages, delivery, connection, out);
       if (written === Written.NoRoom) {
         isFull = true;
         break;
       }
-      isRun &&= packetId === 0 && out.tail === null && sent < BATCH_MESSAGES_MAX;
-      if (isRun && written === Written.Whole)
-        run!.push(messages.serial(message), delivery | layout, out.length - start);
+      isBatch &&= packetId === 0 && out.tail === null && sent < BATCH_MESSAGES_MAX;
+      if (isBatch && written === Written.Whole)
+        batch!.push(messages.serial(message), flags | layout, out.length - start);
     }
     if (isExpired || written === Written.TooLong) {
-      isRun = false;
+      isBatch = false;
       // [MQTT-3.3.2-5] [MQTT-3.1.2-25]
       context.counters[isExpired ? Counter.droppedExpired : Counter.droppedTooLarge]!++;
       outbox.takeReadyQos0(taken);
@@ -104,7 +108,7 @@ export function encodeReady(
       outbox.discardReady();
       // In its place there may be one of another kind.
       mayWait = outbox.mayReadyWait;
-      hasVias = outbox.hasReadyOrigins;
+      hasOrigins = outbox.hasReadyOrigins;
       continue;
     }
     payloadBytes += messages.payloadBytes(message);
@@ -118,12 +122,12 @@ export function encodeReady(
     outbox.takeReady();
   }
   outbox.takeReadyQos0(taken);
-  if (run !== null) run.finish(out.bytes, start);
+  if (batch !== null) batch.finish(out.bytes, start);
   countPublish(context, payloadBytes, sent);
   return !isFull;
 }
 
-/** The run that what is ready may be like; null where it is not worth one. */
+/** The batch that what is ready may be like; null where it is not worth one. */
 function batchFor(
   context: BrokerContext,
   connection: Connection,
@@ -137,27 +141,28 @@ function batchFor(
   return context.encodedBatches.at(outbox.readyMessage());
 }
 
-/** Copies the packets of a run as far as they are what is ready, and fit; false where none is. */
+/** Copies the packets of a batch as far as they are what is ready, and fit; false where none is. */
 function copyBatch(
   context: BrokerContext,
   outbox: Outbox,
-  run: EncodedBatch,
+  batch: EncodedBatch,
   layout: number,
   out: OutBuffer,
 ): boolean {
   const { messages } = context;
   const room = out.bytes.length - out.length;
-  const countMax = Math.min(run.count, outbox.readyCount);
+  const countMax = Math.min(batch.count, outbox.readyCount);
   let count = 0;
   let payloadBytes = 0;
-  for (; count < countMax && run.ends[count]! <= room; count++) {
+  for (; count < countMax && batch.ends[count]! <= room; count++) {
     const message = outbox.readyMessage(count);
-    if (!run.matches(count, messages.serial(message), outbox.readyDelivery(count) | layout)) break;
+    if (!batch.matches(count, messages.serial(message), outbox.readyDelivery(count) | layout))
+      break;
     payloadBytes += messages.payloadBytes(message);
   }
   if (count === 0) return false;
-  const length = run.ends[count - 1]!;
-  out.bytes.set(run.bytes.subarray(0, length), out.length);
+  const length = batch.ends[count - 1]!;
+  out.bytes.set(batch.bytes.subarray(0, length), out.length);
   out.length += length;
   outbox.takeReadyQos0(count);
   countPublish(context, payloadBytes, count);
@@ -170,6 +175,8 @@ function countPublish(context: BrokerContext, payloadBytes: number, count: numbe
   context.counters[Counter.publishBytesSent]! += payloadBytes;
 }
 
+/** The packet at hand. One record serves all: packets are written one at a time. */
+const delivery = new Delivery();
 /** Bit of a delivery in an encoded batch: the packets have properties. */
 const LAYOUT_PROPERTIES = 0x10;
 /** Fewer messages are not worth looking for an encoded batch. */
