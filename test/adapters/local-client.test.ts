@@ -51,7 +51,7 @@ describe("a client in the process", () => {
   });
 
   test("a large payload both ways", async () => {
-    const client = await start().connect();
+    const client = await start({ limits: { packetBytesMax: 1_048_576 } }).connect();
     const subscription = await client.subscribe("big", { qos: 1 });
     const payload = new Uint8Array(1_000_000).fill(0x2e);
     const published = client.publish("big", payload, { qos: 1 });
