@@ -17,8 +17,8 @@ import type { MessagePool, MessageSlot } from "./message-pool.ts";
 /** What is still to be sent of the retained messages that a new subscription matches. */
 export interface RetainedScan {
   readonly filter: string;
-  /** The granted QoS and other options of the subscription. */
-  readonly options: number;
+  /** The granted QoS and other options of the subscription: its identifier as it was, all else as it is now. */
+  options: number;
   readonly cursor: NameCursor;
   /** Messages younger than this reached the subscription as they came. */
   readonly serialMax: number;

@@ -5,10 +5,9 @@
 import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import { DELIVERY_RETAIN } from "../message/publish-writer.ts";
-import type { RetainedScan } from "../message/retained.ts";
+import { endRetainedScan, nextRetainedScan } from "../routing/retained-scans.ts";
 import { deliveryOrigin, OPTIONS_QOS } from "../routing/route.ts";
 import type { Session } from "../session/session.ts";
-import { dropRetainedScan } from "../session/session.ts";
 import type { ScanBudget } from "../topic/name-tree.ts";
 import { UNFINISHED } from "../topic/name-tree.ts";
 
@@ -28,7 +27,7 @@ export function offerRetained(
 ): boolean {
   const { outbox } = session;
   let count = 0;
-  let scan = oldestScan(session);
+  let scan = nextRetainedScan(session);
   while (scan !== null && count < SCANNED_COUNT_MAX) {
     const isWindowed = (scan.options & OPTIONS_QOS) > 0;
     if (isWindowed && (!outbox.hasWindow || outbox.queuedCount > 0)) break;
@@ -39,8 +38,8 @@ export function offerRetained(
       break;
     }
     if (message === 0) {
-      dropRetainedScan(session, scan.filter);
-      scan = oldestScan(session);
+      endRetainedScan(session, scan);
+      scan = nextRetainedScan(session);
       continue;
     }
     // [MQTT-3.3.1-8]
@@ -54,10 +53,6 @@ export function offerRetained(
     count++;
   }
   return count > 0;
-}
-
-function oldestScan({ retainedScans }: Session): RetainedScan | null {
-  return retainedScans?.values().next().value ?? null;
 }
 
 /** Of the connection at hand. */

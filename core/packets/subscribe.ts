@@ -26,10 +26,14 @@ import { Counter } from "../observe/counters.ts";
 import { Added, Verdict } from "../ports.ts";
 import type { Outcome, ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, PENDING, Reason, reasonFor } from "../reason.ts";
+import {
+  addRetainedScan,
+  dropRetainedScans,
+  renewRetainedScans,
+} from "../routing/retained-scans.ts";
 import { subscriptionOptions } from "../routing/route.ts";
 import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";
-import { dropRetainedScan } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
 
 export function handleSubscribe(
@@ -93,7 +97,7 @@ export function handleUnsubscribe(
     if (session.subscriptions?.delete(text) !== true) return Reason.NoSubscriptionExisted;
     context.router.unsubscribe(text, session);
     session.record?.removeSubscription(text);
-    dropRetainedScan(session, text);
+    dropRetainedScans(session, text);
     context.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
     return Reason.Success;
   });
@@ -218,14 +222,14 @@ function subscribe(
   if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
   session.subscriptions.set(text, options);
   session.record?.putSubscription(text, options);
+  // A subscription that is replaced loses none of the retained messages that it is still to get [MQTT-3.8.4-3].
+  renewRetainedScans(session, text, options);
   // A subscription that is made again gets the retained messages again [MQTT311-3.8.4-3], unless its
   // client has them not sent, or only once [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
-  dropRetainedScan(session, text);
   const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
   const wantsRetained = !shared && (handling === 0 || (handling === 1 && isNew));
   if (wantsRetained && (isWildcard || retained.at(text) !== 0)) {
-    session.retainedScans ??= new Map();
-    session.retainedScans.set(text, retained.scan(text, options)); // [MQTT311-3.3.1-6]
+    addRetainedScan(session, retained.scan(text, options)); // [MQTT311-3.3.1-6]
   }
   const { clientId } = session;
   context.events.push({ kind: "subscribed", clientId, filter: text, qos: qos as QoS });

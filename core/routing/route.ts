@@ -29,6 +29,11 @@ export function subscriptionOptions(flags: number, subscriptionId: number): numb
   return ((subscriptionId << OPTIONS_ID_SHIFT) | (flags & OPTIONS_FLAGS)) >>> 0;
 }
 
+/** The Subscription Identifier that is in them, 0 for none. */
+export function identifierOf(options: number): number {
+  return options >>> OPTIONS_ID_SHIFT;
+}
+
 /**
  * Rows of two: subscriber, options. A plain array: there is one a topic, and a typed one costs twice the memory and
  * several times the time to make. With No Local in them, at least one of the subscriptions has it: the row is not for

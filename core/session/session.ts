@@ -36,8 +36,11 @@ export class Session {
   readonly outbox: Outbox;
   /** Filter → options, as in the topic index. Made with the first subscription. */
   subscriptions: Map<string, number> | null = null;
-  /** Retained messages still to be sent to new subscriptions, by filter, one filter at a time. */
-  retainedScans: Map<string, RetainedScan> | null = null;
+  /**
+   * Retained messages still to be sent to new subscriptions, by filter, one filter at a time. A filter has several
+   * where it was subscribed to again, under another Subscription Identifier, before the first was sent.
+   */
+  retainedScans: Map<string, RetainedScan[]> | null = null;
   #receipts: PacketIdSet | null = null;
 
   constructor(
@@ -82,10 +85,4 @@ export class Session {
     }
     this.#receipts = null;
   }
-}
-
-/** Nothing is to be sent any more of the retained messages of a subscription. */
-export function dropRetainedScan(session: Session, filter: string): void {
-  const { retainedScans: replays } = session;
-  if (replays?.delete(filter) === true && replays.size === 0) session.retainedScans = null;
 }

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
+import { Five } from "../../support/five.ts";
 import {
   disconnect,
   pingreq,
@@ -234,4 +236,39 @@ test("filters that match little among many retained messages keep nobody waiting
   world.advance(0);
   expect(searcher.takes()).toEqual(['PUBLISH r/last/w "here" q0 retain']);
   expect(world.broker.pollTimeout()).toBeGreaterThan(world.now);
+});
+
+test("[MQTT-3.8.4-3] retained messages that are still to come are not lost where the subscription is replaced", () => {
+  const names = ["r/1", "r/2", "r/3", "r/4"];
+  const { world } = retaining(Object.fromEntries(names.map((name) => [name, "x"])), {
+    limits: { inflightMax: 1 },
+  });
+  const client = new Five(world);
+  const asks = (options: number, id: number): Uint8Array =>
+    wire.subscribe(5, 1, [["r/#", options]], { SubscriptionIdentifier: id });
+  const NOT_SENT = 2 << 4;
+  client.send(asks(1, 1), asks(1 | NOT_SENT, 2), asks(1, 3), asks(1 | NOT_SENT, 4));
+  const came: [string, unknown][] = [];
+  for (let id = 1; id <= 9; id++) {
+    for (const { type, topic, props } of client.takes()) {
+      if (type === "PUBLISH") came.push([topic!, props["SubscriptionIdentifier"]]);
+    }
+    client.send(wire.ack(wire.Puback, id));
+  }
+  // Whole for each identifier that asked for them, one after the other.
+  expect(came).toEqual([...names.map((name) => [name, 1]), ...names.map((name) => [name, 3])]);
+});
+
+test("a client that subscribes again without end is sent the retained messages of the last eight", () => {
+  const { world } = retaining({ "r/1": "x", "r/2": "x" });
+  const client = new Five(world);
+  client.client.writable(false);
+  for (let id = 1; id <= 1000; id++) {
+    client.send(wire.subscribe(5, 1, [["r/#", 0]], { SubscriptionIdentifier: id }));
+  }
+  client.client.writable(true);
+  const publishes = client.takes().filter(({ type }) => type === "PUBLISH");
+  expect(publishes.map(({ props }) => props["SubscriptionIdentifier"])).toEqual(
+    Array.from({ length: 8 }, (_, n) => [993 + n, 993 + n]).flat(),
+  );
 });
