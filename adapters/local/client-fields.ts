@@ -132,6 +132,17 @@ export function subscribeOptionsByte(options: SubscribeOptions): number {
   return qos | (noLocal ? 4 : 0) | (retainAsPublished ? 8 : 0) | (retainHandling << 4);
 }
 
+/** `identifier`: 0 is none. */
+export function subscribeProperties(
+  { userProperty }: SubscribeOptions,
+  identifier: number,
+): PropertyValues {
+  return {
+    ...(identifier === 0 ? {} : { SubscriptionIdentifier: identifier }),
+    ...(userProperty === undefined ? {} : { UserProperty: userProperty }),
+  };
+}
+
 /** `expirySeconds` is that of the session. */
 export function disconnectProperties(
   options: DisconnectOptions,

@@ -23,6 +23,7 @@ import {
   queueLimits,
   subscribeFields,
   subscribeOptionsByte,
+  subscribeProperties,
 } from "./client-fields.ts";
 import type { ClientSession, ClientSessions } from "./client-session.ts";
 import { ClientSocket } from "./client-socket.ts";
@@ -45,7 +46,7 @@ export interface ClientHost {
   readonly loop: HostLoop;
   readonly limits: Limits;
   readonly sessions: ClientSessions;
-  /** A subscription identifier that no other filter has. */
+  /** A subscription identifier that no other SUBSCRIBE has. */
   identifier(): number;
   /** A function of the program failed. */
   failed(error: unknown): void;
@@ -164,7 +165,7 @@ export class LocalClient {
    * function, each message is its argument. Messages of QoS 1 and 2 are acknowledged as they are taken.
    *
    * Of one filter the broker has one subscription, whoever asks. Where several here have it, all get its messages,
-   * at the highest QoS that any of them asked for; retained messages that a later one asks for come to all.
+   * at the highest QoS that any of them asked for; retained messages come to the one that asked for them.
    */
   subscribe(filters: string | readonly string[], handler: MessageHandler): Promise<Subscription>;
   subscribe(
@@ -186,16 +187,18 @@ export class LocalClient {
       this.#unsubscribe(wanted, subscription),
     );
     const answers = wanted.map((filter) => {
-      const identifier = this.#identifierFor(filter, options);
-      const asked = incoming.add(filter, subscription, options, identifier);
-      const properties = {
-        ...(identifier === 0 ? {} : { SubscriptionIdentifier: identifier }),
-        ...(options.userProperty === undefined ? {} : { UserProperty: options.userProperty }),
-      };
-      const flags = subscribeOptionsByte(asked);
-      return this.#ask(`subscribe to ${filter}`, (packetId) =>
-        encodeSubscribe(packetId, filter, flags, properties),
+      const asked = incoming.add(filter, subscription, options);
+      const told = asked.map(({ options, identifier }) =>
+        this.#ask(`subscribe to ${filter}`, (packetId) =>
+          encodeSubscribe(
+            packetId,
+            filter,
+            subscribeOptionsByte(options),
+            subscribeProperties(options, identifier),
+          ),
+        ),
       );
+      return Promise.all(told).then((all) => all.at(-1)!);
     });
     const answered = await Promise.all(answers);
     const refused = answered.findIndex(({ reasons }) => reasons[0]! >= FAILURE_MIN);
@@ -327,6 +330,8 @@ export class LocalClient {
     const send = (bytes: Uint8Array, taken?: () => void): void => this.#send(bytes, taken);
     this.#incoming = new Incoming({
       ...{ session: this.#session, isResumed: sessionPresent, send, failed },
+      identifier:
+        properties.SubscriptionIdentifierAvailable === 0 ? null : () => this.#host.identifier(),
       ...queueLimits(this.#options),
     });
     const outgoing = new Outgoing({
@@ -371,12 +376,6 @@ export class LocalClient {
       this.#asked.set(packetId, { resolve, lost });
       this.#send(packet);
     });
-  }
-
-  #identifierFor(filter: string, { subscriptionIdentifier }: SubscribeOptions): number {
-    if (subscriptionIdentifier !== undefined) return subscriptionIdentifier;
-    if (this.#properties.SubscriptionIdentifierAvailable === 0) return 0;
-    return this.#incoming!.identifierOf(filter) ?? this.#host.identifier();
   }
 
   /** Why what the broker said in its CONNACK forbids a publish; it would close the connection. */

@@ -2,16 +2,18 @@
  * What comes to a client: each message to the subscriptions that it is for, acknowledged as they take it, at
  * QoS 2 exactly once.
  *
- * Each filter has an identifier that no other of the broker's local clients has had, so that a message says
- * which of a client's filters it is for, also where they overlap. One of another number is from before the
- * session was resumed: it is matched by its topic, and waits for a subscription where there is none yet.
+ * Each SUBSCRIBE has an identifier that no other of the broker's local clients has had, so that a message says
+ * which of a client's filters it is for, also where they overlap (subscribed.ts). One of another number is from before
+ * the session was resumed: it is matched by its topic, and waits for a subscription where there is none yet.
  */
-import type { PropertyValues, QoS } from "../../core/mod.ts";
+import type { PropertyValues } from "../../core/mod.ts";
 import { FirstByte, matchesFilter, Reason, sharedFilter } from "../../core/mod.ts";
 import type { LocalMessage, MessageHandler, SubscribeOptions } from "./client-api.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ServerPacket } from "./packets.ts";
 import { encodeAnswer } from "./packets.ts";
+import type { Asked } from "./subscribed.ts";
+import { Subscribed } from "./subscribed.ts";
 import type { ConsumerOptions, Delivery } from "./subscription.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -21,21 +23,15 @@ export interface IncomingOptions
   /** Whether messages may come for subscriptions of an earlier connection. */
   readonly isResumed: boolean;
   send(packet: Uint8Array): void;
-}
-
-/** A filter that is subscribed to, by one or more subscriptions. */
-interface Subscribed {
-  readonly filter: string;
-  /** Without its share name. */
-  readonly matched: string;
-  identifier: number;
-  /** Each with what it asked for. */
-  readonly subscriptions: Map<Subscription, SubscribeOptions>;
+  /** An identifier that no other SUBSCRIBE has. Null: the broker tells none. */
+  readonly identifier: (() => number) | null;
 }
 
 export class Incoming {
   readonly #options: IncomingOptions;
   readonly #byFilter = new Map<string, Subscribed>();
+  /** Several filters where the program says the same identifier for each. */
+  readonly #byIdentifier = new Map<number, Set<Subscribed>>();
   /** Identifiers of filters that were unsubscribed from: what still comes for them is nobody's. */
   readonly #retired = new Set<number>();
   readonly #unclaimed: Subscription;
@@ -67,45 +63,27 @@ export class Incoming {
     return new Subscription(filters, handler, { ...limits, failed, taken, left });
   }
 
-  /**
-   * From now on `subscription` gets what comes for `filter`. 0: the broker tells no identifiers. Returns what to
-   * ask the broker for, so that each subscription of the filter has what it wants.
-   */
-  add(
-    filter: string,
-    subscription: Subscription,
-    options: SubscribeOptions,
-    identifier: number,
-  ): SubscribeOptions {
-    const subscribed = this.#byFilter.get(filter) ?? {
-      ...{ filter, matched: sharedFilter(filter)?.filter ?? filter, identifier },
-      subscriptions: new Map<Subscription, SubscribeOptions>(),
-    };
-    if (subscribed.identifier !== identifier) this.#retire(subscribed.identifier);
-    subscribed.identifier = identifier;
-    this.#retired.delete(identifier);
+  /** From now on `subscription` gets what comes for `filter`. Returns what to ask the broker for. */
+  add(filter: string, subscription: Subscription, options: SubscribeOptions): readonly Asked[] {
+    const subscribed =
+      this.#byFilter.get(filter) ??
+      new Subscribed(filter, (identifier) => this.#unname(identifier, subscribed));
     this.#byFilter.set(filter, subscribed);
-    subscribed.subscriptions.set(subscription, options);
-    const all = [...subscribed.subscriptions.values()];
-    return {
-      ...options,
-      qos: Math.max(...all.map(({ qos = 0 }) => qos)) as QoS,
-      noLocal: all.every(({ noLocal = false }) => noLocal),
-      retainAsPublished: all.some(({ retainAsPublished = false }) => retainAsPublished),
-    };
+    const asked = subscribed.add(subscription, options, this.#options.identifier);
+    for (const { identifier } of asked) {
+      this.#retired.delete(identifier);
+      const named = this.#byIdentifier.get(identifier) ?? new Set();
+      this.#byIdentifier.set(identifier, named.add(subscribed));
+    }
+    return asked;
   }
 
   /** The broker granted `qos` for `filter`, to all who have it. */
   granted(filter: string, qos: number): void {
-    for (const one of this.#byFilter.get(filter)?.subscriptions.keys() ?? []) {
+    for (const one of this.#byFilter.get(filter)?.members ?? []) {
       // One that is subscribing still is told when all of its filters are answered.
       if (one.granted.length > 0) one.granted[one.filters.indexOf(filter)] = qos;
     }
-  }
-
-  /** The identifier that `filter` has, if it is subscribed to. */
-  identifierOf(filter: string): number | undefined {
-    return this.#byFilter.get(filter)?.identifier;
   }
 
   /** Gives `subscription` what has come for its filters before anybody had subscribed. */
@@ -123,16 +101,18 @@ export class Incoming {
   remove(filter: string, subscription: Subscription | null): boolean {
     const subscribed = this.#byFilter.get(filter);
     if (subscribed === undefined) return subscription === null;
-    const leaving = subscription === null ? [...subscribed.subscriptions.keys()] : [subscription];
+    const leaving = subscription === null ? [...subscribed.members] : [subscription];
     for (const one of leaving) {
-      if (!subscribed.subscriptions.delete(one) || this.#hasFilter(one)) continue;
+      if (!subscribed.delete(one) || this.#hasFilter(one)) continue;
       this.#dropped += one.dropped;
       one.acknowledge();
       one.end(null, () => false);
     }
-    if (subscribed.subscriptions.size > 0) return false;
+    if (!subscribed.isEmpty) return false;
     this.#byFilter.delete(filter);
-    this.#retire(subscribed.identifier);
+    for (const identifier of subscribed.identifiers) {
+      if (this.#unname(identifier, subscribed)) this.#retire(identifier);
+    }
     return true;
   }
 
@@ -150,13 +130,15 @@ export class Incoming {
       return;
     }
     const identifiers = identifiersOf(packet.properties);
-    const properties = shown(packet.properties, identifiers);
+    const named = this.#named(topic, identifiers);
+    const properties = shown(packet.properties, identifiers, named);
     const message = { topic, payload, qos, retain, dup, properties };
     const delivery: Delivery = { message, packetId, waiting: 1, isTaken: false };
-    const takers = this.#takers(topic, identifiers);
+    const takers = this.#takers(topic, identifiers, retain, named);
     const isPast = identifiers.length > 0 && identifiers.every((id) => this.#retired.has(id));
     if (takers.size === 0) {
-      if (!isPast && (isResumed || this.#hasHandler)) this.#unclaimed.offer(delivery);
+      const isKnown = isPast || named.length > 0;
+      if (!isKnown && (isResumed || this.#hasHandler)) this.#unclaimed.offer(delivery);
       else this.#taken(delivery);
       return;
     }
@@ -188,14 +170,26 @@ export class Incoming {
     this.#isClosed = true;
   }
 
-  #takers(topic: string, identifiers: readonly number[]): Set<Subscription> {
-    const matching = [...this.#byFilter.values()].filter(({ matched }) =>
-      matchesFilter(matched, topic),
-    );
-    const named = matching.filter(({ identifier }) => identifiers.includes(identifier));
+  /** The filters that a message came by. */
+  #named(topic: string, identifiers: readonly number[]): readonly Subscribed[] {
+    const named = identifiers.flatMap((identifier) => [
+      ...(this.#byIdentifier.get(identifier) ?? []),
+    ]);
+    return [...new Set(named)].filter((one) => one.matches(topic));
+  }
+
+  #takers(
+    topic: string,
+    identifiers: readonly number[],
+    isRetained: boolean,
+    named: readonly Subscribed[],
+  ): Set<Subscription> {
     const isPast = identifiers.some((id) => this.#retired.has(id));
-    const takers = named.length > 0 || isPast ? named : matching;
-    return new Set(takers.flatMap(({ subscriptions }) => [...subscriptions.keys()]));
+    if (named.length > 0 || isPast) {
+      return new Set(named.flatMap((one) => [...one.takers(identifiers, isRetained)]));
+    }
+    const matching = [...this.#byFilter.values()].filter((one) => one.matches(topic));
+    return new Set(matching.flatMap(({ members }) => [...members]));
   }
 
   #taken(delivery: Delivery): void {
@@ -209,8 +203,8 @@ export class Incoming {
 
   *#subscriptions(): Generator<Subscription> {
     const seen = new Set<Subscription>();
-    for (const { subscriptions } of this.#byFilter.values()) {
-      for (const subscription of subscriptions.keys()) {
+    for (const { members } of this.#byFilter.values()) {
+      for (const subscription of members) {
         if (seen.has(subscription)) continue;
         seen.add(subscription);
         yield subscription;
@@ -219,9 +213,14 @@ export class Incoming {
   }
 
   #hasFilter(subscription: Subscription): boolean {
-    return [...this.#byFilter.values()].some(({ subscriptions }) =>
-      subscriptions.has(subscription),
-    );
+    return subscription.filters.some((filter) => this.#byFilter.get(filter)?.has(subscription));
+  }
+
+  /** Nothing comes for a filter by an identifier any more; true: nor for any other. */
+  #unname(identifier: number, subscribed: Subscribed): boolean {
+    const named = this.#byIdentifier.get(identifier);
+    named?.delete(subscribed);
+    return named?.size === 0 && this.#byIdentifier.delete(identifier);
   }
 
   #retire(identifier: number): void {
@@ -239,11 +238,18 @@ function identifiersOf({ SubscriptionIdentifier: given }: PropertyValues): reado
   return given === undefined ? [] : typeof given === "number" ? [given] : given;
 }
 
-/** Without the identifiers that are this file's own. */
-function shown(properties: PropertyValues, identifiers: readonly number[]): PropertyValues {
+/** With the identifiers that the program knows, and no others. */
+function shown(
+  properties: PropertyValues,
+  identifiers: readonly number[],
+  named: readonly Subscribed[],
+): PropertyValues {
   if (identifiers.length === 0) return properties;
   const { SubscriptionIdentifier: _, ...others } = properties;
-  const theirs = identifiers.filter((id) => id < OWN_IDENTIFIER_MIN);
+  const known = identifiers.map(
+    (id) => named.map((one) => one.shown(id)).find((one) => one !== undefined) ?? id,
+  );
+  const theirs = known.filter((id) => id < OWN_IDENTIFIER_MIN);
   if (theirs.length === 0) return others;
   return { ...others, SubscriptionIdentifier: theirs.length === 1 ? theirs[0]! : theirs };
 }

@@ -47,15 +47,86 @@ test("one that is refused leaves the others as they are", async () => {
   expect([await next(one), await next(two)]).toEqual(["a x q1", "a x q1"]);
 });
 
-test("retained messages come to all when a later one asks for them, and to none when it does not", async () => {
+test("retained messages come to the one that asked for them, and to none where nobody did", async () => {
   const broker = start();
   const client = await broker.connect();
   await client.publish("a", "kept", { retain: true, qos: 1 });
   const one = await client.subscribe("a");
   expect(await next(one)).toBe("a kept q0 retain");
   const two = await client.subscribe("a");
-  expect([await next(one), await next(two)]).toEqual(["a kept q0 retain", "a kept q0 retain"]);
+  expect(await next(two)).toBe("a kept q0 retain");
   const three = await client.subscribe("a", { retainHandling: 1 });
+  const four = await client.subscribe("a", { retainHandling: 2 });
   broker.publish("a", "new");
-  for (const each of [one, two, three]) expect(await next(each)).toBe("a new q0");
+  for (const each of [one, two, three, four]) expect(await next(each)).toBe("a new q0");
 });
+
+test("what is published with RETAIN comes to all, also where some have the retained messages still to come", async () => {
+  const broker = start();
+  const client = await broker.connect();
+  const topics = Array.from({ length: 300 }, (_, n) => `r/${n}`);
+  for (const topic of topics) broker.publish(topic, "kept", { retain: true });
+  const options = { retainAsPublished: true, qos: 1 } as const;
+  const one = client.subscribe("r/#", options);
+  const two = client.subscribe(["r/#", "other"], options);
+  const three = client.subscribe("r/#", { ...options, retainHandling: 2 });
+  const all = await Promise.all([one, two, three]);
+  for (const topic of topics) broker.publish(topic, "live", { retain: true, qos: 1 });
+  broker.publish("r/last", "", { qos: 1 });
+  const came = await Promise.all(all.map((each) => until(each, "r/last")));
+  const kept = topics.map((topic) => `${topic} kept q0 retain`);
+  const live = topics.map((topic) => `${topic} live q1 retain`);
+  const sorted = (lines: readonly string[]): string[] => lines.toSorted();
+  expect(sorted(came[0]!)).toEqual(sorted([...kept, ...live]));
+  expect(sorted(came[1]!)).toEqual(sorted([...kept, ...live]));
+  expect(came[2]).toEqual(live);
+});
+
+test("overlapping filters get the retained messages of each that asked, and no other", async () => {
+  const broker = start();
+  const client = await broker.connect();
+  broker.publish("a/b", "kept", { retain: true });
+  const wide = await client.subscribe("a/#", { subscriptionIdentifier: 7 });
+  expect(await next(wide)).toBe("a/b kept q0 retain");
+  const narrow = await client.subscribe("a/b");
+  const again = await client.subscribe("a/#", { subscriptionIdentifier: 9 });
+  const both = await client.subscribe(["a/b", "a/#"]);
+  expect(await next(narrow)).toBe("a/b kept q0 retain");
+  const { value } = await again.next();
+  expect(words(value as LocalMessage)).toBe("a/b kept q0 retain");
+  expect((value as LocalMessage).properties.SubscriptionIdentifier).toBe(9);
+  expect([await next(both), await next(both)]).toEqual(Array(2).fill("a/b kept q0 retain"));
+  broker.publish("a/b", "new");
+  for (const each of [wide, narrow, again, both]) expect(await next(each)).toBe("a/b new q0");
+});
+
+test("retained messages for one that has left go to nobody, and to one that is subscribed again", async () => {
+  const broker = start();
+  const client = await broker.connect();
+  const left: string[] = [];
+  client.onMessage((message) => void left.push(message.topic));
+  await client.publish("a", "kept", { retain: true, qos: 1 });
+  const one = await client.subscribe("a");
+  expect(await next(one)).toBe("a kept q0 retain");
+  for (let n = 0; n < 5; n++) {
+    const two = await client.subscribe("a", { qos: 1 });
+    expect(await next(two)).toBe("a kept q1 retain");
+    await two.unsubscribe();
+  }
+  const three = client.subscribe("a");
+  void client.subscribe("a").then((four) => four.unsubscribe());
+  expect(await next(await three)).toBe("a kept q0 retain");
+  await client.publish("a", "new", { qos: 1 });
+  expect(await next(one)).toBe("a new q0");
+  expect(left).toEqual([]);
+});
+
+/** What comes before a message of `topic`. */
+async function until(subscription: Subscription, topic: string): Promise<string[]> {
+  const lines: string[] = [];
+  for (;;) {
+    const { value } = await subscription.next();
+    if ((value as LocalMessage).topic === topic) return lines;
+    lines.push(words(value as LocalMessage));
+  }
+}
