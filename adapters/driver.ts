@@ -140,11 +140,15 @@ export class Driver implements DeferringHost, HalfCloseHost {
     else this.#handleIdle = handler;
   }
 
-  /** Ends every transport that is left, and sets no alarm any more, which would keep a process alive. */
+  /**
+   * Ends every transport that is left, and sets no alarm any more, which would keep a process alive. The events so far
+   * are told: there may be no turn after.
+   */
   stop(): void {
     this.#isStopped = true;
     this.#loop.clearAlarm(this.#alarm);
     for (const socket of this.#sockets) socket?.abort();
+    this.#report();
   }
 
   #schedule(): void {

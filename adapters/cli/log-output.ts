@@ -25,6 +25,8 @@ export class LogOutput {
   #writingSince = -1;
   #retry: Timer | null = null;
   #isScheduled = false;
+  /** No more lines are taken. */
+  #isEnding = false;
   #hasEnded = false;
   #handleDrained: (() => void) | null = null;
 
@@ -35,6 +37,7 @@ export class LogOutput {
 
   /** Adds a line, to be written after this turn; beyond the bound only one that is the last of all. */
   push(line: string, isLast = false): void {
+    if (this.#isEnding) return;
     const waiting = this.#text.length + this.#rest.length + line.length;
     if (waiting > WAITING_MAX && !isLast) this.#lostCount++;
     else this.#text += line;
@@ -61,8 +64,9 @@ export class LogOutput {
     }
   }
 
-  /** Resolves when everything is written, or will not be; nothing is written after. */
+  /** Resolves when everything is written, or will not be; takes no more lines. */
   async end(): Promise<void> {
+    this.#isEnding = true;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, FLUSH_MILLIS_MAX);
       this.#handleDrained = () => {

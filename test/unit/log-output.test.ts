@@ -165,7 +165,9 @@ describe("a process that ends", () => {
     output.push("first\n");
     await new Promise((resolve) => setImmediate(resolve));
     output.push("second\n");
-    await output.end();
+    const ended = output.end();
+    output.push("after the last\n");
+    await ended;
     expect(written).toEqual(["first\n", "second\n"]);
   });
 });

@@ -12,3 +12,16 @@ test("a program hears what its clients are refused", async () => {
   const reason = Reason.NotAuthorized;
   expect(await heard).toMatchObject({ clientId: "c", action: "publish", topic: "no", reason });
 });
+
+test("a program hears of the end of every connection before close resolves", async () => {
+  const broker = createLocalBroker();
+  const heard: string[] = [];
+  broker.on("disconnected", ({ clientId }) => heard.push(clientId));
+  const clients = [
+    await broker.connect({ clientId: "a" }),
+    await broker.connect({ clientId: "b" }),
+  ];
+  await Promise.all(clients.map((client) => client.disconnect()));
+  await broker.close();
+  expect(heard).toEqual(["a", "b"]);
+});
