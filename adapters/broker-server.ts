@@ -68,7 +68,7 @@ export interface BrokerOptions extends PolicyOptions {
    * none.
    */
   readonly trustedProxies?: string | readonly string[];
-  /** Limits other than the defaults; `limitHelp` says what they are, `limitTable` what is allowed. */
+  /** Limits other than the defaults; `limitTable` has the meaning and the range of each. */
   readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
   /** Default: memory. */
   readonly store?: Store;

@@ -5,7 +5,6 @@ export {
   type CounterName,
   type LimitName,
   type Limits,
-  limitHelp,
   limitTable,
   type QoS,
   Reason,

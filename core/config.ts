@@ -1,5 +1,5 @@
 /**
- * What a broker is configured with: every limit has a default, a unit and a range, in one table that
+ * What a broker is configured with: every limit has a default, a range, a unit and a help text, in one table that
  * the command line, the configuration file and the library all read.
  */
 import { nearest } from "./nearest.ts";
@@ -21,55 +21,14 @@ export interface BrokerConfig {
   readonly limits: Limits;
 }
 
-/** Every queue, table, rate and time the broker keeps to. The meanings are in `limitHelp`. */
-export type Limits = { readonly [K in LimitName]: number };
-export type LimitName =
-  | "packetBytesMax"
-  | "topicBytesMax"
-  | "topicLevelsMax"
-  | "topicTableBytesMax"
-  | "codecBytesMax"
-  | "clientIdBytesMax"
-  | "clientIdLengthCheck"
-  | "connectionsMax"
-  | "sessionsMax"
-  | "subscriptionsPerClientMax"
-  | "subscriptionsMax"
-  | "inflightMax"
-  | "receiveMax"
-  | "qosMax"
-  | "topicAliasMax"
-  | "topicAliasOutMax"
-  | "keepAliveSecondsMax"
-  | "retainAvailable"
-  | "wildcardAvailable"
-  | "sharedAvailable"
-  | "subscriptionIdAvailable"
-  | "bridgeStateAvailable"
-  | "payloadFormatCheck"
-  | "queuedMessagesMax"
-  | "queuedBytesMax"
-  | "queueQos0"
-  | "outputBytesMax"
-  | "stallMillisMax"
-  | "messageBytesMax"
-  | "inputBytesMax"
-  | "journalBacklogMax"
-  | "retainedMessagesMax"
-  | "retainedBytesMax"
-  | "retainedMillisMax"
-  | "sessionMillisMax"
-  | "connectMillisMax"
-  | "keepAliveFactor"
-  | "sysMillis"
-  | "fanoutSlice"
-  | "eventsMax";
-
+/** A limit: its default, its range, its unit, and what it means. */
 export interface LimitSpec {
   readonly default: number;
   readonly min: number;
   readonly max: number;
   readonly unit: "bytes" | "messages" | "ms" | "s" | "count" | "factor" | "switch";
+  /** For `--help`: what the limit bounds, and what happens beyond it. */
+  readonly help: string;
 }
 
 const MiB = 1024 * 1024;
@@ -79,60 +38,117 @@ const timeMax = 87_600 * hour;
 
 const inUnit =
   (unit: LimitSpec["unit"]) =>
-  (value: number, min: number, max: number): LimitSpec => ({ default: value, min, max, unit });
+  (value: number, min: number, max: number, help: string): LimitSpec => ({
+    default: value,
+    min,
+    max,
+    unit,
+    help,
+  });
 const bytes = inUnit("bytes");
 const messages = inUnit("messages");
 const millis = inUnit("ms");
 const seconds = inUnit("s");
 const count = inUnit("count");
 const factor = inUnit("factor");
-const onOff = (value: 0 | 1): LimitSpec => inUnit("switch")(value, 0, 1);
+const onOff = (value: 0 | 1, help: string): LimitSpec => inUnit("switch")(value, 0, 1, help);
 
-/** Default, least and most of each limit. docs/limits.md says whom each default serves and what it may cost. */
-export const limitTable: Readonly<Record<LimitName, LimitSpec>> = {
+/**
+ * Each limit in one row: default, minimum, maximum, help. docs/limits.md says which deployments each default serves
+ * and what it may cost. Each row names its type because declarations are emitted without type inference.
+ */
+// biome-ignore format: it is a table
+export const limitTable = {
   // Up to the longest packet that MQTT has: 268,435,455 bytes behind a fixed header of five, MQTT 5.0 §2.1.4.
-  packetBytesMax: bytes(16 * MiB, 128, 268_435_460),
-  topicBytesMax: bytes(4096, 16, 65_535),
-  topicLevelsMax: count(128, 1, 65_535),
-  topicTableBytesMax: bytes(64 * MiB, 65_536, 1024 * MiB),
-  codecBytesMax: bytes(1024 * MiB, 2 * MiB, 4095 * MiB),
-  clientIdBytesMax: bytes(1024, 23, 65_535),
-  clientIdLengthCheck: onOff(0),
-  connectionsMax: count(100_000, 1, 1_000_000),
-  sessionsMax: count(250_000, 1, 1_000_000),
-  subscriptionsPerClientMax: count(100_000, 1, 1_000_000),
-  subscriptionsMax: count(2_000_000, 1, 16_000_000),
-  inflightMax: messages(20, 1, 65_535),
-  receiveMax: messages(65_535, 1, 65_535),
-  qosMax: count(2, 0, 2),
-  topicAliasMax: count(32, 0, 65_535),
-  topicAliasOutMax: count(64, 0, 65_535),
-  keepAliveSecondsMax: seconds(0, 0, 65_535),
-  retainAvailable: onOff(1),
-  wildcardAvailable: onOff(1),
-  sharedAvailable: onOff(1),
-  subscriptionIdAvailable: onOff(1),
-  bridgeStateAvailable: onOff(1),
-  payloadFormatCheck: onOff(0),
-  queuedMessagesMax: messages(10_000, 0, 10_000_000),
-  queuedBytesMax: bytes(32 * MiB, 0, 1024 * MiB),
-  queueQos0: onOff(0),
-  outputBytesMax: bytes(16 * MiB, 1024, 1024 * MiB),
-  stallMillisMax: millis(60_000, 100, timeMax),
-  messageBytesMax: bytes(512 * MiB, 1 * MiB, 65_536 * MiB),
-  inputBytesMax: bytes(256 * MiB, 1 * MiB, 65_536 * MiB),
-  journalBacklogMax: count(100_000, 1, 16_000_000),
-  retainedMessagesMax: messages(1_000_000, 0, 16_000_000),
-  retainedBytesMax: bytes(256 * MiB, 0, 65_536 * MiB),
-  retainedMillisMax: millis(0, 0, timeMax),
-  sessionMillisMax: millis(30 * 24 * hour, 0, timeMax),
-  connectMillisMax: millis(10_000, 10, timeMax),
-  keepAliveFactor: factor(1.5, 1, 10),
-  sysMillis: millis(10_000, 0, timeMax),
-  fanoutSlice: count(4096, 16, 1_000_000),
-  eventsMax: count(100_000, 0, 1_000_000),
-};
+  packetBytesMax: bytes(16 * MiB, 128, 268_435_460,
+    "Maximum packet size, header included") as LimitSpec,
+  topicBytesMax: bytes(4096, 16, 65_535,
+    "Maximum length of a topic name or filter") as LimitSpec,
+  topicLevelsMax: count(128, 1, 65_535,
+    "Maximum levels in a topic name or filter") as LimitSpec,
+  topicTableBytesMax: bytes(64 * MiB, 65_536, 1024 * MiB,
+    "Memory for interned topic names; emptied when full") as LimitSpec,
+  codecBytesMax: bytes(1024 * MiB, 2 * MiB, 4095 * MiB,
+    "Memory of the WebAssembly codec: subscriptions and interned topic names") as LimitSpec,
+  clientIdBytesMax: bytes(1024, 23, 65_535,
+    "Maximum length of a client identifier") as LimitSpec,
+  clientIdLengthCheck: onOff(0,
+    "1 refuses MQTT 3.1 clients unless their identifier has 1 to 23 characters, as MQTT 3.1 requires") as LimitSpec,
+  connectionsMax: count(100_000, 1, 1_000_000,
+    "Maximum connections at once") as LimitSpec,
+  sessionsMax: count(250_000, 1, 1_000_000,
+    "Maximum sessions that outlive their connection, connected or away; a new one beyond is refused") as LimitSpec,
+  subscriptionsPerClientMax: count(100_000, 1, 1_000_000,
+    "Maximum subscriptions of one client") as LimitSpec,
+  subscriptionsMax: count(2_000_000, 1, 16_000_000,
+    "Maximum subscriptions of all clients together") as LimitSpec,
+  inflightMax: messages(20, 1, 65_535,
+    "Maximum QoS 1 and 2 messages sent to a client and not yet acknowledged by it") as LimitSpec,
+  receiveMax: messages(65_535, 1, 65_535,
+    "Maximum QoS 1 and 2 messages received from one client and not yet acknowledged. Beyond it, MQTT 5.0 clients, which get it as Receive Maximum, are closed, and older clients are not read") as LimitSpec,
+  qosMax: count(2, 0, 2,
+    "Maximum QoS that clients may publish with and are granted") as LimitSpec,
+  topicAliasMax: count(32, 0, 65_535,
+    "Maximum topic aliases that a client may set") as LimitSpec,
+  topicAliasOutMax: count(64, 0, 65_535,
+    "Maximum topic aliases that the broker sets towards a client that accepts them") as LimitSpec,
+  keepAliveSecondsMax: seconds(0, 0, 65_535,
+    "Maximum keep alive, imposed on MQTT 5.0 clients that ask for more or none; 0 is no maximum") as LimitSpec,
+  retainAvailable: onOff(1,
+    "0 refuses retained messages") as LimitSpec,
+  wildcardAvailable: onOff(1,
+    "0 refuses filters with wildcards") as LimitSpec,
+  sharedAvailable: onOff(1,
+    "0 refuses shared subscriptions") as LimitSpec,
+  subscriptionIdAvailable: onOff(1,
+    "0 refuses subscription identifiers") as LimitSpec,
+  bridgeStateAvailable: onOff(1,
+    "0 refuses messages that clients publish to $SYS/broker/connection/+/state, where bridges report their state") as LimitSpec,
+  payloadFormatCheck: onOff(0,
+    "1 refuses payloads that are marked as text and are not UTF-8") as LimitSpec,
+  queuedMessagesMax: messages(10_000, 0, 10_000_000,
+    "Maximum QoS 1 and 2 messages queued for one session; newest dropped beyond") as LimitSpec,
+  queuedBytesMax: bytes(32 * MiB, 0, 1024 * MiB,
+    "Maximum bytes of QoS 1 and 2 messages queued for one session; newest dropped beyond") as LimitSpec,
+  queueQos0: onOff(0,
+    "1 queues QoS 0 messages for sessions that are away, 0 drops them") as LimitSpec,
+  outputBytesMax: bytes(16 * MiB, 1024, 1024 * MiB,
+    "Maximum bytes waiting for a client that does not read; QoS 0 messages to it are dropped beyond") as LimitSpec,
+  stallMillisMax: millis(60_000, 100, timeMax,
+    "Maximum time that output waits for a client that does not read; then the connection is closed") as LimitSpec,
+  messageBytesMax: bytes(512 * MiB, 1 * MiB, 65_536 * MiB,
+    "Memory for all messages: queued, retained and in flight. One message counts once, and 16 bytes for each session it waits for") as LimitSpec,
+  inputBytesMax: bytes(256 * MiB, 1 * MiB, 65_536 * MiB,
+    "Memory for packets that have arrived in part, of all connections") as LimitSpec,
+  journalBacklogMax: count(100_000, 1, 16_000_000,
+    "Maximum journal writes awaiting commit; beyond it the broker does not read from the clients that caused them") as LimitSpec,
+  retainedMessagesMax: messages(1_000_000, 0, 16_000_000,
+    "Maximum retained messages; a new topic beyond is not retained") as LimitSpec,
+  retainedBytesMax: bytes(256 * MiB, 0, 65_536 * MiB,
+    "Maximum bytes of retained messages; a message beyond is not retained") as LimitSpec,
+  retainedMillisMax: millis(0, 0, timeMax,
+    "Maximum time that a message is retained; 0 is no maximum") as LimitSpec,
+  sessionMillisMax: millis(30 * 24 * hour, 0, timeMax,
+    "Maximum time that the session of a client that is away is kept. In MQTT 3.1.1 it is the time for every session with Clean Session 0. The default is 30 days") as LimitSpec,
+  connectMillisMax: millis(10_000, 10, timeMax,
+    "Maximum time from a new connection to its CONNECT") as LimitSpec,
+  keepAliveFactor: factor(1.5, 1, 10,
+    "A client that is silent for longer than its keep alive times this factor is disconnected") as LimitSpec,
+  sysMillis: millis(10_000, 0, timeMax,
+    "Interval at which $SYS topics are published; 0 is never") as LimitSpec,
+  fanoutSlice: count(4096, 16, 1_000_000,
+    "Maximum deliveries of one message in one step; other work goes on between steps") as LimitSpec,
+  eventsMax: count(100_000, 0, 1_000_000,
+    "Maximum events kept until they are polled; oldest dropped beyond") as LimitSpec,
+} as const;
 
+/** The name of a limit. */
+export type LimitName = keyof typeof limitTable;
+
+/** The value of every limit. */
+export type Limits = { readonly [K in LimitName]: number };
+
+/** The limits in the order of the table. */
 export const limitNames: readonly LimitName[] = Object.keys(limitTable) as LimitName[];
 
 /** Stands for a value that a `ConfigError` does not tell, because it may be a password. */

@@ -28,7 +28,6 @@ export {
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { inspect } from "./inspect.ts";
 export { WriteBatch } from "./journal/journal.ts";
-export { limitHelp } from "./limit-help.ts";
 export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";

@@ -10,7 +10,6 @@ import { codecKinds } from "../../codec-wasm/mod.ts";
 import type { LimitName } from "../../core/mod.ts";
 import {
   ConfigError,
-  limitHelp,
   limitNames,
   limitTable,
   nearest,
@@ -70,8 +69,8 @@ export function parseArguments(argv: readonly string[], version: string): Given 
   }
   command.optionsGroup("Limits:");
   for (const name of limitNames) {
-    const { unit, default: value } = limitTable[name];
-    const help = `${limitHelp[name]} (${unit}; default: ${value})`;
+    const { unit, default: value, help: meaning } = limitTable[name];
+    const help = `${meaning} (${unit}; default: ${value})`;
     command.addOption(new Option(`${limitFlag(name)} <n>`, help));
   }
   command.parse(argv, { from: "user" });

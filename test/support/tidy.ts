@@ -10,7 +10,7 @@ export type Offence = string;
 
 /** Folders and files of core from left to right: each imports only what stands in a group before, or its own. */
 const layers: readonly (readonly string[])[] = [
-  ["boundary", "ports", "config", "limit-help", "nearest", "reason"],
+  ["boundary", "ports", "config", "nearest", "reason"],
   ["base", "observe"],
   ["time"],
   ["codec"],

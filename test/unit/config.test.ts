@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { createLocalBroker } from "../../adapters/local/mod.ts";
-import { ConfigError, limitHelp, limitNames, limitTable, parseLimits } from "../../core/mod.ts";
+import { ConfigError, limitNames, limitTable, parseLimits } from "../../core/mod.ts";
 
 test("every limit has a default within its range, a unit and a sentence", () => {
   for (const name of limitNames) {
     const spec = limitTable[name];
     expect(spec.default).toBeGreaterThanOrEqual(spec.min);
     expect(spec.default).toBeLessThanOrEqual(spec.max);
-    expect(limitHelp[name].length).toBeGreaterThan(10);
+    expect(spec.help.length).toBeGreaterThan(10);
     expect(parseLimits()[name]).toBe(spec.default);
     expect(parseLimits({ [name]: spec.min })[name]).toBe(spec.min);
     expect(parseLimits({ [name]: spec.max })[name]).toBe(spec.max);
