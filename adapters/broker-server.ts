@@ -312,7 +312,10 @@ export class BrokerServer {
   }
 
   #handleEvent(event: BrokerEvent): void {
-    if (event.kind === "connected") forgetRequest(event.info);
+    if (event.kind === "connected") {
+      forgetRequest(event.info);
+      this.#policy.forgetRequest(event.conn);
+    }
     if (event.kind === "disconnected" || event.kind === "refused") this.#policy.forget(event.conn);
     this.#emit(event.kind, event);
   }

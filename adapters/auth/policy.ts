@@ -26,7 +26,7 @@ import type { Answer, ConnectRefusal, Question } from "./refusal.ts";
 import { refusalOf } from "./refusal.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
-/** Who a question is about. */
+/** The client that a question is about. Every function is given the same object for one connection. */
 export interface ClientIdentity {
   readonly clientId: string;
   readonly username: string | null;
@@ -34,9 +34,9 @@ export interface ClientIdentity {
   readonly remote: string;
 }
 
-/** A client that asks to be let in. */
+/** A client that connects. */
 export interface ConnectingClient extends ClientIdentity {
-  /** The request that became its WebSocket; null over another transport, and once it is connected. */
+  /** The request that became its WebSocket; null over another transport, and once the client is connected. */
   readonly request: UpgradeRequest | null;
 }
 
@@ -69,12 +69,14 @@ export interface PolicyOptions {
   authorizeSubscribe?(client: ClientIdentity, filter: string, qos: QoS): Answer | Promise<Answer>;
 }
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 /** A policy, and the answers that it could not give at once. */
 export class ComposedPolicy implements Policy {
   readonly #options: PolicyOptions;
   readonly #allowsAnonymous: boolean;
   readonly #users: ReadonlyMap<string, Uint8Array> | null;
-  readonly #clients = new Map<ConnId, ClientIdentity>();
+  readonly #clients = new Map<ConnId, Writable<ConnectingClient>>();
   readonly #pending = new Map<string, Promise<unknown>>();
   readonly #methods: ReadonlyMap<string, AuthenticationMethod>;
   readonly #exchanges = new Map<ConnId, AuthenticationExchange>();
@@ -118,12 +120,15 @@ export class ComposedPolicy implements Policy {
 
   authenticate(request: AuthenticateRequest): PolicyAnswer {
     const { conn, clientId, username, info, password, method } = request;
-    const client = { clientId, username, remote: info.remote };
-    if (request.step === "connect") this.#clients.set(conn, client);
+    let client = this.#clients.get(conn);
+    if (client === undefined || request.step === "connect") {
+      client = { clientId, username, remote: info.remote, request: requestOf(info) };
+      this.#clients.set(conn, client);
+    }
     if (method !== null) return this.#methods.has(method) ? Verdict.Pending : Verdict.Deny;
     const { authenticate } = this.#options;
     if (authenticate !== undefined) {
-      const asking = { ...client, request: requestOf(info) };
+      const asking = client;
       return this.#verdict("authenticate", `${conn}`, () => authenticate(asking, password));
     }
     if (username === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
@@ -173,6 +178,12 @@ export class ComposedPolicy implements Policy {
     return { kind: "filters", reasons, ...(reasonString === undefined ? {} : { reasonString }) };
   }
 
+  /** The client is connected: its request, which has secrets and costs memory, is not kept any longer. */
+  forgetRequest(conn: ConnId): void {
+    const client = this.#clients.get(conn);
+    if (client !== undefined) client.request = null;
+  }
+
   /** The connection is gone. */
   forget(conn: ConnId): void {
     this.#clients.delete(conn);
@@ -180,11 +191,10 @@ export class ComposedPolicy implements Policy {
   }
 
   async #exchange(request: AuthenticateRequest, method: string): Promise<Decision> {
-    const { conn, info, step, data } = request;
+    const { conn, step, data } = request;
     const client = this.#clients.get(conn)!;
     const begun = step === "continue" ? this.#exchanges.get(conn) : undefined;
-    const exchange =
-      begun ?? this.#methods.get(method)!.begin({ ...client, request: requestOf(info) });
+    const exchange = begun ?? this.#methods.get(method)!.begin(client);
     this.#exchanges.set(conn, exchange);
     const result = checkedStep(method, await exchange.step(data));
     if (result.kind === "challenge") return result;
@@ -192,11 +202,11 @@ export class ComposedPolicy implements Policy {
     if (result.kind === "refuse")
       return denied({ ...result, reason: result.reason ?? Reason.NotAuthorized });
     const { username } = result;
-    // Who has said its name, or authenticates again, is no other.
+    // A client that has a user name already, or authenticates again, keeps it.
     if (client.username !== null && client.username !== username) {
       return { kind: "deny", reason: Reason.NotAuthorized };
     }
-    if (this.#clients.has(conn)) this.#clients.set(conn, { ...client, username });
+    client.username = username;
     return { kind: "allow", ...(result.data === undefined ? {} : { data: result.data }) };
   }
 

@@ -12,7 +12,7 @@ const { createBroker } =
 
 const { watch = false, ...options } = JSON.parse(args[0] ?? "{}");
 const told = [];
-const authenticate = (client) => told.push({ client }) > 0;
+const authenticate = (client) => told.push({ client: { ...client } }) > 0;
 const broker = await createBroker({
   tcp: { port: 0 },
   ws: { port: 0 },

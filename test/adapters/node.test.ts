@@ -52,7 +52,7 @@ endpointSuite(async (options) => {
     codec: codecKind,
     tcp: { port: 0 },
     ws: { port: 0 },
-    authenticate: (client) => told.push({ client }) > 0,
+    authenticate: (client) => told.push({ client: { ...client } }) > 0,
     ...options,
   });
   broker.on("connected", ({ info }) => told.push({ info }));
@@ -236,8 +236,8 @@ describe("the library", () => {
     expect(await code({})).toBe("5");
   });
 
-  test("takes what is not true for no, at once or later", async () => {
-    const { tcp } = await start({
+  test("refuses a client and tells the program where authenticate answers nothing sensible", async () => {
+    const { broker, tcp } = await start({
       authenticate: ({ clientId }) => {
         const answers: Record<string, unknown> = {
           forgets: undefined,
@@ -250,17 +250,20 @@ describe("the library", () => {
         return answers[clientId] as boolean;
       },
     });
+    const errors: unknown[] = [];
+    broker.on("error", ({ error }) => errors.push(error));
     for (const [clientId, code] of [
-      ["forgets", 5],
-      ["null", 5],
-      ["object", 5],
-      ["later", 5],
+      ["forgets", 3],
+      ["null", 3],
+      ["object", 3],
+      ["later", 3],
       ["thenable", 0],
     ] as const) {
       const client = await openSocket(tcp);
       client.send(connect({ clientId }));
       expect(await client.takes(1)).toEqual([`CONNACK present=0 code=${code}`]);
     }
+    expect(errors).toMatchObject(Array.from({ length: 4 }, () => ({ name: "ConfigError" })));
   });
 
   test("asks the program, at once or later, and refuses with code 3 where it fails", async () => {

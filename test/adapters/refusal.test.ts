@@ -23,6 +23,24 @@ function answering(options: object) {
 }
 
 describe.each(Object.entries(ways))("a function that answers %s", (_, answers) => {
+  test("is given one and the same client object in every question of a connection", async () => {
+    // A program keeps what it knows of a client by that object, as in a WeakMap.
+    const seen = new Set<object>();
+    const see = (client: object): unknown => {
+      seen.add(client);
+      return answers(true);
+    };
+    const { broker } = answering({
+      authenticate: see,
+      authorizePublish: see,
+      authorizeSubscribe: see,
+    });
+    const client = await broker.connect({ will: { topic: "will", payload: "x" } });
+    await client.subscribe("a");
+    await client.publish("a", "x", { qos: 1 });
+    expect(seen.size).toBe(1);
+  });
+
   test("refuses a connection with a reason, in words of its own, and to another server", async () => {
     const refusals: Record<string, unknown> = {
       busy: { reason: Reason.ServerBusy },
