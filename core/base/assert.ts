@@ -1,11 +1,13 @@
-/** Assertions: how the core says that a fault is its own, or its host's. Never caught in the core. */
+/** Assertions for faults of the core itself or of its host. The core never catches them. */
 
-/** Throws AssertionError unless `condition`; `invariant` says what should have been true. */
+/**
+ * Throws AssertionError unless `condition` holds; `invariant` states the claim in positive form.
+ */
 export function assert(condition: boolean, invariant: string): asserts condition {
   if (!condition) throw new AssertionError(invariant);
 }
 
-/** For the branch that the types say cannot be taken. */
+/** Marks a branch that the types rule out. */
 export function unreachable(value: never): never {
   throw new AssertionError(`unreachable: ${String(value)}`);
 }

@@ -1,6 +1,10 @@
-/** A set of packet identifiers, 1 to 65 535. An empty one costs next to nothing, a full one 8 KiB. */
+/**
+ * A set of packet identifiers, 1 to 65 535. An empty set costs next to nothing, a full set 8 KiB.
+ */
 export class PacketIdSet {
-  /** Words of 32 identifiers in context of 1024; a part is there while it has any. */
+  /**
+   * Bit words of 32 identifiers, grouped by 1024. A group is allocated only while it has members.
+   */
   readonly #context: (Uint32Array | null)[] = [];
   readonly #counts: number[] = [];
   size = 0;
@@ -10,7 +14,7 @@ export class PacketIdSet {
     return part !== undefined && part !== null && ((part[wordOf(id)]! >>> (id & 31)) & 1) === 1;
   }
 
-  /** False: was there. */
+  /** False: the identifier was in the set already. */
   add(id: number): boolean {
     if (this.has(id)) return false;
     const index = id >> PART_BITS;
@@ -26,18 +30,19 @@ export class PacketIdSet {
     return true;
   }
 
-  /** False: was not there. */
+  /** False: the identifier was not in the set. */
   delete(id: number): boolean {
     if (!this.has(id)) return false;
     const index = id >> PART_BITS;
     this.#context[index]![wordOf(id)]! &= ~(1 << (id & 31));
     this.size--;
-    // The last part is kept while it is the only one: a client with one packet in flight comes and goes.
+    // The last group stays allocated: a client with one packet in flight would free and allocate it
+    // each time.
     if (--this.#counts[index]! === 0 && this.size > 0) this.#context[index] = null;
     return true;
   }
 
-  /** Every identifier, in order. */
+  /** Every identifier, in ascending order. */
   *values(): Generator<number, undefined> {
     for (let id = 1; id < this.#context.length << PART_BITS; id++) if (this.has(id)) yield id;
     return undefined;

@@ -1,41 +1,46 @@
 /**
- * Memory for byte blocks of any size, without an allocation for each: pages of 64 KiB, each cut into
- * blocks of one size class, with free lists of integers.
+ * Memory for byte blocks of any size, without an allocation for each: pages of 64 KiB, each cut
+ * into blocks of one size class, with free lists of integers.
  *
- * A block over `SMALL_BYTES_MAX` is a buffer of its own, which goes back to the pool of buffers after
- * `free`, unless somebody outside goes on reading it (`keep`): then the garbage collector takes it.
+ * A block over `SMALL_BYTES_MAX` has a buffer of its own. `free` returns that buffer to the buffer
+ * pool, unless code outside the core still reads it (`keep`); then the garbage collector frees it.
  */
 import { assert } from "./assert.ts";
 import { BufferPool } from "./buffers.ts";
 import { viewOf } from "./bytes.ts";
 
-// Handle: 1 | large index << 1, or 0 | page << 12 | block << 1. Blocks of a page: at most 2048.
+// Handle: 1 | large index << 1, or 0 | page << 12 | block << 1. A page has at most 2048 blocks.
 export class BlockPool {
   readonly #bytesMax: number;
   readonly #buffers: BufferPool;
-  /** Large buffers that are read outside, until they are freed. */
+  /** Large buffers that code outside the core reads. An entry lasts until the block is freed. */
   readonly #kept = new Set<Uint8Array>();
   readonly #pages: (Page | null)[] = [null];
   readonly #spare: Page[] = [];
   readonly #freePageIndices: number[] = [];
-  /** First page with a free block, by class; pages with room form a list through `next`. */
+  /**
+   * First page with a free block, by size class. Pages with free blocks form a list through `next`.
+   */
   readonly #open: (Page | null)[] = classSizes.map(() => null);
   readonly #large: (Uint8Array | null)[] = [];
   readonly #freeLarge: number[] = [];
   #heldBytes = 0;
 
-  /** `bytesMax` bounds the pages in use and the large buffers, together. */
+  /** `bytesMax` bounds the sum of pages in use and large buffers. */
   constructor(bytesMax: number, buffers: BufferPool = plainBuffers()) {
     this.#bytesMax = bytesMax;
     this.#buffers = buffers;
   }
 
-  /** Bytes of the pages that are in use and of the large buffers. */
+  /** Bytes of the pages in use and of the large buffers. */
   get usedBytes(): number {
     return this.#heldBytes;
   }
 
-  /** A handle of at least `byteCount` bytes, or 0 where `bytesMax` would be exceeded. */
+  /**
+   * Returns the handle of a block of at least `byteCount` bytes, or 0 if `bytesMax` would be
+   * exceeded.
+   */
   allocate(byteCount: number): number {
     if (byteCount > SMALL_BYTES_MAX) {
       if (this.#heldBytes + byteCount > this.#bytesMax) return 0;
@@ -53,7 +58,10 @@ export class BlockPool {
     return (page.index << 12) | (block << 1);
   }
 
-  /** A handle of a buffer of the pool that the caller took, or 0 where `bytesMax` would be exceeded. */
+  /**
+   * Returns a handle for a buffer that the caller took from the pool, or 0 if `bytesMax` would be
+   * exceeded.
+   */
   adopt(buffer: Uint8Array): number {
     if (this.#heldBytes + buffer.length > this.#bytesMax) return 0;
     this.#heldBytes += buffer.length;
@@ -78,18 +86,21 @@ export class BlockPool {
     if (page.freeCount === page.blockCount) this.#closePage(page);
   }
 
-  /** A large block is read outside for as long as anybody pleases. It may have been freed just now. */
+  /**
+   * Declares that code outside the core reads a large block for an unknown time, so its buffer must
+   * not be reused. The block may have been freed already.
+   */
   keep(handle: number, buffer: Uint8Array): void {
     if (this.#large[handle >> 1] === buffer) this.#kept.add(buffer);
     else this.#buffers.remove(buffer);
   }
 
-  /** The memory that the block lies in, at `offset`. */
+  /** The memory that holds the block, which begins at `offset`. */
   bytes(handle: number): Uint8Array {
     return (handle & 1) === 1 ? this.#large[handle >> 1]! : this.#pages[handle >> 12]!.bytes;
   }
 
-  /** The same memory by words; null of a large block. */
+  /** The same memory, read by words; null for a large block. */
   view(handle: number): DataView | null {
     return (handle & 1) === 1 ? null : this.#pages[handle >> 12]!.view;
   }
@@ -111,7 +122,10 @@ export class BlockPool {
     return page;
   }
 
-  /** An empty page serves any class again, or goes; the last of its class stays, against flapping. */
+  /**
+   * Makes an empty page available to every size class. The only open page of its class stays, so
+   * that alternating allocate and free do not open and close a page each time.
+   */
   #closePage(page: Page): void {
     if (page.previous === null && page.next === null) return;
     this.#unlink(page);
@@ -151,7 +165,7 @@ class Page {
   blockCount = 0;
   previous: Page | null = null;
   next: Page | null = null;
-  /** Stack of free blocks. */
+  /** Stack of the free block numbers. */
   #free = new Uint16Array(0);
   freeCount = 0;
 
@@ -175,19 +189,19 @@ class Page {
   }
 }
 
-/** Bytes from which a block is a buffer of its own. */
+/** Largest block that is cut from a page. A larger block has a buffer of its own. */
 export const SMALL_BYTES_MAX = 8192;
 const PAGE_BYTES = 65_536;
-/** Handles have 19 bits for the page: pages make up at most 32 GiB. */
+/** Handles have 19 bits for the page, so pages make up at most 32 GiB. */
 const PAGES_MAX = 2 ** 19;
 const SPARE_PAGES_MAX = 16;
 const CLASS_STEP_LOG2 = 4;
 const CLASS_STEP = 1 << CLASS_STEP_LOG2;
-/** 32, 48, 64, 96, 128, … 8192: a block wastes at most a third. */
+/** 32, 48, 64, 96, 128, … 8192: a block wastes at most a third of its bytes. */
 const classSizes: readonly number[] = Array.from({ length: 17 }, (_, i) =>
   i % 2 === 0 ? 32 << (i >> 1) : 48 << (i >> 1),
 );
-/** Class by size in steps of 16 bytes. */
+/** Size class by size, in steps of 16 bytes. */
 const classOf: Uint8Array = Uint8Array.from({ length: SMALL_BYTES_MAX / CLASS_STEP + 1 }, (_, i) =>
   classSizes.findIndex((size) => size >= i * CLASS_STEP),
 );

@@ -1,19 +1,19 @@
 /**
- * Large buffers that are used again. A fresh one costs the garbage collector a share of a full collection
- * and the processor its cache, which for payloads of 64 KiB is a third of all there is to do.
+ * A pool of large buffers, to reuse them. A fresh buffer costs a share of a full garbage collection
+ * and evicts the processor's cache; with payloads of 64 KiB that is a third of all work.
  */
 export class BufferPool {
   readonly #allocate: (byteCount: number) => Uint8Array;
-  /** Spare buffers by their length. */
+  /** Spare buffers, by length. */
   #spare = new Map<number, Uint8Array[]>();
   #spareBytes = 0;
 
-  /** `allocate` makes a buffer with an ArrayBuffer of its own, whose contents do not matter. */
+  /** `allocate` makes a buffer that fills its own ArrayBuffer; its contents do not matter. */
   constructor(allocate: (byteCount: number) => Uint8Array) {
     this.#allocate = allocate;
   }
 
-  /** A buffer of at least `byteCount` bytes, with whatever in it. */
+  /** Returns a buffer of at least `byteCount` bytes with arbitrary contents. */
   acquire(byteCount: number): Uint8Array {
     if (byteCount < POOLED_BYTES_MIN) return this.#allocate(byteCount);
     const length = Math.ceil(byteCount / STEP_BYTES) * STEP_BYTES;
@@ -23,11 +23,11 @@ export class BufferPool {
     return buffer;
   }
 
-  /** Takes back a buffer that nobody reads or writes any more. */
+  /** Takes back a buffer that no code reads or writes any more. */
   release(buffer: Uint8Array): void {
     const { length } = buffer;
     if (length < POOLED_BYTES_MIN || length % STEP_BYTES !== 0) return;
-    // Full of lengths that are not asked for: it starts anew.
+    // The pool is full of lengths that are no longer requested: start anew.
     if (this.#spareBytes + length > SPARE_BYTES_MAX) {
       this.#spare = new Map();
       this.#spareBytes = 0;
@@ -38,7 +38,7 @@ export class BufferPool {
     this.#spareBytes += length;
   }
 
-  /** Somebody still reads what has been given back: it is not to be used again. */
+  /** Removes a released buffer from the pool, because other code still reads it. */
   remove(buffer: Uint8Array): void {
     const spare = this.#spare.get(buffer.length);
     const index = spare?.lastIndexOf(buffer) ?? -1;

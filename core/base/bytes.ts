@@ -1,8 +1,8 @@
 /** Byte copies. */
 
 /**
- * Copies `from[start, end)` to `to[at, …)`. A loop for short runs: a view to hand to `set` costs more
- * than the bytes do, up to about a hundred of them.
+ * Copies `from[start, end)` to `to[at, …)`. Short ranges are copied in a loop: up to about a
+ * hundred bytes, creating the view that `set` needs costs more than the copy.
  */
 export function copyBytes(
   from: Uint8Array,
@@ -19,8 +19,8 @@ export function copyBytes(
 }
 
 /**
- * As `copyBytes`, by words: half its time from twelve bytes on, and less than that of a view to hand to
- * `set` up to about a hundred.
+ * Like `copyBytes`, but by words. From twelve bytes on it takes half the time of `copyBytes`, and
+ * up to about a hundred bytes less than creating the view that `set` needs.
  */
 export function copyWords(
   from: DataView,
@@ -41,18 +41,21 @@ export function copyWords(
   for (; start < end; start++, at++) to.setUint8(at, from.getUint8(start));
 }
 
-/** Bytes, and the same memory by words where that is worth a view. */
+/** Bytes, and a view of the same memory for access by words; null where a view does not pay. */
 export interface WordBytes {
   readonly bytes: Uint8Array;
   readonly view: DataView | null;
 }
 
-/** The memory of `bytes`, to be read and written by words. */
+/** A view of the memory of `bytes`, for access by words. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** An own copy of `bytes[start, end)`. What hosts lend may be of a kind whose `slice` is a view. */
+/**
+ * Copies `bytes[start, end)`. Not `slice`: a host may lend a type whose `slice` returns a view
+ * (Node's Buffer).
+ */
 export function ownBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
   return new Uint8Array(bytes.subarray(start, end));
 }

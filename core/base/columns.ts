@@ -1,6 +1,6 @@
-/** Typed arrays that grow: a column keeps its values and its kind, and is at least doubled. */
+/** Typed arrays that grow. Growing keeps the values and at least doubles the length. */
 
-/** `column`, or a longer copy of it that has an element at `index`. */
+/** Returns `column`, or a longer copy of it that has an element at `index`. */
 export function grownU8(column: Uint8Array, index: number): Uint8Array {
   return index < column.length
     ? column

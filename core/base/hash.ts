@@ -1,8 +1,8 @@
-/** A hash of bytes, seeded so that nobody outside can choose names that collide. */
+/** A seeded hash of bytes. Without knowing the seed, nobody can choose topic names that collide. */
 
 /**
- * The hash of `bytes[start, end)`, a u32. Two lanes of four bytes, so that one multiplication does not
- * wait for the other. The same as `hashBytes` in codec-wasm/assembly/text.ts.
+ * The hash of `bytes[start, end)`, a u32. Two lanes of four bytes each, so that one multiplication
+ * does not wait for the other. Must equal `hashBytes` in codec-wasm/assembly/text.ts.
  */
 export function hashBytes(bytes: Uint8Array, start: number, end: number, seed: number): number {
   let a = seed ^ (end - start);
@@ -22,7 +22,7 @@ export function hashBytes(bytes: Uint8Array, start: number, end: number, seed: n
     a ^= a >>> 15;
   }
   if (end - start >= 4) {
-    // The last four bytes, some of which have been seen.
+    // The last four bytes; some of them may have been hashed already.
     const low = bytes[end - 4]! | (bytes[end - 3]! << 8) | (bytes[end - 2]! << 16);
     b = Math.imul(b ^ low ^ (bytes[end - 1]! << 24), 0x85ebca6b);
   } else {

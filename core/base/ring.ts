@@ -1,7 +1,9 @@
 /**
- * First-in-first-out rings that grow as needed: of one u32 word an entry, of two, and of objects.
+ * First-in-first-out rings that grow as needed: with entries of one u32 word, of two, and of
+ * objects.
  *
- * The callers bound them; a ring that has emptied is dropped by its owner when it grew large.
+ * The caller bounds the number of entries. A ring never shrinks; its owner drops a ring that grew
+ * large and is empty again.
  */
 import { assert } from "./assert.ts";
 
@@ -9,7 +11,7 @@ import { assert } from "./assert.ts";
 export class Ring {
   #words: Uint32Array;
   #head = 0;
-  /** How many entries wait. */
+  /** The number of entries. */
   count = 0;
 
   /** `capacity` is a power of two. */
@@ -27,7 +29,7 @@ export class Ring {
     this.count++;
   }
 
-  /** The oldest entry, which stays. */
+  /** The oldest entry. It stays in the ring. */
   peek(): number {
     return this.#words[this.#head]!;
   }
@@ -74,7 +76,7 @@ export class PairRing {
     this.count++;
   }
 
-  /** Puts an entry before the oldest. */
+  /** Inserts an entry before the oldest. */
   unshift(first: number, second: number): void {
     if (this.count * 2 === this.#words.length) this.#grow();
     this.#head = (this.#head - 2) & (this.#words.length - 1);
@@ -116,7 +118,7 @@ export class PairRing {
   }
 }
 
-/** Entries that are objects, or null. */
+/** Entries are objects or null. */
 export class ObjectRing<T> {
   #entries: (T | null)[];
   #head = 0;
@@ -162,7 +164,7 @@ export class ObjectRing<T> {
   }
 }
 
-/** The words of a full ring in order, in twice the room. */
+/** Copies the words of a full ring, in order, to an array of twice the length. */
 function unrolled(words: Uint32Array, head: number): Uint32Array {
   const larger = new Uint32Array(words.length * 2);
   larger.set(words.subarray(head));

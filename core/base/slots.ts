@@ -1,4 +1,7 @@
-/** Allocates small integers, lowest unused first at the start and most recently freed first after. */
+/**
+ * Allocates small integers: the most recently freed one first, otherwise the lowest that was never
+ * used.
+ */
 import { assert } from "./assert.ts";
 
 export class Slots {
@@ -12,12 +15,12 @@ export class Slots {
     this.#max = max;
   }
 
-  /** How many are taken. */
+  /** The number of slots in use. */
   get count(): number {
     return this.#top - 1 - this.#freeCount;
   }
 
-  /** A free slot, or 0 when all are taken. */
+  /** Returns a free slot, or 0 if all are in use. */
   acquire(): number {
     if (this.#freeCount > 0) return this.#free[--this.#freeCount]!;
     return this.#top > this.#max ? 0 : this.#top++;

@@ -1,4 +1,4 @@
-/** CONNECT, of every version the broker speaks: MQTT 5.0, 3.1.1 and 3.1 §3.1. */
+/** Decodes CONNECT of MQTT 5.0, 3.1.1 and 3.1 (§3.1 of each specification). */
 import { ownBytes } from "../base/bytes.ts";
 import type { ProtocolLevel, QoS } from "../boundary.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -10,47 +10,56 @@ import { decodeUtf8 } from "./utf8.ts";
 
 export interface ConnectPacket {
   readonly level: ProtocolLevel;
-  /** The top bit of the level byte is set, by which mosquitto and others say: I am a bridge. */
+  /**
+   * The top bit of the level byte is set. mosquitto and other brokers set it to connect as a
+   * bridge.
+   */
   readonly isBridge: boolean;
-  /** Clean Session, or Clean Start. */
+  /** Clean Session (3.1, 3.1.1) or Clean Start (5.0). */
   readonly isClean: boolean;
-  /** 0 is never. */
+  /** 0: no keep alive. */
   readonly keepAliveSeconds: number;
   readonly clientId: string;
-  /** Bytes of the client identifier as sent. */
+  /** Length of the client identifier in the packet, in bytes. */
   readonly clientIdBytes: number;
   readonly will: WillFields | null;
   readonly username: string | null;
-  /** A copy. */
+  /** A copy of the packet's bytes. */
   readonly password: Uint8Array | null;
   readonly properties: ConnectProperties;
 }
 
-/** The properties of a CONNECT, each with what its absence means; of older versions what they imply. */
+/**
+ * The properties of a CONNECT. An absent property has the value that the specification gives it;
+ * for 3.1 and 3.1.1, the value that these versions imply.
+ */
 export interface ConnectProperties {
-  /** 0xffffffff is for ever; -1 with 3.1 and 3.1.1, which leave it to the server. */
+  /** 0xffffffff: never expires; -1 for 3.1 and 3.1.1, where the server chooses. */
   readonly sessionExpirySeconds: number;
   readonly receiveMax: number;
-  /** The longest packet that the client takes. */
+  /** The largest packet that the client accepts. */
   readonly packetBytesMax: number;
   readonly topicAliasMax: number;
   readonly wantsResponseInformation: boolean;
   readonly wantsProblemInformation: boolean;
   readonly authenticationMethod: string | null;
-  /** A copy. */
+  /** A copy of the packet's bytes. */
   readonly authenticationData: Uint8Array | null;
 }
 
-/** Where the will stands in the packet: the topic field with its two bytes of length, the payload without. */
+/**
+ * Positions of the will in the packet. The topic range includes its length bytes, the payload range
+ * does not.
+ */
 export interface WillFields {
   readonly topicStart: number;
   readonly topicEnd: number;
   readonly payloadStart: number;
   readonly payloadEnd: number;
-  /** What of its properties a receiver gets: runs `bytes[start, end)`, two numbers each. */
+  /** Properties that are forwarded to receivers: ranges `bytes[start, end)`, two numbers each. */
   readonly propertyRanges: readonly number[];
   readonly delaySeconds: number;
-  /** -1: does not expire. */
+  /** -1: the will message does not expire. */
   readonly expirySeconds: number;
   readonly isPayloadText: boolean;
   readonly qos: QoS;
@@ -58,15 +67,15 @@ export interface WillFields {
 }
 
 /**
- * What is wrong with a CONNECT. `level` says in which version to answer, where that is known; 0: not at
- * all.
+ * The fault of a CONNECT. `level` is the protocol version of the CONNACK; 0: the version is unknown
+ * and no CONNACK is sent.
  */
 export interface ConnectFault {
   readonly level: ProtocolLevel | 0;
   readonly fault: ReasonCode;
 }
 
-/** Decodes the variable header and payload `bytes[start, end)`, or says what is wrong with them. */
+/** Decodes the variable header and payload `bytes[start, end)`, or returns their fault. */
 export function decodeConnect(
   bytes: Uint8Array,
   start: number,
@@ -107,7 +116,7 @@ export function decodeConnect(
     if (typeof found === "number") return { level, fault: found };
     will = found;
   }
-  // In 3.1 the remaining length has the last word: a string that is announced may be missing.
+  // In 3.1 the remaining length takes precedence: a string that the flags announce may be absent.
   const isMissing = (): boolean => level === 3 && reader.at === reader.end && reader.isWell;
   let username: string | null = null;
   if (hasUsername && !isMissing()) {
@@ -144,8 +153,8 @@ function readVersion(reader: Reader): Pick<ConnectPacket, "level" | "isBridge"> 
   const { bytes } = reader;
   if (isText(bytes, nameStart, nameEnd, "MQTT")) {
     if (level === 4 || level === 5) return { level, isBridge };
-    // Return code 1 in the form of 3.1.1 [MQTT311-3.1.2-2], which versions before and after 5 have read
-    // alike so far; 5.0 leaves it open [MQTT-3.1.2-2].
+    // Return code 1 in the form of 3.1.1 [MQTT311-3.1.2-2], which clients of every version so far
+    // can read; 5.0 leaves the form open [MQTT-3.1.2-2].
     return { level: 4, fault: Reason.UnsupportedProtocolVersion };
   }
   if (isText(bytes, nameStart, nameEnd, "MQIsdp")) {
@@ -155,7 +164,7 @@ function readVersion(reader: Reader): Pick<ConnectPacket, "level" | "isBridge"> 
   return { level: 0, fault: Reason.MalformedPacket }; // [MQTT311-3.1.2-1] [MQTT-3.1.2-1]
 }
 
-/** Of what was scanned last. */
+/** Of the properties that `scan` read last. */
 function connectProperties(bytes: Uint8Array, level: ProtocolLevel): ConnectProperties {
   const method = Property.AuthenticationMethod;
   const data = Property.AuthenticationData;
@@ -202,7 +211,7 @@ function readWill(
   };
 }
 
-/** The properties at hand: of the CONNECT, then of its will. */
+/** The scanned properties: first those of the CONNECT, then those of its will. */
 const scan = new PropertyScan();
 
 function isText(bytes: Uint8Array, start: number, end: number, ascii: string): boolean {
@@ -211,7 +220,9 @@ function isText(bytes: Uint8Array, start: number, end: number, ascii: string): b
   return true;
 }
 
-/** Not of the specification: in the level byte, what makes the client a bridge of the level below. */
+/**
+ * A convention outside the specification: this bit in the level byte marks the client as a bridge.
+ */
 const BRIDGE_LEVEL = 0x80;
 
 const Flag = {

@@ -1,4 +1,4 @@
-/** SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 and 3.1.1 §3.8 and §3.10. */
+/** Decodes SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 and 3.1.1 §3.8 and §3.10. */
 import type { ProtocolLevel } from "../boundary.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
@@ -9,17 +9,20 @@ import { decodeUtf8 } from "./utf8.ts";
 
 export interface FilterPacket {
   readonly packetId: number;
-  /** 0 is none. */
+  /** 0: no Subscription Identifier. */
   readonly subscriptionId: number;
   readonly filters: FilterField[];
 }
 
 export interface FilterField {
-  /** The filter is `bytes[start, end)` of the packet's bytes. */
+  /** The filter is `bytes[start, end)` of the packet. */
   readonly start: number;
   readonly end: number;
   readonly text: string;
-  /** The subscription options as they stand: QoS, No Local, Retain As Published, Retain Handling; 0 in UNSUBSCRIBE. */
+  /**
+   * The subscription options byte: QoS, No Local, Retain As Published, Retain Handling. 0 in
+   * UNSUBSCRIBE.
+   */
   readonly options: number;
 }
 
@@ -30,8 +33,8 @@ export const SUBSCRIBE_RETAIN_AS_PUBLISHED = 0b0000_1000;
 export const SUBSCRIBE_RETAIN_HANDLING_SHIFT = 4;
 
 /**
- * Decodes `bytes[start, end)` of either packet, or says what is wrong with it. Whether each text is a
- * topic filter is for the caller to check.
+ * Decodes `bytes[start, end)` of a SUBSCRIBE or UNSUBSCRIBE, or returns its fault. The caller
+ * checks whether each text is a valid topic filter.
  */
 export function decodeFilters(
   bytes: Uint8Array,

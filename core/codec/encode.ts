@@ -1,17 +1,20 @@
-/** Packets that a server sends now and then, as bytes of their own. PUBLISH and most acknowledgements are
- * written where they leave (message/publish-writer.ts, connection/send.ts). */
+/**
+ * Encodes the packets that a server sends rarely, each into an array of its own. PUBLISH and the
+ * short acknowledgements are written straight into the send buffer (message/publish-writer.ts,
+ * output/encode-output.ts).
+ */
 
 import type { PropertyValues } from "../boundary.ts";
 import { FirstByte } from "./packet.ts";
 import { encodeProperties, joined } from "./property-values.ts";
 import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
 
-/** Of 3.1 and 3.1.1. */
+/** CONNACK of MQTT 3.1 and 3.1.1. */
 export function encodeConnack(isSessionPresent: boolean, returnCode: number): Uint8Array {
   return Uint8Array.of(FirstByte.Connack, 2, isSessionPresent ? 1 : 0, returnCode);
 }
 
-/** Of 5.0. */
+/** CONNACK of MQTT 5.0. */
 export function encodeConnack5(
   isSessionPresent: boolean,
   reason: number,
@@ -21,12 +24,15 @@ export function encodeConnack5(
   return packet(FirstByte.Connack, head, sized(encodeProperties(properties)));
 }
 
-/** One return code per filter, in the order of the SUBSCRIBE [MQTT311-3.9.3-1]. */
+/** SUBACK of 3.1.1: one return code per filter, in the order of the SUBSCRIBE [MQTT311-3.9.3-1]. */
 export function encodeSuback(packetId: number, returnCodes: readonly number[]): Uint8Array {
   return packet(FirstByte.Suback, u16(packetId), Uint8Array.from(returnCodes));
 }
 
-/** SUBACK or UNSUBACK of 5.0: one reason code per filter, in their order [MQTT-3.9.3-1] [MQTT-3.11.3-1]. */
+/**
+ * SUBACK or UNSUBACK of 5.0: one reason code per filter, in their order [MQTT-3.9.3-1]
+ * [MQTT-3.11.3-1].
+ */
 export function encodeFilterAck(
   firstByte: number,
   packetId: number,
@@ -37,7 +43,7 @@ export function encodeFilterAck(
   return packet(firstByte, u16(packetId), fields, Uint8Array.from(reasons));
 }
 
-/** PUBACK, PUBREC, PUBREL or PUBCOMP of 5.0 with more than a reason code. */
+/** PUBACK, PUBREC, PUBREL or PUBCOMP of 5.0 with a reason code and properties. */
 export function encodeAck(
   firstByte: number,
   packetId: number,
@@ -59,7 +65,7 @@ export function encodeReason(
   return packet(firstByte, Uint8Array.of(reason), sized(encoded));
 }
 
-/** A packet of its first byte and what follows its length. */
+/** A packet: its first byte, its remaining length and the concatenated fields. */
 export function packet(firstByte: number, ...context: readonly Uint8Array[]): Uint8Array {
   const body = joined(context);
   const bytes = new Uint8Array(1 + remainingLengthBytes(body.length) + body.length);
@@ -68,7 +74,7 @@ export function packet(firstByte: number, ...context: readonly Uint8Array[]): Ui
   return bytes;
 }
 
-/** Properties with their length before them. */
+/** Properties, preceded by their length. */
 export function sized(properties: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(remainingLengthBytes(properties.length) + properties.length);
   bytes.set(properties, writeRemainingLength(bytes, 0, properties.length));

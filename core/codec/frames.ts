@@ -1,4 +1,4 @@
-/** Frames of a chunk, byte by byte: what every Ingest in TypeScript does before it looks names up. */
+/** Finds the frames of a chunk byte by byte. Every Ingest in TypeScript uses this scan. */
 import { Reason } from "../reason.ts";
 import {
   HEADER_BYTES_MAX,
@@ -10,16 +10,16 @@ import {
 } from "./layout.ts";
 import { PacketType } from "./packet.ts";
 
-/** Topic names and their ids. */
+/** A table of topic names and their ids. */
 export interface NameTable {
   /**
-   * The id of the name `bytes[start, end)`, interned if it is new; minus a reason where it is no topic
-   * name; 0 where the table has to be emptied for it and `mayEmpty` is false.
+   * Returns the id of the name `bytes[start, end)` and interns a new name; minus a reason code if
+   * it is not a topic name; 0 if the table is full and `mayEmpty` is false.
    */
   find(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number;
 }
 
-/** As `Ingest.scan`, with topic names looked up in `names`. */
+/** Implements `Ingest.scan`; looks topic names up in `names`. */
 export function scanFrames(
   chunk: Uint8Array,
   start: number,
@@ -72,7 +72,10 @@ export function scanFrames(
   return row === 0 && fault !== 0 ? -fault : row / ROW_WORDS;
 }
 
-/** Where the fixed header at `start` ends; 0 while it is incomplete, -1 where a length has five bytes. */
+/**
+ * Where the fixed header at `start` ends; 0 while it is incomplete, -1 if its length has a fifth
+ * byte.
+ */
 function headerEnd(chunk: Uint8Array, start: number, end: number): number {
   for (let at = start + 1; at < end; at++) {
     if (chunk[at]! < 0x80) return at + 1;

@@ -1,8 +1,9 @@
 /**
- * The reference Ingest: frames of a chunk found, topic names of PUBLISH packets checked and interned.
+ * The reference Ingest: finds the frames of a chunk, checks and interns the topic names of PUBLISH
+ * packets.
  *
- * A name that is interned has been checked, so the usual packet costs a hash and a comparison of its
- * topic; UTF-8 is looked at once a name.
+ * An interned name has been checked, so the usual packet costs one hash and one comparison of its
+ * topic; UTF-8 is checked once a name.
  */
 import { grownU8, grownU32 } from "../base/columns.ts";
 import { hashBytes } from "../base/hash.ts";
@@ -20,16 +21,16 @@ export class ReferenceIngest implements Ingest, NameTable {
   readonly #topicLevelsMax: number;
   readonly #tableBytesMax: number;
   topicEpoch = 0;
-  /** The names, one after the other: name `id` is `bytes[starts[id], starts[id + 1])`. */
+  /** The names, concatenated: name `id` is `bytes[starts[id], starts[id + 1])`. */
   #bytes: Uint8Array = new Uint8Array(1024);
   #starts: Uint32Array = new Uint32Array(64);
   #hashes: Uint32Array = new Uint32Array(64);
   #texts: (string | null)[] = [null];
-  /** Open addressing: ids by hash, 0 where free, never more than half full. */
+  /** Open addressing: ids by hash, 0 for a free slot, at most half full. */
   #slots: Uint32Array = new Uint32Array(128);
   #lastId = 0;
 
-  /** `seed`, a u32, makes collisions of the table nobody's to choose. */
+  /** `seed`, a u32, keeps attackers from choosing topic names whose hashes collide. */
   constructor(
     limits: Pick<Limits, "topicBytesMax" | "topicLevelsMax" | "topicTableBytesMax">,
     seed = 0,
@@ -56,7 +57,7 @@ export class ReferenceIngest implements Ingest, NameTable {
     return text;
   }
 
-  /** Where the names lie. Made anew as it grows: not to be kept. */
+  /** The memory of the names. It is replaced when it grows: do not keep a reference. */
   get topicBytes(): Uint8Array {
     return this.#bytes;
   }
@@ -134,7 +135,7 @@ export class ReferenceIngest implements Ingest, NameTable {
     for (let id = 1; id <= this.#lastId; id++) this.#place(id, this.#hashes[id]!);
   }
 
-  /** Every id of before means nothing from here on. The memory is kept, for the names will come back. */
+  /** Invalidates all ids. The memory is kept, because the names in use will be interned again. */
   #empty(): void {
     this.topicEpoch++;
     this.#slots.fill(0);
@@ -157,7 +158,7 @@ function isSame(
 const PLUS = 0x2b;
 const HASH = 0x23;
 const SLASH = 0x2f;
-/** What a name costs beside its bytes: columns, slots, the objects of its text and its route. */
+/** Cost of a name apart from its bytes: columns, slots, the objects of its text and its route. */
 const ENTRY_BYTES = 192;
-/** What a byte of a name costs: itself, and in its text. */
+/** Cost of each byte of a name: once in the table, once in its text. */
 const NAME_BYTES = 2;

@@ -1,4 +1,4 @@
-/** Packet types as they stand in the first byte of a packet, MQTT 5.0 §2.1.2. */
+/** Packet types as encoded in the first byte of a packet, MQTT 5.0 §2.1.2. */
 export const PacketType = {
   Connect: 1,
   Connack: 2,

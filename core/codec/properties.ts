@@ -1,6 +1,6 @@
 /**
- * The properties of MQTT 5.0 §2.2.2: one table of what each is and where it may stand, and the scan that
- * checks a packet's properties against it.
+ * The properties of MQTT 5.0 §2.2.2: a table of their types and of the packets that may contain
+ * them, and a scan that checks the properties of a packet against it.
  */
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
@@ -41,20 +41,20 @@ export type PropertyName = keyof typeof Property;
 
 export type PropertyType = "u8" | "u16" | "u32" | "varint" | "text" | "binary" | "pair";
 
-/** Where properties stand: a packet type, or the will of a CONNECT. */
+/** A place for properties: a packet type, or the will of a CONNECT. */
 export type PropertyPlace = number;
 export const WILL_PROPERTIES: PropertyPlace = 0;
 
 export interface PropertySpec {
   readonly name: PropertyName;
   readonly type: PropertyType;
-  /** Bit n: may stand in packets of type n; bit 0: in a will. */
+  /** Bit n: packets of type n may contain the property; bit 0: a will may. */
   readonly places: number;
-  /** Whether it may stand there more than once. */
+  /** Whether a packet may contain it more than once. */
   readonly isMultiple: boolean;
   readonly min: number;
   readonly max: number;
-  /** What is wrong with a value out of range. */
+  /** The fault if the value is out of range. */
   readonly fault: ReasonCode;
 }
 
@@ -106,23 +106,23 @@ export const propertyTable: readonly (PropertySpec | null)[] = table([
 ]);
 
 /**
- * What a scan found. One instance is used again and again: what it says holds until the next scan.
- * Numbers are values; texts, binaries and pairs are where they lie in the packet, without their lengths.
+ * The result of a scan, which is valid until the next one: the same instance is used again. Numbers
+ * are kept as values; texts, binaries and pairs as positions in the packet, without their lengths.
  */
 export class PropertyScan {
-  /** Bit by identifier, low 32 and high 32. */
+  /** One bit per identifier, low 32 and high 32. */
   #presentLow = 0;
   #presentHigh = 0;
   readonly #numbers = new Float64Array(PROPERTIES);
   readonly #starts = new Uint32Array(PROPERTIES);
   readonly #ends = new Uint32Array(PROPERTIES);
-  /** What of them a receiver gets too: runs `bytes[start, end)`, two numbers each. */
+  /** The properties that receivers get too: ranges `bytes[start, end)`, two numbers each. */
   readonly forwarded: number[] = [];
 
   has(id: PropertyId): boolean {
     return ((id < 32 ? this.#presentLow >>> id : this.#presentHigh >>> (id - 32)) & 1) !== 0;
   }
-  /** The value of a number, or `otherwise` where it is not there. */
+  /** The value of a number, or `otherwise` if the property is absent. */
   number(id: PropertyId, otherwise: number): number {
     return this.has(id) ? this.#numbers[id]! : otherwise;
   }
@@ -133,7 +133,7 @@ export class PropertyScan {
     return this.#ends[id]!;
   }
 
-  /** Nothing is there: what a packet without properties says. */
+  /** Forgets all properties. A packet without properties looks like this. */
   clear(): void {
     this.#presentLow = 0;
     this.#presentHigh = 0;
@@ -141,8 +141,8 @@ export class PropertyScan {
   }
 
   /**
-   * Reads the property length and the properties at the reader, which stands behind them then. Returns
-   * Success, or what is wrong with them; that the reader is not overrun is the caller's to check too.
+   * Reads the property length and the properties; the reader then stands behind them. Returns
+   * Success or the fault. The caller has to check that the reader is not overrun.
    */
   read(reader: Reader, place: PropertyPlace): ReasonCode {
     this.clear();
@@ -151,7 +151,7 @@ export class PropertyScan {
     if (!reader.isWell || end > reader.end) return Reason.MalformedPacket; // [MQTT-2.2.2-1]
     while (reader.at < end) {
       const start = reader.at;
-      // The identifier is a Variable Byte Integer, all that exist are one byte long.
+      // The identifier is a Variable Byte Integer; all identifiers in use have one byte.
       const id = reader.u8();
       const property = propertyTable[id] ?? null;
       if (property === null || ((property.places >>> place) & 1) === 0) {
@@ -205,7 +205,7 @@ export class PropertyScan {
   }
 }
 
-/** Whether a text has what a topic name needs: a character at least, and no wildcard. */
+/** Whether a text can be a topic name: not empty and without wildcards. */
 function mayBeName(bytes: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (bytes[i] === PLUS || bytes[i] === HASH) return false;
   return end > start;
@@ -213,7 +213,7 @@ function mayBeName(bytes: Uint8Array, start: number, end: number): boolean {
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Properties of a PUBLISH or a will that every receiver gets, unaltered and in order. */
+/** Properties of a PUBLISH or a will that every receiver gets, unchanged and in order. */
 function isForReceiver(id: number): boolean {
   return (
     id === Property.UserProperty || // [MQTT-3.3.2-17] [MQTT-3.3.2-18]

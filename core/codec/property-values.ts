@@ -1,4 +1,7 @@
-/** Properties as values: to write them into a packet, and to show those of one that was read. */
+/**
+ * Properties as values: encodes them for a packet, and decodes those of a received packet for
+ * people.
+ */
 import { ownBytes } from "../base/bytes.ts";
 import type { PropertyValues } from "../boundary.ts";
 import { Reason } from "../reason.ts";
@@ -9,7 +12,7 @@ import { Reader } from "./reader.ts";
 import { decodeUtf8, encodeUtf8 } from "./utf8.ts";
 import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
 
-/** The properties one after the other, without the length that goes before them. */
+/** The properties, concatenated, without the length that precedes them in a packet. */
 export function encodeProperties(values: PropertyValues): Uint8Array {
   const context: Uint8Array[] = [];
   for (const [name, value] of Object.entries(values) as [PropertyName, unknown][]) {
@@ -32,7 +35,7 @@ export function encodeProperties(values: PropertyValues): Uint8Array {
   return joined(context);
 }
 
-/** A number as a property: its identifier and its value. */
+/** A property with a number: its identifier and value. */
 export function encodeNumber(id: PropertyId, value: number): Uint8Array {
   switch (propertyTable[id]!.type) {
     case "u8":
@@ -56,7 +59,10 @@ export function encodeNumber(id: PropertyId, value: number): Uint8Array {
   }
 }
 
-/** The properties `bytes[start, end)`, which have been checked, without the length before them. */
+/**
+ * Decodes the properties `bytes[start, end)`, which have been checked and have no length before
+ * them.
+ */
 export function decodeProperties(
   bytes: Uint8Array,
   start = 0,
@@ -98,7 +104,7 @@ export function decodeProperties(
   return values;
 }
 
-/** Whether encoded properties are what a message of the program's own may have. */
+/** Whether the encoded properties are valid in a message that the host program publishes. */
 export function areMessageProperties(encoded: Uint8Array): boolean {
   const length = new Uint8Array(remainingLengthBytes(encoded.length));
   writeRemainingLength(length, 0, encoded.length);
@@ -106,7 +112,7 @@ export function areMessageProperties(encoded: Uint8Array): boolean {
   const reader = new Reader(bytes, 0, bytes.length);
   const scan = new PropertyScan();
   if (scan.read(reader, PacketType.Publish) !== Reason.Success || !reader.isDone) return false;
-  // Those that are its receiver's own are written as it leaves.
+  // These two differ by receiver: the broker writes them when it sends.
   return !scan.has(Property.TopicAlias) && !scan.has(Property.SubscriptionIdentifier);
 }
 
@@ -114,7 +120,7 @@ function field(bytes: Uint8Array): Uint8Array[] {
   return [Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes];
 }
 
-/** Byte arrays as one. */
+/** The concatenation of byte arrays. */
 export function joined(context: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of context) length += part.length;

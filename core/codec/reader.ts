@@ -1,4 +1,7 @@
-/** Cursor over one frame. Reading past the end sets `isOverrun` and yields 0, so checks come once. */
+/**
+ * A cursor over one frame. A read past the end sets `isOverrun` and returns 0, so that the caller
+ * can check once, after all reads.
+ */
 import { isUtf8 } from "./utf8.ts";
 
 export class Reader {
@@ -6,7 +9,9 @@ export class Reader {
   readonly end: number;
   at: number;
   isOverrun = false;
-  /** A string was not UTF-8 as MQTT wants it [MQTT311-1.5.3-1] [MQTT311-1.5.3-2], or a number too long. */
+  /**
+   * A string was not MQTT's UTF-8 [MQTT311-1.5.3-1] [MQTT311-1.5.3-2], or a number was too long.
+   */
   isIllFormed = false;
 
   constructor(bytes: Uint8Array, start: number, end: number) {
@@ -15,7 +20,7 @@ export class Reader {
     this.end = end;
   }
 
-  /** Whether everything was read, all of it well. */
+  /** Whether the whole frame was read, and all of it was well-formed. */
   get isDone(): boolean {
     return this.at === this.end && this.isWell;
   }
@@ -35,7 +40,7 @@ export class Reader {
     return this.u16() * 0x1_0000 + this.u16();
   }
 
-  /** A Variable Byte Integer in as few bytes as it takes, at most four [MQTT-1.5.5-1]. */
+  /** A Variable Byte Integer of at most four bytes, in the shortest encoding [MQTT-1.5.5-1]. */
   varint(): number {
     let value = 0;
     for (let i = 0; i < 4; i++) {
@@ -50,14 +55,14 @@ export class Reader {
     return 0;
   }
 
-  /** Skips a field of two bytes of length and so many bytes; its content is `bytes[result, at)`. */
+  /** Skips a field that begins with its length in two bytes; its content is `bytes[result, at)`. */
   field(): number {
     const length = this.u16();
     const start = this.at;
     return this.#take(length) ? start : this.at;
   }
 
-  /** Like `field`, of a UTF-8 string. */
+  /** Like `field`, for a UTF-8 string. */
   text(): number {
     const start = this.field();
     if (!this.isOverrun && !isUtf8(this.bytes, start, this.at)) this.isIllFormed = true;

@@ -1,8 +1,8 @@
-/** UTF-8 strings as MQTT wants them: well-formed, without surrogates and without U+0000. */
+/** UTF-8 strings as MQTT requires them: well-formed, without surrogates and without U+0000. */
 
 /**
- * Whether `bytes[start, end)` is an MQTT string [MQTT311-1.5.3-1] [MQTT311-1.5.3-2] [MQTT-1.5.4-1]
- * [MQTT-1.5.4-2]; or with `mayHaveNull`, any UTF-8.
+ * Whether `bytes[start, end)` is a valid MQTT string [MQTT311-1.5.3-1] [MQTT311-1.5.3-2]
+ * [MQTT-1.5.4-1] [MQTT-1.5.4-2]. With `mayHaveNull`, whether it is UTF-8, U+0000 included.
  */
 export function isUtf8(
   bytes: Uint8Array,
@@ -24,10 +24,10 @@ export function isUtf8(
   return true;
 }
 
-/** The text of `bytes[start, end)`, which is well-formed. */
+/** The text of `bytes[start, end)`, which must be well-formed. */
 export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
   let text = "";
-  // In pieces, for an argument list has its limit.
+  // In pieces, because the length of an argument list is limited.
   const units: number[] = [];
   for (let at = start; at < end; ) {
     const first = bytes[at]!;
@@ -54,9 +54,9 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): strin
   return text + String.fromCharCode(...units);
 }
 
-/** The bytes of a text. A lone surrogate becomes U+FFFD, as everywhere. */
+/** The UTF-8 bytes of a text. A lone surrogate becomes U+FFFD, as in TextEncoder. */
 export function encodeUtf8(text: string): Uint8Array {
-  // A unit is at most three bytes; a pair of surrogates is four.
+  // A UTF-16 unit needs at most three bytes; a surrogate pair needs four.
   const bytes = new Uint8Array(text.length * 3);
   let at = 0;
   for (const character of text) {
@@ -82,13 +82,13 @@ export function encodeUtf8(text: string): Uint8Array {
   return bytes.slice(0, at);
 }
 
-/** Length of the well-formed sequence of two to four bytes that begins at `at`, or 0. */
+/** The length of the well-formed sequence of two to four bytes that begins at `at`, or 0. */
 function sequenceBytes(bytes: Uint8Array, at: number, end: number): number {
   const first = bytes[at]!;
   const length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
   if (length === 0 || at + length > end) return 0;
   const second = bytes[at + 1]!;
-  // The second byte decides over-long forms, surrogates, and what is beyond U+10FFFF.
+  // The second byte rules out over-long forms, surrogates, and code points beyond U+10FFFF.
   const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
   const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
   if (second < low || second > high) return 0;

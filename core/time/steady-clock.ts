@@ -1,10 +1,11 @@
 /**
- * The broker's time: the host's clock, made steady.
+ * The broker's time: the host's clock, made monotonic.
  *
- * A host's clock should not go back, but a test framework can fake it and restore it later. The broker's time then
- * stands still for that one call and goes on at the pace of the host's clock, so that no deadline waits until the
- * host's clock has caught up. When the host's clock leaps back to where it would have been without the fake,
- * the broker's time follows it, so that no deadline comes early either.
+ * The host's clock should not go back, but a test framework can fake it and restore it later. When
+ * the host's clock goes back, the broker's time stands still for that call and then advances at the
+ * pace of the host's clock, so that no deadline waits until the host's clock has caught up. When
+ * the host's clock leaps forward to where it would have been without the fake, the broker's time
+ * follows it, so that no deadline fires early either.
  */
 import { assert } from "../base/assert.ts";
 import type { Millis } from "../boundary.ts";
@@ -14,12 +15,15 @@ export class SteadyClock {
   now: Millis = 0 as Millis;
   /** How far the host's clock is behind the broker's time. */
   #behind = 0;
-  /** What the host's clock said last. */
+  /** The last reading of the host's clock. */
   #told = 0;
-  /** The latest time that the host's clock ever said. */
+  /** The highest reading of the host's clock so far. */
   #latest = 0;
 
-  /** Takes what the host's clock says. False: it went back, and `now` stays as it was. */
+  /**
+   * Takes a reading of the host's clock. Returns false if the reading went back, which leaves `now`
+   * unchanged.
+   */
   advance(told: Millis): boolean {
     const isCaughtUp = this.#told < this.#latest && told >= this.#latest;
     if (isCaughtUp) this.#behind = Math.max(0, this.now - told);
@@ -35,7 +39,7 @@ export class SteadyClock {
     return false;
   }
 
-  /** What the host's clock says at this time of the broker. */
+  /** Converts a time of the broker to the reading that the host's clock has then. */
   toHost(time: Millis): Millis {
     return (time - this.#behind) as Millis;
   }

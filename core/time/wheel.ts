@@ -1,9 +1,10 @@
 /**
- * A hashed timing wheel over timers that the caller names by small integers.
+ * A hashed timing wheel. The caller names its timers by small integers.
  *
- * Timers of one tick (16 ms of deadline) share a bucket, and the buckets are gone round in about a
- * minute; what is due in a later round stays. Setting and cancelling cost the same however many there
- * are. A timer that usually moves on, such as a keep alive, is not moved: it fires, and is set again.
+ * All timers whose deadlines fall into one tick (16 ms) share a bucket. A round over all buckets
+ * takes about a minute; timers that are due in a later round stay in their bucket. Setting and
+ * cancelling cost the same at any number of timers. A timer that is usually postponed, such as a
+ * keep alive, is not moved: it fires, and the caller sets it again.
  */
 import { grownF64 } from "../base/columns.ts";
 import type { Millis } from "../boundary.ts";
@@ -12,20 +13,20 @@ import { NEVER } from "../boundary.ts";
 export class TimingWheel {
   /** First timer of each bucket, or -1. */
   readonly #heads = new Int32Array(BUCKETS).fill(-1);
-  /** One bit per bucket that has any. */
+  /** One bit per bucket: set while the bucket has timers. */
   readonly #occupied = new Int32Array(BUCKETS / 32);
   #next: Int32Array = new Int32Array(0);
   #previous: Int32Array = new Int32Array(0);
   #deadlines: Float64Array = new Float64Array(0);
   #count = 0;
-  /** The tick up to which everything due has been handed out. */
+  /** All timers due before this tick have been returned by `poll`. */
   #tick = 0;
 
   isSet(timer: number): boolean {
     return timer < this.#deadlines.length && this.#deadlines[timer] !== 0;
   }
 
-  /** When the timer is due; only while it is set. */
+  /** When the timer is due. Only valid while the timer is set. */
   deadline(timer: number): Millis {
     return (this.#deadlines[timer]! - 1) as Millis;
   }
@@ -35,9 +36,9 @@ export class TimingWheel {
     this.cancel(timer);
     if (deadline === NEVER) return;
     this.#grow(timer);
-    // Kept plus one, so that 0 says that a timer is not set.
+    // Stored plus one, because 0 means that the timer is not set.
     this.#deadlines[timer] = deadline + 1;
-    // One that is due already belongs to the tick that is looked at next.
+    // A timer that is already overdue goes into the bucket that `poll` looks at next.
     const bucket = Math.max(tickOf(deadline), this.#tick) & BUCKET_MASK;
     const head = this.#heads[bucket]!;
     this.#next[timer] = head;
@@ -64,14 +65,14 @@ export class TimingWheel {
     if (next < 0) this.#occupied[bucket >> 5]! &= ~(1 << (bucket & 31));
   }
 
-  /** A timer whose deadline is at most `now`, disarmed; -1 when there is none. */
+  /** Returns a timer whose deadline is at most `now` and disarms it; -1 if there is none. */
   poll(now: Millis): number {
     if (this.#count === 0) {
       this.#tick = Math.max(this.#tick, tickOf(now));
       return -1;
     }
     const last = tickOf(now);
-    // After a long pause one round sees every bucket.
+    // After a long pause, one round visits every bucket.
     if (last - this.#tick >= BUCKETS) this.#tick = last - BUCKETS + 1;
     for (;;) {
       for (let timer = this.#heads[this.#tick & BUCKET_MASK]!; timer >= 0; ) {
@@ -89,8 +90,8 @@ export class TimingWheel {
   }
 
   /**
-   * When `poll` may next return a timer: never later than that; perhaps earlier, but always later than
-   * the time of the last poll that returned none. NEVER while none is set.
+   * When `poll` may next return a timer: never later than the earliest deadline; possibly earlier,
+   * but always later than the last poll that returned none. NEVER while no timer is set.
    */
   next(): Millis {
     if (this.#count === 0) return NEVER;
@@ -103,11 +104,11 @@ export class TimingWheel {
       }
       if (this.#heads[bucket]! < 0) continue;
       if (i > 0) return (tick * TICK_MILLIS) as Millis;
-      // The tick that time stands in: exactly, so that a caller who waits until then moves on.
+      // For the current tick, the exact deadline: a caller that waits until then makes progress.
       const earliest = this.#earliest(bucket);
       if (tickOf(earliest) <= tick) return earliest;
     }
-    // All are a round or more away.
+    // All timers are at least one round away.
     return ((this.#tick + BUCKETS) * TICK_MILLIS) as Millis;
   }
 
