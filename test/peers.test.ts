@@ -2,12 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { install } from "./support/peers.mjs";
+import { needs } from "./support/needs.ts";
+import { install, peers } from "./support/peers.mjs";
 import { run } from "./support/process.ts";
-
-const root = fileURLToPath(new URL("..", import.meta.url));
+import { repositoryFiles, root } from "./support/repository.ts";
 
 function emptyFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "sansmq-peers-"));
@@ -103,5 +102,28 @@ describe("tests whose peers are missing", () => {
     );
     expect(stdout).toMatch(/\n1 passed, 3 failed, 0 skipped\n$/);
     expect(code, stderr).toBe(1);
+  });
+});
+
+/** A machine that has every peer does not notice what is missing here. */
+describe("a test file", needs("a git clone"), () => {
+  const files = repositoryFiles("test").filter((path) => path.endsWith(".test.ts"));
+  const texts = files
+    .filter((path) => path !== "test/peers.test.ts")
+    .map((path) => [path, readFileSync(join(root, path), "utf8")] as const);
+
+  test("that runs a command of a peer needs that peer", () => {
+    const offences = Object.entries(peers).flatMap(([name, { commands = [] }]) =>
+      texts
+        .filter(([, text]) => commands.some((command) => text.includes(`"${command}"`)))
+        .filter(([, text]) => !/\bneeds\(/.test(text) || !text.includes(`"${name}"`))
+        .map(([path]) => `${path} does not need "${name}"`),
+    );
+    expect(offences).toEqual([]);
+  });
+
+  test("that runs on every runtime groups its tests by describeOn", () => {
+    const offences = texts.filter(([, text]) => text.includes("Object.entries(runtimes)"));
+    expect(offences.map(([path]) => path)).toEqual([]);
   });
 });

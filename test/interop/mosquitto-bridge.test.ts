@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { BrokerEvent } from "../../core/mod.ts";
 import { codecKind } from "../support/codecs.ts";
 import { CutProxy } from "../support/cut-proxy.ts";
+import { needs } from "../support/needs.ts";
 import { type Running, run } from "../support/process.ts";
 import { startRecorded } from "../support/recording.ts";
 
@@ -130,7 +131,7 @@ function next(
 
 const isEdge = (event: BrokerEvent): boolean => "clientId" in event && event.clientId === "edge";
 
-describe.each(versions)("a bridge that speaks %s", (version) => {
+describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version) => {
   for (const isPrivate of [true, false]) {
     for (const notifies of [true, false]) {
       const settings = `try_private ${isPrivate}, notifications ${notifies}`;
@@ -271,14 +272,18 @@ describe.each(versions)("a bridge that speaks %s", (version) => {
   });
 });
 
-test("a bridge whose state may not be published is refused, as one that the program does not allow", async () => {
-  const broker = await startRecorded({
-    codec: codecKind,
-    tcp: { port: 0 },
-    limits: { bridgeStateAvailable: 0 },
-  });
-  const refused = new Promise((resolve) => broker.on("refused", resolve));
-  const { port } = new URL(broker.addresses[0]!);
-  await startBridge(Number(port), { version: "mqttv311", topics: ["a/# out 1"] });
-  expect(await refused).toMatchObject({ clientId: "edge", reason: 0x87 });
-});
+test(
+  "a bridge whose state may not be published is refused, as one that the program does not allow",
+  needs("mosquitto"),
+  async () => {
+    const broker = await startRecorded({
+      codec: codecKind,
+      tcp: { port: 0 },
+      limits: { bridgeStateAvailable: 0 },
+    });
+    const refused = new Promise((resolve) => broker.on("refused", resolve));
+    const { port } = new URL(broker.addresses[0]!);
+    await startBridge(Number(port), { version: "mqttv311", topics: ["a/# out 1"] });
+    expect(await refused).toMatchObject({ clientId: "edge", reason: 0x87 });
+  },
+);

@@ -1,19 +1,19 @@
 /** The command's log on every runtime: whole when the process ends, and nobody waits for its reader. */
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { concat, connect, pingreq, subscribe } from "../support/packets.ts";
 import { run, runSansmqOn } from "../support/process.ts";
-import { runtimes } from "../support/runtimes.ts";
+import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
 
-describe.each(Object.entries(runtimes))("the log on %s", (_, runtime) => {
+describeOn(Object.keys(runtimes), (_, runtime) => {
   const [program, ...flags] = runtime;
   const withoutLeave = flags.filter((flag) => !flag.startsWith("--allow"));
   const script = fileURLToPath(new URL("log-ends.mjs", import.meta.url));
 
   test.each(["throw", "reject", "exit"])(
-    "is whole, the lines of the last turn too, where the process ends by: %s",
+    "the log is whole, the lines of the last turn too, where the process ends by: %s",
     async (manner) => {
       const { code, stderr } = await run(program, ...withoutLeave, script, manner).finished;
       const lines = stderr.split("\n").filter((line) => line.startsWith('{"@timestamp"'));
@@ -35,7 +35,7 @@ describe.each(Object.entries(runtimes))("the log on %s", (_, runtime) => {
     },
   );
 
-  test("makes nobody wait while its reader does not read; what was lost is told when it does", async () => {
+  test("the log makes nobody wait while its reader does not read; what was lost is told when it does", async () => {
     const broker = runSansmqOn(runtime, "--port", "0", "--no-ws", "--log-level", "debug");
     const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
     const stderr = broker.child.stderr!;
@@ -59,7 +59,7 @@ describe.each(Object.entries(runtimes))("the log on %s", (_, runtime) => {
     expect(written() + lost()).toBe(5002);
   });
 
-  test("does not hold up the end while its reader does not read", async () => {
+  test("the log does not hold up the end while its reader does not read", async () => {
     const broker = runSansmqOn(runtime, "--port", "0", "--no-ws", "--log-level", "debug");
     const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
     broker.child.stderr!.pause();

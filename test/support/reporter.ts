@@ -25,7 +25,7 @@ export default class CountReporter implements Reporter {
         if (state === "passed") passed++;
         else if (state === "failed") failed++;
         else {
-          const reason = test.meta().missing ?? NO_REASON;
+          const reason = test.meta().missing ?? (this.#isFiltered ? FILTERED : NO_REASON);
           skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
         }
       }
@@ -33,7 +33,7 @@ export default class CountReporter implements Reporter {
     const lines: string[] = [];
     let skippedCount = 0;
     for (const [reason, count] of skipped) {
-      const isFailure = isCI && !(this.#isFiltered && reason === NO_REASON);
+      const isFailure = isCI && reason !== FILTERED;
       if (isFailure) failed += count;
       else skippedCount += count;
       lines.push(
@@ -47,4 +47,5 @@ export default class CountReporter implements Reporter {
   }
 }
 
+const FILTERED = "not chosen by -t";
 const NO_REASON = "no reason is given";
