@@ -1,10 +1,10 @@
 /**
- * Writes on their way to the store, in groups: everything written since the last poll is one atomic
- * batch. What must not be said before it is durable waits for the number of its last write.
+ * Numbers the writes for the store and groups them: all writes since the last poll form one atomic
+ * batch. Output that depends on writes waits until the last of them is committed.
  */
 import type { JournalBatch, Seq, Table } from "../boundary.ts";
 
-/** One group of writes. The caller makes two and hands them to `pollJournal` in turn. */
+/** A batch of writes. The caller makes two and passes them to `pollJournal` in turn. */
 export class WriteBatch implements JournalBatch {
   #tables: Table[] = [];
   #keys: Uint8Array[] = [];
@@ -30,7 +30,7 @@ export class WriteBatch implements JournalBatch {
     return this.#values[index]!;
   }
 
-  /** Empties the batch; its next write is number `firstSeq`. */
+  /** Empties the batch; its next write has the number `firstSeq`. */
   reset(firstSeq: number): void {
     this.#tables = [];
     this.#keys = [];
@@ -56,19 +56,21 @@ export class WriteBatch implements JournalBatch {
 export class Journal {
   readonly #open = new WriteBatch();
   #committed = 0;
-  /** The store has failed for good: nothing more will be durable. */
+  /** The store has failed permanently: no more writes will be durable. */
   hasFailed = false;
 
   constructor() {
     this.#open.reset(1);
   }
 
-  /** Number of the newest write; what depends on all writes so far waits for it. 0: on none. */
+  /**
+   * The number of the newest write, or 0. Output that depends on all writes so far waits for it.
+   */
   get lastSeq(): Seq {
     return (this.#open.firstSeq + this.#open.count - 1) as Seq;
   }
 
-  /** `value` null removes the key. Both are owned by the journal from here. */
+  /** A `value` of null removes the key. The journal owns both arrays from here on. */
   write(table: Table, key: Uint8Array, value: Uint8Array | null): void {
     this.#open.add(table, key, value);
   }
@@ -81,12 +83,12 @@ export class Journal {
     this.#committed = Math.max(this.#committed, seq);
   }
 
-  /** How many writes are not durable yet. */
+  /** The number of writes that are not durable yet. */
   get backlog(): number {
     return this.lastSeq - this.#committed;
   }
 
-  /** Swaps the open group with `batch`; false where nothing was written. */
+  /** Swaps the open batch with `batch`; false if there are no writes. */
   poll(batch: WriteBatch): boolean {
     if (this.#open.count === 0) return false;
     batch.reset((this.lastSeq + 1) as number);

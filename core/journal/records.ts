@@ -1,9 +1,9 @@
 /**
- * What is written of sessions and messages so that they outlive the process: keyed records in five
- * tables, put or removed as the state they mirror changes.
+ * The records of sessions and messages that outlive the process: keyed records in five tables, put
+ * or removed when the state that they mirror changes.
  *
- * Keys and values are bytes, integers big-endian, so that the entries of one durableId are neighbours in
- * their order. Every value begins with `FORMAT`.
+ * Keys and values are bytes, integers are big-endian. All records of one durable session id are
+ * therefore adjacent in key order. Every value begins with `FORMAT`.
  *
  * ```
  * Session       key  client identifier            value  durableId u32 · ends at f64 (Unix ms, 0: connected)
@@ -14,8 +14,9 @@
  * Retained      key  topic name                   value  message f64 · expires at f64 (Unix ms, 0: never)
  * ```
  *
- * A message is stored once, while any Queue or Retained record names it. The kinds of Queue are those of
- * `Kind`; `n` is a number in the queue for what is held, and the packet identifier for the others.
+ * A message is stored once, as long as a Queue or Retained record refers to it. The kinds of Queue
+ * records are those of `QueueRecordKind`; `n` is the position number for Queued, the packet
+ * identifier for the others.
  */
 import { grownU32 } from "../base/columns.ts";
 import { NEVER, Table } from "../boundary.ts";
@@ -23,22 +24,22 @@ import { encodeUtf8 } from "../codec/utf8.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { Journal } from "./journal.ts";
 
-/** Number of a session whose state is recorded, in its records' keys; 0 is one whose state is not. */
+/** The number of a recorded session, in the keys of its records; 0: the session is not recorded. */
 export type DurableSessionId = number;
 
-/** What a record of the Queue table says. */
+/** The kinds of records in the Queue table. */
 export const QueueRecordKind = {
-  /** Waits for the window, or for the client to be there. */ Queued: 1,
-  /** Has a packet identifier: sent, or about to be, and not acknowledged. */ Sent: 2,
-  /** QoS 2: the receiver has it, PUBREL goes out until PUBCOMP comes. No message. */ Released: 3,
-  /** QoS 2 inbound: the identifier was received and not yet released. No message. */ Receipt: 4,
+  /** Queued until the window has room or the client connects. */ Queued: 1,
+  /** Has a packet identifier: sent or about to be sent, and not acknowledged. */ Sent: 2,
+  /** QoS 2: received by the client. PUBREL is sent until PUBCOMP. No message. */ Released: 3,
+  /** QoS 2 inbound: the identifier was received and is not yet released. No message. */ Receipt: 4,
 } as const;
 export type QueueRecordKind = (typeof QueueRecordKind)[keyof typeof QueueRecordKind];
 
 export class Records {
   readonly #journal: Journal;
   readonly #messages: MessagePool;
-  /** How many records name the message in a slot. */
+  /** How many records refer to the message in a slot. */
   #references: Uint32Array = new Uint32Array(64);
   #lastDurableId = 0;
   /** Unix time, in milliseconds, at `Millis` zero. */
@@ -49,7 +50,7 @@ export class Records {
     this.#messages = messages;
   }
 
-  /** What has to be durable for all that was recorded so far to be. */
+  /** The write that makes everything recorded so far durable. */
   get lastSeq(): number {
     return this.#journal.lastSeq;
   }
@@ -58,7 +59,7 @@ export class Records {
     return ++this.#lastDurableId;
   }
 
-  /** `endsAt` is Unix time in milliseconds; 0 while the client is there. */
+  /** `endsAt` is Unix time in milliseconds; 0 while the client is connected. */
   putSession(clientId: string, durableId: DurableSessionId, endsAt: number): void {
     const value = new Uint8Array(13);
     const view = viewOf(value);
@@ -83,7 +84,7 @@ export class Records {
     this.#journal.write(Table.Subscription, subscriptionKey(durableId, filter), null);
   }
 
-  /** Records that `message` is owed to `durableId`; also in place of the record with the same key. */
+  /** Records a message in the queue of a session; replaces a record with the same key. */
   putQueued(
     durableId: DurableSessionId,
     kind: QueueRecordKind,
@@ -111,7 +112,7 @@ export class Records {
     this.#releaseMessage(message);
   }
 
-  /** Records a packet identifier alone: `Kind.Released` or `Kind.Receipt`. */
+  /** Records a packet identifier without a message: `QueueRecordKind.Released` or `.Receipt`. */
   putIdentifier(durableId: DurableSessionId, kind: QueueRecordKind, packetId: number): void {
     this.#journal.write(Table.Queue, queueKey(durableId, kind, packetId), Uint8Array.of(FORMAT));
   }
@@ -120,7 +121,10 @@ export class Records {
     this.#journal.write(Table.Queue, queueKey(durableId, kind, packetId), null);
   }
 
-  /** `expiresAt` is Unix time in milliseconds, 0 is never; `before` is what it replaces, or 0. */
+  /**
+   * `expiresAt` is Unix time in milliseconds, 0: never. `before` is the message that it replaces,
+   * or 0.
+   */
   putRetained(topic: string, message: MessageSlot, before: MessageSlot, expiresAt: number): void {
     this.#retainMessage(message);
     if (before !== 0) this.#releaseMessage(before);

@@ -1,9 +1,9 @@
 /**
- * QoS 0 packets as they were written last, so that the next subscriber who is owed the same messages is
- * given a copy of the bytes: comparing what is owed costs a fraction of writing it.
+ * Recently encoded QoS 0 packets, for the next subscriber with the same messages: comparing the
+ * messages and copying the bytes costs a fraction of encoding them again.
  *
- * A run is what one subscriber was owed, from the first message on. Runs are found by their first message,
- * and only messages that somebody else is owed too are worth one.
+ * A batch holds the packets that were encoded for one subscriber, in order. It is found by its
+ * first message. A message that has no other receiver starts no batch.
  */
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
 
@@ -15,7 +15,7 @@ export class EncodedBatches {
     this.#messages = messages;
   }
 
-  /** Where a run that begins with `first` is, or is to be; null where `first` is owed to nobody else. */
+  /** The place of the batch that begins with `first`; null if `first` has no other receiver. */
   at(first: MessageSlot): EncodedBatch | null {
     if (this.#messages.references(first) < 2) return null;
     const index = this.#messages.serial(first) % BATCHES;
@@ -26,26 +26,26 @@ export class EncodedBatches {
 }
 
 export class EncodedBatch {
-  /** How many messages, up to `RUN_MESSAGES_MAX`. */
+  /** The number of messages, at most `BATCH_MESSAGES_MAX`. */
   count = 0;
-  /** Their packets, one after the other: message `n` ends at `ends[n]`. */
+  /** Their packets, concatenated: the packet of message `n` ends at `ends[n]`. */
   bytes: Uint8Array = new Uint8Array(1024);
   readonly ends: Uint32Array = new Uint32Array(BATCH_MESSAGES_MAX);
-  /** Number of each message, which no other ever has, and how it was delivered. */
+  /** The serial of each message, which is unique, and its delivery flags. */
   readonly #serials = new Float64Array(BATCH_MESSAGES_MAX);
   readonly #deliveries = new Uint8Array(BATCH_MESSAGES_MAX);
 
-  /** Whether message `n` is the one numbered `serial`, delivered the same way. */
+  /** Whether message `n` has this serial and these delivery flags. */
   matches(n: number, serial: number, delivery: number): boolean {
     return this.#serials[n] === serial && this.#deliveries[n] === delivery;
   }
 
-  /** Forgets what was there; `push` then says what was written, and `finish` where. */
+  /** Starts a new batch. `push` then adds each packet, and `finish` copies their bytes. */
   begin(): void {
     this.count = 0;
   }
 
-  /** A packet was written that ends `end` bytes after where the run began. */
+  /** Adds a packet that was written; it ends `end` bytes after the start of the batch. */
   push(serial: number, delivery: number, end: number): void {
     this.#serials[this.count] = serial;
     this.#deliveries[this.count] = delivery;
@@ -53,7 +53,7 @@ export class EncodedBatch {
     this.count++;
   }
 
-  /** Copies the packets that were pushed from where the run began. */
+  /** Copies the pushed packets, whose bytes begin at `start`. */
   finish(from: Uint8Array, start: number): void {
     if (this.count === 0) return;
     const length = this.ends[this.count - 1]!;

@@ -1,10 +1,11 @@
 /**
- * Application messages: reference-counted slots, a record of integers each.
+ * Application messages: reference-counted slots, each with a record of integers.
  *
- * A message holds its topic field, its properties and its payload as they stand in a PUBLISH packet, once,
- * however many receivers it has; what differs between receivers (QoS, DUP, RETAIN, packet identifier, the
- * time that is left, aliases) is written when a packet leaves (publish-writer.ts). Everything that holds a message (a queue entry, a window entry,
- * the retained store, a will) holds one reference.
+ * A message holds its topic field, its properties and its payload once, as they stand in a PUBLISH
+ * packet, for all its receivers. Fields that differ by receiver (QoS, DUP, RETAIN, packet
+ * identifier, remaining expiry, aliases) are written when a packet is sent (publish-writer.ts).
+ * Each holder of a message (a queue entry, a window entry, the retained store, a will) has one
+ * reference.
  */
 import { assert } from "../base/assert.ts";
 import { BlockPool } from "../base/blocks.ts";
@@ -16,24 +17,24 @@ import type { Millis, QoS } from "../boundary.ts";
 import { Counter } from "../observe/counters.ts";
 import type { PublishFields } from "./publish-fields.ts";
 
-/** Slot of a message; 0 is none. */
+/** Slot of a message; 0: no message. */
 export type MessageSlot = number;
 
 export class MessagePool {
-  /** The time of the call at hand, for what expires. */
+  /** The time of the current call, to tell whether a message is expired. */
   now: Millis = 0 as Millis;
   readonly #bytesMax: number;
   readonly #counters: Float64Array;
   readonly #blocks: BlockPool;
   readonly #slots = new Slots(MESSAGES_MAX);
-  /** A record of each message: one cache line. */
+  /** A record for each message: one cache line. */
   #words: Uint32Array = new Uint32Array(0);
-  /** The same memory. */
+  /** The same memory as doubles. */
   #floats: Float64Array = new Float64Array(0);
-  /** Views of payloads that are too long to copy in a loop, made once a message, on demand. */
+  /** Views of payloads that are too long to copy in a loop. Each is created once, on demand. */
   readonly #views: (Uint8Array | null)[] = [];
   #lastSerial = 0;
-  /** The buffer that was lent last, and the handle it had. */
+  /** The buffer that was lent last, and its handle. */
   #lent: Uint8Array | null = null;
   #lentHandle = 0;
   #adoptedCount = 0;
@@ -44,16 +45,19 @@ export class MessagePool {
     this.#counters = counters;
   }
 
-  /** How many there are. */
+  /** The number of messages. */
   get count(): number {
     return this.#slots.count;
   }
-  /** The memory they take, with their records. */
+  /** The memory that the messages take, their records included. */
   get byteCount(): number {
     return this.#blocks.usedBytes + this.#slots.count * RECORD_BYTES;
   }
 
-  /** A message with one reference; 0: no memory, counted. `topicEpoch` is that of the source's topic id. */
+  /**
+   * Makes a message with one reference; 0, counted, if memory is exhausted. `topicEpoch` belongs to
+   * `source.topic`.
+   */
   create(source: PublishFields, topicEpoch = 0): MessageSlot {
     const { propertyRanges: runs, topicEnd, payloadEnd, isAliased } = source;
     let { topicStart, payloadStart } = source;
@@ -62,14 +66,14 @@ export class MessagePool {
     let propertyBytes = 0;
     for (let i = 0; i < runs.length; i += 2) propertyBytes += runs[i + 1]! - runs[i]!;
     let propertyStart = runs.length === 0 ? 0 : runs[0]!;
-    // In one piece, with what stands between its context: most receivers are written the same. Not so a will, whose
-    // properties stand before its topic.
+    // Copy topic, properties and payload in one piece, together with the bytes between them: most
+    // receivers get the same layout. Not a will, whose properties stand before its topic.
     const isPiece =
       !isAliased && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
     const isOwned = isPiece && source.owned !== null;
     const byteCount = isPiece ? payloadEnd - topicStart : topicBytes + propertyBytes + payloadBytes;
     let handle = 0;
-    // Short messages are mostly record: those count too.
+    // Records count towards the limit too: they are most of the memory of short messages.
     if (this.byteCount + RECORD_BYTES <= this.#bytesMax) {
       handle = isOwned ? this.#blocks.adopt(source.owned!) : this.#blocks.allocate(byteCount);
     }
@@ -114,7 +118,10 @@ export class MessagePool {
     return slot;
   }
 
-  /** What does not lie in one piece: a topic that an alias stands for, properties in several runs. */
+  /**
+   * Copies the pieces of a message that is not contiguous: with an aliased topic or scattered
+   * properties.
+   */
   #copyParts(source: PublishFields, topicBytes: number, handle: number, at: number): void {
     const { propertyRanges: runs, topicStart, topicEnd, payloadStart, payloadEnd } = source;
     if (source.isAliased) this.#copy(source.aliased!, 0, topicBytes, handle, at);
@@ -140,7 +147,7 @@ export class MessagePool {
     this.#words[slot * RECORD_WORDS + REFERENCES]!++;
   }
 
-  /** How many hold it. */
+  /** The number of references. */
   references(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + REFERENCES]!;
   }
@@ -156,15 +163,15 @@ export class MessagePool {
     this.#slots.release(slot);
   }
 
-  /** The memory in which topic field and payload lie, at `topicStart` and `payloadStart`. */
+  /** The memory that holds topic field and payload, at `topicStart` and `payloadStart`. */
   bytes(slot: MessageSlot): Uint8Array {
     return this.#blocks.bytes(this.#words[slot * RECORD_WORDS + HANDLE]!);
   }
-  /** The same by words; null where it has a buffer of its own. */
+  /** The same memory, read by words; null if the message has a buffer of its own. */
   view(slot: MessageSlot): DataView | null {
     return this.#blocks.view(this.#words[slot * RECORD_WORDS + HANDLE]!);
   }
-  /** The id of its topic, of `topicEpoch`. */
+  /** The id of its topic, valid in `topicEpoch`. */
   topic(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + TOPIC]!;
   }
@@ -178,7 +185,7 @@ export class MessagePool {
   topicStart(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + TOPIC_START]!;
   }
-  /** Bytes of the topic field, its two bytes of length included. */
+  /** Length of the topic field in bytes, its two length bytes included. */
   topicBytes(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + TOPIC_BYTES]!;
   }
@@ -191,11 +198,11 @@ export class MessagePool {
   propertyStart(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + PROPERTY_START]!;
   }
-  /** Bytes of the properties that every receiver gets, without a length before them. */
+  /** Length of the properties that every receiver gets, without the property length before them. */
   propertyBytes(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + PROPERTY_BYTES]!;
   }
-  /** Bytes that the message counts for in queue limits: topic field, properties and payload. */
+  /** The bytes that count towards queue limits: topic field, properties and payload. */
   size(slot: MessageSlot): number {
     return (
       this.#words[slot * RECORD_WORDS + TOPIC_BYTES]! +
@@ -203,7 +210,7 @@ export class MessagePool {
       this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]!
     );
   }
-  /** The QoS it was published with. */
+  /** The QoS that it was published at. */
   qos(slot: MessageSlot): QoS {
     return (this.#words[slot * RECORD_WORDS + PUBLISHED]! & PUBLISHED_QOS) as QoS;
   }
@@ -217,27 +224,31 @@ export class MessagePool {
   setExpiresAt(slot: MessageSlot, expiresAt: Millis): void {
     this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = expiresAt;
   }
-  /** When it is not to be delivered any more; NEVER for most. */
+  /** When the message expires; NEVER for most messages. */
   expiresAt(slot: MessageSlot): Millis {
     return this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] as Millis;
   }
-  /** The write that has to be durable before the message is sent, its low 32 bits; 0 is none. */
+  /**
+   * The journal write that must be durable before the message is sent, its low 32 bits; 0: none.
+   */
   waitsFor(slot: MessageSlot): number {
     return this.#words[slot * RECORD_WORDS + WAITS_FOR]!;
   }
   setWaitsFor(slot: MessageSlot, seq: number): void {
     this.#words[slot * RECORD_WORDS + WAITS_FOR] = seq >>> 0;
   }
-  /** Number of the message since the start: a later one has a larger number. */
+  /** The serial number of the message since the start: a later message has a larger one. */
   serial(slot: MessageSlot): number {
     return this.#floats[slot * RECORD_FLOATS + SERIAL]!;
   }
-  /** The number of the newest message. */
+  /** The serial of the newest message. */
   get lastSerial(): number {
     return this.#lastSerial;
   }
 
-  /** A view of the payload, valid while the message is referenced; longer payloads share one view. */
+  /**
+   * A view of the payload, valid while the message is referenced. Longer payloads cache their view.
+   */
   payload(slot: MessageSlot): Uint8Array {
     const isKept = this.#words[slot * RECORD_WORDS + PAYLOAD_BYTES]! > VIEW_BYTES_MIN;
     const kept = isKept ? this.#views[slot] : null;
@@ -251,7 +262,9 @@ export class MessagePool {
     return view;
   }
 
-  /** The payload, for a host to read until it calls again: `keepLent` where it goes on reading. */
+  /**
+   * Lends the payload to the host until its next call. `keepLent` lets the host read it for longer.
+   */
   lend(slot: MessageSlot): Uint8Array {
     this.#lentHandle = this.#words[slot * RECORD_WORDS + HANDLE]!;
     this.#lent = this.#blocks.bytes(this.#lentHandle);
@@ -262,7 +275,7 @@ export class MessagePool {
     this.#lent = null;
   }
 
-  /** How many buffers have become messages so far. */
+  /** How many buffers have been adopted as messages so far. */
   get adoptedCount(): number {
     return this.#adoptedCount;
   }
@@ -298,7 +311,7 @@ const SERIAL = 6;
 const EXPIRES_AT = 7;
 const PUBLISHED_QOS = 0b011;
 const PUBLISHED_RETAIN = 0b100;
-/** Each message is at least one block, so that memory runs out long before slots do. */
+/** Each message has at least one block, so that memory runs out long before slots do. */
 const MESSAGES_MAX = 2 ** 28;
-/** Longer payloads are copied with `set` from a kept view, shorter ones in a loop. */
+/** Longer payloads are copied with `set` from a cached view, shorter ones in a loop. */
 export const VIEW_BYTES_MIN: number = COPY_LOOP_BYTES_MAX;

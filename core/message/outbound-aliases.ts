@@ -1,33 +1,37 @@
 /**
- * The topic aliases of one connection, from the server to the client, MQTT 5.0 §3.3.2.3.4.
+ * The topic aliases that the server sends on one connection, MQTT 5.0 §3.3.2.3.4.
  *
- * An alias costs three bytes in each packet, and three more where it is made, so a topic gets one when it
- * comes again, and only if its name is long enough. Aliases are few; a topic has one place where it may be,
- * and takes it from another when it comes twice in a row there.
+ * An alias costs three bytes in each packet, and the packet that sets it contains the topic name
+ * too. Therefore a topic gets an alias when it is sent a second time, and only if its name is long
+ * enough. There are few aliases: a topic id has exactly one place it can use, and takes the place
+ * from another topic when it is sent twice in a row there.
  */
 export class OutboundAliases {
-  /** The topic id that each alias stands for at the client; 0 is none. */
+  /** The topic id that the client knows for each alias; 0: none. */
   readonly #known: Uint32Array;
-  /** The topic id that came to each place last. */
+  /** The topic id that used each place last. */
   readonly #seen: Uint32Array;
   #epoch = 0;
-  /** The topic id that was asked for last and that the client knows, and its alias: topics come in rows. */
+  /** The last known topic id and its alias: consecutive messages often have the same topic. */
   #lastId = 0;
   #lastAlias = 0;
 
-  /** `max` is the smaller of what the client takes and what we keep, at least 1. */
+  /**
+   * `max` is the smaller of the client's Topic Alias Maximum and the broker's own limit, at least
+   * 1.
+   */
   constructor(max: number) {
     this.#known = new Uint32Array(max);
     this.#seen = new Uint32Array(max);
   }
 
   /**
-   * The alias that stands for a topic, by its id and the epoch of that: positive where the client knows it;
-   * negative where it is to be told with this packet; 0 for none.
+   * The alias for a topic, given by its id and the epoch of the id: positive if the client knows
+   * it; negative if this packet has to set it; 0 for no alias.
    */
   choose(id: number, epoch: number): number {
     if (epoch !== this.#epoch) {
-      // What waited since an older epoch goes without; a new one begins anew.
+      // A message queued in an older epoch gets no alias. A new epoch invalidates all aliases.
       if (epoch < this.#epoch) return 0;
       this.#epoch = epoch;
       this.#known.fill(0);
@@ -48,13 +52,13 @@ export class OutboundAliases {
     return -(place + 1);
   }
 
-  /** The packet that tells the client an alias has been written. */
+  /** The packet that sets the alias has been written. */
   confirmSent(id: number): void {
     this.#known[id % this.#known.length] = id;
-    // Its place may have been that of the last.
+    // The last alias may have been in the same place.
     this.#lastId = 0;
   }
 }
 
-/** A topic field of at least so many bytes is worth an alias. */
+/** The shortest topic field that gets an alias, in bytes. */
 export const ALIASED_BYTES_MIN = 12;

@@ -1,4 +1,7 @@
-/** Where a message is made from. One class for all, so that engines know what they read. */
+/**
+ * The fields of a PUBLISH or a will, from which a message is made. Engines optimise access better
+ * if every source has the same class.
+ */
 import type { WordBytes } from "../base/bytes.ts";
 import { viewOf } from "../base/bytes.ts";
 import type { Millis, QoS } from "../boundary.ts";
@@ -9,43 +12,57 @@ const NO_BYTES: Uint8Array = new Uint8Array(0);
 const NO_RANGES: readonly number[] = [];
 
 export class PublishFields {
-  /** What topic field, properties and payload lie in. */
+  /** The memory of topic field, properties and payload. */
   bytes: Uint8Array = NO_BYTES;
-  /** The same by words; null for the first packet of a chunk, which often is the only one. */
+  /**
+   * The same memory, read by words; null for the first packet of a chunk, which is often the only
+   * one.
+   */
   view: DataView | null = null;
-  /** The topic field, its two bytes of length included: `bytes[topicStart, topicEnd)`. */
+  /** The topic field, its two length bytes included: `bytes[topicStart, topicEnd)`. */
   topicStart = 0;
   topicEnd = 0;
-  /** The topic field where it is not in `bytes`: a topic alias stands for it. */
+  /** The topic field that a topic alias stands for. */
   aliased: WordBytes | null = null;
-  /** Whether `aliased` stands for the topic; it may be left from a packet before. */
+  /**
+   * Whether `aliased` is the topic; otherwise `aliased` may be left over from an earlier packet.
+   */
   isAliased = false;
-  /** The properties that receivers get: runs `bytes[start, end)`, two numbers each. */
+  /** The properties that receivers get: ranges `bytes[start, end)`, two numbers each. */
   propertyRanges: readonly number[] = NO_RANGES;
   payloadStart = 0;
   payloadEnd = 0;
   qos: QoS = 0;
   /** Whether it was published with RETAIN. */
   isRetained = false;
-  /** From here on it is not delivered any more; NEVER for most. */
+  /** When the message expires; NEVER for most messages. */
   expiresAt: Millis = NEVER;
-  /** The buffer that `bytes` begins, where the message may have it; null: what it needs is copied. */
+  /**
+   * The buffer that `bytes` is the start of, if the message may adopt it; null: the message copies
+   * its bytes.
+   */
   owned: Uint8Array | null = null;
-  /** Of a PUBLISH: the id of its topic, 0 until an alias has been looked up where there is no name. */
+  /**
+   * Of a PUBLISH: the id of its topic; 0 without a topic name, until the alias has been resolved.
+   */
   topic = 0;
   /** Of a PUBLISH: 0 at QoS 0. */
   packetId = 0;
-  /** It says that its payload is text. */
+  /** Payload Format Indicator is 1: the payload is UTF-8. */
   isText = false;
 
-  /** Makes it what the PUBLISH in row `at` is, as if without properties. Its payload may end before it begins. */
+  /**
+   * Reads the PUBLISH in row `at`, without looking at properties. If the packet is too short, the
+   * payload ends before it begins.
+   */
   begin(frames: FrameRows, at: number): void {
     const { bytes, owned } = frames;
     const first = frames.firstByte(at);
     const qos = ((first >> 1) & 0b11) as QoS;
     const start = frames.start(at);
     const topicEnd = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!);
-    // Only where they change: a reference costs more to store than a number, and a chunk has many packets.
+    // Stored only on change: storing a reference costs more than storing a number, and a chunk has
+    // many packets.
     if (this.bytes !== bytes) {
       this.bytes = bytes;
       this.view = null;

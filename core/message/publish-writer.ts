@@ -1,8 +1,8 @@
 /**
  * Writes the PUBLISH packet of a message for one receiver.
  *
- * The message holds topic field, properties and payload as they stand in the packet, so writing is a
- * header, a few copies and what is the receiver's own: no allocation for a receiver.
+ * The message holds topic field, properties and payload as they stand in the packet. Writing is a
+ * header, a few copies and the receiver's own fields, without an allocation.
  */
 import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords, viewOf } from "../base/bytes.ts";
 import type { OutBuffer } from "../boundary.ts";
@@ -14,42 +14,43 @@ import { VIEW_BYTES_MIN } from "./message-pool.ts";
 import type { OutboundAliases } from "./outbound-aliases.ts";
 import { ALIASED_BYTES_MIN } from "./outbound-aliases.ts";
 
-/** What a delivery is: bits 0–1 the QoS, bit 2 RETAIN, bit 3 DUP. */
+/** Delivery flags: bits 0–1 the QoS, bit 2 RETAIN, bit 3 DUP. */
 export const DELIVERY_QOS = 0b0011;
 export const DELIVERY_RETAIN = 0b0100;
 export const DELIVERY_DUP = 0b1000;
 
-/** A payload at least this long goes by reference, as the tail of the buffer. */
+/** A payload at least this long is not copied: the tail of the buffer refers to it. */
 export const TAIL_BYTES_MIN = 16_384;
 
-/** The client that a PUBLISH is written for. */
+/** The client that receives a PUBLISH. */
 export interface Receiver {
-  /** Whether its packets have properties: MQTT 5.0. */
+  /** Whether its packets have properties: MQTT 5.0 only. */
   readonly hasProperties: boolean;
-  /** Null: it takes no topic aliases. */
+  /** Null: the client accepts no topic aliases. */
   readonly outboundAliases: OutboundAliases | null;
-  /** Its Maximum Packet Size, or Infinity. */
+  /** The client's Maximum Packet Size, or Infinity. */
   readonly packetBytesMax: number;
 }
 
-/** One PUBLISH to be written. The caller keeps one record and fills it for each packet. */
+/** A PUBLISH to be written. The caller keeps one record and fills it for each packet. */
 export class Delivery {
   message: MessageSlot = 0;
   /** `DELIVERY_QOS`, `DELIVERY_RETAIN` and `DELIVERY_DUP`. */
   flags = 0;
   /** 0 at QoS 0. */
   packetId = 0;
-  /** The Subscription Identifier properties of its receiver; null: none. */
+  /** The Subscription Identifier properties for this receiver; null: none. */
   subscriptionIds: Uint8Array | null = null;
 }
 
-/** What became of a packet that was to be written. */
+/** The result of writing a packet. */
 export const Written = { Whole: 0, /** Nothing was written. */ NoRoom: 1, TooLong: 2 } as const;
 export type Written = (typeof Written)[keyof typeof Written];
 
 /**
- * Appends the packet to `out`, unless it does not fit, or is longer than the receiver's Maximum Packet Size. A
- * packet that sets `out.tail` is the last that the buffer takes. Anything fits an empty buffer.
+ * Appends the packet to `out`, unless it does not fit or exceeds the receiver's Maximum Packet
+ * Size. A packet that sets `out.tail` is the last one that the buffer takes. Every packet fits an
+ * empty buffer.
  */
 export function writePublish(
   messages: MessagePool,
@@ -75,7 +76,7 @@ export function writePublish(
     remaining =
       topicBytes + idBytes + remainingLengthBytes(propertyBytes) + propertyBytes + payloadBytes;
     if (alias < 0 && isTooLong(remaining, receiver.packetBytesMax)) {
-      // A packet that fits only without the alias goes without it.
+      // If the packet is too large only because it sets an alias, it is sent without one.
       alias = 0;
       propertyBytes -= ALIAS_BYTES;
       remaining =
@@ -87,7 +88,8 @@ export function writePublish(
   let to = out.bytes;
   let at = out.length;
   const needed = FIXED_HEADER_BYTES_MAX + remaining - (isTail ? payloadBytes : 0);
-  // The rare packet that overruns an empty buffer without its payload: all of it is the tail.
+  // In the rare case that even the part before the payload overruns an empty buffer, the packet
+  // becomes the tail.
   const isWhole = needed > to.length - at;
   if (isWhole) {
     if (at > 0) return Written.NoRoom;
@@ -98,7 +100,7 @@ export function writePublish(
   layout.propertyBytes = propertyBytes;
   at = writeHeader(to, at, flags, remaining);
   if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(message));
-  // A long topic that an alias stands for makes a short packet of a message with a buffer of its own.
+  // An alias for a long topic makes a short packet; its message may still have a buffer of its own.
   const from = remaining <= VIEW_BYTES_MIN && !isWhole ? messages.view(message) : null;
   if (from !== null) {
     out.length = writeShort(messages, delivery, from, to, at);
@@ -123,7 +125,7 @@ export function writePublish(
   return Written.Whole;
 }
 
-/** Writes all of a short packet behind its header, by words; returns where it ends. */
+/** Writes a short packet after its header, by words; returns its end. */
 function writeShort(
   messages: MessagePool,
   delivery: Delivery,
@@ -139,7 +141,8 @@ function writeShort(
   const payloadStart = messages.payloadStart(message);
   const payloadEnd = payloadStart + messages.payloadBytes(message);
   const gap = propertyBytes === NO_PROPERTIES ? idBytes : idBytes + 1;
-  // Without properties, what came the same way is one piece: topic, a gap, payload.
+  // If the message was received in the same layout without properties, topic, gap and payload are
+  // one copy.
   const isPiece = propertyBytes <= 0 && payloadStart === start + topicBytes + gap;
   if (isPiece) copyWords(from, start, payloadEnd, view, at);
   else if (alias <= 0) copyWords(from, start, start + topicBytes, view, at);
@@ -166,7 +169,7 @@ function writeShort(
   return at + payloadEnd - payloadStart;
 }
 
-/** Writes the variable header: topic name, packet identifier and properties; returns where it ends. */
+/** Writes the variable header (topic name, packet identifier, properties); returns its end. */
 function writeFields(
   messages: MessagePool,
   delivery: Delivery,
@@ -192,16 +195,18 @@ function writeFields(
   return propertyBytes > 0 ? writeProperties(messages, delivery, to, at) : at;
 }
 
-/** The layout of the packet at hand. One record serves all: packets are written one at a time. */
+/**
+ * The layout of the current packet. Packets are written one at a time, so one record serves all.
+ */
 const layout = {
   topicBytes: 0,
-  /** Positive: the client knows it; negative: this packet sets it; 0: none. */
+  /** Positive: the client knows the alias; negative: this packet sets it; 0: none. */
   alias: 0,
-  /** `NO_PROPERTIES`: the receiver is of 3.1.1. */
+  /** `NO_PROPERTIES`: the receiver uses 3.1.1. */
   propertyBytes: 0,
 };
 
-/** A view of the buffer that is written into, which is the same for long. */
+/** A cached view of the output buffer, which rarely changes. */
 function outView(bytes: Uint8Array): DataView {
   if (bytes !== viewed) {
     viewed = bytes;
@@ -244,7 +249,7 @@ function writeProperties(
   }
   const expiresAt = messages.expiresAt(message);
   if (expiresAt !== NEVER) {
-    // A message that was sent in time and is sent again may have expired meanwhile [MQTT-3.3.2-6].
+    // A message that was sent in time and is resent may have expired meanwhile [MQTT-3.3.2-6].
     const seconds = Math.max(0, Math.ceil((expiresAt - messages.now) / 1000));
     to[at] = Property.MessageExpiryInterval;
     to[at + 1] = seconds >>> 24;
@@ -261,7 +266,7 @@ function writeProperties(
   return copyRange(messages, message, start, to, at, messages.propertyBytes(message));
 }
 
-/** Copies `byteCount` bytes of a message from `start` on; returns where they end. */
+/** Copies `byteCount` bytes of a message from `start` on; returns the end of the copy. */
 function copyRange(
   messages: MessagePool,
   message: MessageSlot,
@@ -287,7 +292,7 @@ function writeHeader(to: Uint8Array, at: number, flags: number, remaining: numbe
 
 const PUBLISH = 0x30;
 const FIXED_HEADER_BYTES_MAX = 5;
-/** Not even their length: a receiver of 3.1.1. */
+/** The packet has not even a property length: the receiver uses 3.1.1. */
 const NO_PROPERTIES = -1;
 const EMPTY_TOPIC_BYTES = 2;
 const ALIAS_BYTES = 3;

@@ -1,8 +1,8 @@
 /**
  * Retained messages: at most one a topic, found by name or by filter.
  *
- * A wildcard subscription is answered through a replay that walks the matching part of the tree as fast
- * as its receiver takes messages; nothing is queued for it.
+ * A subscription with wildcards gets them from a retained scan, which walks the matching part of
+ * the tree as fast as the receiver takes messages; nothing is queued for it.
  */
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
@@ -14,13 +14,16 @@ import type { NameCursor, ScanBudget } from "../topic/name-tree.ts";
 import { NameTree, UNFINISHED } from "../topic/name-tree.ts";
 import type { MessagePool, MessageSlot } from "./message-pool.ts";
 
-/** What is still to be sent of the retained messages that a new subscription matches. */
+/** A scan of the retained messages that a new subscription matches. */
 export interface RetainedScan {
   readonly filter: string;
-  /** The granted QoS and other options of the subscription: its identifier as it was, all else as it is now. */
+  /**
+   * The granted QoS and other options of the subscription: the Subscription Identifier at subscribe
+   * time, the other options as they are now.
+   */
   options: number;
   readonly cursor: NameCursor;
-  /** Messages younger than this reached the subscription as they came. */
+  /** Messages with a larger serial reached the subscription when they were published. */
   readonly serialMax: number;
 }
 
@@ -29,7 +32,7 @@ export class RetainedMessages {
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
   readonly #tree = new NameTree();
-  /** Deadline by message slot, and the topic to remove then; of those that expire. */
+  /** Expiry of retained messages: deadline by message slot, and the topic to remove then. */
   readonly #expiry = new TimingWheel();
   readonly #expiringTopics = new Map<MessageSlot, string>();
 
@@ -40,8 +43,8 @@ export class RetainedMessages {
   }
 
   /**
-   * Makes `message` the retained one of `topic`; false, counted, where a limit forbids it: what was
-   * retained there before is then gone too, for it is no longer the last.
+   * Retains `message` for `topic`. If a limit forbids it, returns false, counts it, and removes the
+   * previous retained message too: that message is no longer the latest.
    */
   set(topic: string, message: MessageSlot, now: Millis): boolean {
     const before = this.#tree.get(topic);
@@ -67,10 +70,13 @@ export class RetainedMessages {
     return true;
   }
 
-  /** When a message that is retained now is to go: by its own time or by ours, whichever is sooner. */
+  /**
+   * When a message that is retained now expires: by its own expiry or by `retainedMillisMax`, the
+   * earlier one.
+   */
   expiresAt(topic: string, message: MessageSlot, now: Millis): Millis {
     const { retainedMillisMax } = this.#limits;
-    // What $SYS says holds until it says something else.
+    // Retained messages below $SYS stay until their next value.
     const isOurs = retainedMillisMax > 0 && !isBrokerTopic(topic);
     const ours = isOurs ? now + retainedMillisMax : NEVER;
     return Math.min(ours, this.#messages.expiresAt(message)) as Millis;
@@ -94,7 +100,7 @@ export class RetainedMessages {
     return { filter, options, cursor, serialMax: this.#messages.lastSerial };
   }
 
-  /** The next message of a replay; 0 at its end; `UNFINISHED` where `walk` has no steps left. */
+  /** The next message of a scan; 0 at its end; `UNFINISHED` if `walk` has no steps left. */
   next(replay: RetainedScan, walk: ScanBudget): MessageSlot {
     for (;;) {
       const message = replay.cursor.next(walk);
@@ -104,7 +110,7 @@ export class RetainedMessages {
     }
   }
 
-  /** The topic of a message that has been retained for too long and is to be removed, or null. */
+  /** The topic of an expired retained message, for the caller to remove; null if there is none. */
   pollExpired(now: Millis): string | null {
     const message = this.#expiry.poll(now);
     if (message < 0) return null;

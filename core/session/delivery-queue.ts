@@ -1,26 +1,28 @@
 /**
- * Messages owed to one session, in order: each with its delivery, what it came by, and the write that it
- * waits for. The last two are kept only as far as they differ.
+ * The queue of messages for one session, in order. Each entry has its delivery flags, its origin
+ * and the journal write that it waits for; the last two take memory only where they differ.
  */
 import { ObjectRing, PairRing, Ring } from "../base/ring.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 
-/** The subscriptions that a message came by, as far as its receiver is told or it matters later. */
+/**
+ * The subscriptions that matched a message: those that the packet names, and a shared subscription.
+ */
 export interface DeliveryOrigin {
-  /** The Subscription Identifier properties as they stand in a PUBLISH. */
+  /** The Subscription Identifier properties as encoded in a PUBLISH. */
   readonly properties: Uint8Array;
-  /** Number of the shared subscription; 0 is none. */
+  /** The number of the shared subscription; 0: none. */
   readonly group: number;
 }
 
 export class DeliveryQueue {
   /** (message, delivery | packet identifier << 16) */
   readonly #entries = new PairRing();
-  /** What all of them came by, while that is the same; most queues are of one subscription. */
+  /** The origin of all entries while it is the same; most queues serve one subscription. */
   #origin: DeliveryOrigin | null = null;
-  /** What each came by, from when it differed. */
+  /** The origin of each entry, once they differ. */
   #origins: ObjectRing<DeliveryOrigin> | null = null;
-  /** The low 32 bits of the write, 0 for none. */
+  /** The low 32 bits of the write that each entry waits for; 0: none. */
   #seqs: Ring | null = null;
 
   get count(): number {
@@ -29,16 +31,16 @@ export class DeliveryQueue {
   get capacity(): number {
     return this.#entries.capacity;
   }
-  /** Whether any entry may wait for a write. */
+  /** Whether an entry may have to wait for a write. */
   get mayWait(): boolean {
     return this.#seqs !== null;
   }
-  /** Whether any entry may have come by something. */
+  /** Whether an entry may have an origin. */
   get hasOrigins(): boolean {
     return this.#origin !== null || this.#origins !== null;
   }
 
-  /** It is empty: what it keeps next may be of another kind. */
+  /** Resets an empty queue: its next entries may have other origins and writes. */
   reset(): void {
     this.#origin = null;
     this.#origins = null;
@@ -56,14 +58,14 @@ export class DeliveryQueue {
     if (this.#seqs !== null) this.#seqs.push(seq);
   }
 
-  /** Puts an entry, which waits for nothing, before the oldest. */
+  /** Inserts an entry before the oldest. It waits for no write. */
   unshift(message: MessageSlot, word: number, origin: DeliveryOrigin | null): void {
     if (origin !== this.#origin) this.#keepEachOrigin(origin);
     this.#entries.unshift(message, word);
     if (this.#origins !== null) this.#origins.unshift(origin);
   }
 
-  /** An entry comes by something else than those that are there, if any. */
+  /** Prepares for an entry whose origin differs from the common one. */
   #keepEachOrigin(origin: DeliveryOrigin | null): void {
     if (this.#origins !== null) return;
     if (this.#entries.count > 0) {
@@ -83,12 +85,12 @@ export class DeliveryQueue {
   origin(index = 0): DeliveryOrigin | null {
     return this.#origins === null ? this.#origin : this.#origins.at(index);
   }
-  /** Of the oldest. */
+  /** Of the oldest entry. */
   seq(): number {
     return this.#seqs === null ? 0 : this.#seqs.peek();
   }
 
-  /** Drops the oldest, or the `count` oldest. */
+  /** Drops the `count` oldest entries. */
   drop(count = 1): void {
     this.#entries.drop(count);
     if (this.#origins !== null) for (let i = 0; i < count; i++) this.#origins.drop();
@@ -97,8 +99,8 @@ export class DeliveryQueue {
 }
 
 /**
- * Queues that have emptied, for the next session that is owed something: a burst finds one that has grown,
- * and a session that is owed nothing has none.
+ * Empty queues, to reuse them: a burst gets a queue that has grown already, and a session without
+ * messages needs no queue.
  */
 export class DeliveryQueuePool {
   readonly #spare: DeliveryQueue[] = [];
@@ -107,7 +109,7 @@ export class DeliveryQueuePool {
     return this.#spare.pop() ?? new DeliveryQueue();
   }
 
-  /** Takes back a queue that is empty. */
+  /** Takes back an empty queue. */
   release(queue: DeliveryQueue): void {
     if (this.#spare.length === SPARE_QUEUES_MAX || queue.capacity > SPARE_ENTRIES_MAX) return;
     queue.reset();

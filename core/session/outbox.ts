@@ -1,13 +1,14 @@
 /**
- * What is owed to one session, from routing to the last acknowledgement.
+ * The outgoing messages of one session, from routing to the final acknowledgement.
  *
- * Three places, and an entry moves only forward: `held` waits for the window or for the client to be
- * there (QoS 1 and 2); `ready` can be sent now, its window place taken (and QoS 0); `window` has been sent
- * and awaits its acknowledgement. A QoS 0 message passes those that wait for the window, so that a
- * client slow to acknowledge still gets it; per QoS the order of arrival is kept [MQTT311-4.6.0-6].
+ * An entry moves forward through three places. `queued`: QoS 1 and 2, until the window has room or
+ * the client connects. `ready`: can be sent now; QoS 1 and 2 entries have their place in the
+ * window, QoS 0 needs none. `window`: sent, not yet acknowledged. QoS 0 messages overtake those in
+ * `queued`, so that a client that is slow to acknowledge still gets them; within each QoS the order
+ * of arrival is kept [MQTT311-4.6.0-6].
  *
- * With a durable store, what is owed to a session that outlives its connection is recorded, and what may
- * not be sent before something is durable carries the number of the write it waits for.
+ * With a durable store, the entries of a session that outlives its connection are recorded. An
+ * entry that must not be sent before a journal write is durable carries the number of that write.
  */
 import type { Limits } from "../config.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
@@ -18,7 +19,7 @@ import { DeliveryQueue } from "./delivery-queue.ts";
 import type { SessionRecord } from "./session-record.ts";
 import { Window } from "./window.ts";
 
-/** What became of a message that was offered to a session. */
+/** The result of offering a message to a session. */
 export const Offer = { Ready: 0, Queued: 1, Dropped: 2 } as const;
 export type Offer = (typeof Offer)[keyof typeof Offer];
 
@@ -26,22 +27,27 @@ export class Outbox {
   readonly #messages: MessagePool;
   readonly #limits: Limits;
   readonly #counters: Float64Array;
-  /** Null where nothing of the session is recorded. */
+  /** Null if the session is not recorded. */
   readonly #record: SessionRecord | null;
   readonly #queues: DeliveryQueuePool;
   #queued: DeliveryQueue | null = null;
   #queuedBytes = 0;
-  /** Number of the oldest entry of `held`, in its record; those after it follow. */
+  /**
+   * The number of the oldest `queued` entry in its record; later entries have consecutive numbers.
+   */
   #queuedFirst = QUEUED_FIRST;
   #ready: DeliveryQueue | null = null;
   #readyBytes = 0;
-  /** QoS 1 and 2 entries of `ready`: they have a window place each. */
+  /** The number of QoS 1 and 2 entries in `ready`; each has a place in the window. */
   #readyWindow = 0;
-  /** Sent, and not yet answered to the end. */
+  /** Sent messages whose acknowledgement is not complete. */
   readonly window: Window;
   #windowMax: number;
   #lastPacketId = 0;
-  /** Identifiers given since the window was last empty: below 65535 none can be in use again. */
+  /**
+   * Identifiers assigned since the window was last empty: below 65535, none of them can be in use
+   * again.
+   */
   #idsSinceEmpty = 0;
 
   constructor(
@@ -72,15 +78,15 @@ export class Outbox {
   get hasWindow(): boolean {
     return this.windowFree > 0;
   }
-  /** How many more QoS 1 and 2 messages may be on their way. */
+  /** How many more QoS 1 and 2 messages may be in flight. */
   get windowFree(): number {
     return Math.max(0, this.#windowMax - this.window.count - this.#readyWindow);
   }
 
   /**
-   * Offers a message to a session whose client is there. Takes a reference unless it is dropped. `origin`:
-   * what the receiver is told of the subscriptions it came by.
-   * `isBlocked`: its transport takes no bytes now, so that what waits for it is bounded.
+   * Offers a message to a session whose client is connected. Takes a reference unless the message
+   * is dropped. `origin`: the matching subscriptions, as far as the packet names them. `isBlocked`:
+   * the transport takes no bytes now, so the waiting output is bounded.
    */
   offer(
     message: MessageSlot,
@@ -102,7 +108,10 @@ export class Outbox {
     return Offer.Ready;
   }
 
-  /** Keeps a message until the window opens or the client comes back. Newest dropped beyond the limits. */
+  /**
+   * Queues a message until the window has room or the client connects. Drops the newest beyond the
+   * limits.
+   */
   enqueue(message: MessageSlot, delivery: number, origin: DeliveryOrigin | null): Offer {
     const bytes = this.#messages.size(message) + ENTRY_BYTES;
     if (!this.#hasRoom(bytes)) {
@@ -121,7 +130,9 @@ export class Outbox {
     return Offer.Queued;
   }
 
-  /** Moves what the window has room for from `held` to `ready`; true where anything is ready now. */
+  /**
+   * Moves entries from `queued` to `ready` while the window has room; true if any entry is ready.
+   */
   refill(): boolean {
     const held = this.#queued;
     this.#dropExpired();
@@ -131,7 +142,8 @@ export class Outbox {
       if (isWindowed && !this.hasWindow) break;
       const message = held.message();
       const bytes = this.#messages.size(message) + ENTRY_BYTES;
-      // Recorded as sent before it is no longer recorded as held: its record of the message stays.
+      // Recorded as sent before its queued record is removed, so that the record of the message
+      // stays.
       this.#pushReady(message, delivery, held.origin(), bytes);
       this.#dropQueued(message, delivery);
       this.#dropExpired();
@@ -140,33 +152,36 @@ export class Outbox {
     return this.readyCount > 0;
   }
 
-  /** The message at `index` from the one that is to be sent next, which is at 0. */
+  /** The message at `index` in sending order; the next one to be sent is at 0. */
   readyMessage(index = 0): MessageSlot {
     return this.#ready!.message(index);
   }
   readyDelivery(index = 0): number {
     return this.#ready!.word(index) & DELIVERY_BITS;
   }
-  /** What it came by. */
+  /** Its origin. */
   readyOrigin(index = 0): DeliveryOrigin | null {
     return this.#ready!.origin(index);
   }
-  /** Whether any that is ready may wait for a commit. */
+  /** Whether a ready entry may have to wait for a commit. */
   get mayReadyWait(): boolean {
     return this.#ready?.mayWait ?? false;
   }
-  /** Whether any that is ready may have come by something. */
+  /** Whether a ready entry may have an origin. */
   get hasReadyOrigins(): boolean {
     return this.#ready?.hasOrigins ?? false;
   }
-  /** The identifier that it is sent under; 0 at QoS 0. */
+  /** Its packet identifier; 0 at QoS 0. */
   readyPacketId(index = 0): number {
     return this.#ready!.word(index) >>> PACKET_ID_SHIFT;
   }
-  /** Whether all that has to be durable before it is sent is so, up to `committed`. */
+  /**
+   * Whether the write that the next entry waits for is durable, with writes durable up to
+   * `committed`.
+   */
   isReadyDurable(committed: number): boolean {
     const seq = this.#ready!.seq();
-    // By the low 32 bits, as a distance, so that they may wrap around.
+    // Compares the low 32 bits by their distance, because they may wrap around.
     return seq === 0 || ((seq - committed) | 0) <= 0;
   }
 
@@ -189,7 +204,7 @@ export class Outbox {
     this.#readyWindow--;
   }
 
-  /** As `takeReady`, for the next `count` messages, all at QoS 0. */
+  /** Like `takeReady`, for the next `count` messages, all at QoS 0. */
   takeReadyQos0(count: number): void {
     if (count === 0) return;
     const messages = this.#messages;
@@ -204,7 +219,7 @@ export class Outbox {
     this.#countTaken(bytes);
   }
 
-  /** The ready message is not sent, and is done with as if it had been acknowledged. */
+  /** Drops the next ready message as if it had been acknowledged. */
   discardReady(): void {
     const message = this.#ready!.message();
     const packetId = this.readyPacketId();
@@ -217,20 +232,23 @@ export class Outbox {
     this.#messages.release(message);
   }
 
-  /** Position in the window of what is to be sent again next, or -1 while there is none. */
+  /** Position in the window of the next message to resend, or -1 if there is none. */
   get resendPosition(): number {
     return this.window.resendPosition(this.#windowMax);
   }
 
-  /** What is at `position` in the window is too long for its client now: it is not sent again. */
+  /**
+   * The message at `position` in the window exceeds the client's Maximum Packet Size now: it is not
+   * resent.
+   */
   discardResend(position: number): void {
     this.window.discard(position);
     this.refill();
   }
 
   /**
-   * The client is there, with a window of its own: every PUBLISH sent and unanswered is to be sent again
-   * in its order [MQTT311-4.4.0-1] [MQTT311-4.6.0-1], and then what was held.
+   * The client is connected, with a window size of its own: every unacknowledged PUBLISH is resent
+   * in order [MQTT311-4.4.0-1] [MQTT311-4.6.0-1], followed by the queued messages.
    */
   attach(windowMax: number): void {
     this.#windowMax = windowMax;
@@ -238,14 +256,14 @@ export class Outbox {
     this.refill();
   }
 
-  /** What was ready goes back to the head of `held`; QoS 0 is dropped unless `keepsQos0`. */
+  /** Moves ready entries back to the head of `queued`; drops those at QoS 0 unless `keepsQos0`. */
   detach(keepsQos0: boolean): void {
     const ready = this.#ready;
     this.#ready = null;
     this.#counters[Counter.outputBytes]! -= this.#readyBytes;
     this.#readyBytes = 0;
     this.#readyWindow = 0;
-    // From the newest, so that the oldest is in front in the end.
+    // Newest first, so that the oldest ends up in front.
     for (let i = (ready?.count ?? 0) - 1; i >= 0; i--) {
       const message = ready!.message(i);
       const word = ready!.word(i);
@@ -266,8 +284,8 @@ export class Outbox {
   }
 
   /**
-   * The messages of shared subscriptions that its receiver has not got, as far as another may get them:
-   * not those at QoS 2 that were sent [MQTT-4.8.2-5].
+   * The undelivered messages of shared subscriptions that another subscriber may get: not those
+   * that were sent at QoS 2 [MQTT-4.8.2-5].
    */
   *unfinishedShared(): Generator<{ readonly message: MessageSlot; readonly group: number }> {
     const { window } = this;
@@ -284,7 +302,7 @@ export class Outbox {
     }
   }
 
-  /** Drops everything: the session ends. */
+  /** Drops everything when the session ends. */
   clear(): void {
     this.detach(false);
     while (this.queuedCount > 0) this.#discardQueued();
@@ -293,7 +311,7 @@ export class Outbox {
     this.#queuedBytes = 0;
   }
 
-  /** A QoS 1 or 2 message takes its window place, and the identifier it is sent under. */
+  /** A QoS 1 or 2 message gets its place in the window and its packet identifier. */
   #pushReady(
     message: MessageSlot,
     delivery: number,
@@ -307,7 +325,8 @@ export class Outbox {
       this.#readyWindow++;
       this.#record?.putSent(packetId, message, delivery, origin);
     }
-    // Sent under an identifier that a restart forgets, a QoS 2 message would be taken for another.
+    // A QoS 2 message waits for the record of its identifier: resent under another one after a
+    // restart, it would count as a second message.
     const waitsForId = qos === 2 && this.#record !== null;
     const seq = (waitsForId ? this.#record.lastSeq : this.#messages.waitsFor(message)) >>> 0;
     this.#ready ??= this.#queues.acquire();
@@ -321,7 +340,7 @@ export class Outbox {
     this.#countTaken(this.#messages.size(message) + ENTRY_BYTES);
   }
 
-  /** So many bytes have left `ready`. */
+  /** Accounts for `bytes` that left `ready`. */
   #countTaken(bytes: number): void {
     this.#readyBytes -= bytes;
     this.#counters[Counter.outputBytes]! -= bytes;
@@ -335,12 +354,13 @@ export class Outbox {
     const { queuedMessagesMax, queuedBytesMax, messageBytesMax } = this.#limits;
     if (this.queuedCount >= queuedMessagesMax) return false;
     if (this.#queuedBytes + bytes > queuedBytesMax) return false;
-    // One message may wait for very many sessions: their entries have to fit the memory for messages too.
+    // One message may be queued for very many sessions, so the entries count towards the memory for
+    // messages too.
     const entryBytes = (this.#counters[Counter.queued]! + 1) * ENTRY_BYTES;
     return this.#messages.byteCount + entryBytes <= messageBytesMax;
   }
 
-  /** Drops the oldest of `held` as far as their time is over [MQTT-3.3.2-5]. */
+  /** Drops the oldest queued entries while they are expired [MQTT-3.3.2-5]. */
   #dropExpired(): void {
     while (this.queuedCount > 0 && this.#messages.isExpired(this.#queued!.message())) {
       this.#counters[Counter.droppedExpired]!++;
@@ -375,7 +395,7 @@ export class Outbox {
     this.#record?.putQueued(n >>> 0, message, delivery, origin);
   }
 
-  /** Drops the oldest of `held`, whose reference is the caller's then. */
+  /** Removes the oldest queued entry; the caller takes over its reference. */
   #dropQueued(message: MessageSlot, delivery: number): void {
     this.#queued!.drop();
     this.#queuedBytes -= this.#messages.size(message) + ENTRY_BYTES;
@@ -397,12 +417,15 @@ export class Outbox {
   }
 }
 
-/** Bits of a ready entry that are its delivery; the packet identifier is above them. */
+/** The bits of a ready entry for its delivery flags; the packet identifier is above them. */
 const DELIVERY_BITS = 0xffff;
 const PACKET_ID_SHIFT = 16;
-/** Numbers of held entries go both ways from the middle of a u32, so that they sort in their order. */
+/**
+ * Numbers of queued entries grow in both directions from the middle of a u32, so that they sort in
+ * order.
+ */
 const QUEUED_FIRST = 0x8000_0000;
-/** What an entry counts for in the limits beside its message. */
+/** What an entry counts in the limits in addition to its message. */
 const ENTRY_BYTES = 16;
-/** A ring that grew beyond this is let go when it has emptied. */
+/** A queue that grew beyond this is dropped when it is empty. */
 const KEPT_ENTRIES_MAX = 256;

@@ -1,9 +1,10 @@
 /**
- * Packet identifiers waiting for an answer, in the order in which their packets were sent, each with
- * its message and delivery.
+ * Packet identifiers that await an acknowledgement, in the order of sending, each with its message
+ * and delivery.
  *
- * Answers come mostly in order, so an entry is searched from the oldest and closing the gap moves what
- * is older: nothing, usually. Linear, not hashed: a window is usually under 20.
+ * Acknowledgements mostly arrive in order. Therefore the search starts with the oldest entry, and
+ * closing the gap moves the older entries: usually none. Linear, not hashed: a window usually has
+ * fewer than 20 entries.
  */
 import { grownU16, grownU32 } from "../base/columns.ts";
 import type { DeliveryOrigin } from "./delivery-queue.ts";
@@ -12,11 +13,11 @@ export class PacketIdQueue {
   #ids: Uint16Array = new Uint16Array(4);
   #messages: Uint32Array = new Uint32Array(4);
   #deliveries: Uint32Array = new Uint32Array(4);
-  /** From the first on that has one. */
+  /** Allocated with the first entry that has an origin. */
   #origins: (DeliveryOrigin | null)[] | null = null;
   #start = 0;
   #end = 0;
-  /** What is to be sent again: positions [next, end). */
+  /** Entries still to resend: positions [next, end). */
   #resendNext = 0;
   #resendEnd = 0;
 
@@ -35,7 +36,7 @@ export class PacketIdQueue {
     this.#end++;
   }
 
-  /** Position from the oldest of an identifier, or -1. */
+  /** The position of an identifier, counted from the oldest, or -1. */
   find(packetId: number): number {
     const ids = this.#ids;
     for (let i = this.#start; i < this.#end; i++) if (ids[i] === packetId) return i - this.#start;
@@ -70,7 +71,7 @@ export class PacketIdQueue {
     if (position < this.#resendEnd) this.#resendEnd--;
   }
 
-  /** Everything that is here now is to be sent again, in order. */
+  /** Marks all current entries for resending, in order. */
   startResend(): void {
     this.#resendNext = 0;
     this.#resendEnd = this.count;
@@ -80,12 +81,12 @@ export class PacketIdQueue {
     this.#resendNext = this.#resendEnd = 0;
   }
 
-  /** Position of the next entry to be sent again, or -1. */
+  /** Position of the next entry to resend, or -1. */
   get resendPosition(): number {
     return this.#resendNext < this.#resendEnd ? this.#resendNext : -1;
   }
 
-  /** How many of those that were to be sent again have been, and still wait. */
+  /** How many resent entries are still unacknowledged. */
   get resentCount(): number {
     return this.#resendNext;
   }

@@ -1,6 +1,6 @@
 /**
- * What is recorded of one session so that it outlives the process. A session whose state is not recorded has none:
- * with the memory store, and where the session ends with its connection.
+ * The records of one session that outlives the process. A session has none if it is not recorded:
+ * with the memory store, or if the session ends with its connection.
  */
 import type { DurableSessionId, Records } from "../journal/records.ts";
 import { QueueRecordKind } from "../journal/records.ts";
@@ -18,7 +18,7 @@ export class SessionRecord {
     this.#id = records.newDurableId();
   }
 
-  /** What has to be durable for all that was recorded so far to be. */
+  /** The write that makes everything recorded so far durable. */
   get lastSeq(): number {
     return this.#records.lastSeq;
   }
@@ -38,7 +38,7 @@ export class SessionRecord {
     this.#records.removeSubscription(this.#id, filter);
   }
 
-  /** A message waits for the window or for the client; `n` is its number in the queue. */
+  /** A message is queued for the window or the client; `n` is its number in the queue. */
   putQueued(
     n: number,
     message: MessageSlot,
@@ -51,7 +51,7 @@ export class SessionRecord {
     this.#records.removeQueued(this.#id, QueueRecordKind.Queued, n, message);
   }
 
-  /** A message has its packet identifier: it is sent, or about to be, and not acknowledged. */
+  /** A message has a packet identifier: it is sent or about to be sent, and not acknowledged. */
   putSent(
     packetId: number,
     message: MessageSlot,
@@ -64,7 +64,7 @@ export class SessionRecord {
     this.#records.removeQueued(this.#id, QueueRecordKind.Sent, packetId, message);
   }
 
-  /** The receiver has a QoS 2 message; PUBREL is owed until PUBCOMP. */
+  /** The client has received a QoS 2 message; PUBREL is due until PUBCOMP. */
   putReleased(packetId: number): void {
     this.#records.putIdentifier(this.#id, QueueRecordKind.Released, packetId);
   }
@@ -72,7 +72,7 @@ export class SessionRecord {
     this.#records.removeIdentifier(this.#id, QueueRecordKind.Released, packetId);
   }
 
-  /** A QoS 2 message was received and its identifier not yet released. */
+  /** A QoS 2 message was received, and its identifier is not yet released. */
   putReceipt(packetId: number): void {
     this.#records.putIdentifier(this.#id, QueueRecordKind.Receipt, packetId);
   }

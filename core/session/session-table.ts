@@ -1,4 +1,7 @@
-/** Client identifier → session, with their slots, their number and the end of those that stay away. */
+/**
+ * Sessions by client identifier and by slot, their limit, and their expiry while the client is
+ * disconnected.
+ */
 import { Slots } from "../base/slots.ts";
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
@@ -23,9 +26,9 @@ export class SessionTable {
   readonly #expiry = new TimingWheel();
   readonly #wills = new TimingWheel();
   #keptCount = 0;
-  /** Slots freed while `holdsSlots`: somebody may still name them. */
+  /** Slots freed while `keepsFreedSlots`: a fan-out may still refer to them. */
   readonly #freedSlots: SessionSlot[] = [];
-  /** While true, the slot of a session that ends is not given to another. */
+  /** While true, freed slots are not reused. */
   keepsFreedSlots = false;
 
   constructor(
@@ -51,8 +54,9 @@ export class SessionTable {
   }
 
   /**
-   * A new session, or null where it is to be kept and `sessionsMax` are. The identifier has no session.
-   * One that ends with its connection is bounded by those, whoever is away.
+   * Makes a session, or returns null if it would outlive its connection and there are `sessionsMax`
+   * of those. The client identifier must have no session. Sessions that end with their connection
+   * do not count against `sessionsMax`; `connectionsMax` bounds them.
    */
   create(clientId: string, expiryMillis: number): Session | null {
     if (expiryMillis > 0 && this.#keptCount >= this.#limits.sessionsMax) return null;
@@ -75,7 +79,7 @@ export class SessionTable {
     return session;
   }
 
-  /** Forgets a session whose subscriptions and messages its durableId has cleared. */
+  /** Forgets a session. Its subscriptions and messages must have been cleared. */
   remove(session: Session): void {
     this.#expiry.cancel(session.slot);
     this.#wills.cancel(session.slot);
@@ -87,30 +91,30 @@ export class SessionTable {
     else this.#slots.release(session.slot);
   }
 
-  /** Gives back what was held once nobody names the slots any more. */
+  /** Releases the kept slots; no fan-out refers to them any more. */
   releaseFreedSlots(): void {
     this.keepsFreedSlots = false;
     for (const slot of this.#freedSlots) this.#slots.release(slot);
     this.#freedSlots.length = 0;
   }
 
-  /** The client is away: the session ends at `deadline` unless it comes back. */
+  /** The client disconnected: the session expires at `deadline` unless the client reconnects. */
   expireAt(session: Session, deadline: Millis): void {
     if (deadline !== NEVER) this.#expiry.set(session.slot, deadline);
   }
 
-  /** Its will is due at `deadline` unless it comes back. */
+  /** The will of the session is due at `deadline` unless the client reconnects. */
   willAt(session: Session, deadline: Millis): void {
     this.#wills.set(session.slot, deadline);
   }
 
-  /** The client is there: nothing of it is due any more. */
+  /** The client reconnected: cancels expiry and will. */
   keep(session: Session): void {
     this.#expiry.cancel(session.slot);
     this.#wills.cancel(session.slot);
   }
 
-  /** A session that has been away too long, or null. */
+  /** A session that has expired, or null. */
   pollExpired(now: Millis): Session | null {
     const slot = this.#expiry.poll(now);
     return slot < 0 ? null : this.at(slot);

@@ -1,4 +1,4 @@
-/** What outlives a connection: subscriptions, what is owed to the client, and its QoS 2 receipts. */
+/** The state that outlives a connection: subscriptions, outgoing messages, and QoS 2 receipts. */
 import { PacketIdSet } from "../base/bitset.ts";
 import type { Limits } from "../config.ts";
 import type { Records } from "../journal/records.ts";
@@ -8,37 +8,38 @@ import type { DeliveryQueuePool } from "./delivery-queue.ts";
 import { Outbox } from "./outbox.ts";
 import { SessionRecord } from "./session-record.ts";
 
-/** Slot of a session, which is its subscriber number in the topic index; 0 is none. */
+/** Slot of a session, which is also its subscriber number in the topic index; 0: no session. */
 export type SessionSlot = number;
 
-/** A message to be published when its client is gone. */
+/** A message to be published after its client's connection has ended. */
 export interface Will {
   readonly message: MessageSlot;
-  /** How long after the connection ended, if the session lasts that long. */
+  /** How long to wait after the connection ended. The end of the session ends the delay too. */
   readonly delayMillis: number;
-  /** How long it is delivered once it is published; NEVER: for ever. */
+  /** Message expiry, counted from its publication; NEVER: it does not expire. */
   readonly expiryMillis: number;
 }
 
 export class Session {
   readonly slot: SessionSlot;
   readonly clientId: string;
-  /** How long it is kept when its connection ends; 0: not at all. */
+  /** How long the session is kept after its connection ends; 0: not at all. */
   expiryMillis: number;
-  /** Whether it began as one that outlives its connection: those have a limit of their own. */
+  /** Whether it was created to outlive its connection: such sessions have a limit of their own. */
   readonly isKept: boolean;
-  /** The will of a client that is away, until its delay is over. */
+  /** The will of a disconnected client, until the will delay has passed. */
   will: Will | null = null;
-  /** Null where nothing of it is recorded. */
+  /** Null if the session is not recorded. */
   readonly record: SessionRecord | null;
-  /** Slot of its connection, or 0 while the client is away. */
+  /** Slot of its connection, or 0 while the client is disconnected. */
   connSlot = 0;
   readonly outbox: Outbox;
-  /** Filter → options, as in the topic index. Made with the first subscription. */
+  /** Options by filter, as in the topic index. Created with the first subscription. */
   subscriptions: Map<string, number> | null = null;
   /**
-   * Retained messages still to be sent to new subscriptions, by filter, one filter at a time. A filter has several
-   * where it was subscribed to again, under another Subscription Identifier, before the first was sent.
+   * Retained messages still to be sent to new subscriptions, by filter. A filter has several scans
+   * if the client subscribed again with another Subscription Identifier before the first scan was
+   * complete.
    */
   retainedScans: Map<string, RetainedScan[]> | null = null;
   #receipts: PacketIdSet | null = null;
@@ -61,20 +62,23 @@ export class Session {
     this.outbox = new Outbox(messages, limits, counters, this.record, queues);
   }
 
-  /** How many QoS 2 messages were received and not yet released. */
+  /** The number of QoS 2 messages received and not yet released. */
   get receiptCount(): number {
     return this.#receipts === null ? 0 : this.#receipts.size;
   }
   hasReceipt(packetId: number): boolean {
     return this.#receipts?.has(packetId) ?? false;
   }
-  /** A QoS 2 message was received under an identifier that has no receipt [MQTT311-4.3.3-2]. */
+  /**
+   * Records that a QoS 2 message was received under an identifier without a receipt
+   * [MQTT311-4.3.3-2].
+   */
   addReceipt(packetId: number): void {
     this.#receipts ??= new PacketIdSet();
     this.#receipts.add(packetId);
     this.record?.putReceipt(packetId);
   }
-  /** The identifier was released; also where it has no receipt. */
+  /** Removes the receipt of an identifier, if there is one. */
   removeReceipt(packetId: number): void {
     if (this.#receipts?.delete(packetId) !== true) return;
     this.record?.removeReceipt(packetId);

@@ -1,8 +1,8 @@
 /**
- * What has been sent to one session's client and awaits its answer, QoS 1 and 2.
+ * The QoS 1 and 2 messages sent to the client of one session and not yet fully acknowledged.
  *
  * ```
- * sent ──PUBACK, PUBREC that says no──▶ done
+ * sent ──PUBACK, PUBREC with an error──▶ done
  *   └──PUBREC──▶ released ──PUBCOMP──▶ done
  * ```
  *
@@ -21,11 +21,13 @@ export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged];
 export class Window {
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
-  /** Null where nothing of the session is recorded. */
+  /** Null if the session is not recorded. */
   readonly #record: SessionRecord | null;
   /** Sent, not yet acknowledged (PUBACK) or received (PUBREC). */
   #sent: PacketIdQueue | null = null;
-  /** Received, not yet completed: PUBREL is owed or sent. In the order of the PUBRECs. */
+  /**
+   * Received by the client, not yet completed: PUBREL is due or sent. In the order of the PUBRECs.
+   */
   #released: PacketIdQueue | null = null;
 
   constructor(messages: MessagePool, counters: Float64Array, record: SessionRecord | null) {
@@ -41,7 +43,7 @@ export class Window {
     return this.#sent?.count ?? 0;
   }
 
-  /** A message has been sent under an identifier; its reference is the window's now. */
+  /** Adds a message that has been sent under an identifier. The window takes over its reference. */
   push(
     packetId: number,
     message: MessageSlot,
@@ -68,7 +70,7 @@ export class Window {
     return Acknowledged.Done;
   }
 
-  /** PUBREC: the message is the receiver's now, its identifier stays taken until PUBCOMP. */
+  /** PUBREC: the client has the message; the identifier stays in use until PUBCOMP. */
   receive(packetId: number): Acknowledged {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0) return this.#isReleased(packetId) ? Acknowledged.Done : Acknowledged.Unknown;
@@ -80,7 +82,7 @@ export class Window {
     return Acknowledged.Done;
   }
 
-  /** PUBREC that says no: the message is done with. */
+  /** PUBREC with an error code: the message is done. */
   refuse(packetId: number): Acknowledged {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0) return Acknowledged.Unknown;
@@ -101,7 +103,7 @@ export class Window {
     return Acknowledged.Done;
   }
 
-  /** Everything sent and unanswered is to be sent again, in its order. */
+  /** Marks every unacknowledged PUBLISH for resending, in order. */
   startResend(): void {
     this.#sent?.startResend();
   }
@@ -109,7 +111,10 @@ export class Window {
     this.#sent?.stopResend();
   }
 
-  /** How many PUBRELs are owed an answer, and the identifier of each, in the order of the PUBRECs. */
+  /**
+   * The number of PUBRELs that await a PUBCOMP; `releasedId` has their identifiers in the order of
+   * the PUBRECs.
+   */
   get releasedCount(): number {
     return this.#released?.count ?? 0;
   }
@@ -118,8 +123,8 @@ export class Window {
   }
 
   /**
-   * Position in the window of the next PUBLISH to send again, or -1 where there is none, or `windowMax`
-   * are on their way: the client may take fewer now than when they were sent first.
+   * Position in the window of the next PUBLISH to resend, or -1 if there is none or if `windowMax`
+   * are in flight: the client's Receive Maximum may be smaller than when they were sent first.
    */
   resendPosition(windowMax: number): number {
     if (this.#sent === null || this.#sent.resendPosition < 0) return -1;
@@ -132,7 +137,7 @@ export class Window {
   sentOrigin(position: number): DeliveryOrigin | null {
     return this.#sent!.origin(position);
   }
-  /** With DUP, for it is sent again [MQTT311-3.3.1-1]. */
+  /** With DUP, because it is resent [MQTT311-3.3.1-1]. */
   resentDelivery(position: number): number {
     return this.#sent!.delivery(position) | DELIVERY_DUP;
   }
@@ -144,13 +149,13 @@ export class Window {
     this.#sent!.resent();
   }
 
-  /** The PUBLISH at `position` is not to be sent again, and is done with as if it had been acknowledged. */
+  /** Drops the PUBLISH at `position` as if it had been acknowledged. */
   discard(position: number): void {
     this.#leaveSent(position);
     this.#counters[Counter.inflight]!--;
   }
 
-  /** Drops everything: the session ends. */
+  /** Drops everything when the session ends. */
   clear(): void {
     this.#counters[Counter.inflight]! -= this.count;
     while (this.#sent !== null && this.#sent.count > 0) this.#leaveSent(0);

@@ -3,8 +3,8 @@ import { isUtf8 } from "../codec/utf8.ts";
 import { HASH, PLUS, SLASH } from "./name.ts";
 
 /**
- * Whether `bytes[start, end)` is a topic filter: each wildcard a level of its own, `#` the last, within
- * the limits [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1].
+ * Whether `bytes[start, end)` is a valid topic filter within the limits: each wildcard fills a
+ * level, and `#` is the last level [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1].
  */
 export function isTopicFilter(
   bytes: Uint8Array,
@@ -26,13 +26,13 @@ export function isTopicFilter(
 }
 
 /**
- * Whether a filter matches a topic name, both valid: the rule itself, level by level, for whatever need
- * not be fast and for testing what is.
+ * Whether a filter matches a topic name; both must be valid. Compares level by level: for callers
+ * that need no speed, and as the reference in tests of the fast matchers.
  */
 export function matchesFilter(filter: string, name: string): boolean {
   const filterLevels = filter.split("/");
   const nameLevels = name.split("/");
-  // A wildcard does not begin a match with a topic of the server's [MQTT311-4.7.2-1].
+  // A leading wildcard does not match a topic that begins with `$` [MQTT311-4.7.2-1].
   if (name.startsWith("$") && /^[+#]/.test(filter)) return false;
   for (const [index, level] of filterLevels.entries()) {
     if (level === "#") return true;

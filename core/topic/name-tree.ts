@@ -1,6 +1,9 @@
-/** Topic names, each with a value, in a tree by level: what a filter matches is found without the rest. */
+/**
+ * Topic names, each with a value, in a tree by level. A filter finds its matches without visiting
+ * the rest.
+ */
 
-/** One level of the names. Its children are in a Map of their own only while there are any. */
+/** One level of the names. It has a Map of children only while it has children. */
 interface Node {
   readonly parent: Node | null;
   readonly level: string;
@@ -9,12 +12,12 @@ interface Node {
   value: number;
 }
 
-/** How many more levels of names may be looked at, by however many cursors. */
+/** How many more nodes may be visited; several cursors can share one budget. */
 export interface ScanBudget {
   stepsLeft: number;
 }
 
-/** What a cursor answers where it has neither found a name nor come to the end. */
+/** The result of a cursor that ran out of budget before it found a name or reached the end. */
 export const UNFINISHED = -2;
 
 export class NameTree {
@@ -30,7 +33,7 @@ export class NameTree {
     return this.#byName.get(name)?.value ?? -1;
   }
 
-  /** Gives a name its value, which is at least 0; returns the one before, or -1. */
+  /** Sets the value of a name, which is at least 0; returns its previous value, or -1. */
   set(name: string, value: number): number {
     let node = this.#byName.get(name);
     if (node === undefined) {
@@ -59,19 +62,20 @@ export class NameTree {
     return value;
   }
 
-  /** Walks the names that a filter matches. */
+  /** A cursor over the names that a filter matches. */
   cursor(filter: string): NameCursor {
     return new NameCursor(this.#root, filter.split("/"));
   }
 }
 
 /**
- * A walk that the tree may change under: what is removed before its turn is not returned, what is added
- * may or may not be, nothing is returned twice. It rests on Map iterators, which tolerate the same.
+ * A cursor that tolerates changes of the tree: a name that is removed before its turn is not
+ * returned, an added name may or may not be, and no name is returned twice. It relies on Map
+ * iterators, which tolerate the same changes.
  */
 export class NameCursor {
   readonly #levels: readonly string[];
-  /** Where the walk stands: at each depth, the nodes still to be visited. */
+  /** The position of the cursor: at each depth, the nodes still to visit. */
   readonly #stack: { readonly nodes: Iterator<Node>; readonly depth: number }[] = [];
 
   constructor(root: Node, levels: readonly string[]) {
@@ -80,8 +84,8 @@ export class NameCursor {
   }
 
   /**
-   * The value of the next name; -1 at the end; `UNFINISHED` where `walk` has no steps left, and it is to be
-   * asked again.
+   * The value of the next name; -1 at the end; `UNFINISHED` if `walk` has no steps left, and the
+   * caller is to call again later.
    */
   next(walk: ScanBudget): number {
     for (;;) {
@@ -96,7 +100,7 @@ export class NameCursor {
       }
       const { depth } = top;
       const isRest = this.#levels[depth] === "#";
-      // Below `#` every depth is the same level of the filter.
+      // Below `#`, every depth belongs to that same level of the filter.
       const below = isRest ? depth : depth + 1;
       const isEnd = isRest || below === this.#levels.length || this.#endsInParent(below);
       const value = isEnd ? node.value : -1;
@@ -110,7 +114,7 @@ export class NameCursor {
     return depth === this.#levels.length - 1 && this.#levels[depth] === "#";
   }
 
-  /** The children of `node` that level `depth` of the filter matches are next. */
+  /** Schedules the children of `node` that match level `depth` of the filter. */
   #push(node: Node, depth: number): void {
     const { children } = node;
     if (children === null) return;

@@ -2,8 +2,8 @@
 import { isUtf8 } from "../codec/utf8.ts";
 
 /**
- * Whether `bytes[start, end)` is a topic name: at least one character, no wildcard, no U+0000, well-formed,
- * and within the limits [MQTT311-3.3.2-2] [MQTT311-4.7.3-1] [MQTT311-4.7.3-2].
+ * Whether `bytes[start, end)` is a valid topic name within the limits: not empty, no wildcard, no
+ * U+0000, well-formed UTF-8 [MQTT311-3.3.2-2] [MQTT311-4.7.3-1] [MQTT311-4.7.3-2].
  */
 export function isTopicName(
   bytes: Uint8Array,
@@ -22,7 +22,10 @@ export function isTopicName(
   return levels <= levelsMax && isUtf8(bytes, start, end);
 }
 
-/** Whether a topic is one of the broker's own: `$SYS` and all below it, but for the state of bridges. */
+/**
+ * Whether only the broker publishes to a topic: `$SYS` and all below it, except the state of
+ * bridges.
+ */
 export function isBrokerTopic(topic: string): boolean {
   return isSysTopic(topic) && !isBridgeState(topic);
 }
@@ -33,8 +36,8 @@ export function isSysTopic(topic: string): boolean {
 }
 
 /**
- * Whether a topic is where a bridge says that it is connected, `1` or `0`: mosquitto's do, retained and by
- * a will, at the broker that they connect to.
+ * Whether a topic holds the state of a bridge connection, `1` or `0`. A mosquitto bridge publishes
+ * it, retained and as its will, to the broker that it connects to.
  */
 export function isBridgeState(topic: string): boolean {
   return BRIDGE_STATE.test(topic);

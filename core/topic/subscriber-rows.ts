@@ -1,4 +1,7 @@
-/** Rows of (subscriber, options) in one list per trie node, each found by node and subscriber. */
+/**
+ * Rows of (subscriber, options). The rows of a trie node form a list; a hash table finds a row by
+ * node and subscriber.
+ */
 import { grownU32 } from "../base/columns.ts";
 import { Slots } from "../base/slots.ts";
 
@@ -7,10 +10,10 @@ export class SubscriberRows {
   #nodes: Uint32Array = new Uint32Array(16);
   #subscribers: Uint32Array = new Uint32Array(16);
   #options: Uint32Array = new Uint32Array(16);
-  /** Neighbours in the list of the node, 0 at its ends. */
+  /** Neighbours in the list of the node; 0 at its ends. */
   #next: Uint32Array = new Uint32Array(16);
   #previous: Uint32Array = new Uint32Array(16);
-  /** Next row with the same bucket. */
+  /** Next row in the same bucket. */
   #chains: Uint32Array = new Uint32Array(16);
   #buckets: Uint32Array = new Uint32Array(64);
 
@@ -31,7 +34,7 @@ export class SubscriberRows {
     this.#options[row] = options;
   }
 
-  /** Adds a row before `first`, the list of its node; returns it, the new first. */
+  /** Adds a row in front of `first`, the head of its node's list; returns the row, the new head. */
   add(node: number, subscriber: number, options: number, first: number): number {
     const row = this.#slots.acquire();
     this.#grow(row);
@@ -46,7 +49,7 @@ export class SubscriberRows {
     return row;
   }
 
-  /** Removes a row from the list that begins with `first`; returns what is first then, or 0. */
+  /** Removes a row from the list whose head is `first`; returns the new head, or 0. */
   remove(row: number, first: number): number {
     const next = this.#next[row]!;
     const previous = this.#previous[row]!;
@@ -57,7 +60,10 @@ export class SubscriberRows {
     return row === first ? next : first;
   }
 
-  /** Writes the list that begins with `row` to `out` from row `count` on, as far as it fits. */
+  /**
+   * Writes the list that begins with `row` to `out`, from row `count` on, while there is room.
+   * Returns `count` plus the length of the list, written or not.
+   */
   emit(row: number, out: Uint32Array, count: number): number {
     for (; row !== 0; row = this.#next[row]!) {
       const at = count * 2;

@@ -1,9 +1,9 @@
 /**
  * The reference TopicIndex: a trie of filter levels in columns of integers.
  *
- * A node is a level of a filter under its parent. The child of a level is found by hash; `+` and `#`
- * have columns of their own. Subscribers are rows in a list at the node where their filter ends, found
- * by hash too, so that a filter with very many of them changes as fast as one with few.
+ * A node is one level of a filter under its parent. A hash table finds the child for a level; `+`
+ * and `#` have columns of their own. The subscribers of a filter form a list at its last node and
+ * are found by hash too, so that a change costs the same however many subscribers a filter has.
  */
 import { BlockPool } from "../base/blocks.ts";
 import { grownU32 } from "../base/columns.ts";
@@ -15,7 +15,7 @@ import { Added } from "../ports.ts";
 import { DOLLAR, HASH, PLUS, SLASH } from "./name.ts";
 import { SubscriberRows } from "./subscriber-rows.ts";
 
-/** Topic indices that match the topics interned by `ingest`. */
+/** A factory of topic indices that match the topics interned by `ingest`. */
 export function referenceTopics(ingest: ReferenceIngest): TopicIndexFactory {
   return { create: () => new TopicTrie(ingest) };
 }
@@ -25,23 +25,23 @@ export class TopicTrie implements TopicIndex {
   readonly #rows = new SubscriberRows();
   readonly #slots = new Slots(2 ** 30);
   readonly #levels = new BlockPool(Number.MAX_SAFE_INTEGER);
-  /** First row of the subscribers whose filter ends at a node, 0 for none. */
+  /** First row in the list of subscribers whose filter ends at a node; 0 for none. */
   #firstRows: Uint32Array = new Uint32Array(16);
   #parents: Uint32Array = new Uint32Array(16);
   #hashes: Uint32Array = new Uint32Array(16);
-  /** Block of the bytes of the level, and how many they are. */
+  /** The block that holds the bytes of the level, and their number. */
   #levelBlocks: Uint32Array = new Uint32Array(16);
   #levelBytes: Uint32Array = new Uint32Array(16);
   #plusChildren: Uint32Array = new Uint32Array(16);
   #hashChildren: Uint32Array = new Uint32Array(16);
   #childCounts: Uint32Array = new Uint32Array(16);
-  /** Next node with the same bucket. */
+  /** Next node in the same bucket. */
   #chains: Uint32Array = new Uint32Array(16);
   #buckets: Uint32Array = new Uint32Array(64);
   readonly #root: number;
-  /** What `match` still has to visit: (node, depth). */
+  /** Nodes that `match` still has to visit: (node, depth). */
   #stack: Uint32Array = new Uint32Array(64);
-  /** Levels of the topic that is matched: (start, end, hash). */
+  /** Levels of the topic that is being matched: (start, end, hash). */
   #topicLevels: Uint32Array = new Uint32Array(48);
 
   constructor(ingest: ReferenceIngest) {
@@ -87,7 +87,7 @@ export class TopicTrie implements TopicIndex {
     const { topicBytes } = this.#ingest;
     const start = this.#ingest.topicStart(topic);
     const depthMax = this.#splitTopic(topicBytes, start, this.#ingest.topicEnd(topic));
-    // A leading wildcard does not match a topic of the server's [MQTT311-4.7.2-1].
+    // A leading wildcard does not match a topic that begins with `$` [MQTT311-4.7.2-1].
     const wildcardDepthMin = topicBytes[start] === DOLLAR ? 1 : 0;
     let count = 0;
     let top = 0;
@@ -97,7 +97,7 @@ export class TopicTrie implements TopicIndex {
       const depth = this.#stack[--top]!;
       const node = this.#stack[--top]!;
       const mayWildcard = depth >= wildcardDepthMin;
-      // `#` matches what is below a level and the level itself, MQTT 3.1.1 §4.7.1.2.
+      // `#` matches its parent level and everything below it, MQTT 3.1.1 §4.7.1.2.
       const rest = this.#hashChildren[node]!;
       if (rest !== 0 && mayWildcard) count = this.#rows.emit(this.#firstRows[rest]!, out, count);
       if (depth === depthMax) {
@@ -121,7 +121,7 @@ export class TopicTrie implements TopicIndex {
     return count;
   }
 
-  /** Splits a topic name into `topicLevels`; returns how many there are. */
+  /** Splits a topic name into `topicLevels`; returns the number of levels. */
   #splitTopic(bytes: Uint8Array, from: number, to: number): number {
     let depth = 0;
     for (let start = from; start <= to; depth++) {
@@ -194,7 +194,7 @@ export class TopicTrie implements TopicIndex {
     return node;
   }
 
-  /** Gives back a node that nothing needs any more, and its parents that nothing else needs. */
+  /** Releases a node without subscribers and children, and each parent that this leaves empty. */
   #prune(node: number): void {
     while (node !== this.#root && this.#firstRows[node] === 0 && this.#childCounts[node] === 0) {
       const parent = this.#parents[node]!;
