@@ -1,12 +1,12 @@
 /**
- * One transport and where it stands.
+ * The state of one transport and of its client.
  *
  * ```
- * Opened ──CONNECT──▶ Connected ──last bytes owed──▶ Closing ──polled──▶ Ended ──handleClose──▶ gone
- *    └──refused──▶ Closing      └──fault, DISCONNECT, takeover, reset──▶ Ended
+ * Opened ──CONNECT──▶ Connected ──end──▶ Closing ──polled──▶ Ended ──handleClose──▶ gone
+ *    └──refused──▶ Closing      └──end without output──▶ Ended
  * ```
  *
- * The table in lifecycle/transitions.ts says what each cause of an end does.
+ * The table in lifecycle/transitions.ts lists the causes of an end and their effects.
  */
 import type { Ring } from "../base/ring.ts";
 import type {
@@ -28,18 +28,20 @@ import type { InboundAliases } from "./inbound-aliases.ts";
 export const Stage = {
   /** No CONNECT accepted yet. */ Opened: 0,
   Connected: 1,
-  /** Nothing more is read; closed when what is owed has been polled. */ Closing: 2,
-  /** The host was told to close it. */ Ended: 3,
+  /** Reads no more; closes when its output has been polled. */ Closing: 2,
+  /** The host has been told to close the transport. */ Ended: 3,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
-/** Why a connection's input is held, as bits. */
+/** Reasons to park a connection, as bits. */
 export const Parked = {
   /** A decision is pending. */ Decision: 1,
-  /** Its own message is still being delivered, in slices. */ Fanout: 2,
-  /** It has been sent more answers than it takes. */ Output: 4,
+  /** Its own message is still being delivered in slices. */ Fanout: 2,
+  /** It does not take its replies as fast as it causes them. */ Output: 4,
   /** The store is behind. */ Journal: 8,
-  /** It has `receiveMax` messages that were not answered, and is too old to know of that limit. */
+  /**
+   * It has `receiveMax` unacknowledged messages, and its protocol version has no Receive Maximum.
+   */
   Received: 16,
 } as const;
 
@@ -49,68 +51,71 @@ export class Connection {
   readonly info: ConnInfo;
   readonly openedAt: Millis;
   stage: Stage = Stage.Opened;
-  /** Its session goes on without it, or has ended; nothing of it is handled any more. */
+  /** Its session has ended or continues without it; its packets are not handled any more. */
   isDetached = false;
   level: ProtocolLevel = 4;
-  /** Another broker, which says so: its subscriptions are No Local and Retain As Published. */
+  /** The client is another broker: its subscriptions are No Local and Retain As Published. */
   isBridge = false;
-  /** Whether its packets have properties: MQTT 5.0. */
+  /** Whether its packets have properties: MQTT 5.0 only. */
   hasProperties = false;
-  /** The longest packet that the client takes. */
+  /** The client's Maximum Packet Size. */
   packetBytesMax: number = Number.POSITIVE_INFINITY;
-  /** Aliases towards the client; null: it takes none. */
+  /** Aliases towards the client; null: the client accepts none. */
   outboundAliases: OutboundAliases | null = null;
   /** Aliases that the client has set; null: none yet. */
   inboundAliases: InboundAliases | null = null;
   /**
-   * Messages at QoS 1 and 2 that the client has sent and that count against `receiveMax`: of 5.0 until the
-   * last packet of their flow has been sent, of older versions until PUBACK or PUBREC has.
+   * QoS 1 and 2 messages from the client that count against `receiveMax`: with 5.0 until the last
+   * packet of their flow has been sent, with older versions until PUBACK or PUBREC has been sent.
    */
   receivedCount = 0;
-  /** Whether it wants Reason Strings with any failure. */
+  /** Whether the client wants Reason Strings with any failure. */
   wantsProblemInformation = false;
-  /** An authentication of more than one step; null: none. */
+  /** An exchange of enhanced authentication; null: none. */
   exchange: Exchange | null = null;
   session: Session | null = null;
   clientId = "";
-  /** A CONNECT came, whatever became of it. */
+  /** A CONNECT was received, accepted or not. */
   hasConnect = false;
-  /** Its user name and password were accepted. */
+  /** Its authentication has succeeded. */
   isAuthenticated = false;
   username: string | null = null;
-  /** 0 is never. */
+  /** 0: no keep alive. */
   keepAliveMillis = 0;
   lastSeen: Millis;
-  /** When the transport stopped taking bytes, or -1. */
+  /** When the transport stopped taking bytes; -1: it takes bytes. */
   stalledAt = -1;
   will: Will | null = null;
-  /** The last decision that denied, until the client has been told; null: none, or one that said no more. */
+  /** The last decision that denied, until its explanation has been sent; null: none. */
   denial: DenyDecision | null = null;
-  /** Why it ends, for the event. */
+  /** Why the connection ends, for the event. */
   endReason: ReasonCode = Reason.Unspecified;
 
-  /** Replies in the order in which they leave, one word each (lifecycle/reply-queue.ts). Null: none. */
+  /** Replies in sending order, one word each (lifecycle/reply-queue.ts). Null: none. */
   replies: Ring | null = null;
-  /** Replies that are more than a word, in the order of their words. */
+  /** Replies that do not fit into a word, in the order of their words. */
   encodedReplies: Uint8Array[] = [];
-  /** Of those. */
+  /** The total length of `encodedReplies`. */
   packetBytes = 0;
   commitGate: CommitGate | null = null;
-  /** The write that its CONNACK waits for; nothing of its session is sent before. */
+  /** The write that its CONNACK waits for. No output of its session is sent before. */
   connackSeq = 0;
 
-  /** Bits of `Parked`. While any is set, input is held. */
+  /** Bits of `Parked`. While any is set, input goes to the backlog. */
   parked = 0;
-  /** Input that came while parked, or after what parked it: at the end of a buffer of its own. */
+  /**
+   * Input received while parked, or after the packet that parked it. Lies at the end of a buffer of
+   * its own.
+   */
   inputBacklog: Uint8Array | null = null;
-  /** `handleBytes` said false: a `Read` effect is owed. */
+  /** `handleBytes` returned false: a `Read` effect is due. */
   owesRead = false;
-  /** The answer to the question that parked it, until it is used. */
+  /** The decision of the host, until the handler takes it. */
   decision: Decision | null = null;
-  /** The acknowledgement that is due when its fan-out is done; 0 is none. */
+  /** The acknowledgement to send when its fan-out is complete; 0: none. */
   fanoutReply = 0;
 
-  /** The beginning of a packet, `partial[0, partialBytes)`. */
+  /** The beginning of an incomplete packet, `partial[0, partialBytes)`. */
   partial: Uint8Array | null = null;
   partialBytes = 0;
 
@@ -122,12 +127,12 @@ export class Connection {
     this.lastSeen = now;
   }
 
-  /** Whether input is to be handled as it comes. */
+  /** Whether input is handled as it arrives. */
   get isReading(): boolean {
     return this.parked === 0 && this.stage <= Stage.Connected;
   }
 
-  /** The decision that was waited for, once; null where none was. */
+  /** Takes the decision of the host; null if there is none. */
   takeDecision(): Decision | null {
     const decision = this.decision;
     this.decision = null;

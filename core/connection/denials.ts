@@ -1,4 +1,7 @@
-/** Refusals, told to logs and hooks: many clients never look at the reason codes that they get. */
+/**
+ * Reports denials to logs and hooks, because many clients ignore the reason codes that they
+ * receive.
+ */
 import type { Decision } from "../boundary.ts";
 import type { BrokerEvent, Events } from "../observe/events.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -6,10 +9,10 @@ import { FAILURE_MIN, Reason } from "../reason.ts";
 import type { Connection } from "./connection.ts";
 
 type DeniedEvent = Extract<BrokerEvent, { kind: "denied" }>;
-/** A connection, or a client whose connection is gone. */
+/** A connection, or a client whose connection has ended. */
 type DeniedClient = Pick<DeniedEvent, "clientId" | "info">;
 
-/** Tells logs and hooks that a client was refused something about a topic. */
+/** Reports that a client was denied an action on a topic. */
 export function tellDenied(
   events: Events,
   { clientId, info }: DeniedClient,
@@ -21,8 +24,8 @@ export function tellDenied(
 }
 
 /**
- * Why a decision that does not allow denies. What it says beside the reason is kept until the client is told: by
- * `refuse`, `fail`, or the acknowledgement.
+ * The reason code of a decision that does not allow. Keeps the decision, whose explanation is sent
+ * with the refusal, the DISCONNECT or the acknowledgement.
  */
 export function reasonOf(connection: Connection, decision: Decision): ReasonCode {
   if (decision.kind !== "deny") return Reason.NotAuthorized;

@@ -1,12 +1,15 @@
 /** Enhanced authentication of one connection, MQTT 5.0 §4.12. */
 
-/** An authentication by a method of more than one step. */
+/** An authentication in steps. */
 export interface Exchange {
   readonly method: string;
-  /** Variable header and payload of the CONNECT that is handled when the exchange has succeeded. */
+  /**
+   * Variable header and payload of the CONNECT. It is handled again when the exchange has
+   * succeeded.
+   */
   readonly connect: Uint8Array;
-  /** The broker has sent a challenge, and the client has not answered it yet. */
+  /** The broker has sent a challenge, and the client has not responded yet. */
   isChallenged: boolean;
-  /** Authentication Data for the CONNACK or for the last AUTH. */
+  /** Authentication Data for the CONNACK or the last AUTH. */
   data: Uint8Array | null;
 }

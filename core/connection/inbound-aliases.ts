@@ -1,22 +1,25 @@
-/** The topic aliases that one client has set, MQTT 5.0 §3.3.2.3.4: they end with the connection. */
+/** The topic aliases that a client has set, MQTT 5.0 §3.3.2.3.4. They end with its connection. */
 import type { WordBytes } from "../base/bytes.ts";
 import { ownBytes, viewOf } from "../base/bytes.ts";
 import type { Ingest } from "../ports.ts";
 
 export class InboundAliases {
-  /** The topic field, its two bytes of length included, that each alias stands for. */
+  /** The topic field of each alias, its two length bytes included. */
   readonly #fields: (WordBytes | null)[] = [];
-  /** Its id, valid in `#epoch`. */
+  /** The topic id of each alias, valid in `#epoch`. */
   #ids: number[] = [];
   #epoch = -1;
-  /** The alias that was looked up last, and what it stands for: they come in rows. */
+  /**
+   * The last alias that was looked up, and its topic: consecutive messages often have the same
+   * alias.
+   */
   #last = 0;
   lastId = 0;
   lastField: WordBytes | null = null;
-  /** Memory for the topic fields. */
+  /** The memory of the topic fields. */
   byteCount = 0;
 
-  /** Makes `alias` stand for the topic field `bytes[start, end)`, interned as `id`. */
+  /** Sets `alias` to the topic field `bytes[start, end)`, interned as `id`. */
   set(
     alias: number,
     bytes: Uint8Array,
@@ -40,17 +43,17 @@ export class InboundAliases {
     this.#ids[alias] = id;
   }
 
-  /** Whether `alias` is the one that was looked up last, and still stands for the same. */
+  /** Whether `alias` is the last one that was looked up, and its topic id is still valid. */
   wasLast(alias: number, ingest: Ingest): boolean {
     return alias === this.#last && ingest.topicEpoch === this.#epoch;
   }
 
-  /** The topic field that an alias stands for, or null. */
+  /** The topic field of an alias, or null. */
   field(alias: number): WordBytes | null {
     return this.#fields[alias] ?? null;
   }
 
-  /** The id of the topic that an alias stands for, interned anew where ids have changed. */
+  /** The topic id of an alias; interns the topic again if ids have changed. */
   id(alias: number, ingest: Ingest): number {
     const field = this.#fields[alias]!;
     let id = ingest.topicEpoch === this.#epoch ? (this.#ids[alias] ?? 0) : 0;

@@ -1,4 +1,4 @@
-/** What the embedding program asks of the broker. */
+/** Applies the commands of the host program. */
 import type { Command } from "../boundary.ts";
 import { Stage } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";

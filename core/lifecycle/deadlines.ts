@@ -1,4 +1,4 @@
-/** The deadlines of a connection: its CONNECT, its keep alive, and the bytes that it has yet to take. */
+/** The deadlines of a connection: for its CONNECT, for its keep alive, and for taking bytes. */
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -7,7 +7,7 @@ import type { BrokerContext } from "../context.ts";
 import { Reason } from "../reason.ts";
 import { endConnection } from "./transitions.ts";
 
-/** The deadline of a connection has passed, or may have: ends the connection, or sets the next deadline. */
+/** A deadline of the connection may have passed: ends the connection, or sets the next deadline. */
 export function handleDeadline(context: BrokerContext, connection: Connection): void {
   const { limits, now } = context;
   if (connection.isDetached) {
@@ -15,8 +15,8 @@ export function handleDeadline(context: BrokerContext, connection: Connection): 
     endConnection(context, connection, "flushed", connection.endReason);
     return;
   }
-  // While the broker does not read, the client is not silent.
-  // Deviates from MQTT 3.1.1 §3.1.2.10: keep alive is suspended while parked.
+  // The client may be sending while the broker does not read. Deviates from MQTT 3.1.1 §3.1.2.10:
+  // keep alive is suspended while parked.
   if (connection.parked !== 0) connection.lastSeen = now;
   const isAsked = (connection.parked & Parked.Decision) !== 0;
   const connectBy =

@@ -1,4 +1,7 @@
-/** Questions that the policy could not answer at once: the connection is parked until the host decides. */
+/**
+ * Requests to the host for decisions that the policy left pending. The connection is parked until
+ * the host decides.
+ */
 import type { DecisionRequest } from "../boundary.ts";
 import { EffectKind } from "../boundary.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -6,7 +9,7 @@ import { Parked } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import { Reason } from "../reason.ts";
 
-/** Asks the host to decide `request`, and parks the connection until it has. */
+/** Requests a decision from the host and parks the connection until it arrives. */
 export function requestDecision(
   context: BrokerContext,
   connection: Connection,

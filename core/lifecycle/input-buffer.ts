@@ -1,6 +1,6 @@
 /**
- * Input that is kept after the call that brought it: the beginning of a packet, and the backlog of a connection
- * that is parked. Both count against `inputBytesMax`.
+ * Input that outlives the call that delivered it: the beginning of an incomplete packet, and the
+ * backlog of a parked connection. Both count against `inputBytesMax`.
  */
 import { frameBytes } from "../codec/varint.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -10,7 +10,9 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 
-/** Keeps the beginning of a packet, `chunk[start, …)`. QuotaExceeded: there is no memory for it. */
+/**
+ * Keeps the beginning of a packet, `chunk[start, …)`. QuotaExceeded: memory for input is exhausted.
+ */
 export function keepPartial(
   context: BrokerContext,
   connection: Connection,
@@ -28,8 +30,9 @@ export function keepPartial(
 }
 
 /**
- * Adds to the partial packet what belongs to it of `chunk`; returns where the rest begins, or minus the reason
- * code of what is wrong. Room is made as bytes come, not as they are announced.
+ * Adds to the partial packet those bytes of `chunk` that belong to it; returns the position after
+ * them, or minus the reason code of a fault. The buffer grows with the bytes that arrive, not with
+ * the announced length.
  */
 export function extendPartial(
   context: BrokerContext,
@@ -42,7 +45,7 @@ export function extendPartial(
     const total = frameBytes(connection.partial!, 0, have);
     if (total < 0) return -Reason.MalformedPacket;
     if (total > context.limits.packetBytesMax) return -Reason.PacketTooLarge;
-    // Byte by byte while the length is not known: it takes at most five.
+    // Byte by byte while the length is unknown: it has at most four bytes.
     const missing = total === 0 ? 1 : total - have;
     const count = Math.min(missing, chunk.length - start);
     if (count === 0) return start;
@@ -60,7 +63,7 @@ export function extendPartial(
   }
 }
 
-/** Takes the partial packet from a connection once it is complete; null: more of it has to come. */
+/** Takes the partial packet from a connection if it is complete; null: bytes are missing. */
 export function shiftPartial(context: BrokerContext, connection: Connection): Uint8Array | null {
   const { partial, partialBytes } = connection;
   if (frameBytes(partial!, 0, partialBytes) !== partialBytes) return null;
@@ -69,7 +72,7 @@ export function shiftPartial(context: BrokerContext, connection: Connection): Ui
   return partial;
 }
 
-/** Keeps a copy of `bytes` behind the backlog. QuotaExceeded: there is no memory for it. */
+/** Appends a copy of `bytes` to the backlog. QuotaExceeded: memory for input is exhausted. */
 export function keepBacklog(
   context: BrokerContext,
   connection: Connection,
@@ -90,7 +93,9 @@ export function keepBacklog(
   return Reason.Success;
 }
 
-/** Puts back the rest of a backlog: uncopied, unless most of its buffer has been handled. */
+/**
+ * Puts back the rest of a backlog. The rest is copied only if most of its buffer has been handled.
+ */
 export function returnBacklog(
   context: BrokerContext,
   connection: Connection,
@@ -113,7 +118,7 @@ export function shiftBacklog(context: BrokerContext, connection: Connection): Ui
   return inputBacklog;
 }
 
-/** Lets go of all input that is kept for a connection. */
+/** Drops all input that is kept for a connection. */
 export function dropInput(context: BrokerContext, connection: Connection): void {
   const { inputBacklog, partial, inboundAliases } = connection;
   const bytes =
@@ -127,7 +132,7 @@ export function dropInput(context: BrokerContext, connection: Connection): void 
   connection.inboundAliases = null;
 }
 
-/** Room for a packet of `total` bytes (0: not known) of which there are `have`. */
+/** The buffer size for a packet of `total` bytes (0: unknown), of which `have` bytes are there. */
 function capacityFor(total: number, have: number): number {
   if (total === 0) return PARTIAL_BYTES_MIN;
   const ahead = Math.min(have * AHEAD_FACTOR_MAX, PARTIAL_BYTES_SMALL);
@@ -146,10 +151,13 @@ function hasRoom({ counters, limits }: BrokerContext, byteCount: number): boolea
   return counters[Counter.inputBytes]! + byteCount <= limits.inputBytesMax;
 }
 
-/** Room for a packet whose length is not known yet. */
+/** Buffer size while the length of the packet is unknown. */
 const PARTIAL_BYTES_MIN = 8;
-/** A packet up to this long gets all its room at once, when a fair part of it has come. */
+/** A packet up to this length gets its whole buffer once a fair part of it has arrived. */
 const PARTIAL_BYTES_SMALL = 131_072;
-/** So many times what has come: or a few bytes each, from many clients, would use up the memory for input. */
+/**
+ * At most this many times the bytes that have arrived. Otherwise many clients could exhaust the
+ * memory for input with a few bytes each.
+ */
 const AHEAD_FACTOR_MAX = 32;
 const PARTIAL_BYTES_BEGUN = 4096;

@@ -1,8 +1,9 @@
 /**
- * Answers to a client, queued in the order in which they leave.
+ * Replies to a client, queued in sending order.
  *
- * An answer is one word: the first byte in the top eight bits, the reason code, the packet identifier in
- * the low sixteen. A packet that is more than that is kept beside, and its word is `PACKET`.
+ * A reply is one word: the first byte of the packet in the top eight bits, then the reason code,
+ * then the packet identifier in the low sixteen. A packet that does not fit into a word is kept in
+ * `Connection.encodedReplies`, and its word is `ENCODED_REPLY`.
  */
 import { Ring } from "../base/ring.ts";
 import type { PropertyValues } from "../boundary.ts";
@@ -14,11 +15,11 @@ import type { BrokerContext } from "../context.ts";
 import type { ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, Reason, reasonName } from "../reason.ts";
 
-/** The word that stands for the next of `Connection.packets`. */
+/** The word for the next entry of `Connection.encodedReplies`. */
 export const ENCODED_REPLY = 1;
 export const PINGRESP: number = (FirstByte.Pingresp << 24) >>> 0;
 
-/** The reason is told to 5.0 only. */
+/** The reason code is sent to clients of 5.0 only. */
 export function packReply(
   firstByte: number,
   packetId: number,
@@ -27,7 +28,7 @@ export function packReply(
   return ((firstByte << 24) | (reason << 16) | packetId) >>> 0;
 }
 
-/** Queues an answer that promises nothing: it waits for the CONNACK at most [MQTT311-3.2.0-1]. */
+/** Queues a reply that depends on no write. It waits for the CONNACK at most [MQTT311-3.2.0-1]. */
 export function sendReply(context: BrokerContext, connection: Connection, word: number): void {
   if (context.journal.committed < connection.connackSeq) {
     gateReply(context, connection, word);
@@ -36,11 +37,11 @@ export function sendReply(context: BrokerContext, connection: Connection, word: 
   connection.replies ??= context.spareReplyRings.pop() ?? new Ring();
   connection.replies.push(word);
   context.sendQueue.schedule(connection.slot);
-  // It sends faster than it takes the answers: no more is read until they are gone.
+  // The client takes replies slower than it causes them: its input is not read until they are sent.
   if (connection.replies.count >= REPLIES_MAX) connection.parked |= Parked.Output;
 }
 
-/** Queues an answer that promises all that has been written: it waits until that is durable. */
+/** Queues a reply that depends on all writes so far. It waits until they are durable. */
 export function replyAfterCommit(
   context: BrokerContext,
   connection: Connection,
@@ -55,7 +56,7 @@ export function replyAfterCommit(
   pauseWhileStoreBehind(context, connection);
 }
 
-/** Queues an answer that promises nothing behind those that wait, whose packets are before its own. */
+/** Queues a reply that needs no commit, but keeps it behind replies that do. */
 export function replyInOrder(context: BrokerContext, connection: Connection, word: number): void {
   const isWaiting = connection.commitGate !== null && connection.commitGate.count > 0;
   if (isWaiting) gateReply(context, connection, word);
@@ -68,16 +69,16 @@ function gateReply(context: BrokerContext, connection: Connection, word: number)
   connection.commitGate.push(context.journal.lastSeq, word);
 }
 
-/** Forgets what waits for the store: its promises are nobody's any more. */
+/** Forgets the replies that wait for a commit. */
 export function dropGatedReplies(connection: Connection): void {
   const { commitGate: gate } = connection;
   connection.commitGate = null;
-  // Packets that wait are the last of them, for an answer never passes one that waits.
+  // The last of the encoded replies belong to them, because no reply overtakes a waiting one.
   const count = gate?.countOf(ENCODED_REPLY) ?? 0;
   if (count > 0) connection.encodedReplies.splice(-count);
 }
 
-/** Where the store is behind, reads no more of a connection that has made it write. */
+/** While the store is behind, stops reading from a connection that caused writes. */
 export function pauseWhileStoreBehind(context: BrokerContext, connection: Connection): void {
   if (!isStoreBehind(context)) return;
   connection.parked |= Parked.Journal;
@@ -88,7 +89,7 @@ export function isStoreBehind({ journal, limits }: BrokerContext): boolean {
   return journal.hasFailed || journal.backlog >= limits.journalBacklogMax;
 }
 
-/** Queues what waited for what is durable now. */
+/** Queues the replies whose writes are durable now. */
 export function sendCommittedReplies(context: BrokerContext): void {
   for (const connection of context.gatedConnections) {
     const gate = connection.commitGate!;
@@ -101,18 +102,21 @@ export function sendCommittedReplies(context: BrokerContext): void {
   }
 }
 
-/** Whether the client takes packets as long as this one [MQTT-3.1.2-24]. */
+/** Whether the client accepts packets of this length [MQTT-3.1.2-24]. */
 export function fitsMaximumPacketSize({ packetBytesMax }: Connection, packet: Uint8Array): boolean {
   return packet.length <= packetBytesMax;
 }
 
-/** Keeps a packet beside the answers, whose next `PACKET` stands for it. */
+/** Keeps an encoded packet, to be sent by an `ENCODED_REPLY` word. */
 export function keepPacket(connection: Connection, packet: Uint8Array): void {
   connection.encodedReplies.push(packet);
   connection.packetBytes += packet.length;
 }
 
-/** Queues a packet of its own, durably; one that the client does not take is dropped [MQTT-3.1.2-25]. */
+/**
+ * Queues an encoded packet until the writes so far are durable. Drops a packet that exceeds the
+ * client's Maximum Packet Size [MQTT-3.1.2-25].
+ */
 export function replyEncoded(
   context: BrokerContext,
   connection: Connection,
@@ -121,13 +125,14 @@ export function replyEncoded(
   if (!fitsMaximumPacketSize(connection, packet)) return;
   keepPacket(connection, packet);
   replyAfterCommit(context, connection, ENCODED_REPLY);
-  // As with very many short ones: no more is read until they are gone.
+  // As with too many short replies: input is not read until they are sent.
   if (connection.packetBytes >= PACKETS_BYTES_MAX) connection.parked |= Parked.Output;
 }
 
 /**
- * What a packet that says no says beside its code, as far as the client wants to be told [MQTT-3.1.2-29],
- * and takes packets that long [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3].
+ * The Reason String for a packet with a failure. None if the client does not want it
+ * [MQTT-3.1.2-29] or if the packet might exceed its Maximum Packet Size [MQTT-3.2.2-19]
+ * [MQTT-3.4.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3].
  */
 export function reasonString(connection: Connection, reason: ReasonCode | number): PropertyValues {
   const isTold = connection.wantsProblemInformation && reason >= FAILURE_MIN;
@@ -135,7 +140,10 @@ export function reasonString(connection: Connection, reason: ReasonCode | number
   return isTold && hasRoom ? { ReasonString: reasonName(reason) } : {};
 }
 
-/** The same with a text of the policy's own, which may be longer than the client takes; null: none is to be told. */
+/**
+ * Like `reasonString`, with a text of the policy, which may exceed the Maximum Packet Size; null:
+ * no text to send.
+ */
 export function ownProblem(
   connection: Connection,
   text: string | undefined,
@@ -145,5 +153,5 @@ export function ownProblem(
 
 const REPLIES_MAX = 8192;
 const PACKETS_BYTES_MAX = 262_144;
-/** More than any packet with a Reason String of ours has. */
+/** Longer than any packet with a Reason String of the broker's own. */
 const REASON_PACKET_BYTES_MAX = 128;

@@ -1,8 +1,8 @@
 /**
- * How a connection ends: one table of causes, and the one function that applies it.
+ * How a connection ends: a table of causes, and the function that applies it.
  *
- * Packet handlers return a fault, a reason code; the dispatcher says which cause that is and calls
- * `endConnection`. Nothing else moves a connection to `Closing` or `Ended`.
+ * A packet handler returns a fault, which is a reason code. The dispatcher derives the cause and
+ * calls `endConnection`, the only code that moves a connection to `Closing` or `Ended`.
  */
 import type { DenyDecision, Millis, PropertyValues } from "../boundary.ts";
 import { EffectKind } from "../boundary.ts";
@@ -27,19 +27,22 @@ import {
   sendReply,
 } from "./reply-queue.ts";
 
-/** What is done for one cause. */
+/** The effects of one cause. */
 interface Ending {
-  /** What a transport without a session gets: a CONNACK that refuses, an orderly close, or a cut. */
+  /**
+   * Effect on a transport without a session: a CONNACK with a failure, an orderly close, or an
+   * abort.
+   */
   readonly withoutSession: "CONNACK" | "close" | "abort";
-  /** Whether a client of MQTT 5.0 is sent DISCONNECT with the reason [MQTT-3.14.0-1]. */
+  /** Whether a client of MQTT 5.0 receives a DISCONNECT with the reason [MQTT-3.14.0-1]. */
   readonly says: "DISCONNECT" | "nothing";
-  /** What still leaves of what is queued for the client, where no DISCONNECT is sent. */
+  /** How much of the queued output is still sent if no DISCONNECT is. */
   readonly sends: "nothing" | "replies" | "everything";
-  /** What becomes of the transport of a client that had a session. */
+  /** Effect on the transport of a client with a session. */
   readonly transport: "close" | "abort";
-  /** Published, perhaps after its delay, or dropped. */
+  /** Whether the will is published, possibly after its delay, or dropped. */
   readonly will: "published" | "dropped";
-  /** `byReason`: the counter of the reason code; null: none. */
+  /** `byReason`: the counter that belongs to the reason code; null: no counter. */
   readonly counter: number | "byReason" | null;
 }
 
@@ -61,13 +64,13 @@ export type EndCause =
 // biome-ignore format: it is a table
 const rows: Readonly<Record<EndCause, readonly [...string[], number | string | null]>> = {
   // cause                withoutSession says         sends         transport will         counter
-  /** A CONNECT, or an AUTH before CONNACK, that fails [MQTT311-3.2.2-5] [MQTT-3.2.2-7]. */
+  /** A CONNECT failed, or an AUTH before CONNACK [MQTT311-3.2.2-5] [MQTT-3.2.2-7]. */
   connectRefused:       ["CONNACK", "nothing",    "nothing",    "close", "published", Counter.connectsRefused],
-  /** A packet that the protocol or a limit does not allow [MQTT-4.13.1-1]. */
+  /** A packet violates the protocol or a limit [MQTT-4.13.1-1]. */
   packetFault:          ["abort",   "DISCONNECT", "replies",    "close", "published", "byReason"],
-  /** No CONNECT in time. */
+  /** No CONNECT arrived in time. */
   connectTimeout:       ["abort",   "nothing",    "nothing",    "abort", "published", Counter.closedConnectTimeout],
-  /** No packet within the keep alive and half of it again [MQTT311-3.1.2-24] [MQTT-3.1.2-22]. */
+  /** No packet within one and a half times the keep alive [MQTT311-3.1.2-24] [MQTT-3.1.2-22]. */
   keepAliveTimeout:     ["abort",   "DISCONNECT", "nothing",    "abort", "published", "byReason"],
   /** The transport has taken no bytes for too long. */
   stalled:              ["abort",   "DISCONNECT", "nothing",    "abort", "published", Counter.closedStalled],
@@ -77,13 +80,13 @@ const rows: Readonly<Record<EndCause, readonly [...string[], number | string | n
   disconnectedWithWill: ["close",   "nothing",    "replies",    "close", "published", null],
   /** Another connection takes the session over [MQTT311-3.1.4-2] [MQTT-3.1.4-3]. */
   takenOver:            ["close",   "DISCONNECT", "nothing",    "close", "published", Counter.sessionsTakenOver],
-  /** The embedding program kicks the client, or sends it to another server. */
+  /** The host program kicks the client or sends it to another server. */
   commanded:            ["close",   "DISCONNECT", "nothing",    "close", "published", Counter.closedByCommand],
-  /** The broker shuts down; it may leave wills until it is back, MQTT 3.1.1 §3.1.2.5. */
+  /** The broker shuts down, which need not publish wills, MQTT 3.1.1 §3.1.2.5. */
   shutDown:             ["close",   "nothing",    "everything", "close", "dropped",   null],
-  /** A closing connection has been sent all that it was owed, or has not taken it in time. */
+  /** A closing connection has sent all its output, or its time to do so has passed. */
   flushed:              ["close",   "DISCONNECT", "nothing",    "close", "published", null],
-  /** The transport is gone: nothing can be said. */
+  /** The transport has closed: nothing can be sent. */
   transportClosed:      ["close",   "nothing",    "nothing",    "close", "published", null],
 };
 
@@ -95,8 +98,9 @@ const endings = Object.fromEntries(
 ) as Readonly<Record<EndCause, Ending>>;
 
 /**
- * Ends a connection for `cause`. Where something is still to be sent it becomes `Closing`, and `flushed` ends it
- * once that has been polled; otherwise it is `Ended` at once, and an effect tells the host.
+ * Ends a connection for `cause`. If output is left to send, the connection becomes `Closing`, and
+ * `flushed` ends it once the output has been polled. Otherwise it is `Ended` at once, and an effect
+ * tells the host.
  */
 export function endConnection(
   context: BrokerContext,
@@ -109,7 +113,8 @@ export function endConnection(
   count(context, row, reason);
   if (row.withoutSession === "CONNACK") {
     if (!refuseConnect(context, connection, reason)) {
-      // Nothing that the client's version or its Maximum Packet Size allows says why.
+      // No CONNACK can express the reason in the client's version or within its Maximum Packet
+      // Size.
       endConnection(context, connection, "packetFault", reason);
     }
     return;
@@ -146,7 +151,9 @@ function count(context: BrokerContext, { counter }: Ending, reason: ReasonCode):
   context.counters[counter === "byReason" ? counterOf(reason) : counter]!++;
 }
 
-/** Queues a CONNACK with a failure; false, and nothing queued, where none can say it. */
+/**
+ * Queues a CONNACK with a failure; false if no CONNACK can express it, and then nothing is queued.
+ */
 function refuseConnect(
   context: BrokerContext,
   connection: Connection,
@@ -171,7 +178,10 @@ function refuseConnect(
   return true;
 }
 
-/** Queues DISCONNECT behind the replies to earlier packets: the CONNACK may be among them [MQTT-3.14.0-1]. */
+/**
+ * Queues DISCONNECT after the replies to earlier packets; the CONNACK may be one of them
+ * [MQTT-3.14.0-1].
+ */
 function sendDisconnect(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
   const code = reasonFor("DISCONNECT", reason);
   const packet = encodeWithReason(context, connection, reason, (properties) =>
@@ -181,7 +191,10 @@ function sendDisconnect(context: BrokerContext, connection: Connection, reason: 
   sendReply(context, connection, ENCODED_REPLY);
 }
 
-/** A packet with as much of what explains the reason as fits the client's Maximum Packet Size [MQTT-3.1.2-24]. */
+/**
+ * Encodes a packet with as many explanatory properties as fit the client's Maximum Packet Size
+ * [MQTT-3.1.2-24].
+ */
 function encodeWithReason(
   context: BrokerContext,
   connection: Connection,
@@ -212,7 +225,9 @@ function serverReference(
   return isElsewhere && reference !== null ? { ServerReference: reference } : {};
 }
 
-/** The client is gone; its transport may still take what is queued for it, but not for long. */
+/**
+ * Detaches the client. The transport may still take the queued output, but only for a short time.
+ */
 function startClosing(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
   detach(context, connection, reason);
   connection.stage = Stage.Closing;
@@ -221,7 +236,7 @@ function startClosing(context: BrokerContext, connection: Connection, reason: Re
   context.deadlines.set(connection.slot, (context.now + FAREWELL_MILLIS_MAX) as Millis);
 }
 
-/** Takes the session and the input from a connection, once. */
+/** Takes the session and the kept input from a connection, once. */
 function detach(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
   const { slot, id, info, session, clientId, will } = connection;
   context.deadlines.cancel(slot);
@@ -262,5 +277,5 @@ function counterOf(reason: ReasonCode): number {
   }
 }
 
-/** How long DISCONNECT may wait for a transport that takes no bytes. */
+/** How long a DISCONNECT may wait for a blocked transport. */
 const FAREWELL_MILLIS_MAX = 1000;

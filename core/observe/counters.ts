@@ -1,8 +1,8 @@
 /**
- * What the broker counts, as indices into one Float64Array that the host may read at any time.
+ * The counters of the broker, as indices into one Float64Array that the host may read at any time.
  *
- * A counter only grows; a gauge is what there is now. Adding one to an element of a typed array is all
- * that counting costs on the data path.
+ * A counter only grows; a gauge is the current value. Counting on the data path costs one addition
+ * to an element of a typed array.
  */
 export interface CounterSpec {
   readonly kind: "counter" | "gauge";
@@ -71,7 +71,7 @@ export const Counter = {
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
 
-/** What each counter counts. */
+/** Kind and meaning of each counter. */
 export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
   connectionsOpened: { kind: "counter", help: "Transports opened" },
   connectionsClosed: { kind: "counter", help: "Transports closed" },

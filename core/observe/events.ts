@@ -1,4 +1,7 @@
-/** Control-plane news, for logs and hooks: a bounded ring, oldest dropped first and counted. */
+/**
+ * Control-plane events for logs and hooks: a bounded queue that drops the oldest event and counts
+ * it.
+ */
 import type { ConnId, ConnInfo, PropertyValues, ProtocolLevel, QoS } from "../boundary.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Counter } from "./counters.ts";
@@ -9,42 +12,47 @@ export type BrokerEvent =
       readonly conn: ConnId;
       readonly clientId: string;
       readonly level: ProtocolLevel;
-      /** Whether it says that it is a bridge, another broker, by the top bit of the level byte. */
+      /** Whether the client declares itself a bridge, by the top bit of the level byte. */
       readonly isBridge: boolean;
       readonly info: ConnInfo;
       readonly username: string | null;
       readonly sessionPresent: boolean;
     }
-  /** A connection that had been accepted ended. */
+  /** An accepted connection ended. */
   | {
       readonly kind: "disconnected";
       readonly conn: ConnId;
       readonly clientId: string;
-      /** Success is a DISCONNECT in order; Unspecified is a transport that just ended. */
+      /** Success: the client sent DISCONNECT. Unspecified: the transport closed without one. */
       readonly reason: ReasonCode;
     }
-  /** A connection ended, or was refused, before it was accepted. `clientId` is empty if none was read. */
+  /**
+   * A connection ended or was refused before it was accepted. `clientId` is empty if none was
+   * received.
+   */
   | {
       readonly kind: "refused";
       readonly conn: ConnId;
       readonly clientId: string;
       readonly info: ConnInfo;
-      /**
-       * Unspecified is a transport that just ended; MaximumConnectTime is one whose CONNECT did not come in time.
-       */
+      /** Unspecified: the transport closed. MaximumConnectTime: no CONNECT arrived in time. */
       readonly reason: ReasonCode;
-      /** Whether a CONNECT came. A health check or a port scan ends its transport before, or sends something else. */
+      /**
+       * Whether a CONNECT was received. Health checks and port scans close their transport first or
+       * send something else.
+       */
       readonly hasConnect: boolean;
     }
   /**
-   * A client was refused a subscription, a publish, its will, or that a message of its is retained. At most
-   * `DENIED_MAX` of them wait to be polled, so that a flood of them pushes out no other event.
+   * A client was denied a subscription, a publish, its will, or the retention of its message. At
+   * most `DENIED_MAX` of these events wait to be polled, so that a flood of them cannot displace
+   * other events.
    */
   | {
       readonly kind: "denied";
-      /** Empty where the client asked for one, and for what the program publishes. */
+      /** Empty if the broker was to assign the identifier, and for messages of the host program. */
       readonly clientId: string;
-      /** Null where the client is gone, such as one whose will is published. */
+      /** Null if the client's connection has ended, for example when its will is published. */
       readonly info: ConnInfo | null;
       readonly action: "subscribe" | "publish" | "retain" | "will";
       /** The topic name, or the topic filter of a subscription. */
@@ -58,16 +66,16 @@ export type BrokerEvent =
       readonly qos: QoS;
     }
   | { readonly kind: "unsubscribed"; readonly clientId: string; readonly filter: string }
-  /** Only while observed (the `observe` command). `payload` is a copy. */
+  /** Only while observed (`observe` command). `payload` is a copy. */
   | {
       readonly kind: "published";
-      /** Empty for what the broker or its host publishes. */
+      /** Empty for messages of the broker and its host program. */
       readonly clientId: string;
       readonly topic: string;
       readonly payload: Uint8Array;
       readonly qos: QoS;
       readonly retain: boolean;
-      /** Those that receivers get, of MQTT 5.0. */
+      /** The MQTT 5.0 properties that receivers get. */
       readonly properties: PropertyValues;
     };
 
@@ -76,7 +84,7 @@ export class Events {
   readonly #counters: Float64Array;
   #events: BrokerEvent[] = [];
   #head = 0;
-  /** Refusals since the ring was last empty. */
+  /** Denials since the queue was last empty. */
   #deniedCount = 0;
   /** Whether `published` events are wanted. */
   publishes = false;
@@ -95,7 +103,7 @@ export class Events {
     this.#events.push(event);
   }
 
-  /** Like `push`, but the newest is dropped where too many wait. */
+  /** Like `push`, but drops the newest event if too many denials wait. */
   pushDenied(event: DeniedEvent): void {
     if (++this.#deniedCount > DENIED_MAX) this.#counters[Counter.eventsDropped]!++;
     else this.push(event);
@@ -104,11 +112,12 @@ export class Events {
   poll(): BrokerEvent | null {
     if (this.#head === this.#events.length) return null;
     const event = this.#events[this.#head++]!;
-    // Compacted now and then, so that a poll costs the same however many wait.
+    // Compacted from time to time, so that a poll costs the same however many events wait.
     if (this.#head === this.#events.length) {
       this.#events = [];
       this.#head = 0;
-      // Here, and not at a poll of no event, which no recording has: a replay would drop other events.
+      // Reset here and not when a poll finds no event: such polls are not recorded, and a replay
+      // would drop other events.
       this.#deniedCount = 0;
     } else if (this.#head >= 1024 && this.#head * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#head);
@@ -119,5 +128,5 @@ export class Events {
 }
 
 type DeniedEvent = Extract<BrokerEvent, { kind: "denied" }>;
-/** Most refusals between two drains of the events. Few: they are for people. */
+/** Maximum denials between two drains of the events. Few, because people read them. */
 const DENIED_MAX = 256;

@@ -1,4 +1,4 @@
-/** Fills a buffer with what one connection is owed: replies, then what its session owes the client. */
+/** Encodes the output of one connection: its replies, then the messages of its session. */
 import type { OutBuffer } from "../boundary.ts";
 import { encodeAck } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
@@ -10,7 +10,7 @@ import { FAILURE_MIN, Reason } from "../reason.ts";
 import { encodeReady, encodeResends } from "./encode-publishes.ts";
 import { offerRetained, refillScanBudget } from "./retained-scan.ts";
 
-/** Appends to `out` as much as fits. False: more is waiting. */
+/** Appends to `out` as much output as fits. False: there is more. */
 export function encodeOutput(
   context: BrokerContext,
   connection: Connection,
@@ -67,7 +67,7 @@ function encodeReplies(context: BrokerContext, connection: Connection, out: OutB
       to[at + 3] = word & 0xff;
       at += 4;
     }
-    // What came on an earlier connection was not counted on this one.
+    // A receipt from an earlier connection was not counted on this one.
     if (connection.receivedCount > 0 && isCountedUntil(connection, first, reason)) {
       connection.receivedCount--;
     }
@@ -87,14 +87,14 @@ function encodeReplies(context: BrokerContext, connection: Connection, out: OutB
   return out.tail === null;
 }
 
-/** Whether a message that was received counts against `receiveMax` until this answer is sent. */
+/** Whether a received message counts against `receiveMax` until this reply has been sent. */
 function isCountedUntil({ level }: Connection, first: number, reason: number): boolean {
   if (first === FirstByte.Puback) return true;
   if (first === FirstByte.Pubrec) return level < 5 || reason >= FAILURE_MIN;
-  // One for an identifier that is not known ends nothing.
+  // A PUBCOMP for an unknown identifier completes no counted message.
   return first === FirstByte.Pubcomp && level === 5 && reason === Reason.Success;
 }
 
-/** A queue of replies that has emptied is kept for the next connection that needs one, unless it grew beyond this. */
+/** An empty reply ring is kept for another connection, unless it grew beyond this. */
 const REPLY_RING_CAPACITY_MAX = 256;
 const REPLY_RINGS_MAX = 256;

@@ -1,4 +1,6 @@
-/** Encodes what a session owes its client: PUBLISH packets that are sent again, then those that are ready. */
+/**
+ * Encodes the PUBLISH packets of a session: first those to be resent, then those that are ready.
+ */
 import type { OutBuffer } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -10,7 +12,10 @@ import { Counter } from "../observe/counters.ts";
 import type { Outbox } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
 
-/** Sends again what was sent on an earlier connection, with DUP [MQTT311-4.4.0-1] [MQTT-4.4.0-1]. False: no room. */
+/**
+ * Resends, with DUP, the messages sent on an earlier connection [MQTT311-4.4.0-1] [MQTT-4.4.0-1].
+ * False: no room.
+ */
 export function encodeResends(
   context: BrokerContext,
   connection: Connection,
@@ -32,7 +37,8 @@ export function encodeResends(
     const written = writePublish(messages, delivery, connection, out);
     if (written === Written.NoRoom) return false;
     if (written === Written.TooLong) {
-      // It fitted when it was sent first, and the client takes less now [MQTT-3.1.2-25].
+      // The client's Maximum Packet Size is smaller than when the packet was sent first
+      // [MQTT-3.1.2-25].
       context.counters[Counter.droppedTooLarge]!++;
       outbox.discardResend(position);
       continue;
@@ -42,7 +48,7 @@ export function encodeResends(
   }
 }
 
-/** Encodes messages that are ready. False: no room; true: what is left, if anything, waits for a commit. */
+/** Encodes ready messages. False: no room. True: any that are left wait for a commit. */
 export function encodeReady(
   context: BrokerContext,
   connection: Connection,
@@ -64,7 +70,7 @@ export function encodeReady(
   let isFull = false;
   let mayWait = outbox.mayReadyWait;
   let hasOrigins = outbox.hasReadyOrigins;
-  // Messages at QoS 0 leave the queue in one step, after the last of them in a row.
+  // Consecutive QoS 0 messages leave the queue in one step.
   let taken = 0;
   while (outbox.readyCount > taken) {
     const message = outbox.readyMessage(taken);
@@ -87,7 +93,7 @@ export function encodeReady(
       delivery.message = message;
       delivery.flags = flags;
       delivery.packetId = packetId;
-      // Only where it changes: a reference costs more to store than a number.
+      // Stored only on change: storing a reference costs more than storing a number.
       const ids = hasOrigins ? (outbox.readyOrigin(taken)?.properties ?? null) : null;
       if (delivery.subscriptionIds !== ids) delivery.subscriptionIds = ids;
       written = writePublish(messages, delivery, connection, out);
@@ -106,7 +112,7 @@ export function encodeReady(
       outbox.takeReadyQos0(taken);
       taken = 0;
       outbox.discardReady();
-      // In its place there may be one of another kind.
+      // The next message may need checks that the previous ones did not.
       mayWait = outbox.mayReadyWait;
       hasOrigins = outbox.hasReadyOrigins;
       continue;
@@ -127,7 +133,7 @@ export function encodeReady(
   return !isFull;
 }
 
-/** The batch that what is ready may be like; null where it is not worth one. */
+/** The batch that the ready messages may share; null if batching does not pay. */
 function batchFor(
   context: BrokerContext,
   connection: Connection,
@@ -141,7 +147,9 @@ function batchFor(
   return context.encodedBatches.at(outbox.readyMessage());
 }
 
-/** Copies the packets of a batch as far as they are what is ready, and fit; false where none is. */
+/**
+ * Copies those packets of a batch that match the ready messages and fit; false if there are none.
+ */
 function copyBatch(
   context: BrokerContext,
   outbox: Outbox,
@@ -175,9 +183,9 @@ function countPublish(context: BrokerContext, payloadBytes: number, count: numbe
   context.counters[Counter.publishBytesSent]! += payloadBytes;
 }
 
-/** The packet at hand. One record serves all: packets are written one at a time. */
+/** The current packet. Packets are written one at a time, so one record serves all. */
 const delivery = new Delivery();
-/** Bit of a delivery in an encoded batch: the packets have properties. */
+/** A bit beside the delivery flags in a batch: the packets have properties. */
 const LAYOUT_PROPERTIES = 0x10;
-/** Fewer messages are not worth looking for an encoded batch. */
+/** With fewer messages, looking for a batch does not pay. */
 const BATCH_MESSAGES_MIN = 4;

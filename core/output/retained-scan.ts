@@ -1,6 +1,7 @@
 /**
- * Retained messages for new subscriptions, paced by their receiver: the next ones are looked up when the earlier ones
- * have left, so that nothing is queued for a subscription however many messages it matches.
+ * Sends retained messages to new subscriptions at the pace of the receiver: the next ones are
+ * looked up when the earlier ones have been encoded. Nothing is queued for a subscription, however
+ * many messages it matches.
  */
 import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
@@ -11,14 +12,16 @@ import type { Session } from "../session/session.ts";
 import type { ScanBudget } from "../topic/name-tree.ts";
 import { UNFINISHED } from "../topic/name-tree.ts";
 
-/** How many levels of retained names may be looked at for one connection at a time: about a millisecond. */
+/**
+ * Allows one connection to visit this many nodes of retained names at a time: about a millisecond.
+ */
 export function refillScanBudget(): void {
   budget.stepsLeft = SCAN_STEPS_MAX;
 }
 
 /**
- * Makes the next retained messages of the oldest scan ready, as many as leave in one go and as the window takes.
- * False: there are none.
+ * Makes the next retained messages of the oldest scan ready, as many as fit one buffer and the
+ * window. False: none.
  */
 export function offerRetained(
   context: BrokerContext,
@@ -33,7 +36,7 @@ export function offerRetained(
     if (isWindowed && (!outbox.hasWindow || outbox.queuedCount > 0)) break;
     const message = context.retained.next(scan, budget);
     if (message === UNFINISHED) {
-      // Filters that match little among many names: the others first.
+      // The filter matches few of many names: other connections get their turn first.
       context.retainedScans.add(connection);
       break;
     }
@@ -55,8 +58,11 @@ export function offerRetained(
   return count > 0;
 }
 
-/** Of the connection at hand. */
+/** The budget of the current connection. */
 const budget: ScanBudget = { stepsLeft: 0 };
 const SCAN_STEPS_MAX = 16_384;
-/** Retained messages made ready at once: few, for each waits in memory, but enough to fill a buffer. */
+/**
+ * Maximum retained messages made ready at once. Few, because each takes memory, but enough to fill
+ * a buffer.
+ */
 const SCANNED_COUNT_MAX = 64;

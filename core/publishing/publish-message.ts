@@ -1,4 +1,7 @@
-/** How a message enters, whoever publishes it: retained, routed, told. */
+/**
+ * The way of every message into the broker: it is retained if need be, routed and reported to
+ * observers.
+ */
 import { ownBytes } from "../base/bytes.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
 import { decodeProperties } from "../codec/property-values.ts";
@@ -11,8 +14,8 @@ import type { Session } from "../session/session.ts";
 import { isBridgeState, isBrokerTopic, isSysTopic } from "../topic/name.ts";
 
 /**
- * Publishes a message that does not come in a PUBLISH: a will, a command, $SYS. Releases the caller's
- * reference. False: its topic is not a topic name.
+ * Publishes a message that does not arrive in a PUBLISH: a will, a command, $SYS. Releases the
+ * caller's reference. False: its topic is not a valid topic name.
  */
 export function publishMessage(
   context: BrokerContext,
@@ -28,12 +31,12 @@ export function publishMessage(
     messages.setTopic(message, topic, ingest.topicEpoch);
     const name = ingest.topicName(topic);
     const isKept = !messages.isRetained(message) || setRetained(context, name, message);
-    // $SYS comes again and again.
+    // No event for $SYS topics: they are published again and again.
     if (!isKept && !isBrokerTopic(name)) {
       tellDenied(context.events, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
     }
     context.router.deliver(message, topic, context.router.route(topic), NO_CONN, from);
-    // $SYS is no news: what it says is in the counters.
+    // No event for $SYS topics: the counters have their values.
     if (context.events.publishes && !isBrokerTopic(name)) {
       pushPublished(context, clientId, name, message);
     }
@@ -42,14 +45,17 @@ export function publishMessage(
   return topic !== 0;
 }
 
-/** Whether clients may not publish to a topic, whatever the policy says: most of $SYS is the broker's. */
+/**
+ * Whether a topic is closed to clients, regardless of the policy: most of $SYS is reserved for the
+ * broker.
+ */
 export function isReserved({ bridgeStateAvailable }: Limits, topic: string): boolean {
   return isSysTopic(topic) && !(bridgeStateAvailable === 1 && isBridgeState(topic));
 }
 
 /**
- * Makes a message the retained one of its topic, or an empty one remove it; false where a limit forbids it.
- * [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6]
+ * Retains a message for its topic, or, if its payload is empty, removes the retained message; false
+ * if a limit forbids retention. [MQTT311-3.3.1-5] [MQTT311-3.3.1-11] [MQTT-3.3.1-5] [MQTT-3.3.1-6]
  */
 export function setRetained(context: BrokerContext, topic: string, message: MessageSlot): boolean {
   if (context.messages.payloadBytes(message) === 0) {
@@ -59,7 +65,7 @@ export function setRetained(context: BrokerContext, topic: string, message: Mess
   const { records, retained } = context;
   const isRecorded = records !== null && !isBrokerTopic(topic);
   const before = isRecorded ? retained.at(topic) : 0;
-  // Until its record is gone or replaced, the message before is needed.
+  // The previous message is needed until its record is removed or replaced.
   if (before !== 0) context.messages.retain(before);
   const isSet = retained.set(topic, message, context.now);
   if (!isRecorded) return isSet;
@@ -82,7 +88,7 @@ export function removeRetained(context: BrokerContext, topic: string): void {
   retained.remove(topic);
 }
 
-/** Tells those who observe publishes. */
+/** Reports a message to those hooks that observe publishes. */
 export function pushPublished(
   context: BrokerContext,
   clientId: string,

@@ -1,4 +1,4 @@
-/** Messages of the embedding program and of the broker itself: `$SYS`. */
+/** Publishes messages of the host program and of the broker itself (`$SYS`). */
 import type { Command, Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import { areMessageProperties, encodeProperties, joined } from "../codec/property-values.ts";
@@ -9,7 +9,10 @@ import { PublishFields } from "../message/publish-fields.ts";
 import { isTopicName } from "../topic/name.ts";
 import { publishMessage } from "./publish-message.ts";
 
-/** Publishes what no client sends. Throws ConfigError for a message that no client could send. */
+/**
+ * Publishes a message of the host program. Throws ConfigError for a message that no client could
+ * send.
+ */
 export function publishOwn(
   context: BrokerContext,
   command: Extract<Command, { kind: "publish" }>,

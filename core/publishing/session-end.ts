@@ -1,4 +1,4 @@
-/** What becomes of a session when its connection or the session itself ends. */
+/** The effects on a session when its connection or the session itself ends. */
 import type { Millis } from "../boundary.ts";
 import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
@@ -6,8 +6,8 @@ import type { Session, Will } from "../session/session.ts";
 import { publishDelayedWill, publishOrDelayWill, publishWill } from "./will.ts";
 
 /**
- * The client of a session has gone: the session is kept until it expires, or ends at once. `will` is that of
- * the connection.
+ * The client disconnected: keeps the session until it expires, or ends it at once. `will` is the
+ * will of the connection.
  */
 export function detachSession(context: BrokerContext, session: Session, will: Will | null): void {
   session.connSlot = 0;
@@ -25,8 +25,8 @@ export function detachSession(context: BrokerContext, session: Session, will: Wi
 }
 
 /**
- * Ends a session and all that belongs to it. A delayed will is published, and messages of shared
- * subscriptions that it has not received go to other members.
+ * Ends a session with everything that belongs to it. Publishes its delayed will, and offers the
+ * undelivered messages of shared subscriptions to other members.
  */
 export function endSession(context: BrokerContext, session: Session): void {
   const { messages, router } = context;

@@ -1,4 +1,7 @@
-/** The Will Message of a client: created by CONNECT, then published or dropped, MQTT 5.0 and 3.1.1 §3.1.2.5. */
+/**
+ * The Will Message of a client: created by CONNECT, later published or dropped, MQTT 5.0 and 3.1.1
+ * §3.1.2.5.
+ */
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { WillFields } from "../codec/decode-connect.ts";
@@ -9,7 +12,7 @@ import { Counter } from "../observe/counters.ts";
 import type { Session, Will } from "../session/session.ts";
 import { publishMessage } from "./publish-message.ts";
 
-/** Makes a message of the will that lies in `bytes`, a CONNECT. Null: no memory is left for it. */
+/** Makes a message of the will in `bytes`, a CONNECT. Null: memory is exhausted. */
 export function createWill(
   context: BrokerContext,
   fields: WillFields,
@@ -27,7 +30,10 @@ export function createWill(
   return { message, delayMillis: delaySeconds * 1000, expiryMillis };
 }
 
-/** Publishes a will on behalf of `session` [MQTT311-3.1.2-8] [MQTT-3.1.2-8]. Null: there is none. */
+/**
+ * Publishes a will on behalf of `session` [MQTT311-3.1.2-8] [MQTT-3.1.2-8]. Null: nothing to
+ * publish.
+ */
 export function publishWill(context: BrokerContext, session: Session, will: Will | null): void {
   if (will === null) return;
   context.counters[Counter.willsPublished]!++;
@@ -37,7 +43,10 @@ export function publishWill(context: BrokerContext, session: Session, will: Will
   publishMessage(context, session.clientId, will.message, session);
 }
 
-/** Publishes a will when its client has gone: at once, or after its delay while the session is kept. */
+/**
+ * Publishes the will of a client that has disconnected: at once, or after its delay while the
+ * session is kept.
+ */
 export function publishOrDelayWill(
   context: BrokerContext,
   session: Session,
@@ -51,21 +60,26 @@ export function publishOrDelayWill(
   context.sessions.willAt(session, (context.now + will.delayMillis) as Millis);
 }
 
-/** Publishes the will of a client that is away, which is due: its delay is over, or its session ends. */
+/**
+ * Publishes the delayed will of a disconnected client, because its delay has passed or its session
+ * ends.
+ */
 export function publishDelayedWill(context: BrokerContext, session: Session): void {
   const { will } = session;
   session.will = null;
   publishWill(context, session, will);
 }
 
-/** Drops the delayed will of a client that is back before the delay is over [MQTT-3.1.3-9]. */
+/**
+ * Drops the delayed will of a client that reconnects before the delay has passed [MQTT-3.1.3-9].
+ */
 export function dropDelayedWill(context: BrokerContext, session: Session): void {
   if (session.will === null) return;
   context.messages.release(session.will.message);
   session.will = null;
 }
 
-/** Drops the will of a connection that ends in order. */
+/** Drops the will of a connection that ends normally. */
 export function dropWill(context: BrokerContext, connection: Connection): void {
   if (connection.will === null) return;
   context.messages.release(connection.will.message);

@@ -1,6 +1,6 @@
 /**
- * What a topic reaches, made of the topic index's matches: one row per session, whatever the number of its
- * subscriptions that match, and one per shared subscription.
+ * The receivers of a topic, computed from the matches of the topic index: one row per session,
+ * however many of its subscriptions match, and one per shared subscription.
  */
 import { grownU32 } from "../base/columns.ts";
 import { Property } from "../codec/properties.ts";
@@ -8,8 +8,8 @@ import { encodeNumber, joined } from "../codec/property-values.ts";
 import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 
 /**
- * Options of a subscription, one word: bits 0–1 the granted QoS, bit 2 No Local, bit 3 Retain As Published,
- * and its Subscription Identifier, 0 for none, in the 28 bits above.
+ * Options of a subscription, in one word: bits 0–1 the granted QoS, bit 2 No Local, bit 3 Retain As
+ * Published, the 28 bits above them the Subscription Identifier, 0 for none.
  */
 export const OPTIONS_QOS = 0b0011;
 export const OPTIONS_NO_LOCAL = 0b0100;
@@ -17,11 +17,13 @@ export const OPTIONS_RETAIN = 0b1000;
 const OPTIONS_FLAGS = 0b1111;
 const OPTIONS_ID_SHIFT = 4;
 
-/** Subscriber numbers from here on are shared subscriptions: their number is what is above it. */
+/**
+ * Subscriber numbers with this bit are shared subscriptions; the bits below are the group number.
+ */
 export const GROUP_SUBSCRIBER = 0x4000_0000;
 /**
- * Subscriber numbers from here on, below those of shared subscriptions, are sessions that get what they publish
- * themselves by this row: their number is what is above it.
+ * Subscriber numbers with this bit, and not that of shared subscriptions, are sessions that receive
+ * their own messages through this row; the bits below are the session slot.
  */
 export const OWN_SUBSCRIBER = 0x2000_0000;
 
@@ -29,20 +31,22 @@ export function subscriptionOptions(flags: number, subscriptionId: number): numb
   return ((subscriptionId << OPTIONS_ID_SHIFT) | (flags & OPTIONS_FLAGS)) >>> 0;
 }
 
-/** The Subscription Identifier that is in them, 0 for none. */
+/** The Subscription Identifier in the options; 0: none. */
 export function identifierOf(options: number): number {
   return options >>> OPTIONS_ID_SHIFT;
 }
 
 /**
- * Rows of two: subscriber, options. A plain array: there is one a topic, and a typed one costs twice the memory and
- * several times the time to make. With No Local in them, at least one of the subscriptions has it: the row is not for
- * what the session publishes itself, and where other subscriptions of it match, there is one of `OWN_SUBSCRIBER` too. */
+ * Rows of two: subscriber, options. A plain array: each topic has one, and a typed array takes
+ * twice the memory and several times as long to create. No Local in a row means that at least one
+ * subscription has it: the session does not receive its own messages through this row. If other
+ * subscriptions of it match, it has a row of `OWN_SUBSCRIBER` too.
+ */
 export type Route = readonly number[];
-/** What a message comes by to each row of a route; null where to none by anything, which is usual. */
+/** The delivery origin for each row of a route; null if no row has one, which is usual. */
 export type RouteOrigins = readonly (DeliveryOrigin | null)[] | null;
 
-/** What a message comes by that matches subscriptions with these options, or null. */
+/** The delivery origin of a message that matches subscriptions with these options, or null. */
 export function deliveryOrigin(options: readonly number[], group = 0): DeliveryOrigin | null {
   const ids = options.map((word) => word >>> OPTIONS_ID_SHIFT).filter((id) => id !== 0);
   if (ids.length === 0 && group === 0) return null;
@@ -50,29 +54,37 @@ export function deliveryOrigin(options: readonly number[], group = 0): DeliveryO
   return { properties: joined(properties), group };
 }
 
-/** Several subscriptions of one session as one: the largest QoS [MQTT311-3.3.5-1] [MQTT-3.3.4-2]. */
+/**
+ * Merges several subscriptions of one session: the largest QoS [MQTT311-3.3.5-1] [MQTT-3.3.4-2].
+ */
 export function mergedOptions(a: number, b: number): number {
   const qos = Math.max(a & OPTIONS_QOS, b & OPTIONS_QOS);
   const flags = (a | b) & (OPTIONS_NO_LOCAL | OPTIONS_RETAIN);
   return (((a >>> OPTIONS_ID_SHIFT) << OPTIONS_ID_SHIFT) | flags | qos) >>> 0;
 }
 
-/** Makes routes. Its tables are kept, for it is asked whenever subscriptions change. */
+/**
+ * Computes routes. Keeps its tables between calls, because every change of a subscription leads to
+ * new routes.
+ */
 export class RouteMaker {
-  /** Of the route that was made last. */
+  /** The origins of the last route. */
   origins: RouteOrigins = null;
-  /** Row of each session in the route at hand, plus one. */
+  /** The row of each session in the current route, plus one. */
   #rowOf: Uint32Array = new Uint32Array(64);
 
-  /** The route of the first `count` rows of `matches`, which are rearranged. */
+  /** Computes the route for the first `count` rows of `matches`, which it rearranges. */
   make(matches: Uint32Array, count: number): Route {
     this.origins = null;
     if (count === 0) return NOBODY;
     let length = 0;
     let groups: number[] | null = null;
-    /** Options of every subscription with an identifier, by row. */
+    /** Options of each subscription with an identifier, by row. */
     let identified: Map<number, number[]> | null = null;
-    /** Options of the subscriptions without No Local, by row, of sessions that have one with it beside them. */
+    /**
+     * Options of the subscriptions without No Local, by row, for sessions that also have
+     * subscriptions with it.
+     */
     let own: Map<number, number[]> | null = null;
     for (let i = 0; i < count * 2; i += 2) {
       const subscriber = matches[i]!;
@@ -90,7 +102,8 @@ export class RouteMaker {
         own ??= new Map();
         let known = own.get(at);
         if (known === undefined) {
-          // Of those before, merged, none had it, or there was only one.
+          // Either none of the earlier subscriptions of the session had No Local, or there was only
+          // one.
           const hadNone = (before & OPTIONS_NO_LOCAL) === 0;
           known = hadNone ? [before & OPTIONS_FLAGS, ...(identified?.get(at) ?? [])] : [];
           own.set(at, known);

@@ -1,9 +1,9 @@
 /**
- * From a topic to the sessions that get its messages.
+ * Routes the messages of a topic to sessions.
  *
- * Routes are cached by topic id: the first message to a topic walks the filters, the next reads an
- * array. Any change of a subscription, and any new epoch of ids, ends the validity of all routes; they
- * are made again as messages come.
+ * Routes are cached by topic id: the first message to a topic walks the filters, the next one reads
+ * an array. Every change of a subscription and every new epoch of topic ids invalidates all routes;
+ * a route is computed again when its topic's next message arrives.
  */
 import { assert } from "../base/assert.ts";
 import { grownU32 } from "../base/columns.ts";
@@ -32,13 +32,16 @@ import {
 import type { SendQueue } from "./send-queue.ts";
 import { chooseMember, SharedSubscriptions, sharedFilter } from "./shared.ts";
 
-/** A fan-out that is being delivered in slices. */
+/** A fan-out that is delivered in slices. */
 interface Fanout {
   readonly message: MessageSlot;
   readonly route: Route;
   readonly origins: RouteOrigins;
   next: number;
-  /** The publisher's connection, not read until this is done; NO_CONN where there is none. */
+  /**
+   * The publisher's connection, which is not read until the fan-out is complete; NO_CONN if there
+   * is none.
+   */
   readonly publisher: ConnId;
   readonly from: Session | null;
 }
@@ -51,11 +54,14 @@ export class Router {
   readonly #messages: MessagePool;
   readonly #sendQueue: SendQueue;
   readonly #counters: Float64Array;
-  /** Route of each topic id, valid where its stamp is the current one. */
+  /** The route of each topic id, valid if its stamp is the current one. */
   #routes: Route[] = [];
-  /** Of the routes that are kept, valid or not. */
+  /** The total length of the cached routes, valid or not. */
   #routeWords = 0;
-  /** By topic id, of the routes that have any: apart, so that the usual route is an array and no more. */
+  /**
+   * Origins by topic id, where a route has any. In a map of their own, so that the usual route is a
+   * plain array.
+   */
   readonly #origins = new Map<number, RouteOrigins>();
   #stamps: Uint32Array = new Uint32Array(64);
   #stamp = 1;
@@ -85,7 +91,7 @@ export class Router {
     this.#shared = new SharedSubscriptions(counters);
   }
 
-  /** How many subscriptions there are, of all sessions. */
+  /** The number of subscriptions of all sessions. */
   get subscriptionCount(): number {
     return this.#counters[Counter.subscriptions]!;
   }
@@ -106,7 +112,7 @@ export class Router {
     return added;
   }
 
-  /** Ends a subscription that is there. */
+  /** Removes an existing subscription. */
   unsubscribe(filter: string, session: Session): void {
     this.#stamp++;
     this.#counters[Counter.subscriptions]!--;
@@ -121,7 +127,7 @@ export class Router {
     assert(wasThere, "a subscription of a session is in the topic index");
   }
 
-  /** The sessions that a topic reaches. The id is of the current epoch. */
+  /** The route of a topic; the id must be of the current epoch. */
   route(topic: number): Route {
     if (this.#topicEpoch !== this.#ingest.topicEpoch) {
       this.#topicEpoch = this.#ingest.topicEpoch;
@@ -146,8 +152,9 @@ export class Router {
   }
 
   /**
-   * Delivers a message along `route`, that of its topic. False: the route is long, and the rest follows in slices from
-   * `continueFanouts`; `publisher` is not to be read until then. `from` is the session that published it.
+   * Delivers a message along the route of its topic. False: the route is long. `continueFanouts`
+   * delivers the rest in slices, and `publisher` must not be read until then. `from` is the session
+   * of the publisher.
    */
   deliver(
     message: MessageSlot,
@@ -170,7 +177,9 @@ export class Router {
     return this.#fanouts.length > 0;
   }
 
-  /** Delivers one slice; returns the publisher whose fan-out is done with it, or NO_CONN. */
+  /**
+   * Delivers one slice; returns the publisher if its fan-out is complete now, otherwise NO_CONN.
+   */
   continueFanouts(): ConnId {
     const fanout = this.#fanouts[0]!;
     const start = fanout.next;
@@ -186,8 +195,8 @@ export class Router {
   }
 
   /**
-   * Offers a message to one session, at the smaller of the published and the granted QoS
-   * [MQTT311-3.8.4-6] [MQTT-3.8.4-8]. `flags` are the delivery bits above the QoS.
+   * Offers a message to one session, at the lower of the published and the granted QoS
+   * [MQTT311-3.8.4-6] [MQTT-3.8.4-8]. `flags` are the delivery flags above the QoS.
    */
   offer(
     session: Session,
@@ -213,12 +222,13 @@ export class Router {
   }
 
   /**
-   * Gives a message of a shared subscription to one of its members. `from` is the session that published it, where
-   * that is known.
+   * Offers a message of a shared subscription to one of its members. `from` is the session of the
+   * publisher, if known.
    */
   offerShared(number: number, message: MessageSlot, from: Session | null): void {
     const group = this.#shared.at(number);
-    // Null: it ended after the route was read, or after the message was sent to the member that has left.
+    // Null: the group ended after the route was computed, or after the message was sent to a member
+    // that left.
     if (group === null) return;
     const mayWait = this.#messages.qos(message) > 0 || this.#limits.queueQos0 === 1;
     const member = chooseMember(group, mayWait, this.#isBlocked, from);
@@ -247,9 +257,10 @@ export class Router {
       }
       const isOwn = subscriber >= OWN_SUBSCRIBER;
       const session = this.#sessions.at(isOwn ? subscriber & ~OWN_SUBSCRIBER : subscriber);
-      // Null: it ended after the route was read, while its message was delivered in slices.
+      // Null: the session ended while the fan-out was delivered in slices.
       if (session === null) continue;
-      // To the session that published it, by those of its subscriptions without No Local [MQTT-3.8.3-3].
+      // The publishing session receives the message only through its subscriptions without No Local
+      // [MQTT-3.8.3-3].
       if (isOwn ? session !== from : (options & OPTIONS_NO_LOCAL) !== 0 && session === from)
         continue;
       const origin = origins === null ? null : origins[i >> 1]!;
@@ -257,7 +268,7 @@ export class Router {
     }
   }
 
-  /** Retain As Published: RETAIN as it was [MQTT-3.3.1-13]; otherwise 0 [MQTT-3.3.1-12]. */
+  /** Retain As Published: RETAIN as published [MQTT-3.3.1-13]; otherwise 0 [MQTT-3.3.1-12]. */
   #flags(message: MessageSlot, options: number): number {
     if ((options & OPTIONS_RETAIN) === 0) return 0;
     return this.#messages.isRetained(message) ? DELIVERY_RETAIN : 0;
@@ -280,6 +291,9 @@ export class Router {
   }
 }
 
-/** Many topics with many receivers each would need more than all else: then they are matched anew. */
+/**
+ * Bounds the cached routes: many topics with many receivers each would take more memory than
+ * everything else. When they exceed it, all are dropped.
+ */
 const ROUTE_WORDS_MAX = 8 * 1024 * 1024;
 const NOBODY: Route = [];

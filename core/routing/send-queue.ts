@@ -1,5 +1,6 @@
 /**
- * Who has bytes to send: each connection at most once, in turn; none while its transport is blocked.
+ * The connections with output to send: each at most once, in turn; not while its transport is
+ * blocked.
  */
 
 import { grownU8 } from "../base/columns.ts";
@@ -9,19 +10,19 @@ export class SendQueue {
   readonly #ring = new Ring(64);
   #states: Uint8Array = new Uint8Array(64);
 
-  /** The connection in `slot` has something to send. */
+  /** The connection in `slot` has output to send. */
   schedule(slot: number): void {
     if (this.#states[slot] !== 0) return;
     this.#states[slot] = QUEUED;
     this.#ring.push(slot);
   }
 
-  /** The transport takes no bytes. The connection is offered none until `unblock`. */
+  /** The transport takes no bytes: the connection gets no turn until `unblock`. */
   block(slot: number): void {
     this.#states[slot]! |= BLOCKED;
   }
 
-  /** The transport takes bytes again: the connection has its turn, in case something waits. */
+  /** The transport takes bytes again: the connection gets a turn, in case it has output. */
   unblock(slot: number): void {
     this.#states[slot]! &= ~BLOCKED;
     this.schedule(slot);
@@ -31,14 +32,15 @@ export class SendQueue {
     return (this.#states[slot]! & BLOCKED) !== 0;
   }
 
-  /** A new connection has taken the slot. */
+  /** A new connection takes the slot. */
   open(slot: number): void {
     this.#states = grownU8(this.#states, slot);
-    // An entry of the connection before may still be queued; it is this one's turn then, and harmless.
+    // An entry of the previous connection may still be queued. It gives the new one a turn, which
+    // is harmless.
     this.#states[slot]! &= QUEUED;
   }
 
-  /** The connection whose turn it is, or 0. */
+  /** The next connection in turn, or 0. */
   next(): number {
     while (this.#ring.count > 0) {
       const slot = this.#ring.shift();

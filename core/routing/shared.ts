@@ -5,14 +5,14 @@ import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
 import { deliveryOrigin, OPTIONS_NO_LOCAL } from "./route.ts";
 
-/** One share name and filter, as long as it has members. */
+/** A share name and filter, as long as it has members. */
 export interface Group {
-  /** From 1; of no other group, also when this one is gone: messages that came by it may still name it. */
+  /** From 1. Not reused while old messages may refer to it, even after the group has ended. */
   readonly number: number;
   /** `$share/name/filter`. */
   readonly text: string;
   readonly members: Member[];
-  /** Where the next choice begins, so that members take turns. */
+  /** The member to start the next choice with, so that members take turns. */
   next: number;
 }
 
@@ -22,7 +22,10 @@ export interface Member {
   readonly origin: DeliveryOrigin;
 }
 
-/** The context of `$share/name/filter`, or null where a filter is not of that form [MQTT-4.8.2-1]. */
+/**
+ * The share name and filter of `$share/name/filter`, or null if the text does not have that form
+ * [MQTT-4.8.2-1].
+ */
 export function sharedFilter(
   text: string,
 ): { readonly name: string; readonly filter: string } | null {
@@ -33,7 +36,7 @@ export function sharedFilter(
   return name === "" || filter === "" || /[+#]/.test(name) ? null : { name, filter }; // [MQTT-4.8.2-2]
 }
 
-/** Whether a filter asks for a shared subscription, well-formed or not. */
+/** Whether a filter begins like a shared subscription, well-formed or not. */
 export function isShared(text: string): boolean {
   return text.startsWith(PREFIX);
 }
@@ -48,12 +51,12 @@ export class SharedSubscriptions {
     this.#counters = counters;
   }
 
-  /** The group with a number; null where its last member has left. */
+  /** The group with this number, or null if its last member has left. */
   at(number: number): Group | null {
     return this.#byNumber.get(number) ?? null;
   }
 
-  /** Makes a session a member, or changes its options. */
+  /** Adds a session to a group, or changes its options. */
   join(
     text: string,
     session: Session,
@@ -77,7 +80,7 @@ export class SharedSubscriptions {
     return { number: group.number, isNew: index < 0 };
   }
 
-  /** Ends a membership that is there; returns the group, which is gone where it has no members left. */
+  /** Removes a member. Returns its group, which has ended if it has no members left. */
   leave(text: string, session: Session): Group {
     const group = this.#byText.get(text)!;
     const index = group.members.findIndex((known) => known.session === session);
@@ -101,10 +104,11 @@ export class SharedSubscriptions {
 }
 
 /**
- * Who gets the next message: among the members who are there, one with the largest free window of the
- * next few in turn; else one who is there; else, if it may wait, one who is away. Null: nobody.
- * `isBlocked`: the transport of a connection takes no bytes now. `from`, the publisher, gets nothing where its
- * membership is No Local, as that of a bridge is: the message would come back, and go round for ever.
+ * Chooses the member for the next message. Connected members come first: of the next few in turn,
+ * the one with the largest free window; then one without room. If the message may wait, a
+ * disconnected member is the last choice. Null: no member can get it. `isBlocked` tells whether a
+ * transport takes no bytes now. The publisher, `from`, gets nothing if its membership is No Local,
+ * as a bridge's is: otherwise the message would circulate between the brokers for ever.
  */
 export function chooseMember(
   group: Group,
@@ -131,7 +135,10 @@ export function chooseMember(
   return best;
 }
 
-/** Below 0: can not have it. From `FREE` on: can have it at once, the better the more. */
+/**
+ * Below 0: cannot get the message. From `FREE` on: can get it at once; a larger free window scores
+ * higher.
+ */
 function scoreOf(
   session: Session,
   mayWait: boolean,
@@ -144,9 +151,12 @@ function scoreOf(
   return free === 0 ? 2 : FREE + free;
 }
 
-/** Below `GROUP_SUBSCRIBER`: a billion groups come before a number is used again. */
+/** Below `GROUP_SUBSCRIBER`: a number is reused after a billion groups. */
 const GROUP_NUMBER_MAX = 2 ** 30 - 1;
 const PREFIX = "$share/";
 const FREE = 3;
-/** So many members with room are compared: a large group costs no more than a small one. */
+/**
+ * At most this many members with room are compared, so that a large group costs no more than a
+ * small one.
+ */
 const LOOKED_MAX = 8;

@@ -1,4 +1,4 @@
-/** The $SYS topics, by the names that mosquitto's users know, from counters. */
+/** The $SYS topics, computed from counters, with the topic names of mosquitto. */
 import type { Millis } from "../boundary.ts";
 import type { CounterName } from "../observe/counters.ts";
 import { Counter } from "../observe/counters.ts";
@@ -7,7 +7,7 @@ export class SysTopics {
   readonly #serverName: string;
   readonly #codecName: string;
   readonly #counters: Float64Array;
-  /** What each topic said last: it is published when it says something else. */
+  /** The last published value of each topic; a topic is published only when its value changes. */
   readonly #said = new Map<string, string>();
   readonly #loads: Load[] = [];
   #startedAt: Millis | null = null;
@@ -26,7 +26,7 @@ export class SysTopics {
     }
   }
 
-  /** Calls `publish` with each topic and value that is new since the last time. */
+  /** Calls `publish` for each topic whose value has changed since the last update. */
   update(now: Millis, publish: (topic: string, value: string) => void): void {
     const say = (name: string, value: string): void => {
       const topic = `$SYS/broker/${name}`;
@@ -46,7 +46,7 @@ export class SysTopics {
     say("clients/disconnected", String(away));
     say("clients/inactive", String(away));
     say("publish/messages/dropped", String(this.#sum(dropped)));
-    // As mosquitto counts: members of shared subscriptions apart from the others.
+    // Like mosquitto, which counts members of shared subscriptions separately.
     say("subscriptions/count", String(count("subscriptions") - count("sharedMembers")));
     say("shared_subscriptions/count", String(count("sharedMembers")));
     const heapBytes = count("hostMemoryBytes") || this.#sum(accounted);
@@ -61,7 +61,7 @@ export class SysTopics {
     return names.reduce((sum, name) => sum + this.#counters[Counter[name]]!, 0);
   }
 
-  /** An exponential average of what the counters gained per minute, in the `seconds` since the last time. */
+  /** An exponential average of the counters' gain per minute; the last update was `seconds` ago. */
   #average(load: Load, seconds: number): string {
     if (seconds === 0) return load.perMinute.toFixed(2);
     const total = this.#sum(load.counters);
@@ -78,7 +78,7 @@ interface Load {
   readonly counters: readonly CounterName[];
   readonly minutes: number;
   perMinute: number;
-  /** The counters at the last update. */
+  /** The sum of the counters at the last update. */
   before: number;
 }
 
@@ -109,7 +109,7 @@ const dropped: readonly CounterName[] = [
   "droppedNoMemory",
 ];
 
-/** What the memory is known to be where the host does not tell. */
+/** The memory that the broker accounts for, if the host reports none. */
 const accounted: readonly CounterName[] = ["messageBytes", "inputBytes"];
 
 const loads: readonly (readonly [string, readonly CounterName[]])[] = [
