@@ -87,8 +87,17 @@ export function properties(version: Version, values: Properties = {}): number[] 
 }
 
 export function packet(first: number, ...parts: readonly ArrayLike<number>[]): Uint8Array {
-  const body = parts.flatMap((part) => Array.from(part));
-  return Uint8Array.from([first, ...varint(body.length), ...body]);
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const header = [first, ...varint(length)];
+  // Not by way of a list of numbers: the longest packet of a broker may have many megabytes.
+  const bytes = new Uint8Array(header.length + length);
+  bytes.set(header);
+  let at = header.length;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 export interface WillFields {
