@@ -1,7 +1,7 @@
 /**
- * Every type that crosses the core's boundary, in either direction.
+ * All types that cross the core's boundary, in either direction.
  *
- * Inputs are `handle*`, outputs are `poll*`. Buffers and records are owned by the caller; an outside
+ * Inputs are `handle*`, outputs are `poll*`. The caller owns buffers and records; an outside
  * decision is a value; nothing here is a callback.
  */
 import type { ReasonCode } from "./reason.ts";
@@ -9,28 +9,35 @@ import type { ReasonCode } from "./reason.ts";
 declare const brand: unique symbol;
 export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
-/** Slot in the low 20 bits, generation in the 10 above: a small integer on every engine. 0 is none. */
+/**
+ * Slot in the low 20 bits, generation in the 10 above: a small integer on every engine. 0: no
+ * connection.
+ */
 export type ConnId = Brand<number, "ConnId">;
 /**
- * Milliseconds on a clock that should not go back. Where it does, time stands still, which is counted. Its zero is
- * the host's business.
+ * Milliseconds on a clock that should not go back. If it does, the broker's time stands still, and
+ * `clockHeld` counts it. The host chooses the zero.
  */
 export type Millis = Brand<number, "Millis">;
-/** Position in the journal. Commits are cumulative: committing n commits everything before n. */
+/** A position in the journal. Commits are cumulative: committing n commits everything up to n. */
 export type Seq = Brand<number, "Seq">;
 
-/** No connection: what `handleOpen` returns to refuse one, and `pollSend` when nobody has bytes. */
+/**
+ * No connection: `handleOpen` returns it to refuse a transport, `pollSend` when there is no output.
+ */
 export const NO_CONN: ConnId = 0 as ConnId;
-/** No deadline: what `pollTimeout` returns when nothing is due, ever. */
+/** No deadline: `pollTimeout` returns it when nothing is due. */
 export const NEVER: Millis = Number.POSITIVE_INFINITY as Millis;
 
 export type QoS = 0 | 1 | 2;
-/** 3 is MQTT 3.1, 4 is MQTT 3.1.1, 5 is MQTT 5.0: the level byte of CONNECT, without the bit of bridges. */
+/**
+ * The level byte of CONNECT, without the bridge bit: 3 is MQTT 3.1, 4 is MQTT 3.1.1, 5 is MQTT 5.0.
+ */
 export type ProtocolLevel = 3 | 4 | 5;
 
 export interface ConnInfo {
   readonly transport: "tcp" | "tls" | "ws" | "wss" | "local";
-  /** Where the peer is, for people: `address:port`. Not interpreted. */
+  /** The address of the peer, `address:port`. For people; the core does not interpret it. */
   readonly remote: string;
   /** From a verified client certificate; null without one. */
   readonly peer: PeerIdentity | null;
@@ -40,23 +47,27 @@ export interface PeerIdentity {
   readonly commonName: string;
 }
 
-/** Why a transport ended, as the host saw it. */
+/** Why a transport ended, as seen by the host. */
 export const CloseCause = {
-  /** The peer ended the stream in order. */ Ended: 1,
+  /** The peer ended the stream normally. */ Ended: 1,
   /** Reset, timed out, or any other transport error. */ Error: 2,
-  /** The host closed it because an effect said so. */ Asked: 3,
-  /** The peer broke the rules of the transport, such as a WebSocket text frame. */ Transport: 4,
+  /** The host closed it on behalf of an effect. */ Asked: 3,
+  /** The peer violated the transport protocol, for example with a WebSocket text frame. */
+  Transport: 4,
 } as const;
 export type CloseCause = (typeof CloseCause)[keyof typeof CloseCause];
 
-/** Bytes for one connection. `tail`, if set, follows `bytes[0, length)` and is never copied. */
+/**
+ * Bytes for one connection. If `tail` is set, it follows `bytes[0, length)`; the core does not copy
+ * it.
+ */
 export interface OutBuffer {
   /** Filled from 0. At least `OUT_BYTES_MIN` long. */
   bytes: Uint8Array;
   length: number;
   /**
-   * Not written by the core before its next `handle*`. A host that goes on reading it then says first that
-   * the connection is not writable; from there on it may, as long as it likes.
+   * The core does not modify it before the next `handle*`. A host that needs it for longer first
+   * reports that the connection is not writable; then it may read the tail as long as it likes.
    */
   tail: Uint8Array | null;
 }
@@ -65,15 +76,15 @@ export interface OutBuffer {
 export const OUT_BYTES_MIN = 4096;
 
 export const EffectKind = {
-  /** No effect: what a fresh record holds. */ None: 0,
-  /** Close the transport; every byte owed to it has been polled. */ Close: 1,
-  /** Close it now; unsent bytes are worthless. */ Abort: 2,
-  /** Read again after `handleBytes` said false. */ Read: 3,
+  /** No effect: the initial value of a record. */ None: 0,
+  /** Close the transport; all output for it has been polled. */ Close: 1,
+  /** Close it now and discard unsent bytes. */ Abort: 2,
+  /** Resume reading after `handleBytes` returned false. */ Read: 3,
   /** Decide `request`, then call `handleDecision`. */ Decide: 4,
 } as const;
 export type EffectKind = (typeof EffectKind)[keyof typeof EffectKind];
 
-/** Record the caller owns and the core fills, so that polling allocates nothing. */
+/** A record that the caller owns and the core fills, so that polling allocates nothing. */
 export interface Effect {
   kind: EffectKind;
   conn: ConnId;
@@ -81,7 +92,10 @@ export interface Effect {
   request: DecisionRequest | null;
 }
 
-/** A question the policy could not answer at once. Owned: safe to keep across an await. */
+/**
+ * A request for a decision that the policy left pending. It owns its data: safe to keep across an
+ * await.
+ */
 export type DecisionRequest = AuthenticateRequest | PublishRequest | SubscribeRequest;
 
 export interface AuthenticateRequest {
@@ -89,18 +103,23 @@ export interface AuthenticateRequest {
   readonly conn: ConnId;
   readonly info: ConnInfo;
   readonly level: ProtocolLevel;
-  /** Whether it says that it is a bridge, another broker. */
+  /** Whether the client declares itself a bridge. */
   readonly isBridge: boolean;
-  /** As sent; empty when the client asks the server to choose one. */
+  /** As received; empty if the client requests an assigned identifier. */
   readonly clientId: string;
   readonly username: string | null;
-  /** Owned by the request. */
+  /** A copy, owned by the request. */
   readonly password: Uint8Array | null;
-  /** Enhanced authentication, MQTT 5.0 §4.12; null: by user name and password, or not at all. */
+  /**
+   * The method of enhanced authentication, MQTT 5.0 §4.12; null: user name and password, or none.
+   */
   readonly method: string | null;
-  /** What the method says in this step. Owned by the request. */
+  /** The Authentication Data of this step. A copy, owned by the request. */
   readonly data: Uint8Array | null;
-  /** The CONNECT, an answer to a challenge, or a client that is connected and authenticates again. */
+  /**
+   * `connect`: a CONNECT; `continue`: the response to a challenge; `reauthenticate`: a connected
+   * client starts again.
+   */
   readonly step: "connect" | "continue" | "reauthenticate";
 }
 
@@ -121,12 +140,18 @@ export interface SubscribeRequest {
 }
 
 export type Decision =
-  /** `data` is what the authentication method tells the client in the end. */
+  /** `data`: the final Authentication Data for the client. */
   | { readonly kind: "allow"; readonly principal?: string; readonly data?: Uint8Array }
-  /** Of an AuthenticateRequest with a method: the exchange goes on, the client answers `data`. */
+  /**
+   * For an AuthenticateRequest with a method: continues the exchange by sending `data` to the
+   * client.
+   */
   | { readonly kind: "challenge"; readonly data: Uint8Array }
   | DenyDecision
-  /** One reason code per filter of a SubscribeRequest: below 0x80 is allowed. `reasonString` as in DenyDecision. */
+  /**
+   * One reason code per filter of a SubscribeRequest; below 0x80 allows. `reasonString` as in
+   * DenyDecision.
+   */
   | {
       readonly kind: "filters";
       readonly reasons: readonly ReasonCode[];
@@ -136,20 +161,20 @@ export type Decision =
 export interface DenyDecision {
   readonly kind: "deny";
   readonly reason: ReasonCode;
-  /** Tells clients of MQTT 5.0 why, in place of the name of the reason. */
+  /** The Reason String for clients of MQTT 5.0; default: the name of the reason. */
   readonly reasonString?: string;
-  /** Where such a client is to go, for the reasons UseAnotherServer and ServerMoved in CONNACK. */
+  /** The Server Reference for these clients, with UseAnotherServer or ServerMoved in CONNACK. */
   readonly serverReference?: string;
 }
 
-/** Properties of MQTT 5.0 by name: numbers, texts, bytes, and User Property as pairs in order. */
+/** MQTT 5.0 properties by name: numbers, texts, bytes, and User Property as pairs in order. */
 export interface PropertyValues {
   readonly PayloadFormatIndicator?: number;
   readonly MessageExpiryInterval?: number;
   readonly ContentType?: string;
   readonly ResponseTopic?: string;
   readonly CorrelationData?: Uint8Array;
-  /** In a PUBLISH several. */
+  /** A PUBLISH may have several. */
   readonly SubscriptionIdentifier?: number | readonly number[];
   readonly SessionExpiryInterval?: number;
   readonly AssignedClientIdentifier?: string;
@@ -174,40 +199,45 @@ export interface PropertyValues {
   readonly SharedSubscriptionAvailable?: number;
 }
 
-/** What the embedding program asks of the broker. */
+/** The commands of the host program. */
 export type Command =
   | {
       readonly kind: "publish";
       readonly topic: string;
-      /** Copied. */
+      /** The broker copies it. */
       readonly payload: Uint8Array;
       readonly qos: QoS;
       readonly retain: boolean;
-      /** Of MQTT 5.0, those that receivers get, and MessageExpiryInterval; no others. */
+      /** MQTT 5.0 properties: those that receivers get, and MessageExpiryInterval. */
       readonly properties?: PropertyValues;
     }
-  /** Ends the connection of one client; its will is published. */
+  /** Ends the connection of one client and publishes its will. */
   | { readonly kind: "kick"; readonly clientId: string; readonly reason: ReasonCode }
   /**
-   * Sends every client elsewhere: those that are here, and those that come. `reference` is told to clients
-   * of MQTT 5.0; null: they are welcome again.
+   * Sends all clients to another server: the connected ones, and each that connects. `reference` is
+   * the Server Reference for MQTT 5.0 clients; null ends the move.
    */
   | { readonly kind: "move"; readonly reference: string | null; readonly isForGood: boolean }
-  /** Refuses new connections, then closes each once what it is owed has been polled. */
+  /** Refuses new connections, and closes each existing one after its output has been polled. */
   | { readonly kind: "shutdown" }
-  /** Turns `published` events on or off; they are off at first, for they cost on the data path. */
+  /**
+   * Turns `published` events on or off. Off by default, because they cost time on the data path.
+   */
   | { readonly kind: "observe"; readonly publishes: boolean }
   /**
-   * The memory of the process, which only its host knows: what `$SYS/broker/heap/current` says. Of a host that does
-   * not tell, the topic says the memory for messages and input.
+   * The memory of the process, for `$SYS/broker/heap/current`. Without this command, the topic has
+   * the memory for messages and input.
    */
   | { readonly kind: "memory"; readonly bytes: number };
 
-/** The journal's tables. Keys and values are bytes, laid out in journal/record.ts. */
+/** The tables of the journal. Keys and values are bytes; journal/records.ts has their layout. */
 export const Table = { Session: 0, Subscription: 1, Message: 2, Queue: 3, Retained: 4 } as const;
 export type Table = (typeof Table)[keyof typeof Table];
 
-/** One atomic group of writes, in columns. The views are valid until the batch is handed back. */
+/**
+ * An atomic batch of writes, in columns. The arrays are valid until the batch is passed to
+ * `pollJournal` again.
+ */
 export interface JournalBatch {
   readonly count: number;
   readonly firstSeq: Seq;

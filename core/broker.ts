@@ -1,9 +1,9 @@
 /**
- * The broker: what happened goes in by `handle*`, what to do comes out by `poll*`. README.md has the
+ * The broker: `handle*` methods take inputs, `poll*` methods return outputs. README.md has the
  * contract.
  *
- * It owns every connection, so the host moves bytes and no events. Nothing here does I/O, reads a clock,
- * or throws for what a peer did.
+ * It owns all connections; the host only moves bytes. It does no I/O, reads no clock, and never
+ * throws because of a peer.
  */
 import { assert } from "./base/assert.ts";
 import { Slots } from "./base/slots.ts";
@@ -50,7 +50,7 @@ export class Broker {
   #sysAt: Millis;
   readonly #clock = new SteadyClock();
   #isBusy = false;
-  /** Bytes that were ready, for blocked connections, when everybody else had been served. */
+  /** The bytes left for blocked connections when all others had been served last. */
   #blockedBytes = 0;
 
   constructor(config: BrokerConfig, ports: Ports) {
@@ -65,17 +65,26 @@ export class Broker {
     return this.#context.counters;
   }
 
-  /** Bytes made ready since everybody was last served: a host drains early when they are many. */
+  /**
+   * Bytes made ready since all connections were last served. A host drains early when they are
+   * many.
+   */
   get backlogBytes(): number {
     return this.#context.counters[Counter.outputBytes]! - this.#blockedBytes;
   }
 
-  /** It is in the middle of a call, which a port has come from: it is not to be called before that returns. */
+  /**
+   * Whether a call is in progress. Code that a port runs must not call the broker before that call
+   * returns.
+   */
   get isBusy(): boolean {
     return this.#isBusy;
   }
 
-  /** A transport was opened. NO_CONN: refused, the host closes it and says no more of it. */
+  /**
+   * A transport was opened. NO_CONN: refused; the host closes the transport and makes no more calls
+   * for it.
+   */
   handleOpen(info: ConnInfo, now: Millis): ConnId {
     now = this.#enter(now);
     const { connections, counters, sendQueue } = this.#context;
@@ -100,7 +109,10 @@ export class Broker {
     return id;
   }
 
-  /** `chunk` is lent until return. False: stop reading until an effect says `Read`. */
+  /**
+   * Bytes arrived. `chunk` is lent until the call returns. False: stop reading until a `Read`
+   * effect.
+   */
   handleBytes(conn: ConnId, chunk: Uint8Array, now: Millis): boolean {
     now = this.#enter(now);
     const connection = this.#connection(conn);
@@ -110,14 +122,14 @@ export class Broker {
   }
 
   /**
-   * The transport can (not) take more bytes. While it cannot, the core offers it none. Said before any
-   * other call where the host still reads what `pollSend` gave it.
+   * The transport can or cannot take more bytes. While it cannot, the core offers none. A host that
+   * still reads the tail from `pollSend` calls this before any other method.
    */
   handleWritable(conn: ConnId, writable: boolean, now: Millis): void {
     now = this.#enter(now);
     if (!writable) this.#context.messages.keepLent();
     const connection = this.#connection(conn);
-    // One that has ended has no deadline any more, and its last bytes may be the ones that are not taken.
+    // An ended connection has no deadline any more; the host may still be sending its last bytes.
     if (connection !== null && connection.stage !== Stage.Ended) {
       if (writable) {
         connection.stalledAt = -1;
@@ -132,7 +144,7 @@ export class Broker {
     this.#leave();
   }
 
-  /** The transport is gone. Called once for each connection, whoever ended it. */
+  /** The transport has closed. To be called once for each connection, whichever side closed it. */
   handleClose(conn: ConnId, cause: CloseCause, now: Millis): void {
     now = this.#enter(now);
     const connection = this.#connection(conn);
@@ -148,7 +160,7 @@ export class Broker {
     this.#leave();
   }
 
-  /** The answer to a `Decide` effect; one for a connection that is gone is ignored. */
+  /** The response to a `Decide` effect. Ignored if the connection has ended. */
   handleDecision(conn: ConnId, decision: Decision, now: Millis): void {
     now = this.#enter(now);
     const connection = this.#connection(conn);
@@ -168,26 +180,30 @@ export class Broker {
   }
 
   /**
-   * A batch up to `seq` could not be stored. `retry`: the host goes on trying with the same batch.
-   * Otherwise nothing more will be durable: what waits for it waits for ever, who publishes durably is
-   * not read, and every CONNECT is answered with `ServerUnavailable`.
+   * A batch up to `seq` could not be stored. `retry`: the host keeps trying with the same batch.
+   * Otherwise no more writes become durable: replies that wait for a commit are never sent,
+   * connections that cause writes are not read, and each CONNECT is refused with
+   * `ServerUnavailable`.
    */
   handleCommitFailure(seq: Seq, retry: boolean, now: Millis): void {
     now = this.#enter(now);
-    assert(seq > this.#context.journal.committed, "what was committed does not fail");
+    assert(seq > this.#context.journal.committed, "a committed write does not fail");
     if (!retry) this.#context.journal.hasFailed = true;
     this.#context.counters[Counter.commitsFailed]!++;
     this.#leave();
   }
 
-  /** The host's wall clock was set: it is `epochMillis`, Unix time, now. */
+  /** The host's wall clock was set: `epochMillis` is the Unix time now. */
   handleClock(epochMillis: number, now: Millis): void {
     now = this.#enter(now);
     this.#context.setEpoch(epochMillis - now);
     this.#leave();
   }
 
-  /** What the embedding program asks for. Throws ConfigError for a publish that no client could send. */
+  /**
+   * Applies a command of the host program. Throws ConfigError for a publish that no client could
+   * send.
+   */
   handleCommand(command: Command, now: Millis): void {
     this.#enter(now);
     try {
@@ -233,7 +249,10 @@ export class Broker {
     this.#leave();
   }
 
-  /** Encodes packets of the next connection in the send queue into `out`; returns it, or NO_CONN. */
+  /**
+   * Encodes output of the next connection in the send queue into `out`; returns the connection, or
+   * NO_CONN.
+   */
   pollSend(out: OutBuffer, now: Millis): ConnId {
     assert(out.bytes.length >= OUT_BYTES_MIN, "an OutBuffer has at least OUT_BYTES_MIN bytes");
     now = this.#enter(now);
@@ -262,7 +281,7 @@ export class Broker {
     return id;
   }
 
-  /** Fills `effect`; false when there is none. */
+  /** Fills `effect`; false if there is none. */
   pollEffect(effect: Effect): boolean {
     const { effects, requests } = this.#context;
     while (effects.count > 0) {
@@ -272,24 +291,25 @@ export class Broker {
       effect.kind = (word & 0xff) as EffectKindType;
       effect.reason = (word >> 8) as ReasonCode;
       effect.request = effect.kind === EffectKind.Decide ? requests.shift()! : null;
-      // One that is gone meanwhile needs nothing done.
+      // Effects for a connection that has closed meanwhile are skipped.
       if (this.#connection(effect.conn) !== null) return true;
     }
     return false;
   }
 
-  /** Swaps the open group of writes with `batch`; false when there are none. */
+  /** Swaps the open batch of writes with `batch`; false if there are none. */
   pollJournal(batch: WriteBatch): boolean {
-    // A message and all that is owed of it are one batch, however many slices it is delivered in.
+    // A message and all its deliveries belong to one batch, also if the fan-out is delivered in
+    // slices.
     return !this.#context.router.hasFanouts && this.#context.journal.poll(batch);
   }
 
-  /** Control-plane news for logs and hooks, or null. */
+  /** The next control-plane event for logs and hooks, or null. */
   pollEvent(): BrokerEvent | null {
     return this.#context.events.poll();
   }
 
-  /** When `handleTimeout` is next to be called: may be early, NEVER when nothing is due. */
+  /** When to call `handleTimeout` next: possibly early; NEVER when nothing is due. */
   pollTimeout(): Millis {
     const { deadlines, sessions, retained, retainedScans } = this.#context;
     if (retainedScans.size > 0) return this.#clock.toHost(this.#clock.now);
@@ -297,7 +317,10 @@ export class Broker {
     return this.#clock.toHost(Math.min(timed, this.#sysAt) as Millis);
   }
 
-  /** What it is made of, for `inspect`: a function beside it, that who does not call it does not bundle. @internal */
+  /**
+   * Gives `inspect` access to the context. `inspect` is a separate function, so that bundlers can
+   * drop it. @internal
+   */
   view<T>(see: (context: BrokerContext, now: Millis) => T): T {
     return see(this.#context, this.#clock.now);
   }
@@ -318,15 +341,15 @@ export class Broker {
     resume(this.#context, connection, Parked.Fanout);
   }
 
-  /** All that is queued for a closing connection has been polled. */
+  /** All output of a closing connection has been polled. */
   #finishClosing(connection: Connection): void {
     if (connection.commitGate !== null && connection.commitGate.count > 0) return;
     endConnection(this.#context, connection, "flushed", connection.endReason);
   }
 
-  /** The broker's time of the call. */
+  /** Starts a call; returns the broker's time. */
   #enter(now: Millis): Millis {
-    assert(!this.#isBusy, "the core is not called from within");
+    assert(!this.#isBusy, "the broker is not called during a call");
     if (!this.#clock.advance(now)) this.#context.counters[Counter.clockHeld]!++;
     this.#isBusy = true;
     this.#context.messages.now = this.#clock.now;

@@ -1,6 +1,6 @@
 /**
- * What a broker is configured with: every limit has a default, a range, a unit and a help text, in one table that
- * the command line, the configuration file and the library all read.
+ * The configuration of a broker. Each limit has a default, a range, a unit and a help text, in one
+ * table that the command line, the configuration file and the library all read.
  */
 import { nearest } from "./nearest.ts";
 
@@ -9,19 +9,19 @@ export interface BrokerConfig {
   readonly seed: readonly [number, number, number, number];
   /** Unix time, in milliseconds, at `Millis` zero. */
   readonly epochMillis: number;
-  /** What `$SYS/broker/version` reads, such as `sansmq 0.1.0`. */
+  /** The value of `$SYS/broker/version`, for example `sansmq 0.1.0`. */
   readonly serverName: string;
   /**
-   * Whether writes are journaled, and acknowledgements wait for `handleCommit`. False is the memory
-   * store: no record is made and every gate is open at once.
+   * Whether writes are journaled and acknowledgements wait for `handleCommit`. False with the
+   * memory store: nothing is recorded, and no reply waits.
    */
   readonly durable: boolean;
-  /** What CONNACK says of where to find responses, to clients that ask; null: nothing. */
+  /** The Response Information for clients that request it; null: none. */
   readonly responseInformation: string | null;
   readonly limits: Limits;
 }
 
-/** A limit: its default, its range, its unit, and what it means. */
+/** A limit: its default, range, unit and meaning. */
 export interface LimitSpec {
   readonly default: number;
   readonly min: number;
@@ -33,7 +33,7 @@ export interface LimitSpec {
 
 const MiB = 1024 * 1024;
 const hour = 3_600_000;
-/** The longest time that can be configured: ten years. */
+/** The longest configurable time: ten years. */
 const timeMax = 87_600 * hour;
 
 const inUnit =
@@ -59,7 +59,7 @@ const onOff = (value: 0 | 1, help: string): LimitSpec => inUnit("switch")(value,
  */
 // biome-ignore format: it is a table
 export const limitTable = {
-  // Up to the longest packet that MQTT has: 268,435,455 bytes behind a fixed header of five, MQTT 5.0 §2.1.4.
+  // The largest packet of MQTT: a fixed header of five bytes and 268,435,455 more, MQTT 5.0 §2.1.4.
   packetBytesMax: bytes(16 * MiB, 128, 268_435_460,
     "Maximum packet size, header included") as LimitSpec,
   topicBytesMax: bytes(4096, 16, 65_535,
@@ -151,20 +151,20 @@ export type Limits = { readonly [K in LimitName]: number };
 /** The limits in the order of the table. */
 export const limitNames: readonly LimitName[] = Object.keys(limitTable) as LimitName[];
 
-/** Stands for a value that a `ConfigError` does not tell, because it may be a password. */
-export const HIDDEN: unique symbol = Symbol("what was given");
+/** Replaces a value in a `ConfigError` that may be a password. */
+export const HIDDEN: unique symbol = Symbol("the given value");
 
 /**
- * The caller configured something that cannot be: names the field, the value and what is allowed. Of a field that may
- * hold a password the value is `HIDDEN`.
+ * The error for invalid configuration: has the field, the value and the allowed values. If the
+ * field may hold a password, the value is `HIDDEN`.
  */
 export class ConfigError extends Error {
   readonly field: string;
   readonly value: unknown;
   readonly allowed: string;
-  /** `message` in place of the usual one. */
+  /** `message` replaces the usual text. */
   constructor(field: string, value: unknown, allowed: string, message?: string) {
-    // Messages end up in logs, and so do errors that nobody catches, with all that they have.
+    // Errors end up in logs, uncaught ones with all their fields.
     const told = SECRET.test(field) && isTelling(value) ? HIDDEN : value;
     super(message ?? `${field}: ${show(told)} is not allowed; allowed is ${allowed}`);
     this.name = "ConfigError";
@@ -175,8 +175,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * The error for a name that is not one of `known`: names the nearest. `prefix` stands before the name, and before
- * the nearest. `advice` is said instead of the nearest. The value is not shown: it may be a password.
+ * The error for a name that is not in `known`: suggests the nearest name, or gives `advice`
+ * instead. `prefix` precedes both names. The value is not shown: it may be a password.
  */
 export function unknownName(
   prefix: string,
@@ -192,7 +192,9 @@ export function unknownName(
   return new ConfigError(`${prefix}${name}`, isTelling(value) ? HIDDEN : value, allowed, message);
 }
 
-/** The defaults, with `given` over them. Throws ConfigError for an unknown name or a bad value. */
+/**
+ * The defaults, overridden by `given`. Throws ConfigError for an unknown name or an invalid value.
+ */
 export function parseLimits(given: Readonly<Record<string, unknown>> = {}): Limits {
   const limits: Record<string, number> = {};
   for (const name of limitNames) limits[name] = limitTable[name].default;
@@ -204,7 +206,7 @@ export function parseLimits(given: Readonly<Record<string, unknown>> = {}): Limi
   return limits as Limits;
 }
 
-/** One limit checked against its range. Throws ConfigError. */
+/** Checks one limit against its range. Throws ConfigError. */
 export function parseLimit(name: LimitName, value: unknown, field: string = name): number {
   const spec: LimitSpec = limitTable[name];
   const isNumber = typeof value === "number" && Number.isFinite(value);
@@ -217,21 +219,21 @@ export function parseLimit(name: LimitName, value: unknown, field: string = name
   return value;
 }
 
-/** Fields where a password may stand, or what was meant to be one. */
+/** Fields that may hold a password, also by mistake. */
 const SECRET = /password|secret|token|authenticat/i;
 
-/** Whether a value would tell a secret. That there is none is no secret. */
+/** Whether a value could reveal a secret. Absence reveals nothing. */
 function isTelling(value: unknown): boolean {
   return (typeof value === "string" && value !== "") || typeof value === "number";
 }
 
 function show(value: unknown): string {
-  if (value === HIDDEN) return "what was given";
+  if (value === HIDDEN) return "the given value";
   if (typeof value === "string") return JSON.stringify(value);
-  // What it is, not what it says: an object may say nothing, or more than fits a line.
+  // The kind of an object, not its content, which may be empty or longer than a line.
   const isPlain = (typeof value !== "object" && typeof value !== "function") || value === null;
   return isPlain ? String(value) : Object.prototype.toString.call(value);
 }
 
-/** The units that say more than the name of the limit does. */
+/** The units that the name of a limit does not already tell. */
 const MEASURES: ReadonlySet<LimitSpec["unit"]> = new Set(["bytes", "messages", "ms", "s"]);

@@ -1,4 +1,7 @@
-/** What the handlers of one broker share: its subsystems, its mode, and the time of the call at hand. */
+/**
+ * The state that all handlers of one broker share: its subsystems, its mode, and the time of the
+ * current call.
+ */
 import { BufferPool } from "./base/buffers.ts";
 import type { Ring } from "./base/ring.ts";
 import { PairRing } from "./base/ring.ts";
@@ -27,7 +30,7 @@ export class BrokerContext {
   readonly policy: Policy;
   readonly entropy: (out: Uint8Array) => void;
   readonly buffers: BufferPool;
-  /** The chunk at hand. */
+  /** The current chunk. */
   readonly frames: FrameRows = new FrameRows();
   readonly counters: Float64Array;
   readonly events: Events;
@@ -38,31 +41,37 @@ export class BrokerContext {
   readonly router: Router;
   readonly sendQueue: SendQueue = new SendQueue();
   readonly journal: Journal;
-  /** Null with the memory store: nothing is recorded and nothing waits. */
+  /** Null with the memory store: nothing is recorded, and no reply waits. */
   readonly records: Records | null;
-  /** Connection by slot. */
+  /** Connections by slot. */
   readonly connections: (Connection | null)[] = [null];
-  /** One deadline per connection, by slot. */
+  /** The next deadline of each connection, by slot. */
   readonly deadlines: TimingWheel = new TimingWheel();
-  /** (kind | reason << 8, connection), and the request of each Decide in order. */
+  /**
+   * (kind | reason << 8, connection) for each effect; `requests` has those of the Decide effects in
+   * order.
+   */
   readonly effects: PairRing = new PairRing();
   readonly requests: DecisionRequest[] = [];
   /** Connections with replies that wait for a commit. */
   readonly gatedConnections: Set<Connection> = new Set();
-  /** Connections whose next message waits for a commit, or whose input waits for the store. */
+  /**
+   * Connections whose next message waits for a commit, or whose input waits for the store to catch
+   * up.
+   */
   readonly storeBlocked: Set<Connection> = new Set();
-  /** Connections whose scan of the retained names goes on at the next timeout, which is due. */
+  /** Connections whose retained scan continues at the next timeout, which is due at once. */
   readonly retainedScans: Set<Connection> = new Set();
-  /** Empty queues of replies: a connection that is owed none has none. */
+  /** Empty reply rings, for connections that need one. */
   readonly spareReplyRings: Ring[] = [];
-  /** The time of the `handle*` or `poll*` call at hand. */
+  /** The time of the current `handle*` or `poll*` call. */
   now: Millis = 0 as Millis;
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis = 0;
-  /** Where clients are sent instead; null: they are welcome. */
+  /** The server that clients are sent to; null: none, clients are accepted. */
   serverReference: string | null = null;
   isMovedForGood = false;
-  /** New connections are refused: the broker shuts down. */
+  /** The broker shuts down and refuses new connections. */
   isShuttingDown = false;
 
   constructor(config: BrokerConfig, ports: Ports) {
@@ -103,7 +112,7 @@ export class BrokerContext {
     this.effects.push(kind | (reason << 8), connection.id);
   }
 
-  /** Makes the connection's deadline `deadline` unless it is earlier already. */
+  /** Sets the connection's deadline, unless an earlier one is set. */
   advanceDeadline(connection: Connection, deadline: Millis): void {
     const { slot } = connection;
     if (!this.deadlines.isSet(slot) || this.deadlines.deadline(slot) > deadline) {

@@ -1,4 +1,4 @@
-/** What a broker holds at this moment, as plain data: for people who look for a fault. Changes nothing. */
+/** The state of a broker as plain data, to find faults. Reading it changes nothing. */
 import type { ConnId, Millis, ProtocolLevel, QoS, Seq } from "./boundary.ts";
 import type { Broker } from "./broker.ts";
 import type { Connection } from "./connection/connection.ts";
@@ -9,7 +9,7 @@ import { Counter, counterNames } from "./observe/counters.ts";
 import { OPTIONS_QOS } from "./routing/route.ts";
 import type { Session } from "./session/session.ts";
 
-/** Fit for JSON. Has no payload, no password and no authentication data in it. */
+/** Serializable as JSON. Contains no payload, password or authentication data. */
 export interface BrokerState {
   readonly now: Millis;
   readonly isShuttingDown: boolean;
@@ -19,7 +19,7 @@ export interface BrokerState {
   readonly hasFanouts: boolean;
   readonly effectCount: number;
   readonly journal: { readonly lastSeq: Seq; readonly committed: Seq; readonly hasFailed: boolean };
-  /** Those that are not 0. */
+  /** Counters that are not 0. */
   readonly counters: Readonly<Partial<Record<CounterName, number>>>;
 }
 
@@ -36,10 +36,10 @@ export interface ConnectionState {
   readonly lastSeen: Millis;
   /** Whether its transport takes no bytes. */
   readonly isBlocked: boolean;
-  /** What its input waits for. */
+  /** The reasons why its input is not handled. */
   readonly parked: readonly (keyof typeof Parked)[];
   readonly answerCount: number;
-  /** Answers that wait for a commit. */
+  /** Replies that wait for a commit. */
   readonly gatedCount: number;
   readonly heldBytes: number;
   readonly partialBytes: number;
@@ -48,24 +48,29 @@ export interface ConnectionState {
 
 export interface SessionState {
   readonly clientId: string;
-  /** Null while its client is away. */
+  /** Null while the client is disconnected. */
   readonly conn: ConnId | null;
   readonly expiryMillis: number;
   readonly subscriptions: readonly { readonly filter: string; readonly qos: QoS }[];
   readonly readyCount: number;
   readonly readyBytes: number;
-  /** Waiting for the window, or for the client. */
+  /** Messages that wait for the window or the client. */
   readonly heldCount: number;
   readonly windowFree: number;
-  /** Identifiers of what has been sent and is not acknowledged, and of what has no PUBCOMP. */
+  /**
+   * `sentIds`: identifiers that await PUBACK or PUBREC; `releasedIds`: identifiers that await
+   * PUBCOMP.
+   */
   readonly sentIds: readonly number[];
   readonly releasedIds: readonly number[];
-  /** QoS 2 messages that were received and not released. */
+  /** QoS 2 messages that were received and are not yet released. */
   readonly receiptCount: number;
   readonly hasWill: boolean;
 }
 
-/** Takes as long as the broker holds much. */
+/**
+ * The state of a broker. Takes time in proportion to its connections, sessions and subscriptions.
+ */
 export function inspect(broker: Broker): BrokerState {
   return broker.view(brokerState);
 }

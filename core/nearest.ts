@@ -1,6 +1,6 @@
-/** The name that somebody meant who wrote one that there is not. */
+/** Suggests the known name that a misspelt name probably meant. */
 
-/** The one of `known` that is nearest to `name`; null: none is near. */
+/** The nearest of `known` to `name`; null if none is near. */
 export function nearest(name: string, known: readonly string[]): string | null {
   const words = wordsOf(name);
   const letters = words.join("");
@@ -9,7 +9,7 @@ export function nearest(name: string, known: readonly string[]): string | null {
   let bestDistance = Math.max(1, Math.floor(letters.length / 4)) + 1;
   for (const candidate of known) {
     const others = wordsOf(candidate);
-    // Also with the words in another order: `maxPacketByte` is `packetBytesMax`.
+    // Also in another order of words: `maxPacketByte` suggests `packetBytesMax`.
     const distance = Math.min(
       editDistance(letters, others.join(""), bestDistance),
       editDistance(inOrder, sorted(others), bestDistance),
@@ -22,7 +22,7 @@ export function nearest(name: string, known: readonly string[]): string | null {
   return best ?? only(known, (candidate) => isBeginning(letters, wordsOf(candidate).join("")));
 }
 
-/** The one that is so, where it is the only one. */
+/** The only candidate that fulfils a condition, or null. */
 function only(known: readonly string[], isSo: (name: string) => boolean): string | null {
   const found = known.filter(isSo);
   return found.length === 1 ? found[0]! : null;
@@ -42,7 +42,7 @@ function sorted(words: readonly string[]): string {
   return [...words].sort().join("");
 }
 
-/** How many letters have to be added, left out, replaced, or swapped with their neighbour; at most `limit`. */
+/** The number of letters to add, remove, replace, or swap with a neighbour; at most `limit`. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let before: number[] = [];
@@ -67,5 +67,5 @@ function editDistance(a: string, b: string, limit: number): number {
   return Math.min(limit, last[b.length]!);
 }
 
-/** So many letters that a name begins with are enough to know it by. */
+/** The shortest beginning that identifies a name. */
 const BEGINNING_MIN = 4;

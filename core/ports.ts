@@ -1,8 +1,9 @@
 /**
- * What the core asks and is answered inside the call. Ports answer; effects act.
+ * The ports of the core: interfaces that it calls synchronously for answers. Effects, in contrast,
+ * ask the host to act.
  *
- * A port never calls the broker, and any state it holds (an interning table, a topic index) is a
- * function of the calls made on it.
+ * A port never calls the broker, and its state (a table of interned names, a topic index) depends
+ * only on the calls it received.
  */
 import type { AuthenticateRequest, ConnId, QoS } from "./boundary.ts";
 import type { Limits } from "./config.ts";
@@ -13,11 +14,11 @@ export interface Ports {
   readonly topics: TopicIndexFactory;
   readonly policy: Policy;
   /**
-   * Memory of so many bytes whose contents do not matter: a host that has some without filling it with
-   * zeros saves that. Default: a new Uint8Array.
+   * Memory of `byteCount` bytes with arbitrary contents. A host that can skip filling it with zeros
+   * saves time. Default: a new Uint8Array.
    */
   allocate?(byteCount: number): Uint8Array;
-  /** Fills `out` with unpredictable bytes: used for assigned client identifiers only. */
+  /** Fills `out` with unpredictable bytes. Only used for assigned client identifiers. */
   entropy(out: Uint8Array): void;
 }
 
@@ -28,10 +29,13 @@ export const Verdict = {
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
-/** A verdict, or the reason why the policy denies. */
+/** A verdict, or the reason code of a denial. */
 export type PolicyAnswer = Verdict | FailureCode;
 
-/** Who may connect, publish and subscribe. Asked on the data path: answer from memory. */
+/**
+ * Decides which clients may connect, publish and subscribe. Called on the data path: answer from
+ * memory.
+ */
 export interface Policy {
   authenticate(request: AuthenticateRequest): PolicyAnswer;
   publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer;
@@ -39,59 +43,59 @@ export interface Policy {
 }
 
 /**
- * The hot path, in bytes and integers, so that TypeScript and WASM can both be it. One call per chunk,
- * no callbacks.
+ * The hot path in bytes and integers, so that TypeScript and WebAssembly can both implement it. One
+ * call per chunk, no callbacks.
  */
 export interface Ingest {
-  /** Which implementation this is, for `$SYS` and logs, such as `wasm-simd`. */
+  /** The name of the implementation, for `$SYS` and logs, for example `wasm-simd`. */
   readonly name: string;
   /**
-   * Finds the complete frames of `chunk[start, …)` and writes one row of four u32 per frame into
-   * `table` (codec/layout.ts): offset, first byte and header length, remaining length, topic. For a
-   * PUBLISH the topic name is validated and interned, and `topic` is its id; 0 where there is none
-   * (other packets, and a PUBLISH whose topic name is empty).
+   * Finds the complete frames of `chunk[start, …)` and writes a row of four u32 per frame into
+   * `table` (codec/layout.ts): offset, first byte and header length, remaining length, topic. The
+   * topic name of a PUBLISH is validated and interned, and `topic` is its id; 0 if there is none
+   * (other packets, or an empty topic name).
    *
-   * Returns how many rows: as many as there are frames, or as fit in `table`. It stops before a frame
-   * that is malformed [MQTT-1.5.5-1], longer than `frameBytesMax` (header included), or has a topic name
-   * that is none, so that what came before is handled first; where the frame at `start` itself is such
-   * a one, it returns minus the reason code. A frame too long is told from its header alone, before
-   * the rest has arrived.
+   * Returns the number of rows: one per frame, as many as fit into `table`. The scan stops before a
+   * frame that is malformed [MQTT-1.5.5-1], exceeds `frameBytesMax` (header included) or has an
+   * invalid topic name, so that earlier frames are handled first. If that is the frame at `start`,
+   * it returns minus the reason code. The size is checked as soon as the header is complete.
    *
-   * Every id in one call is of one epoch: the interning table is emptied only at a call's first row.
+   * All ids of a call belong to one epoch: the table of names is emptied only before the first row
+   * of a call.
    */
   scan(chunk: Uint8Array, start: number, table: Uint32Array, frameBytesMax: number): number;
   /**
-   * The id of the topic name `bytes[start, end)`, interned like those of `scan`; 0 where it is not a
-   * topic name. May empty the table and move the epoch.
+   * The id of the topic name `bytes[start, end)`, interned like those of `scan`; 0 if it is not a
+   * topic name. May empty the table and start a new epoch.
    */
   intern(bytes: Uint8Array, start: number, end: number): number;
-  /** The topic name with this id, decoded once, on demand. The id is of the current epoch. */
+  /** The topic name with this id, decoded once, on demand. The id must be of the current epoch. */
   topicName(id: number): string;
-  /** Changes when the interning table was emptied: ids of before mean nothing after. */
+  /** Changes when the table of names is emptied, which invalidates all ids. */
   readonly topicEpoch: number;
 }
 
-/** Which subscribers a topic reaches. A filter's bytes have been validated by the caller. */
+/** Finds the subscribers of a topic. The caller has validated the filters. */
 export interface TopicIndex {
   /**
-   * Adds a subscription, or replaces the options of one that is there. `subscriber` and `options` are
-   * the caller's integers, handed back by `match`. Nothing has changed where there is no memory for it.
+   * Adds a subscription, or replaces the options of an existing one. `subscriber` and `options` are
+   * integers of the caller, which `match` returns. If there is no memory for it, nothing changes.
    */
   add(filter: Uint8Array, subscriber: number, options: number): Added;
-  /** False: was not there. */
+  /** False: there was no such subscription. */
   remove(filter: Uint8Array, subscriber: number): boolean;
   /**
    * Writes a row of two u32, subscriber and options, for each subscription whose filter matches the
-   * interned `topic`, in no particular order; a subscriber with several matching filters has several
-   * rows. Returns how many rows there are: where that is more than fit in `out`, the caller makes a
-   * larger one and calls again.
+   * interned `topic`, in any order; a subscriber with several matching filters gets several rows.
+   * Returns the number of rows. If that is more than fit into `out`, the caller enlarges it and
+   * calls again.
    */
   match(topic: number, out: Uint32Array): number;
-  /** How many subscriptions there are. */
+  /** The number of subscriptions. */
   readonly size: number;
 }
 
-/** What became of a subscription that was added. */
+/** The result of adding a subscription. */
 export const Added = {
   Replaced: 0,
   New: 1,

@@ -1,7 +1,7 @@
 /**
  * Reason codes: one table for all versions, numbered as MQTT 5.0 §2.4 numbers them.
  *
- * The core speaks reason codes throughout; what an older client is told is looked up here.
+ * The core uses these reason codes throughout; this file maps them to the codes of older versions.
  */
 export const Reason = {
   Success: 0x00,
@@ -50,12 +50,15 @@ export const Reason = {
 } as const;
 export type ReasonCode = (typeof Reason)[keyof typeof Reason];
 
-/** The packet is to be handled again after a decision of the host. */
+/** The packet is to be handled again after the host has decided. */
 export const PENDING = -1;
-/** What became of a packet: Success, PENDING, or the reason code of the fault for which its connection ends. */
+/**
+ * The result of handling a packet: Success, PENDING, or the reason code of the fault that ends its
+ * connection.
+ */
 export type Outcome = ReasonCode | typeof PENDING;
 
-/** From here on a code is a failure. */
+/** From here on, codes are failures. */
 export const FAILURE_MIN = 0x80;
 /** A code that is a failure. */
 export type FailureCode = Exclude<
@@ -133,16 +136,16 @@ export function mayCarry(packet: ReasonPacket, code: number): boolean {
 }
 
 /**
- * What `packet` says of `reason`: the code itself, or where the packet has no such code, the one that is
- * nearest: Unspecified.
+ * The code for `reason` in `packet`: the code itself if the packet may carry it, otherwise
+ * Unspecified.
  */
 export function reasonFor(packet: ReasonPacket, reason: ReasonCode): ReasonCode {
   return mayCarry(packet, reason) ? reason : Reason.Unspecified;
 }
 
 /**
- * The CONNACK return code of MQTT 3.1 and 3.1.1 that says what `reason` says, or -1 where those
- * versions have none and the connection is closed without a CONNACK (3.1.1 §3.2.2.3).
+ * The CONNACK return code of MQTT 3.1 and 3.1.1 for `reason`, or -1 if these versions have none and
+ * the connection is closed without a CONNACK (3.1.1 §3.2.2.3).
  */
 export function connectReturnCode(reason: ReasonCode): number {
   switch (reason) {

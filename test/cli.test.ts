@@ -177,7 +177,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "the same with a short flag": [() => ["-phush"], /^sansmq: unknown option '-p'; see/m],
     "a password that is too long, which is not shown": [
       () => file(JSON.stringify({ username: "u", password: "hush".repeat(20_000) })),
-      /^sansmq: password: what was given is not allowed; allowed is a text of at most/m,
+      /^sansmq: password: the given value is not allowed; allowed is a text of at most/m,
     ],
     "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
     "an unknown name in the file": [
@@ -194,7 +194,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     ],
     "a password that is none, which is not shown": [
       () => file('{"username": "ada", "password": 1234}'),
-      /^sansmq: password: what was given is not allowed; allowed is a text$/m,
+      /^sansmq: password: the given value is not allowed; allowed is a text$/m,
     ],
     "a wrong type in the file": [() => file('{"port": true}'), /^sansmq: port: true/],
     "a wrong limit in the file": [() => file('{"inflightMax": "20"}'), /inflightMax: "20"/],

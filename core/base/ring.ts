@@ -35,7 +35,7 @@ export class Ring {
   }
 
   shift(): number {
-    assert(this.count > 0, "a ring is shifted only while it has entries");
+    assert(this.count > 0, "an entry is shifted only from a ring that has entries");
     const word = this.#words[this.#head]!;
     this.#head = (this.#head + 1) & (this.#words.length - 1);
     this.count--;
@@ -107,7 +107,7 @@ export class PairRing {
 
   /** Drops the oldest entry, or the `count` oldest. */
   drop(count = 1): void {
-    assert(this.count >= count, "a ring is dropped from only while it has entries");
+    assert(this.count >= count, "entries are dropped only from a ring that has them");
     this.#head = (this.#head + count * 2) & (this.#words.length - 1);
     this.count -= count;
   }
@@ -148,7 +148,7 @@ export class ObjectRing<T> {
   }
 
   drop(): void {
-    assert(this.count > 0, "a ring is dropped from only while it has entries");
+    assert(this.count > 0, "entries are dropped only from a ring that has them");
     this.#entries[this.#head] = null;
     this.#head = (this.#head + 1) & (this.#entries.length - 1);
     this.count--;

@@ -27,7 +27,7 @@ export class Slots {
   }
 
   release(slot: number): void {
-    assert(slot > 0 && slot < this.#top, "a slot given back was taken");
+    assert(slot > 0 && slot < this.#top, "a released slot was in use");
     if (this.#freeCount === this.#free.length) {
       const larger = new Uint32Array(this.#free.length * 2);
       larger.set(this.#free);

@@ -2,7 +2,7 @@
 import { ROW_HEADER, ROW_OFFSET, ROW_REMAINING, ROW_TOPIC } from "./layout.ts";
 
 /**
- * What the packet handlers read of a chunk. Chunks are handled one at a time, so one object serves
+ * The chunk that packet handlers read. Chunks are handled one at a time, so one object serves
  * all of them: its fields are set once a chunk, and a handler gets only the position of its row.
  */
 export class FrameRows {

@@ -11,7 +11,7 @@ import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
 import type { Session } from "../session/session.ts";
 import { Acknowledged } from "../session/window.ts";
 
-/** Handles one of the four, whose packet identifier is at `at`. */
+/** Handles one of the four acknowledgements, whose packet identifier is at `at`. */
 export function handleAcknowledgement(
   context: BrokerContext,
   connection: Connection,
@@ -34,7 +34,7 @@ export function handleAcknowledgement(
   if (type === PacketType.Pubrel) {
     const isKnown = session.hasReceipt(packetId);
     session.removeReceipt(packetId);
-    // An identifier that is not known is completed too, so that the client can let go of it.
+    // An unknown identifier gets a PUBCOMP too, so that the client can release it.
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-11]
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
     replyAfterCommit(context, connection, packReply(FirstByte.Pubcomp, packetId, code));
@@ -57,20 +57,22 @@ function acknowledged(
   const { window } = connection.session!.outbox;
   if (type === PacketType.Puback) return window.acknowledge(packetId);
   if (type === PacketType.Pubcomp) return window.complete(packetId);
-  // Refused: the message is done with, and its identifier free [MQTT-4.3.3-4].
+  // The client refused the message: it is done, and its identifier is free [MQTT-4.3.3-4].
   if (reason >= FAILURE_MIN) return window.refuse(packetId);
   const result = window.receive(packetId);
   if (result !== Acknowledged.WrongKind) {
-    // Also for one that is not known: only PUBREL ends it on the client's side. [MQTT311-4.3.3-1]
+    // An unknown identifier gets a PUBREL too: only that ends the flow for the client.
+    // [MQTT311-4.3.3-1]
     const isKnown = result === Acknowledged.Done;
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
-    // Durably: released by a broker that then forgets it, it would be published once more.
+    // After the commit: if the broker forgot the PUBREC after sending PUBREL, it would publish the
+    // message again.
     replyAfterCommit(context, connection, packReply(FirstByte.Pubrel, packetId, code));
   }
   return result;
 }
 
-/** What is wrong with a packet of 5.0 that has more, or less, than a packet identifier. */
+/** The fault of a 5.0 packet whose length is not that of a packet identifier. */
 function validateAck(type: number, bytes: Uint8Array, at: number, remaining: number): ReasonCode {
   if (remaining < 3) return Reason.MalformedPacket;
   if (!mayCarry(NAMES[type]!, bytes[at + 2]!)) return Reason.MalformedPacket;
@@ -80,7 +82,10 @@ function validateAck(type: number, bytes: Uint8Array, at: number, remaining: num
   return fault === Reason.Success && !reader.isDone ? Reason.MalformedPacket : fault;
 }
 
-/** The window has room: what waited for it is sent again or becomes ready, and retained messages go on. */
+/**
+ * The window has room again: resends or makes ready the messages that waited, and continues retained
+ * scans.
+ */
 function refill(context: BrokerContext, connection: Connection, session: Session): void {
   const hasReady = session.outbox.refill();
   const isResending = session.outbox.resendPosition >= 0;

@@ -1,4 +1,7 @@
-/** AUTH from a client: a step of the exchange before CONNACK, or of one that authenticates it again, MQTT 5.0 §4.12. */
+/**
+ * AUTH from a client: a step of the exchange before CONNACK or of a re-authentication, MQTT 5.0
+ * §4.12.
+ */
 import { ownBytes } from "../base/bytes.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
@@ -11,7 +14,7 @@ import { mayCarry, Reason } from "../reason.ts";
 import { authenticate, CHALLENGED, sendAuth } from "./authenticate.ts";
 import { handleConnect } from "./connect.ts";
 
-/** Handles the AUTH `bytes[start, end)` of the chunk at hand. */
+/** Handles the AUTH `bytes[start, end)` of the current chunk. */
 export function handleAuth(
   context: BrokerContext,
   connection: Connection,
@@ -20,19 +23,20 @@ export function handleAuth(
 ): Outcome {
   const { exchange } = connection;
   const isConnected = connection.session !== null;
-  // The exchange has succeeded, and something else about the CONNECT was pending.
+  // The exchange had succeeded, and a later decision about the CONNECT was pending.
   if (exchange !== null && !isConnected && connection.isAuthenticated) {
     return handleConnect(context, connection, exchange.connect, 0, exchange.connect.length);
   }
   const step = readAuth(context.frames.bytes, start, end);
   if (typeof step === "number") return step;
   const isBegun = step.reason === Reason.Reauthenticate;
-  // Only a step that continues or begins, by the method of the CONNECT [MQTT-4.12.0-6] [MQTT-4.12.1-1].
+  // AUTH must continue or begin an exchange, with the method of the CONNECT [MQTT-4.12.0-6]
+  // [MQTT-4.12.1-1].
   if (exchange === null || step.method !== exchange.method) return Reason.ProtocolError;
   const isExpected = isBegun ? isConnected && !exchange.isChallenged : exchange.isChallenged;
   if (!isExpected) return Reason.ProtocolError;
   const { id: conn, info, level, isBridge, clientId, username } = connection;
-  // A refusal ends the connection [MQTT-4.12.0-4] [MQTT-4.12.1-2].
+  // A failure ends the connection [MQTT-4.12.0-4] [MQTT-4.12.1-2].
   const outcome = authenticate(context, connection, {
     ...{ kind: "authenticate", conn, info, level, isBridge, clientId, username, password: null },
     ...{ method: step.method, data: step.data },
@@ -52,7 +56,7 @@ export function handleAuth(
 interface AuthStep {
   readonly reason: number;
   readonly method: string;
-  /** A copy. */
+  /** A copy of the packet's bytes. */
   readonly data: Uint8Array | null;
 }
 
@@ -66,7 +70,7 @@ function readAuth(bytes: Uint8Array, start: number, end: number): AuthStep | Rea
     if (fault !== Reason.Success) return fault;
   }
   if (!reader.isDone) return Reason.MalformedPacket;
-  // Success goes only from the server to the client.
+  // Only the server may send Success.
   if (reason === Reason.Success) return Reason.ProtocolError;
   const method = Property.AuthenticationMethod;
   const data = Property.AuthenticationData;

@@ -1,4 +1,7 @@
-/** Authentication of a client by the policy: by user name and password, or by steps of a method, MQTT 5.0 §4.12. */
+/**
+ * Authenticates a client through the policy: by user name and password, or by the steps of a
+ * method, MQTT 5.0 §4.12.
+ */
 import { ownBytes } from "../base/bytes.ts";
 import type { AuthenticateRequest, Decision, PropertyValues } from "../boundary.ts";
 import type { ConnectPacket } from "../codec/decode-connect.ts";
@@ -20,12 +23,12 @@ import { Verdict } from "../ports.ts";
 import type { Outcome, ReasonCode } from "../reason.ts";
 import { FAILURE_MIN, PENDING, Reason } from "../reason.ts";
 
-/** The client has been sent a challenge, and is to answer it. */
+/** The client has been sent a challenge and has to respond to it. */
 export const CHALLENGED = -2;
-/** Success, PENDING, CHALLENGED, or the reason code with which the client is refused. */
+/** Success, PENDING, CHALLENGED, or the reason code of the failure. */
 export type AuthOutcome = Outcome | typeof CHALLENGED;
 
-/** Authenticates the client of a CONNECT, whose variable header and payload are `connect`. */
+/** Authenticates the client of a CONNECT. `connect` is its variable header and payload. */
 export function authenticateConnect(
   context: BrokerContext,
   connection: Connection,
@@ -43,7 +46,7 @@ export function authenticateConnect(
   });
 }
 
-/** Asks the policy, or applies the decision of the host that it waited for. */
+/** Asks the policy, or applies the decision of the host that was pending. */
 export function authenticate(
   context: BrokerContext,
   connection: Connection,
@@ -82,14 +85,14 @@ function applyDecision(
   return reasonOf(connection, decision);
 }
 
-/** The properties of a CONNACK or an AUTH that belong to an exchange [MQTT-4.12.0-5]. */
+/** The properties of a CONNACK or AUTH that belong to an exchange [MQTT-4.12.0-5]. */
 export function authenticationProperties(exchange: Exchange | null): PropertyValues {
   if (exchange === null) return {};
   const { method, data } = exchange;
   return { AuthenticationMethod: method, ...(data === null ? {} : { AuthenticationData: data }) };
 }
 
-/** Queues an AUTH. False: it is longer than the client's Maximum Packet Size [MQTT-3.1.2-24]. */
+/** Queues an AUTH. False: it exceeds the client's Maximum Packet Size [MQTT-3.1.2-24]. */
 export function sendAuth(
   context: BrokerContext,
   connection: Connection,

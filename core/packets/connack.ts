@@ -1,4 +1,4 @@
-/** An accepted CONNECT gets its session, and its CONNACK. */
+/** Attaches the session to an accepted CONNECT and queues the CONNACK. */
 import type { Millis, PropertyValues } from "../boundary.ts";
 import type { ConnectPacket } from "../codec/decode-connect.ts";
 import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
@@ -25,7 +25,10 @@ import type { Session, Will } from "../session/session.ts";
 import { authenticationProperties } from "./authenticate.ts";
 import { bridgeSubscriptions } from "./subscribe.ts";
 
-/** Gives the client of `packet`, which lies in `bytes`, its session and its CONNACK, or says why not. */
+/**
+ * Attaches a session to the client of `packet` and queues its CONNACK, or returns the reason of the
+ * failure. `bytes` contains the packet.
+ */
 export function attachSession(
   context: BrokerContext,
   connection: Connection,
@@ -44,7 +47,7 @@ export function attachSession(
     packet.level === 5
       ? connackProperties(context, connection, packet, clientId, expiryMillis)
       : null;
-  // Without CONNACK there is no connection [MQTT-3.2.0-1], and all that it says has to be said.
+  // The CONNACK is required [MQTT-3.2.0-1], and so are all its properties.
   if (
     properties !== null &&
     !fitsMaximumPacketSize(connection, encodeConnack5(false, Reason.Success, properties))
@@ -79,7 +82,7 @@ export function attachSession(
   connection.hasProperties = packet.level === 5;
   session.record?.putSession(0);
   connection.connackSeq = context.journal.lastSeq;
-  // 3.1 has no session present flag: the byte is reserved.
+  // In 3.1 the byte of the session present flag is reserved.
   const isPresentKnown = isPresent && packet.level >= 4;
   // [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
   const connack =
@@ -131,7 +134,7 @@ function settle(
   else context.deadlines.set(connection.slot, (context.now + connection.keepAliveMillis) as Millis);
 }
 
-/** The client's, or ours where it asks for more than we allow [MQTT-3.2.2-21]. */
+/** The client's keep alive, or the broker's maximum if that is lower [MQTT-3.2.2-21]. */
 function keepAliveSeconds(
   { limits }: BrokerContext,
   { level, keepAliveSeconds }: ConnectPacket,
@@ -141,7 +144,10 @@ function keepAliveSeconds(
   return keepAliveSeconds === 0 ? max : Math.min(max, keepAliveSeconds);
 }
 
-/** How long the session is kept, in milliseconds: as the client asks, and at most as we allow. */
+/**
+ * How long the session is kept, in milliseconds: as the client requests, up to the broker's
+ * maximum.
+ */
 function sessionExpiry({ limits }: BrokerContext, { isClean, properties }: ConnectPacket): number {
   const { sessionExpirySeconds } = properties;
   if (sessionExpirySeconds < 0) return isClean ? 0 : limits.sessionMillisMax;
@@ -149,10 +155,10 @@ function sessionExpiry({ limits }: BrokerContext, { isClean, properties }: Conne
 }
 
 /**
- * What the client is told that differs from what it asked for, or from what it may assume without.
+ * The CONNACK properties: values that differ from the client's request or from the default.
  *
- * A Maximum Packet Size between the largest remaining length and the longest packet, five bytes more, is told as
- * the former: clients exist that take no larger number.
+ * A Maximum Packet Size above the largest remaining length (the largest packet is five bytes
+ * longer) is sent as the largest remaining length, because some clients accept no larger value.
  */
 function connackProperties(
   context: BrokerContext,
@@ -181,13 +187,13 @@ function connackProperties(
     ...(limits.subscriptionIdAvailable === 1 ? {} : { SubscriptionIdentifierAvailable: 0 }),
     ...(limits.sharedAvailable === 1 ? {} : { SharedSubscriptionAvailable: 0 }),
     ...(keepAlive === packet.keepAliveSeconds ? {} : { ServerKeepAlive: keepAlive }),
-    // Only to those who ask [MQTT-3.1.2-28].
+    // Only if the client requested it [MQTT-3.1.2-28].
     ...(isTold ? { ResponseInformation: config.responseInformation! } : {}),
     ...authenticationProperties(connection.exchange),
   };
 }
 
-/** An identifier that is nobody's and that nobody can guess [MQTT311-3.1.3-6]. */
+/** An unused identifier that cannot be guessed [MQTT311-3.1.3-6]. */
 function assignedClientId(context: BrokerContext): string {
   const bytes = new Uint8Array(16);
   for (;;) {

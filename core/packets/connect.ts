@@ -1,4 +1,7 @@
-/** CONNECT: from a transport to a client with a session, MQTT 5.0 and 3.1.1 §3.1.4. */
+/**
+ * Handles CONNECT: validates, authenticates and authorizes it, then attaches a session, MQTT 5.0
+ * and 3.1.1 §3.1.4.
+ */
 import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { decodeConnect } from "../codec/decode-connect.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
@@ -14,7 +17,10 @@ import { isTopicName } from "../topic/name.ts";
 import { authenticateConnect, CHALLENGED } from "./authenticate.ts";
 import { attachSession } from "./connack.ts";
 
-/** Handles the CONNECT whose variable header and payload are `bytes[start, end)`. A fault refuses it. */
+/**
+ * Handles the CONNECT with variable header and payload `bytes[start, end)`. A fault refuses the
+ * connection.
+ */
 export function handleConnect(
   context: BrokerContext,
   connection: Connection,
@@ -61,7 +67,7 @@ export function handleConnect(
   return attachSession(context, connection, packet, bytes);
 }
 
-/** What is wrong with a CONNECT that was decoded, before anybody is asked. */
+/** The fault of a decoded CONNECT that shows before authentication. */
 function validateConnect(context: BrokerContext, packet: ConnectPacket): ReasonCode {
   if (context.isShuttingDown) return Reason.ServerUnavailable;
   if (context.serverReference !== null) {
@@ -74,7 +80,8 @@ function validateConnect(context: BrokerContext, packet: ConnectPacket): ReasonC
     const length = packet.clientId.length;
     if (length < 1 || length > CLIENT_ID_LENGTH_MAX_3_1) return Reason.ClientIdentifierNotValid;
   }
-  // An empty identifier asks for one, and one that the client does not know can not be come back to.
+  // An empty identifier requests an assigned one. Before 5.0 the client does not learn it and could
+  // not resume the session.
   const wantsIdentifier = packet.clientIdBytes === 0 && packet.level < 5;
   if (wantsIdentifier && !packet.isClean) return Reason.ClientIdentifierNotValid; // [MQTT311-3.1.3-8]
   return Reason.Success;
@@ -125,7 +132,7 @@ function authorizeWill(
   return verdict >= FAILURE_MIN ? (verdict as ReasonCode) : Reason.NotAuthorized;
 }
 
-/** Tells that the will of a CONNECT is why it is refused. */
+/** Reports that a CONNECT is refused because of its will. */
 function denyWill(
   context: BrokerContext,
   connection: Connection,
@@ -142,5 +149,7 @@ function denyWill(
   );
 }
 
-/** In characters, MQTT 3.1 §3.1. Most devices of that version have longer identifiers, or none. */
+/**
+ * In characters, MQTT 3.1 §3.1. Most devices that use 3.1 have longer identifiers, or empty ones.
+ */
 const CLIENT_ID_LENGTH_MAX_3_1 = 23;

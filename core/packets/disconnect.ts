@@ -29,7 +29,7 @@ export function handleDisconnect(
   return Reason.Success;
 }
 
-/** Applies the session expiry it may have; Success, or what is wrong with it. */
+/** Applies the session expiry of the packet, if it has one. Returns Success or the fault. */
 function readDisconnect(
   { limits, frames }: BrokerContext,
   connection: Connection,
@@ -46,7 +46,7 @@ function readDisconnect(
   const seconds = scan.number(Property.SessionExpiryInterval, -1);
   const { session } = connection;
   if (seconds < 0 || session === null) return Reason.Success;
-  // One that was to end with its connection does so.
+  // A session that was to end with its connection cannot be prolonged.
   if (seconds > 0 && session.expiryMillis === 0) return Reason.ProtocolError;
   session.expiryMillis = Math.min(seconds * 1000, limits.sessionMillisMax);
   return Reason.Success;

@@ -1,4 +1,4 @@
-/** Finds the frames of the bytes at hand, and hands each to the handler of its packet type. */
+/** Finds the frames of the current chunk and passes each to the handler of its packet type. */
 import { ROW_WORDS } from "../codec/layout.ts";
 import { PacketType } from "../codec/packet.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -18,8 +18,9 @@ import { handlePublish } from "./publish.ts";
 import { handleSubscribe, handleUnsubscribe } from "./subscribe.ts";
 
 /**
- * Handles the complete frames of `context.frames.bytes[start, …)` until there are no more, or the connection waits
- * or ends. Returns where the first frame begins that was not handled. The first frames are found with `rows`.
+ * Handles the complete frames of `context.frames.bytes[start, …)` until none is left or the
+ * connection is parked or ends. Returns the start of the first frame that was not handled. `rows`
+ * is the table for the first frames.
  */
 export function dispatchFrames(
   context: BrokerContext,
@@ -33,7 +34,7 @@ export function dispatchFrames(
     const count = ingest.scan(frames.bytes, start, frames.rows, packetBytesMax);
     if (count === 0) return start;
     if (count < 0) {
-      // The same reason, whether the first byte came alone or with what follows.
+      // The same reason, whether the first byte arrived alone or with the rest.
       const fault = faultOfFirstByte(context, connection, frames.bytes[start]!);
       const reason = fault === Reason.Success ? (-count as ReasonCode) : fault;
       endConnection(context, connection, "packetFault", reason);
@@ -53,13 +54,14 @@ export function dispatchFrames(
       counters[Counter.packetsReceived]!++;
       start = frames.start(at) + frames.remaining(at);
       if (!connection.isReading) return start;
-      // A will that was published meanwhile may have emptied the interning table, and these rows.
+      // A will published meanwhile may have emptied the table of topic names, which invalidates
+      // these rows.
       if (ingest.topicEpoch !== epoch) break;
     }
   }
 }
 
-/** Handles any packet but the PUBLISH of a client, in row `at`. */
+/** Handles the packet in row `at`, which is anything but the PUBLISH of a connected client. */
 function handlePacket(context: BrokerContext, connection: Connection, at: number): Outcome {
   const { frames } = context;
   const { bytes } = frames;
@@ -91,12 +93,12 @@ function handlePacket(context: BrokerContext, connection: Connection, at: number
     case PacketType.Disconnect:
       return handleDisconnect(context, connection, start, end);
     default:
-      // AUTH: the first byte of any other type is a fault.
+      // AUTH: for any other type, the first byte is a fault.
       return handleAuth(context, connection, start, end);
   }
 }
 
-/** A CONNECT or AUTH that fails before CONNACK is refused; any other fault ends the connection. */
+/** A fault in CONNECT or AUTH before CONNACK refuses the connection; any other fault ends it. */
 function applyFault(
   context: BrokerContext,
   connection: Connection,
@@ -109,7 +111,10 @@ function applyFault(
   endConnection(context, connection, isRefusal ? "connectRefused" : "packetFault", fault);
 }
 
-/** Rows of the frames of a chunk. One table serves all: chunks are handled one at a time. */
+/** Rows for the frames of a chunk. Chunks are handled one at a time, so one table serves all. */
 export const MANY_ROWS: Uint32Array = new Uint32Array(1024 * ROW_WORDS);
-/** For input that parked its connection and may do so again: its frames are not found again at each packet. */
+/**
+ * For a backlog, whose packets may each park the connection again: frames after such a packet are
+ * scanned again, so few are scanned at a time.
+ */
 export const FEW_ROWS: Uint32Array = new Uint32Array(16 * ROW_WORDS);

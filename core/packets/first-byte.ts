@@ -1,4 +1,4 @@
-/** What the first byte of a packet says: its type and flags, MQTT 5.0 §2.1 and 3.1.1 §2.2. */
+/** Checks the first byte of a packet: its type and flags, MQTT 5.0 §2.1 and 3.1.1 §2.2. */
 import { PacketType } from "../codec/packet.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Stage } from "../connection/connection.ts";
@@ -8,19 +8,19 @@ import { Reason } from "../reason.ts";
 import { validateFlags } from "./publish.ts";
 
 /**
- * What is wrong with a packet that begins with `first`, whatever follows; Success: nothing so far. The
- * connection has handled every packet before this one.
+ * The fault of a packet that begins with `first`, whatever follows; Success: none so far. All
+ * earlier packets of the connection must have been handled.
  */
 export function faultOfFirstByte(
   context: BrokerContext,
   connection: Connection,
   first: number,
 ): ReasonCode {
-  // Asked of each acknowledgement: one look for what nearly every packet is.
+  // Called for each acknowledgement: one lookup covers nearly every packet.
   if (connection.stage === Stage.Connected && IS_USUAL[first] === 1) return Reason.Success;
   const type = first >> 4;
   const isOpened = connection.stage === Stage.Opened;
-  // Before CONNACK, a client whose exchange goes on may only answer, or leave.
+  // Before CONNACK, a challenged client may send only AUTH or DISCONNECT.
   const isAnswering = isOpened && connection.exchange?.isChallenged === true;
   if ((type === PacketType.Connect) !== (isOpened && !isAnswering)) {
     return Reason.ProtocolError; // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
@@ -56,13 +56,13 @@ function hasValidFlags(type: number, flags: number, connection: Connection): boo
     case PacketType.Pubrel:
     case PacketType.Subscribe:
     case PacketType.Unsubscribe:
-      // In 3.1 these are sent at QoS 1 and may be sent again, with DUP.
+      // In 3.1 these packets have QoS 1 and may be resent with DUP.
       return flags === 0b0010 || (connection.level === 3 && flags === 0b1010);
     default:
       return flags === 0;
   }
 }
 
-/** First bytes that a connected client of any version may send, PUBLISH apart. */
+/** First bytes that a connected client of any version may send, except PUBLISH. */
 const IS_USUAL = new Uint8Array(256);
 for (const first of [0x40, 0x50, 0x62, 0x70, 0x82, 0xa2, 0xc0, 0xe0]) IS_USUAL[first] = 1;

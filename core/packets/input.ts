@@ -1,6 +1,6 @@
 /**
- * From chunks to frames: completes a packet that came in part, keeps what a parked connection sends, and goes on
- * where it stopped.
+ * Turns chunks into frames: completes partial packets, keeps the input of parked connections, and
+ * resumes where handling stopped.
  */
 import { EffectKind } from "../boundary.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -22,7 +22,7 @@ import { Reason } from "../reason.ts";
 import { dispatchFrames, FEW_ROWS, MANY_ROWS } from "./dispatch.ts";
 import { faultOfFirstByte } from "./first-byte.ts";
 
-/** Handles a chunk that is lent. False: no more is to be read until a `Read` effect. */
+/** Handles a lent chunk. False: the host must not read more until a `Read` effect. */
 export function receive(
   context: BrokerContext,
   connection: Connection,
@@ -36,18 +36,21 @@ export function receive(
   return !connection.owesRead;
 }
 
-/** Replies have been encoded: a connection that waited for room for more of them goes on. */
+/** Replies have been encoded: resumes a connection that was parked for having too many. */
 export function resumeAfterReplies(context: BrokerContext, connection: Connection): void {
   let over: number = connection.replies === null ? Parked.Output : 0;
   if (connection.receivedCount < context.limits.receiveMax) over |= Parked.Received;
   over &= connection.parked;
   if (over === 0) return;
-  // The host has yet to read a payload that it was lent with them.
+  // The replies may have lent a payload that the host has not read yet.
   context.messages.keepLent();
   resume(context, connection, over);
 }
 
-/** Everything up to the journal's commit is durable: the replies and the connections that waited for it go on. */
+/**
+ * Everything up to the journal's commit is durable: sends the replies that waited and resumes the
+ * connections.
+ */
 export function resumeAfterCommit(context: BrokerContext): void {
   sendCommittedReplies(context);
   const blocked = [...context.storeBlocked];
@@ -60,7 +63,10 @@ export function resumeAfterCommit(context: BrokerContext): void {
   }
 }
 
-/** What parked a connection is over: handles its backlog, and reads on if nothing else parks it. */
+/**
+ * A reason to park the connection has passed: handles its backlog, and reads on unless another
+ * reason remains.
+ */
 export function resume(context: BrokerContext, connection: Connection, bits: number): void {
   connection.parked &= ~bits;
   if (!connection.isReading) return;
@@ -75,7 +81,10 @@ export function resume(context: BrokerContext, connection: Connection, bits: num
   }
 }
 
-/** `isBacklog`: the chunk was kept, may be kept as it is, and may park the connection again soon. */
+/**
+ * `isBacklog`: the chunk is a backlog. It may be kept without a copy, and may soon park the
+ * connection again.
+ */
 function consume(
   context: BrokerContext,
   connection: Connection,
@@ -108,7 +117,7 @@ function consume(
   failUnless(context, connection, keep(context, connection, rest));
 }
 
-/** Handles the packet that has come in several chunks, `partial[0, byteCount)`. */
+/** Handles a packet that arrived in several chunks, `partial[0, byteCount)`. */
 function consumePartial(
   context: BrokerContext,
   connection: Connection,
@@ -118,7 +127,7 @@ function consumePartial(
   const frame = partial.subarray(0, byteCount);
   const { adoptedCount } = context.messages;
   context.frames.bytes = frame;
-  // A long packet becomes the message together with its buffer, uncopied.
+  // A long packet becomes the message together with its buffer, without a copy.
   context.frames.owned = byteCount >= OWNED_BYTES_MIN ? partial : null;
   const end = dispatchFrames(context, connection, 0, MANY_ROWS);
   if (!connection.isReading && end < byteCount) {
@@ -127,7 +136,7 @@ function consumePartial(
   if (context.messages.adoptedCount === adoptedCount) context.buffers.release(partial);
 }
 
-/** Keeps the beginning of a packet, unless its first byte says that it is none. */
+/** Keeps the beginning of a packet, unless its first byte is a fault. */
 function beginPartial(
   context: BrokerContext,
   connection: Connection,
@@ -143,5 +152,5 @@ function failUnless(context: BrokerContext, connection: Connection, fault: Reaso
   if (fault !== Reason.Success) endConnection(context, connection, "packetFault", fault);
 }
 
-/** From this length on, a message takes over the buffer its packet came in. */
+/** From this packet length on, a message adopts the buffer of its packet. */
 const OWNED_BYTES_MIN = 16_384;

@@ -1,4 +1,4 @@
-/** The properties of a PUBLISH that came, MQTT 5.0 §3.3.2.3. */
+/** Reads the properties of a received PUBLISH, MQTT 5.0 §3.3.2.3. */
 import type { Millis } from "../boundary.ts";
 import { PacketType } from "../codec/packet.ts";
 import { Property, PropertyScan } from "../codec/properties.ts";
@@ -11,7 +11,10 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 
-/** Reads the properties that stand where the payload would begin; Success, or what is wrong. */
+/**
+ * Reads the properties, which begin where the payload would without them. Returns Success or the
+ * fault.
+ */
 export function readProperties(
   context: BrokerContext,
   connection: Connection,
@@ -19,11 +22,11 @@ export function readProperties(
 ): ReasonCode {
   const { bytes, payloadStart, payloadEnd } = packet;
   if (payloadStart < payloadEnd && bytes[payloadStart] === 0) {
-    // None: the usual packet costs no scan.
+    // No properties: the usual packet needs no scan.
     packet.payloadStart++;
     return packet.topic === 0 ? Reason.ProtocolError : Reason.Success;
   }
-  // A topic alias alone is what comes most, where anything comes.
+  // The most frequent property is a topic alias alone.
   const isAlias =
     bytes[payloadStart] === ALIAS_BYTES && bytes[payloadStart + 1] === Property.TopicAlias;
   if (isAlias && payloadStart + ALIAS_BYTES < payloadEnd) {
@@ -36,7 +39,7 @@ export function readProperties(
       clientAliases !== null &&
       clientAliases.wasLast(alias, context.ingest)
     ) {
-      // As in the packet before: what it stands for is still there.
+      // The same alias as in the previous packet: its topic is still at hand.
       packet.topic = clientAliases.lastId;
       if (packet.aliased !== clientAliases.lastField) packet.aliased = clientAliases.lastField;
       packet.isAliased = true;
@@ -56,7 +59,7 @@ export function readProperties(
   return readAlias(context, connection, packet, scan.number(Property.TopicAlias, 0));
 }
 
-/** Sets an alias, or finds what it stands for where the packet has no name. */
+/** Sets the alias, or resolves it if the packet has no topic name. */
 function readAlias(
   context: BrokerContext,
   connection: Connection,
@@ -71,7 +74,7 @@ function readAlias(
   if (packet.topic === 0) {
     const field = aliases.field(alias);
     if (field === null) return Reason.ProtocolError;
-    // As other fields: only where it changes.
+    // Stored only on change, like other fields.
     if (packet.aliased !== field) packet.aliased = field;
     packet.isAliased = true;
     packet.topic = aliases.id(alias, ingest);
@@ -87,5 +90,5 @@ function readAlias(
 }
 
 const scan = new PropertyScan();
-/** The property: its identifier and its value. */
+/** The length of the property: identifier and value. */
 const ALIAS_BYTES = 3;

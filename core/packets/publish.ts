@@ -28,7 +28,7 @@ import { readProperties } from "./publish-properties.ts";
 export function handlePublish(context: BrokerContext, connection: Connection, at: number): Outcome {
   const { frames } = context;
   const first = frames.firstByte(at);
-  // At QoS 0, without flags, there is nothing to find.
+  // QoS 0 without flags has nothing to validate.
   if ((first & FLAGS) !== 0) {
     const fault = validateFlags(context, connection, first);
     if (fault !== Reason.Success) return fault;
@@ -36,7 +36,7 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
   const packet = incoming;
   packet.begin(frames, at);
   const { qos } = packet;
-  // Of 5.0, that a topic alias stands for no name is found later.
+  // In 5.0 a topic alias can replace the name; `readProperties` checks that.
   if (packet.topic === 0 && connection.level < 5) return Reason.MalformedPacket; // [MQTT311-4.7.3-1]
   if (qos > 0) {
     if (packet.payloadStart > packet.payloadEnd) return Reason.MalformedPacket;
@@ -71,13 +71,13 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
     refuse(context, connection, packet, refusal);
     return Reason.Success;
   }
-  // Receipts are as many as there are packet identifiers, a bit each: those that an earlier connection left
-  // are no part of this one's Receive Maximum, MQTT 5.0 §4.9.
+  // Receipts need no limit: there are at most 65 535, a bit each. Those of an earlier connection do
+  // not count towards the Receive Maximum of this one, MQTT 5.0 §4.9.
   if (qos === 2) session.addReceipt(packetId);
   return publish(context, connection, packet, name);
 }
 
-/** What is wrong with the flags of a PUBLISH, which are in its first byte. */
+/** The fault in the flags of a PUBLISH, which are in its first byte. */
 export function validateFlags(
   context: BrokerContext,
   connection: Connection,
@@ -95,7 +95,7 @@ export function validateFlags(
   return Reason.Success;
 }
 
-/** The message becomes what it is to its receivers, and its publisher is answered when that is done. */
+/** Publishes an authorized message and acknowledges it. */
 function publish(
   context: BrokerContext,
   connection: Connection,
@@ -113,14 +113,14 @@ function publish(
   }
   const message: MessageSlot = context.messages.create(packet, context.ingest.topicEpoch);
   if (message === 0) {
-    // Out of memory. What is not acknowledged, its publisher still has.
+    // Out of memory: the publisher keeps a message that is not acknowledged.
     connection.session!.removeReceipt(packetId);
     tellDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
     if (connection.level < 5 && qos > 0) return Reason.QuotaExceeded;
     reply(context, connection, packet, Reason.QuotaExceeded);
     return Reason.Success;
   }
-  // Sent before its receipt is durable, a restart would make it a second one to its receivers.
+  // If it were sent before its receipt is durable, receivers would get it twice after a restart.
   if (qos === 2) context.messages.setWaitsFor(message, context.journal.lastSeq);
   if (isRetained) {
     const isKept = setRetained(context, name, message);
@@ -154,7 +154,9 @@ function reply(
   if (packet.qos > 0) replyAfterCommit(context, connection, replyTo(packet, reason));
 }
 
-/** Answers a PUBLISH that goes nowhere, in the words of who decided that, where there are some. */
+/**
+ * Acknowledges a PUBLISH that was denied, with the Reason String of the decision if there is one.
+ */
 function refuse(
   context: BrokerContext,
   connection: Connection,
@@ -167,7 +169,8 @@ function refuse(
     const firstByte = packet.qos === 1 ? FirstByte.Puback : FirstByte.Pubrec;
     const ack = encodeAck(firstByte, packet.packetId, reason, own);
     if (fitsMaximumPacketSize(connection, ack)) {
-      // Now: as bytes of its own it is not known to be final when it leaves.
+      // Counted down now: the encoder does not see that an encoded acknowledgement is the final
+      // one.
       connection.receivedCount--;
       replyEncoded(context, connection, ack);
       return;
@@ -176,13 +179,13 @@ function refuse(
   reply(context, connection, packet, reason);
 }
 
-/** 0 at QoS 0. Before 5.0 there is no way to say no: the message is acknowledged [MQTT311-3.3.5-2]. */
+/** 0 at QoS 0. Before 5.0 an acknowledgement cannot report a failure [MQTT311-3.3.5-2]. */
 function replyTo({ qos, packetId }: PublishFields, reason: ReasonCode): number {
   if (qos === 0) return 0;
   return packReply(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, packetId, reason);
 }
 
-/** Success, PENDING, or why the message goes nowhere. */
+/** Success, PENDING, or the reason why the message is not published. */
 function authorizePublish(
   context: BrokerContext,
   connection: Connection,
@@ -210,9 +213,10 @@ function authorizePublish(
 }
 
 /**
- * One more message that is to be answered. A client of 5.0 keeps to the Receive Maximum itself; an older one
- * knows of none, so its connection is not read while it has that many. It is read on when PUBACK or PUBREC has
- * been sent, which waits for nothing from the client: a PUBREL may stand behind the PUBLISH that has to wait.
+ * Counts a message that needs an acknowledgement. A 5.0 client observes the Receive Maximum itself.
+ * An older client knows none, so its connection is not read while it has that many unacknowledged
+ * messages. Reading resumes when PUBACK or PUBREC has been sent, which depends on nothing from the
+ * client: a PUBREL may stand behind the PUBLISH that has to wait.
  */
 function countReceived({ limits }: BrokerContext, connection: Connection): void {
   connection.receivedCount++;
@@ -225,7 +229,7 @@ function count(context: BrokerContext, { payloadStart, payloadEnd }: PublishFiel
   context.counters[Counter.publishBytesReceived]! += payloadEnd - payloadStart;
 }
 
-/** The PUBLISH at hand. One serves all: packets are handled one at a time. */
+/** The current PUBLISH. Packets are handled one at a time, so one record serves all. */
 const incoming = new PublishFields();
 
 const FLAGS = 0x0f;

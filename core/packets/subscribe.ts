@@ -64,7 +64,7 @@ export function handleSubscribe(
   const { level } = connection;
   const returnCodes = codes.map((code, index) => {
     if (code < FAILURE_MIN || level === 5) return code;
-    // MQTT 3.1 has no code for a failure: the QoS asked for is all that it can be told.
+    // MQTT 3.1 has no return code for a failure: the SUBACK can only repeat the requested QoS.
     return level === 3 ? packet.filters[index]!.options & SUBSCRIBE_QOS : FAILURE_MIN; // [MQTT311-3.9.3-2]
   });
   const failed = codes.find((code) => code >= FAILURE_MIN) ?? Reason.Success;
@@ -101,7 +101,7 @@ export function handleUnsubscribe(
     context.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
     return Reason.Success;
   });
-  // Also where no filter matched one that was there [MQTT311-3.10.4-5] [MQTT-3.10.4-5].
+  // Also if no subscription was removed [MQTT311-3.10.4-5] [MQTT-3.10.4-5].
   if (connection.level < 5) {
     replyAfterCommit(context, connection, packReply(FirstByte.Unsuback, packet.packetId));
   } else {
@@ -124,7 +124,7 @@ function validateFilters({ limits, frames }: BrokerContext, packet: FilterPacket
   return Reason.Success;
 }
 
-/** One reason per filter, or null while a decision is pending. */
+/** One reason code per filter, or null while a decision is pending. */
 function authorizeSubscribe(
   context: BrokerContext,
   connection: Connection,
@@ -135,7 +135,7 @@ function authorizeSubscribe(
   if (decision !== null) return filters.map((_, index) => verdictOf(decision, index));
   const reasons: ReasonCode[] = [];
   const asked = filters.map(({ text, options }) => ({
-    // What is shared does not matter to who may read it.
+    // For authorization, a shared subscription counts like its filter.
     filter: sharedFilter(text)?.filter ?? text,
     qos: (options & SUBSCRIBE_QOS) as QoS,
   }));
@@ -156,13 +156,16 @@ function authorizeSubscribe(
   return reasons;
 }
 
-/** What a decision has to say to the client. */
+/** The Reason String of a decision. */
 function textOf(decision: Decision | null): string | undefined {
   const says = decision?.kind === "deny" || decision?.kind === "filters";
   return says ? decision.reasonString : undefined;
 }
 
-/** With the policy's own words on a filter that it denied, where the client takes a packet that long. */
+/**
+ * A SUBACK with the policy's Reason String for a denied filter, if that fits the client's Maximum
+ * Packet Size.
+ */
 function encodeSuback5(
   connection: Connection,
   packetId: number,
@@ -193,7 +196,7 @@ function verdictOf(decision: Decision, index: number): ReasonCode {
   }
 }
 
-/** The QoS that is granted, or why there is no subscription. */
+/** The granted QoS, or the reason why there is no subscription. */
 function subscribe(
   context: BrokerContext,
   connection: Connection,
@@ -222,10 +225,11 @@ function subscribe(
   if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
   session.subscriptions.set(text, options);
   session.record?.putSubscription(text, options);
-  // A subscription that is replaced loses none of the retained messages that it is still to get [MQTT-3.8.4-3].
+  // Replacing a subscription loses no retained message that it has yet to receive [MQTT-3.8.4-3].
   renewRetainedScans(session, text, options);
-  // A subscription that is made again gets the retained messages again [MQTT311-3.8.4-3], unless its
-  // client has them not sent, or only once [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11].
+  // Subscribing again sends the retained messages again [MQTT311-3.8.4-3], unless Retain Handling
+  // asks for none, or only for those of a new subscription [MQTT-3.3.1-9] [MQTT-3.3.1-10]
+  // [MQTT-3.3.1-11].
   const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
   const wantsRetained = !shared && (handling === 0 || (handling === 1 && isNew));
   if (wantsRetained && (isWildcard || retained.at(text) !== 0)) {
@@ -236,7 +240,7 @@ function subscribe(
   return qos as ReasonCode;
 }
 
-/** Gives the subscriptions of a session that a bridge resumes the options of a bridge. */
+/** Applies the bridge options to the existing subscriptions of a session that a bridge resumes. */
 export function bridgeSubscriptions(context: BrokerContext, session: Session): void {
   for (const [filter, before] of session.subscriptions ?? []) {
     const options = (before | BRIDGE_FLAGS) >>> 0;
@@ -247,5 +251,5 @@ export function bridgeSubscriptions(context: BrokerContext, session: Session): v
   }
 }
 
-/** A bridge never gets back what it published, and it gets RETAIN as it was published. */
+/** A bridge does not receive its own messages, and it receives RETAIN as published. */
 const BRIDGE_FLAGS = SUBSCRIBE_NO_LOCAL | SUBSCRIBE_RETAIN_AS_PUBLISHED;

@@ -27,7 +27,7 @@ export function publishOwn(
   const fields = encodeProperties(forwarded);
   const isTime = seconds === undefined || (Number.isInteger(seconds) && seconds >= 0);
   if (!isTime || seconds! > 0xffff_ffff || !areMessageProperties(fields)) {
-    throw new ConfigError("properties", properties, "what a PUBLISH may have, for every receiver");
+    throw new ConfigError("properties", properties, "properties that a PUBLISH may have and all receivers get");
   }
   const length = Uint8Array.of(name.length >> 8, name.length & 0xff);
   const bytes = joined([length, name, fields, payload]);

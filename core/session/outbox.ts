@@ -425,7 +425,7 @@ const PACKET_ID_SHIFT = 16;
  * order.
  */
 const QUEUED_FIRST = 0x8000_0000;
-/** What an entry counts in the limits in addition to its message. */
+/** The bytes that an entry counts in the limits, in addition to its message. */
 const ENTRY_BYTES = 16;
 /** A queue that grew beyond this is dropped when it is empty. */
 const KEPT_ENTRIES_MAX = 256;

@@ -34,7 +34,7 @@ export class SteadyClock {
       this.now = now as Millis;
       return true;
     }
-    assert(!Number.isNaN(told), "the host's clock says a number");
+    assert(!Number.isNaN(told), "the host's clock returns a number");
     this.#behind = this.now - told;
     return false;
   }

@@ -185,5 +185,5 @@ test("a policy that calls the broker is a fault of its host, told at once", () =
       },
     },
   });
-  expect(() => world.open().send(connect())).toThrow("the core is not called from within");
+  expect(() => world.open().send(connect())).toThrow("the broker is not called during a call");
 });

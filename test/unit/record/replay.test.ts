@@ -306,13 +306,13 @@ describe("a replay tells", () => {
     world.advance(50);
     const committed = 0 as Seq;
     const commit = (): void => broker.handleCommitFailure(committed, false, world.now);
-    expect(commit).toThrow("what was committed does not fail");
+    expect(commit).toThrow("a committed write does not fail");
     broker.endRecording();
     const { difference, steps } = replay(recording.bytes);
     expect(difference).toEqual({
       step: steps,
       what: "commitfailure",
-      why: "the broker broke: assertion failed: what was committed does not fail",
+      why: "the broker broke: assertion failed: a committed write does not fail",
     });
   });
 
