@@ -1,9 +1,9 @@
 /**
- * Ingest over the module's memory.
+ * Ingest over the memory of the WebAssembly module.
  *
- * A chunk is copied in and scanned in one call. A short one is not worth the call: it is scanned in
- * TypeScript, and names are looked up in the same table, so that ids are the same whoever finds them;
- * only a name that is new is interned by the module.
+ * A chunk is copied into the memory and scanned in one call. A short chunk does not pay for the
+ * call: TypeScript scans it and looks its names up in the same table, so that both assign the same
+ * ids. Only the module interns new names.
  */
 import type { Ingest, NameTable } from "../core/mod.ts";
 import { decodeUtf8, hashBytes, NEEDS_WINDOW, ROW_WORDS, scanFrames } from "../core/mod.ts";
@@ -17,7 +17,10 @@ export class WasmIngest implements Ingest, NameTable {
   readonly #seed: number;
   readonly #wasmBytesMin: number;
   #texts: (string | null)[] = [null];
-  /** Where the slots of the interning table begin, as an index of words, and how many less one. */
+  /**
+   * The start of the slots of the interning table, as an index into `words`, and their number less
+   * one.
+   */
   #slots = 0;
   #mask = 0;
   #words: Uint32Array;
@@ -73,7 +76,8 @@ export class WasmIngest implements Ingest, NameTable {
 
   find(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number {
     const hash = hashBytes(bytes, start, end, this.#seed);
-    // Made anew by whoever made the memory grow; here is where that is noticed.
+    // A call that makes the memory grow detaches the views; this is the place where that is
+    // noticed.
     if (this.#words.length === 0) this.#noteState();
     const words = this.#words;
     const mask = this.#mask;
@@ -110,7 +114,7 @@ export class WasmIngest implements Ingest, NameTable {
     return this.#scan(chunk, start, Math.min(available, INPUT_BYTES), rowsMax, frameBytesMax);
   }
 
-  /** After each call that may change the table. */
+  /** To be called after each call that may change the table. */
   #noteState(): void {
     this.#memory.renew();
     const { words, bytes, state } = this.#memory;
@@ -124,7 +128,7 @@ export class WasmIngest implements Ingest, NameTable {
   }
 }
 
-/** Whether the name at `from`, which is that of a word, is `bytes[start, end)`. */
+/** Whether the name at `from`, which is aligned to words, is `bytes[start, end)`. */
 function isSame(
   words: Uint32Array,
   names: Uint8Array,
@@ -142,5 +146,5 @@ function isSame(
   return true;
 }
 
-/** Copied in at first: about as much as gives the rows that one call returns. */
+/** Bytes copied at first for each row: about as much as fills the rows of one call. */
 const WINDOW_BYTES_PER_ROW = 32;

@@ -1,7 +1,7 @@
-/** The module's bytes to a running instance: synchronous, no file, no network. */
+/** Instantiates the module from its embedded bytes: synchronous, without files or network. */
 import { plainModule, simdModule } from "./generated/module.ts";
 
-/** What assembly/index.ts exports. Pointers and counts are u32, and come as i32. */
+/** The exports of assembly/index.ts. Pointers and counts are u32, but arrive as i32. */
 export interface WasmExports {
   readonly memory: { readonly buffer: ArrayBuffer };
   init(
@@ -43,8 +43,8 @@ export interface WasmInstance {
 }
 
 /**
- * A new instance of the best build that this host runs, or of `build`; null where there is none, for want
- * of WebAssembly or of SIMD, or where a page's security policy forbids it.
+ * A new instance of the best build that the host supports, or of `build`. Null if the host lacks
+ * WebAssembly or SIMD, or if the security policy of a page forbids WebAssembly.
  */
 export function instantiate(build?: WasmBuild): WasmInstance | null {
   if (typeof WebAssembly === "undefined") return null;
@@ -56,7 +56,7 @@ export function instantiate(build?: WasmBuild): WasmInstance | null {
     try {
       module = new WebAssembly.Module(bytes);
     } catch {
-      // Valid, and forbidden: a policy without 'wasm-unsafe-eval' is told only so.
+      // Valid but forbidden: a policy without 'wasm-unsafe-eval' shows only here.
       return null;
     }
     const { exports } = new WebAssembly.Instance(module);
@@ -70,7 +70,7 @@ const builds: readonly (readonly [WasmBuild, string])[] = [
   ["wasm-plain", plainModule],
 ];
 
-/** Every host that has WebAssembly has this much of it. */
+/** The part of WebAssembly that every host with WebAssembly has. */
 declare const WebAssembly:
   | {
       validate(bytes: Uint8Array): boolean;
@@ -79,7 +79,7 @@ declare const WebAssembly:
     }
   | undefined;
 
-/** Hosts agree on no function for this. */
+/** Written out, because the hosts have no common function for it. */
 function fromBase64(text: string): Uint8Array {
   const bytes = new Uint8Array(Math.floor((text.replace(/=+$/, "").length * 3) / 4));
   let bits = 0;

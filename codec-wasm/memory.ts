@@ -1,4 +1,4 @@
-/** The memory of one instance, as views that are made anew when it has grown: here and nowhere else. */
+/** The memory of one instance. Only this file creates its views, again whenever it has grown. */
 import type { Limits } from "../core/mod.ts";
 import { ROW_WORDS } from "../core/mod.ts";
 import type { WasmExports, WasmInstance } from "./load.ts";
@@ -10,17 +10,17 @@ export type CodecLimits = Pick<
 
 export class WasmMemory {
   readonly exports: WasmExports;
-  /** Where what is scanned, interned, added or removed is written: `INPUT_BYTES` of them. */
+  /** Where the caller writes bytes to scan, intern, add or remove; `INPUT_BYTES` long. */
   readonly input: number;
-  /** Where the rows of a scan lie, as an index into `words`: `ROWS_MAX` of them. */
+  /** The rows of a scan, `ROWS_MAX` of them, as an index into `words`. */
   readonly table: number;
-  /** Index into `words` of [epoch, slots, slot mask] of the interning table. */
+  /** [epoch, slots, slot mask] of the interning table, as an index into `words`. */
   readonly state: number;
-  /** All of the memory. Not to be kept over a call of the module. */
+  /** The whole memory. Do not keep a view across a call of the module. */
   bytes: Uint8Array;
   words: Uint32Array;
 
-  /** Throws where the host has not the memory to begin with. */
+  /** Throws if the host lacks the initial memory. */
   constructor(instance: WasmInstance, limits: CodecLimits, seed: number) {
     const { exports } = instance;
     this.exports = exports;
@@ -44,13 +44,13 @@ export class WasmMemory {
 
   /** To be called after each call of the module that may allocate. */
   renew(): void {
-    // A view of memory that has grown is empty.
+    // Growing the memory detaches its views.
     if (this.bytes.length > 0) return;
     this.bytes = new Uint8Array(this.exports.memory.buffer);
     this.words = new Uint32Array(this.exports.memory.buffer);
   }
 
-  /** Memory in blocks that are in use, and all that was taken from the host. */
+  /** `usedBytes`: bytes in blocks in use; `heldBytes`: all memory taken from the host. */
   get usedBytes(): number {
     return this.exports.usedBytes() >>> 0;
   }
@@ -59,7 +59,7 @@ export class WasmMemory {
   }
 }
 
-/** Room for what a scan looks at: the longest name fits, with its header, wherever it begins. */
+/** The longest topic name and its header fit, wherever in the input they begin. */
 export const INPUT_BYTES = 131_072;
 export const ROWS_MAX = 1024;
 export const TABLE_WORDS: number = ROWS_MAX * ROW_WORDS;

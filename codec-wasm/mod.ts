@@ -1,4 +1,4 @@
-/** The hot path: ingest and topic index, compiled to WebAssembly or in TypeScript, behind one interface. */
+/** The hot path (ingest and topic index) behind one interface, in WebAssembly or TypeScript. */
 import type { Ingest, TopicIndexFactory } from "../core/mod.ts";
 import { ReferenceIngest, referenceTopics } from "../core/mod.ts";
 import { WasmIngest } from "./ingest.ts";
@@ -11,20 +11,20 @@ import { WasmTopics } from "./topics.ts";
 export type { WasmBuild } from "./load.ts";
 export type { CodecLimits } from "./memory.ts";
 
-/** `auto`: WebAssembly where the host has it, and TypeScript for what is too short to be worth it. */
+/** `auto`: WebAssembly if the host has it, with TypeScript for short chunks. */
 export const codecKinds = ["auto", "wasm", "ts"] as const;
 export type CodecKind = (typeof codecKinds)[number];
 
 export interface Codec {
   readonly ingest: Ingest;
   readonly topics: TopicIndexFactory;
-  /** Memory of the module, in use and held; 0 without one. */
+  /** Memory of the module, in use and held; 0 without WebAssembly. */
   memoryBytes(): { readonly used: number; readonly held: number };
 }
 
 /**
- * A codec of a kind, for one broker. `seed` is a u32 that peers must not know. Null where `wasm` was asked
- * for and the host has no WebAssembly, or not the `build` asked for.
+ * Creates a codec for one broker. `seed` is a u32 that peers must not know. Null if `kind` is
+ * `wasm` and the host does not support WebAssembly or the requested `build`.
  */
 export function createCodec(
   kind: CodecKind,
@@ -47,5 +47,5 @@ export function createCodec(
   };
 }
 
-/** From this length of a chunk on, a call of the module is faster (bench: micro, ingest). */
+/** From this chunk length on, calling the module is faster (bench: micro, ingest). */
 const AUTO_WASM_BYTES_MIN = 96;

@@ -1,11 +1,11 @@
-/** TopicIndex over the module's memory. */
+/** TopicIndex over the memory of the WebAssembly module. */
 import type { TopicIndex } from "../core/mod.ts";
 import { Added, MATCH_MORE } from "../core/mod.ts";
 import type { WasmMemory } from "./memory.ts";
 
 export class WasmTopics implements TopicIndex {
   readonly #memory: WasmMemory;
-  /** Where the module writes rows, as an index of words. */
+  /** The rows that the module writes, as an index into `words`. */
   readonly #out: number;
 
   constructor(memory: WasmMemory) {
@@ -42,12 +42,12 @@ export class WasmTopics implements TopicIndex {
       if (fitting > COPIED_WORDS_MAX) out.set(words.subarray(from, from + fitting), at);
       else for (let i = 0; i < fitting; i++) out[at + i] = words[from + i]!;
       at += length;
-      // As an i32 it is below zero where there are others.
+      // MATCH_MORE is the sign bit: the i32 is negative if there are more rows.
       if (page >= 0) return at / 2;
       page = exports.matchMore();
     }
   }
 }
 
-/** Words copied one by one: a view to copy from costs more than they do. */
+/** Up to this many words are copied one by one: creating a view to copy from costs more. */
 const COPIED_WORDS_MAX = 32;

@@ -1,34 +1,40 @@
 /**
- * Memory in blocks: a pointer that moves up, and a list of free blocks for each size.
+ * Memory in blocks: a pointer that moves up, and a free list for each block size.
  *
- * Blocks up to 512 bytes are multiples of 8, longer ones powers of two. What is freed goes to the list of
- * its size and is given from there first, then cut from a longer free block. Memory grows in steps up to a
- * limit; there, or where most of it is idle, neighbours that are free are joined (`sweep`), so that what
- * was given back in one size can be had in another. Beyond that `allocate` returns 0, and whoever asked
- * says so to its caller. A part of the limit is reserved, so that filters never take what topic names need.
+ * Blocks up to 512 bytes are multiples of 8, longer ones powers of two. A released block goes to
+ * the list of its size. A new block comes from that list or is cut from a longer free block. Memory
+ * grows in steps up to a limit. At the limit, or when most of the memory is idle, adjacent free
+ * blocks are joined (`sweep`), so that memory released in one size can be allocated in another. If
+ * that does not suffice, `allocate` returns 0, and its callers report the failure. A part of the
+ * limit is reserved, so that filters cannot use up the memory that topic names need.
  */
 
-/** The first block, the first byte that was never given, and the end of what there is. */
+/** The first block, the first byte that was never allocated, and the end of the memory. */
 let base: usize = 0;
 let top: usize = 0;
 let end: usize = 0;
 let limit: usize = 0;
 let reserved: usize = 0;
-/** Bytes in blocks that are in use, and that were given back since the last sweep. */
+/** Bytes in blocks in use, and bytes released since the last sweep. */
 let used: usize = 0;
 let released: usize = 0;
-/** Pointers to the first free block of each class; a free block begins with a pointer to the next. */
+/**
+ * Pointers to the first free block of each class; a free block begins with a pointer to the next.
+ */
 let lists: usize = 0;
-/** A bit for each class that has a free block. */
+/** A bit for each class, set while it has a free block. */
 let presentLow: u64 = 0;
 let presentHigh: u64 = 0;
-/** For a sweep: the free blocks of each megabyte, and where in one of them they begin, a bit for 8 bytes. */
+/**
+ * For a sweep: the free blocks of each megabyte, and a bitmap of their starts in one megabyte, a
+ * bit for 8 bytes.
+ */
 let heads: usize = 0;
 let map: usize = 0;
 
 /**
- * Takes memory from `from` on, up to `bytesMax` in all, `reservedBytes` of them for `allocateReserved`;
- * false where there is none to begin with.
+ * Manages the memory from `from` on, up to `bytesMax` in all, of which `reservedBytes` are for
+ * `allocateReserved`. Returns false if there is no initial memory.
  */
 export function initArena(from: usize, bytesMax: usize, reservedBytes: usize): bool {
   reserved = reservedBytes;
@@ -44,7 +50,7 @@ export function initArena(from: usize, bytesMax: usize, reservedBytes: usize): b
   return true;
 }
 
-/** A block of at least `bytes`, more than none, at a multiple of 8; 0 where there is no memory. */
+/** A block of at least `bytes` (more than 0), aligned to 8; 0 if memory is exhausted. */
 export function allocate(bytes: usize): usize {
   const size = sizeOf(bytes);
   const own = classOf(bytes);
@@ -63,7 +69,7 @@ export function allocate(bytes: usize): usize {
   }
 }
 
-/** The same, from what is reserved. */
+/** Like `allocate`, from the reserved memory. */
 export function allocateReserved(bytes: usize): usize {
   const before = reserved;
   reserved -= min(reserved, sizeOf(bytes));
@@ -72,7 +78,7 @@ export function allocateReserved(bytes: usize): usize {
   return block;
 }
 
-/** Gives back a block that was asked for with the same `bytes`. */
+/** Releases a block that was allocated with the same `bytes`. */
 export function release(block: usize, bytes: usize): void {
   const size = sizeOf(bytes);
   give(classOf(bytes), block);
@@ -85,8 +91,8 @@ export function usedBytes(): usize {
 }
 
 /**
- * Grows, or sweeps where that is worth its time: as much as a share of all memory has to have been given
- * back since the last one, so that nobody can ask for one with each packet.
+ * Grows the memory, or sweeps if that pays: a sweep requires that a share of the memory was
+ * released since the last one, so that a peer cannot cause one with each packet.
  */
 function makeRoom(size: usize): bool {
   if (top - base - used > end >> 1 && released > end >> 2) {
@@ -99,7 +105,7 @@ function makeRoom(size: usize): bool {
   return true;
 }
 
-/** An eighth more than there is, so that growing is rare and what is wasted is little. */
+/** Grows by an eighth, so that growing is rare and wastes little. */
 function grow(missing: usize): bool {
   const have: usize = (<usize>memory.size()) << 16;
   let bytes: usize = (missing + 0xffff) & ~0xffff;
@@ -112,7 +118,7 @@ function grow(missing: usize): bool {
   return true;
 }
 
-/** A block of `size` from the front of a longer free one, or 0. */
+/** A block of `size` from the front of a longer free block, or 0. */
 function cut(size: usize): usize {
   const list = present(classOf(size + CUT_REST_MIN));
   if (list === 0) return 0;
@@ -121,7 +127,7 @@ function cut(size: usize): usize {
   return block;
 }
 
-/** Joins free blocks that lie side by side. Linear: by megabyte, then in the order of a bitmap. */
+/** Joins adjacent free blocks. Linear time: megabyte by megabyte, in the order of a bitmap. */
 function sweep(): void {
   const segments = (end >> SEGMENT_BITS) + 1;
   memory.fill(heads, 0, segments << 2);
@@ -165,7 +171,7 @@ function sweep(): void {
   else scatter(from, to - from);
 }
 
-/** Gives a run of free bytes to the lists, in as few blocks as there are sizes for. */
+/** Adds a range of free bytes to the lists, in as few blocks as the sizes allow. */
 function scatter(at: usize, bytes: usize): void {
   while (bytes > 0) {
     const size: usize =
@@ -184,7 +190,7 @@ function give(list: usize, block: usize): void {
   else presentHigh |= (<u64>1) << (<u64>(list - 64));
 }
 
-/** The first free block of a class, or 0. */
+/** Takes the first free block of a class; 0 if there is none. */
 function taken(list: usize): usize {
   const head = lists + (list << 2);
   const block: usize = load<u32>(head);
@@ -198,7 +204,7 @@ function taken(list: usize): usize {
   return block;
 }
 
-/** The lowest class from `list` on that has a free block, or 0. */
+/** The lowest class from `list` on with a free block, or 0. */
 function present(list: usize): usize {
   if (list < 64) {
     const low = presentLow & (~(<u64>0) << (<u64>list));
@@ -226,7 +232,7 @@ function sizeOfClass(list: usize): usize {
 const SMALL_MAX: usize = 512;
 const SMALL_CLASSES: usize = 65;
 const CLASSES: usize = SMALL_CLASSES + 33;
-/** What is left of a block that is cut is of use to somebody. */
+/** The shortest rest of a cut block that is still useful. */
 const CUT_REST_MIN: usize = 24;
 const SEGMENT_BITS: usize = 20;
 const SEGMENT_MASK: usize = 0xf_ffff;

@@ -1,14 +1,17 @@
-/** What the module exports: the ingest pass and the topic index over one memory. */
+/** The exports of the module: the ingest pass and the topic index over one memory. */
 import { allocate, initArena, usedBytes as used } from "./arena";
 import { scanWindow } from "./ingest";
 import * as names from "./names";
 import * as topics from "./topics";
 
-/** Where the host writes what is scanned, interned, added or removed. */
+/** Where the host writes bytes to scan, intern, add or remove. */
 let input: usize = 0;
 let table: usize = 0;
 
-/** Takes memory up to `bytesMax`; false where there is not enough to begin. Called once, first. */
+/**
+ * Takes memory up to `bytesMax`; false if there is not enough to start. To be called once, before
+ * all else.
+ */
 export function init(
   seed: u32,
   bytesMax: u32,

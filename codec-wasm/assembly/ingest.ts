@@ -1,6 +1,6 @@
 /**
- * The ingest pass: frames of a chunk found, topic names of PUBLISH packets checked and interned, one row
- * of four u32 a frame written. One call a chunk.
+ * The ingest pass: finds the frames of a chunk, checks and interns the topic names of PUBLISH
+ * packets, and writes one row of four u32 per frame. One call per chunk.
  */
 import {
   FAULT_MALFORMED,
@@ -12,9 +12,10 @@ import {
 import { find } from "./names";
 
 /**
- * Scans the window at `input`, the first `windowBytes` of `availableBytes`, and writes at most `rowsMax`
- * rows from `table` on, their offsets counted from `offset`. Returns how many; where the first frame is
- * at fault, minus its code; where more of it has to be seen than the window holds, `NEEDS_WINDOW`.
+ * Scans the window at `input`, the first `windowBytes` of `availableBytes`, and writes at most
+ * `rowsMax` rows to `table`, with offsets counted from `offset`. Returns the number of rows; minus
+ * the reason code if the first frame is at fault; `NEEDS_WINDOW` if the scan needs more of the
+ * first frame than the window holds.
  */
 export function scanWindow(
   input: usize,

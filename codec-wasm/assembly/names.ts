@@ -1,25 +1,25 @@
 /**
- * The interning table: topic names to topic ids, in order of their first coming.
+ * The interning table: topic names to topic ids, numbered in the order of interning.
  *
- * A slot is a hash and a pointer, in open addressing, never more than half full. An entry is
- * [id u32, bytes u32, the name]; entries lie one after the other in chunks, [next chunk, entries …]. The
- * table is bounded; when it is full it is emptied, the epoch moves, every id of before means nothing, and
- * the chunks are filled anew. There is always one, so a name always finds room.
+ * A slot is a hash and a pointer, in open addressing, at most half full. An entry is [id u32, bytes
+ * u32, the name]. Entries are stored one after the other in chunks, [next chunk, entries …]. The
+ * table is bounded. When it is full it is emptied: the epoch changes, all ids become invalid, and
+ * the chunks are filled again. There is always one chunk, so every name finds room.
  */
 import { FAULT_TOPIC_NAME } from "../../core/codec/layout";
 import { allocateReserved, release } from "./arena";
 import { hashBytes, isSame, nameFault } from "./text";
 
-/** What the host reads without a call: [epoch, slots, slot mask]. */
+/** State that the host reads without a call: [epoch, slots, slot mask]. */
 let state: usize = 0;
 let slots: usize = 0;
 let slotMask: u32 = 0;
-/** Pointer to the entry of each id, by id. */
+/** A pointer to the entry of each id. */
 let entries: usize = 0;
 let entriesMax: u32 = 0;
 let firstChunk: usize = 0;
 let chunk: usize = 0;
-/** Where the next entry of `chunk` goes. */
+/** The position of the next entry in `chunk`. */
 let chunkTop: usize = 0;
 let lastId: u32 = 0;
 let nameBytes: u32 = 0;
@@ -29,7 +29,7 @@ let nameBytesMax: u32 = 0;
 let levelsMax: u32 = 0;
 let tableBytesMax: u32 = 0;
 
-/** False: no memory. */
+/** False: memory is exhausted. */
 export function initNames(hashSeed: u32, bytesMax: u32, topicLevelsMax: u32, tableMax: u32): bool {
   seed = hashSeed;
   nameBytesMax = bytesMax;
@@ -64,8 +64,8 @@ export function nameLength(id: u32): u32 {
 }
 
 /**
- * The id of a name, interned if it is new; minus a fault where it is no topic name; 0 where the table
- * has to be emptied for it and `mayEmpty` is false.
+ * The id of a name, interned if it is new; minus a reason code if it is not a topic name; 0 if the
+ * table is full and `mayEmpty` is false.
  */
 export function find(at: usize, bytes: u32, mayEmpty: bool): i32 {
   const hash = hashBytes(at, bytes, seed);
@@ -92,7 +92,7 @@ function add(at: usize, bytes: u32, hash: u32, mayEmpty: bool): i32 {
     empty();
   }
   if (!makeRoom() || !makeRoomFor(bytes)) {
-    // There is no memory for more names: those that are there make room.
+    // There is no memory for more names: empty the table.
     if (!mayEmpty) return 0;
     empty();
   }
@@ -108,7 +108,7 @@ function add(at: usize, bytes: u32, hash: u32, mayEmpty: bool): i32 {
   return <i32>id;
 }
 
-/** Every id of before means nothing from here on. */
+/** Invalidates all ids. */
 function empty(): void {
   memory.fill(slots, 0, (<usize>slotMask + 1) << 3);
   useChunk(firstChunk);
@@ -118,7 +118,7 @@ function empty(): void {
   tell();
 }
 
-/** Room for an entry; false where there is no memory for another chunk. */
+/** Makes room for an entry; false if there is no memory for another chunk. */
 function makeRoomFor(bytes: u32): bool {
   if (chunkTop + 8 + bytes <= chunk + CHUNK_BYTES) return true;
   let next: usize = load<u32>(chunk);
@@ -142,7 +142,7 @@ function useChunk(next: usize): void {
   chunkTop = next + 8;
 }
 
-/** Room for one more; false where there is no memory for a larger table. */
+/** Makes room for one more id; false if there is no memory for a larger table. */
 function makeRoom(): bool {
   if (lastId + 1 < entriesMax) return true;
   const larger = allocateReserved((<usize>entriesMax) << 3);
@@ -180,9 +180,11 @@ function place(hash: u32, entry: usize): void {
 }
 
 const SLOTS_MIN: u32 = 1024;
-/** The longest name fits, wherever it begins. */
+/** The longest name fits, wherever in the chunk it begins. */
 const CHUNK_BYTES: usize = 131_072;
-/** What a name costs beside its bytes, here and in what is kept by its id: its text and its route. */
+/**
+ * Cost of a name apart from its bytes: its entry and slot here, its text and its route elsewhere.
+ */
 const ENTRY_BYTES: u64 = 192;
-/** What a byte of a name costs: itself, and in its text. */
+/** Cost of each byte of a name: once here, once in its text. */
 const NAME_BYTES: u64 = 2;

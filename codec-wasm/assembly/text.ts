@@ -1,10 +1,10 @@
-/** Runs of bytes: hashed, compared, and checked as topic names. */
+/** Byte ranges: hashing, comparison, and checks of topic names. */
 import { FAULT_MALFORMED, FAULT_TOPIC_NAME } from "../../core/codec/layout";
 
 /**
- * A hash of `bytes`, seeded so that nobody outside can choose names that collide. Two lanes of four
- * bytes, so that one multiplication does not wait for the other. The same as `hashBytes` in
- * core/base/hash.ts.
+ * A seeded hash of `bytes`. Without knowing the seed, nobody can choose topic names that collide.
+ * Two lanes of four bytes each, so that one multiplication does not wait for the other. Must equal
+ * `hashBytes` in core/base/hash.ts.
  */
 export function hashBytes(at: usize, bytes: u32, seed: u32): u32 {
   let a: u32 = seed ^ bytes;
@@ -21,7 +21,7 @@ export function hashBytes(at: usize, bytes: u32, seed: u32): u32 {
     a ^= a >> 15;
   }
   if (bytes >= 4) {
-    // The last four bytes, some of which have been seen.
+    // The last four bytes; some of them may have been hashed already.
     b = (b ^ load<u32>(end - 4)) * 0x85ebca6b;
   } else {
     for (; at < end; at++) b = (b ^ load<u8>(at)) * 0x85ebca6b;
@@ -31,10 +31,10 @@ export function hashBytes(at: usize, bytes: u32, seed: u32): u32 {
   return a ^ (a >> 16);
 }
 
-/** Whether two runs of `bytes` are the same. Reads no further than they go. */
+/** Whether two ranges of `bytes` bytes are equal. Reads nothing beyond them. */
 export function isSame(a: usize, b: usize, bytes: u32): bool {
   if (bytes >= 8) {
-    // Whole words, the last one overlapping those before.
+    // Compares whole words; the last one overlaps the one before.
     const last = bytes - 8;
     for (let i: u32 = 0; i < last; i += 8) if (load<u64>(a + i) !== load<u64>(b + i)) return false;
     return load<u64>(a + last) === load<u64>(b + last);
@@ -43,7 +43,7 @@ export function isSame(a: usize, b: usize, bytes: u32): bool {
   return true;
 }
 
-/** What is wrong with a topic name, as codes of core/codec/layout.ts; 0 where nothing is. */
+/** The fault of a topic name, as a code of core/codec/layout.ts; 0: none. */
 export function nameFault(at: usize, bytes: u32, levelsMax: u32): i32 {
   const end = at + bytes;
   let levels: u32 = 1;
@@ -69,11 +69,12 @@ export function nameFault(at: usize, bytes: u32, levelsMax: u32): i32 {
   return isUtf8(at, end) ? 0 : FAULT_MALFORMED;
 }
 
-/** Whether `[at, end)` is an MQTT string: well-formed, without surrogates and U+0000. */
+/** Whether `[at, end)` is a valid MQTT string: well-formed, without surrogates and U+0000. */
 export function isUtf8(at: usize, end: usize): bool {
   while (at < end) {
     if (ASC_FEATURE_SIMD) {
-      // Sixteen at a time while they are ASCII and none is zero: as signed bytes all are above 0.
+      // Sixteen bytes at a time while all are ASCII and not zero: as signed bytes they are greater
+      // than 0.
       while (
         at + 16 <= end &&
         i8x16.bitmask(i8x16.gt_s(v128.load(at), i8x16.splat(0))) === 0xffff
@@ -101,7 +102,7 @@ function sequenceBytes(at: usize, end: usize, first: u32): usize {
     first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
   if (bytes === 0 || bytes > end - at) return 0;
   const second: u32 = load<u8>(at, 1);
-  // The second byte decides over-long forms, surrogates, and what is beyond U+10FFFF.
+  // The second byte rules out over-long forms, surrogates, and code points beyond U+10FFFF.
   const low: u32 = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
   const high: u32 = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
   if (second < low || second > high) return 0;

@@ -6,13 +6,14 @@
  * row   [list, subscriber, options, next, previous, chain]
  * ```
  *
- * A child is found by hash of its parent and the first level of its label. The label is one level; that
- * of a leaf may be all that is left of its filter (a *tail*), so that a filter that shares its end with
- * no other is one node. A tail is split when another filter begins like it.
+ * A hash of the parent and the first level of the label finds a child. A label is one level, except
+ * that the label of a leaf may be the whole rest of its filter (a *tail*). So the end of a filter
+ * that no other filter shares takes only one node. A tail is split when another filter begins like
+ * it.
  *
- * Subscribers are rows in lists whose heads are in the node where their filter ends, one for the filter
- * itself and one for it with `#` below. A row is found by hash too, so that a filter with very many
- * subscribers changes as fast as one with few.
+ * Subscribers are rows in lists. A node has two list heads: for the filter that ends there, and for
+ * that filter with `#` below. A hash finds a row too, so that a change costs the same however many
+ * subscribers a filter has.
  */
 import { ADDED_NEW, ADDED_NO_MEMORY, ADDED_REPLACED, MATCH_MORE } from "../../core/codec/layout";
 import { allocate, release } from "./arena";
@@ -27,23 +28,24 @@ let nodeMask: u32 = 0;
 let rows: u32 = 0;
 let rowBuckets: usize = 0;
 let rowMask: u32 = 0;
-/** What `match` still has to visit, (node, depth), and the levels of its topic, (start, bytes, hash). */
+/** Nodes that `match` has yet to visit, (node, depth); the topic's levels, (start, bytes, hash). */
 let stackBase: usize = 0;
 let levels: usize = 0;
-/** Rows that `match` writes, one page at a time. */
+/** The rows that `match` writes, one page at a time. */
 let out: usize = 0;
 let outAt: usize = 0;
 let outEnd: usize = 0;
-/** Where a match is: the top of what it still has to visit, the end of its topic, and how deep that is. */
+/** Position of a match: the top of the nodes to visit, the end and the levels of the topic name. */
 let visits: usize = 0;
 let nameEnd: usize = 0;
 let depthMax: u32 = 0;
 let wildcardDepthMin: u32 = 0;
 
-/** False: no memory. */
+/** False: memory is exhausted. */
 export function initTopics(hashSeed: u32, levelsMax: u32): bool {
   seed = hashSeed;
-  // A visit leaves at most one node of each depth waiting, and pushes two, and two lists of rows.
+  // A visit leaves at most one node of each depth waiting, and pushes two nodes and two lists of
+  // rows.
   stackBase = allocate((<usize>levelsMax + 2) << 4);
   levels = allocate(<usize>levelsMax * LEVEL_BYTES);
   nodeMask = BUCKETS_MIN - 1;
@@ -64,7 +66,7 @@ export function outPointer(): usize {
   return out;
 }
 
-/** Adds the subscription of `subscriber` to the filter `[at, at + bytes)`, or replaces its options. */
+/** Adds the subscription of `subscriber` to the filter `[at, at + bytes)`, or sets its options. */
 export function addFilter(at: usize, bytes: u32, subscriber: u32, options: u32): i32 {
   const end = at + bytes;
   let node = root;
@@ -110,7 +112,7 @@ export function addFilter(at: usize, bytes: u32, subscriber: u32, options: u32):
   return ADDED_NEW;
 }
 
-/** False: was not there. */
+/** False: there was no such subscription. */
 export function removeFilter(at: usize, bytes: u32, subscriber: u32): bool {
   const end = at + bytes;
   let node = root;
@@ -149,8 +151,8 @@ export function removeFilter(at: usize, bytes: u32, subscriber: u32): bool {
 }
 
 /**
- * Writes a row of (subscriber, options) for each subscription that the interned topic matches, as many as
- * fit, and returns how many; with `MATCH_MORE` where `matchMore` has others.
+ * Writes a row of (subscriber, options) for each subscription that the interned topic matches, as
+ * many as fit in a page. Returns their number, with `MATCH_MORE` if `matchMore` has more rows.
  */
 export function matchTopic(topic: u32): u32 {
   const name = namePointer(topic);
@@ -164,14 +166,14 @@ export function matchTopic(topic: u32): u32 {
     store<u32>(level, hashBytes(start, <u32>(stop - start), seed), 8);
     start = stop + 1;
   }
-  // A leading wildcard does not match a topic of the server's.
+  // A leading wildcard does not match a topic that begins with `$`.
   wildcardDepthMin = load<u8>(name) === DOLLAR ? 1 : 0;
   visits = stackBase;
   visitLater(root, 0);
   return matchMore();
 }
 
-/** The next page of the match that was begun last. Nothing may have been added or removed since. */
+/** The next page of the match; subscriptions must not have changed since it began. */
 export function matchMore(): u32 {
   outAt = out;
   while (visits > stackBase && outAt < outEnd) {
@@ -183,7 +185,7 @@ export function matchMore(): u32 {
       continue;
     }
     const mayWildcard = depth >= wildcardDepthMin;
-    // `#` matches what is below a level and the level itself.
+    // `#` matches its parent level and everything below it.
     if (mayWildcard) emit(load<u32>(node, NODE_REST_ROWS));
     if (depth === depthMax) {
       emit(load<u32>(node, NODE_FIRST_ROW));
@@ -209,7 +211,7 @@ function visitLater(node: usize, depth: u32): void {
   visits += 8;
 }
 
-/** Writes a list of rows; those that do not fit wait. */
+/** Writes a list of rows. Rows that do not fit are left for the next page. */
 function emit(first: usize): void {
   let row = first;
   for (; row !== 0 && outAt < outEnd; row = load<u32>(row, ROW_NEXT)) {
@@ -226,7 +228,7 @@ function levelEnd(start: usize, end: usize): usize {
   return at;
 }
 
-/** The `+` child of a node, made if it is not there; 0 where there is no memory. */
+/** The `+` child of a node, created if it is missing; 0 if memory is exhausted. */
 function wildcardChild(parent: usize): usize {
   const known: usize = load<u32>(parent, NODE_ANY);
   if (known !== 0) return known;
@@ -236,8 +238,8 @@ function wildcardChild(parent: usize): usize {
 }
 
 /**
- * The child of a node for the level `[start, stop)` of a filter that ends at `end`, made if it is not
- * there; 0 where there is no memory. Where nothing but literal levels follows, a new one is a tail.
+ * The child of a node for the level `[start, stop)` of a filter that ends at `end`, created if it
+ * is missing; 0 if memory is exhausted. A new child is a tail if only literal levels follow.
  */
 function literalChild(parent: usize, start: usize, stop: usize, end: usize): usize {
   const level = <u32>(stop - start);
@@ -248,7 +250,7 @@ function literalChild(parent: usize, start: usize, stop: usize, end: usize): usi
   return isLabel(known, start, <u32>(end - start)) ? known : split(known, level, hash);
 }
 
-/** The child whose label is a level, or begins with it, or 0. */
+/** The child whose label is the level or begins with it; 0 if there is none. */
 function findChild(parent: usize, at: usize, bytes: u32, hash: u32): usize {
   let node: usize = load<u32>(nodeBucket(parent, hash));
   for (; node !== 0; node = load<u32>(node, NODE_CHAIN)) {
@@ -269,7 +271,7 @@ function labelOf(node: usize): usize {
   return node + NODE_BYTES + load<u16>(node, NODE_LABEL_SKIP);
 }
 
-/** Whether a wildcard stands in what is left of a filter, which is valid. */
+/** Whether the rest of a valid filter contains a wildcard. */
 function hasWildcard(at: usize, end: usize): bool {
   for (; at < end; at++) {
     const byte = load<u8>(at);
@@ -278,7 +280,7 @@ function hasWildcard(at: usize, end: usize): bool {
   return false;
 }
 
-/** A child with the label `[at, end)`, whose first level has `hash`; 0 where there is no memory. */
+/** Adds a child with the label `[at, end)`, whose first level has `hash`; 0: memory is exhausted. */
 function addChild(parent: usize, at: usize, end: usize, hash: u32): usize {
   if (nodes > nodeMask) growNodes();
   const bytes = <u32>(end - at);
@@ -302,8 +304,9 @@ function newNode(parent: usize, labelBytes: u32): usize {
 }
 
 /**
- * Puts a node for the first level of a tail, of `level` bytes, between it and its parent; returns it, or 0
- * where there is no memory. The tail stays where it is, for its rows name it: its label begins later.
+ * Inserts a node for the first level of a tail, `level` bytes long, between the tail and its
+ * parent. Returns the new node, or 0 if memory is exhausted. The tail keeps its place, because its
+ * rows refer to it; its label now begins later.
  */
 function split(tail: usize, level: u32, hash: u32): usize {
   const parent: usize = load<u32>(tail);
@@ -324,7 +327,7 @@ function split(tail: usize, level: u32, hash: u32): usize {
   return inner;
 }
 
-/** Gives back a node that nothing needs any more, and its parents that nothing else needs. */
+/** Releases a node without subscribers and children, and each parent that this leaves empty. */
 function prune(node: usize): void {
   while (node !== root && isEmpty(node)) {
     const parent: usize = load<u32>(node);
@@ -375,7 +378,7 @@ function unchain(bucket: usize, item: usize, chain: usize): void {
   store<u32>(link, load<u32>(item + chain));
 }
 
-/** Twice the buckets; where there is no memory for them the chains grow longer instead. */
+/** Doubles the buckets. Without memory for that, the chains grow longer instead. */
 function growNodes(): void {
   const old = nodeBuckets;
   const count: usize = <usize>nodeMask + 1;
@@ -436,5 +439,5 @@ const ROW_BYTES: usize = 24;
 const LEVEL_BYTES: usize = 12;
 const BUCKETS_MIN: u32 = 256;
 const OUT_BYTES: usize = 8192;
-/** In place of a depth: what waits is a list of rows. */
+/** In place of a depth: the entry is a list of rows. */
 const ROWS: u32 = 0xffff_ffff;

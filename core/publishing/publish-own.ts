@@ -27,7 +27,7 @@ export function publishOwn(
   const fields = encodeProperties(forwarded);
   const isTime = seconds === undefined || (Number.isInteger(seconds) && seconds >= 0);
   if (!isTime || seconds! > 0xffff_ffff || !areMessageProperties(fields)) {
-    throw new ConfigError("properties", properties, "properties that a PUBLISH may have and all receivers get");
+    throw new ConfigError("properties", properties, "PUBLISH properties that every receiver gets");
   }
   const length = Uint8Array.of(name.length >> 8, name.length & 0xff);
   const bytes = joined([length, name, fields, payload]);
