@@ -169,16 +169,15 @@ export class BrokerServer {
     this.#limits = limits;
     if (record !== undefined) checkFunction("record", record);
     const reference = told("serverReference", options.serverReference);
-    const seed = new Uint32Array(5);
+    const seed = new Uint32Array(1);
     runtime.entropy(new Uint8Array(seed.buffer));
-    const [a, b, c, d, hashSeed] = seed;
+    const [hashSeed] = seed;
     const { codec: kind = "auto" } = options;
     if (!codecKinds.includes(kind)) throw new ConfigError("codec", kind, codecKinds.join(", "));
     const codec = createCodec(kind, limits, hashSeed!);
     if (codec === null) throw new ConfigError("codec", kind, "auto or ts: WebAssembly is missing");
     this.codec = codec.ingest.name;
     const config: BrokerConfig = {
-      seed: [a!, b!, c!, d!],
       epochMillis: runtime.epochMillis ?? unixMillis() - runtime.loop.now(),
       serverName: runtime.serverName,
       durable: store.isDurable,

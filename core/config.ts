@@ -5,8 +5,6 @@
 import { nearest } from "./nearest.ts";
 
 export interface BrokerConfig {
-  /** Seeds the choices that need not be secret, so that a run is a function of its inputs. */
-  readonly seed: readonly [number, number, number, number];
   /** Unix time, in milliseconds, at `Millis` zero. */
   readonly epochMillis: number;
   /** The value of `$SYS/broker/version`, for example `sansmq 0.1.0`. */

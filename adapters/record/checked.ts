@@ -12,16 +12,13 @@ type Fields = Readonly<Record<string, unknown>>;
 export function isHeader(value: unknown): value is RecordingHeader {
   if (!isObject(value) || !isObject(value["config"]) || !isObject(value["codec"])) return false;
   const { version, config, codec, payloads } = value as { config: Fields; codec: Fields } & Fields;
-  const { seed, epochMillis, serverName, durable, responseInformation, limits } = config;
+  const { epochMillis, serverName, durable, responseInformation, limits } = config;
   return (
     isText(version) &&
     typeof payloads === "boolean" &&
     (codecKinds as readonly unknown[]).includes(codec["kind"]) &&
     isText(codec["name"]) &&
     isU32(codec["seed"]) &&
-    Array.isArray(seed) &&
-    seed.length === 4 &&
-    seed.every(isU32) &&
     Number.isFinite(epochMillis) &&
     isText(serverName) &&
     typeof durable === "boolean" &&

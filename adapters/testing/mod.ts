@@ -26,7 +26,7 @@ export { Faults } from "./faults.ts";
 export type { VirtualClock } from "./virtual-loop.ts";
 
 export interface TestBrokerOptions extends LocalBrokerOptions {
-  /** The same seed makes the same choices, of identifiers and of members of shared subscriptions. Default: 1. */
+  /** The same seed makes the same client identifiers, where clients leave the choice to the broker. Default: 1. */
   readonly seed?: number;
   /** What the wall clock says when the broker is made. Default: the beginning of 2026. */
   // biome-ignore lint/style/noRestrictedGlobals: a type, not the clock.

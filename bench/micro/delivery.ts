@@ -14,7 +14,7 @@ function brokerOf(make: (typeof codecs)[0][1]): BrokerType {
   const limits = parseLimits({ sysMillis: 0, packetBytesMax: 2 ** 24 });
   return new Broker(
     {
-      ...{ seed: [1, 2, 3, 4], epochMillis: 0, serverName: "bench", durable: false, limits },
+      ...{ epochMillis: 0, serverName: "bench", durable: false, limits },
       responseInformation: null,
     },
     {

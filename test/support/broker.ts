@@ -64,7 +64,6 @@ export class TestBroker {
     this.#commitsAtOnce = options.durable === "at once";
     this.#out = { bytes: new Uint8Array(options.outBytes ?? 65_536), length: 0, tail: null };
     const config = {
-      seed: [1, 2, 3, 4],
       epochMillis: 1_700_000_000_000,
       serverName: "sansmq test",
       durable: options.durable !== undefined,
