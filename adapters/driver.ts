@@ -15,7 +15,7 @@ import type {
   Millis,
   OutBuffer,
 } from "../core/mod.ts";
-import { EffectKind, NEVER, NO_CONN, Reason, WriteBatch } from "../core/mod.ts";
+import { EffectKind, NEVER, NO_CONN, Reason, slotOf, WriteBatch } from "../core/mod.ts";
 import type { DeferringHost, HalfCloseHost, HostLoop, HostSocket } from "./host.ts";
 import { emptyEffect } from "./host.ts";
 import type { Store } from "./storage/store.ts";
@@ -79,7 +79,7 @@ export class Driver implements DeferringHost, HalfCloseHost {
   open(socket: HostSocket, info: ConnInfo): ConnId {
     const conn = this.#broker.handleOpen(info, this.#loop.now());
     if (conn !== NO_CONN) {
-      this.#sockets[conn & SLOT_MASK] = socket;
+      this.#sockets[slotOf(conn)] = socket;
       this.#openCount++;
     }
     this.#schedule();
@@ -111,7 +111,7 @@ export class Driver implements DeferringHost, HalfCloseHost {
 
   /** The transport is gone: called once for each that was opened. */
   closed(conn: ConnId, cause: CloseCause): void {
-    this.#sockets[conn & SLOT_MASK] = null;
+    this.#sockets[slotOf(conn)] = null;
     this.#broker.handleClose(conn, cause, this.#loop.now());
     this.#schedule();
     if (--this.#openCount === 0) this.#handleIdle?.();
@@ -194,7 +194,7 @@ export class Driver implements DeferringHost, HalfCloseHost {
       const conn = this.#broker.pollSend(this.#out, now);
       if (conn === NO_CONN) return true;
       // No socket: it closed while its bytes were on their way.
-      const isTaken = this.#sockets[conn & SLOT_MASK]?.write(this.#out) ?? true;
+      const isTaken = this.#sockets[slotOf(conn)]?.write(this.#out) ?? true;
       if (!isTaken) this.#broker.handleWritable(conn, false, now);
     }
     // The budget is spent: the event loop reads, then it goes on.
@@ -207,7 +207,7 @@ export class Driver implements DeferringHost, HalfCloseHost {
     if (this.#broker.pollTimeout() <= now) return;
     for (const one of this.#finishing.splice(0)) {
       const isStored = !this.#isCommitting || this.#commits >= one.commits;
-      if (isStored) this.#sockets[one.conn & SLOT_MASK]?.finish?.();
+      if (isStored) this.#sockets[slotOf(one.conn)]?.finish?.();
       else this.#finishing.push(one);
     }
   }
@@ -216,7 +216,7 @@ export class Driver implements DeferringHost, HalfCloseHost {
     const effect = this.#effect;
     while (this.#broker.pollEffect(effect)) {
       const { conn, request } = effect;
-      const socket = this.#sockets[conn & SLOT_MASK] ?? null;
+      const socket = this.#sockets[slotOf(conn)] ?? null;
       if (effect.kind === EffectKind.Decide) this.#decide(conn, request!);
       else if (socket === null) continue;
       else if (effect.kind === EffectKind.Close) socket.close(effect.reason);
@@ -288,7 +288,6 @@ function owned(command: Command): Command {
   };
 }
 
-const SLOT_MASK = 0xf_ffff;
 /** Writes of one turn, after which the event loop reads again. */
 const SENDS_MAX = 4096;
 /** The memory is looked at no more often: that takes time. */

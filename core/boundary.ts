@@ -10,7 +10,7 @@ declare const brand: unique symbol;
 export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
 /**
- * Slot in the low 20 bits, generation in the 10 above: a small integer on every engine. 0: no
+ * Slot in the low 20 bits (`slotOf`), generation in the 10 above: a small integer on every engine. 0: no
  * connection.
  */
 export type ConnId = Brand<number, "ConnId">;
@@ -26,6 +26,11 @@ export type Seq = Brand<number, "Seq">;
  * No connection: `handleOpen` returns it to refuse a transport, `pollSend` when there is no output.
  */
 export const NO_CONN: ConnId = 0 as ConnId;
+/** The slot of a connection, from 1 to `connectionsMax`. One connection has it at a time. */
+export function slotOf(conn: ConnId): number {
+  return conn & 0xf_ffff;
+}
+
 /** No deadline: `pollTimeout` returns it when nothing is due. */
 export const NEVER: Millis = Number.POSITIVE_INFINITY as Millis;
 

@@ -18,7 +18,7 @@ import type {
   OutBuffer,
   Seq,
 } from "./boundary.ts";
-import { CloseCause, EffectKind, NEVER, NO_CONN, OUT_BYTES_MIN } from "./boundary.ts";
+import { CloseCause, EffectKind, NEVER, NO_CONN, OUT_BYTES_MIN, slotOf } from "./boundary.ts";
 import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
 import { Connection, Parked, Stage } from "./connection/connection.ts";
@@ -326,7 +326,7 @@ export class Broker {
   }
 
   #connection(id: ConnId): Connection | null {
-    const connection = this.#context.connections[id & SLOT_MASK];
+    const connection = this.#context.connections[slotOf(id)];
     return connection !== undefined && connection !== null && connection.id === id
       ? connection
       : null;
@@ -370,5 +370,4 @@ function byteCount(out: OutBuffer): number {
 }
 
 const SLOT_BITS = 20;
-const SLOT_MASK = 0xf_ffff;
 const GENERATION_MASK = 0x3ff;

@@ -5,6 +5,7 @@
  * Lengths stay, and a payload that is no text stays none, so that a broker takes the same path over the
  * result. Packets are followed through any chunks, and nothing is kept of them.
  */
+import { PacketType } from "../../core/mod.ts";
 import { PacketWalk, Take } from "./packet-walk.ts";
 
 export class FrameMask {
@@ -56,7 +57,7 @@ export class FrameMask {
     while (at + 2 <= end) {
       const first = bytes[at]!;
       const type = first >> 4;
-      if (type === CONNECT || type === AUTH) return at;
+      if (type === PacketType.Connect || type === PacketType.Auth) return at;
       let remaining = bytes[at + 1]!;
       let body = at + 2;
       if (remaining >= 0x80) {
@@ -66,7 +67,7 @@ export class FrameMask {
       }
       if (body - at + remaining > this.#packetBytesMax) return at;
       const next = body + remaining;
-      if (type === PUBLISH && this.#masksPayloads) {
+      if (type === PacketType.Publish && this.#masksPayloads) {
         if (next > end || remaining < 2) return at;
         let payload = body + 2 + ((bytes[body]! << 8) | bytes[body + 1]!);
         if ((first & 0x06) !== 0) payload += 2;
@@ -136,9 +137,6 @@ class TextCheck {
   }
 }
 
-const CONNECT = 1;
-const PUBLISH = 3;
-const AUTH = 15;
 /** A letter, so that what is masked is text where it was. */
 const FILL = 0x78;
 /** Never in UTF-8. */

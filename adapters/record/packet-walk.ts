@@ -1,5 +1,5 @@
 /** Where the secrets of a packet are: a walk over its fields that takes them as they come. */
-import { Property, propertyTable } from "../../core/mod.ts";
+import { PacketType, Property, propertyTable } from "../../core/mod.ts";
 
 /** What becomes of the next bytes. */
 export const Take = {
@@ -53,9 +53,9 @@ export class PacketWalk {
     }
     try {
       const type = first >> 4;
-      if (type === CONNECT) yield* this.#connect();
-      else if (type === AUTH) yield* this.#auth();
-      else if (type === PUBLISH && this.#looksForPayloads) yield* this.#publish(first);
+      if (type === PacketType.Connect) yield* this.#connect();
+      else if (type === PacketType.Auth) yield* this.#auth();
+      else if (type === PacketType.Publish && this.#looksForPayloads) yield* this.#publish(first);
       else yield* this.#next(Take.Pass, this.#left);
     } catch (error) {
       if (!(error instanceof IllFormed)) throw error;
@@ -170,8 +170,5 @@ export class PacketWalk {
 
 class IllFormed extends Error {}
 
-const CONNECT = 1;
-const PUBLISH = 3;
-const AUTH = 15;
 /** A longer one is none that a broker knows. */
 const NAME_BYTES_MAX = 6;

@@ -24,7 +24,7 @@ import type {
   Seq,
   WriteBatch,
 } from "../../core/mod.ts";
-import { Broker, ConfigError, encodeUtf8, NO_CONN, Verdict } from "../../core/mod.ts";
+import { Broker, ConfigError, encodeUtf8, NO_CONN, slotOf, Verdict } from "../../core/mod.ts";
 import { queueMicrotask } from "../captured.ts";
 import { version } from "../version.ts";
 import { Op, toJson } from "./format.ts";
@@ -90,7 +90,7 @@ export class RecordingBroker extends Broker {
     this.#begin(Op.Open, now, 0, info);
     const conn = super.handleOpen(info, now);
     if (conn !== NO_CONN) {
-      this.#masks[conn & SLOT_MASK] = new FrameMask(this.#packetBytesMax, this.#masksPayloads);
+      this.#masks[slotOf(conn)] = new FrameMask(this.#packetBytesMax, this.#masksPayloads);
     }
     this.#hash.number(conn);
     return conn;
@@ -104,7 +104,7 @@ export class RecordingBroker extends Broker {
       writer.varint(conn);
       writer.varint(chunk.length);
       const { buffer, start } = writer.copy(chunk);
-      this.#masks[conn & SLOT_MASK]?.mask(buffer, start, start + chunk.length);
+      this.#masks[slotOf(conn)]?.mask(buffer, start, start + chunk.length);
     }
     const readsOn = super.handleBytes(conn, chunk, now);
     if (!readsOn) this.#hash.number(conn);
@@ -119,7 +119,7 @@ export class RecordingBroker extends Broker {
   override handleClose(conn: ConnId, cause: CloseCause, now: Millis): void {
     if (this.#begin(Op.Close, now, conn)) this.#writer.u8(cause);
     super.handleClose(conn, cause, now);
-    this.#masks[conn & SLOT_MASK] = null;
+    this.#masks[slotOf(conn)] = null;
     this.#secretive.delete(conn);
   }
 
@@ -285,6 +285,5 @@ function masked(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.length).fill(0x78);
 }
 
-const SLOT_MASK = 0xf_ffff;
 const CONN_BYTES = 5;
 const COUNT_BYTES = 5;
