@@ -71,14 +71,15 @@ export function checkFilter(
   const bytes = encodeUtf8(text);
   const isFilter = isTopicFilter(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax);
   if (!isFilter || (text.startsWith("$share/") && sharedFilter(text) === null)) {
-    throw new ConfigError(field, value, "topic filters within the limits");
+    throw new ConfigError(field, value, "a valid topic filter within the limits");
   }
 }
 
 /** The bytes of a text, or bytes as they are: a payload is no string of MQTT's, and may be any text. */
 export function checkedBytes(field: string, value: unknown, bytesMax: number): Uint8Array {
   const bytes = typeof value === "string" ? encodeUtf8(value) : value;
-  if (!(bytes instanceof Uint8Array)) throw new ConfigError(field, value, "bytes or a text");
+  if (!(bytes instanceof Uint8Array))
+    throw new ConfigError(field, value, "a Uint8Array or a string");
   if (bytes.length > bytesMax) {
     throw new ConfigError(field, `${bytes.length} bytes`, `up to ${bytesMax} bytes`);
   }
@@ -92,7 +93,7 @@ export function checkText(
   bytesMax: number = FIELD_BYTES_MAX,
 ): asserts value is string {
   if (isText(value) && encodeUtf8(value).length <= bytesMax) return;
-  const allowed = `a text of at most ${bytesMax} bytes without U+0000 and lone surrogates`;
+  const allowed = `a string of at most ${bytesMax} bytes without U+0000 and lone surrogates`;
   throw new ConfigError(field, value, allowed);
 }
 
@@ -150,10 +151,10 @@ export function listOf(field: string, value: unknown, allowed: string): readonly
 export function checkObject(field: string, value: unknown): asserts value is object {
   if (!isObject(value)) throw new ConfigError(field, value, "an object");
   if (Symbol.iterator in value) {
-    throw new ConfigError(field, value, "a plain object, which Object.fromEntries makes of a Map");
+    throw new ConfigError(field, value, "a plain object; convert a Map with Object.fromEntries");
   }
   if (typeof value["then"] === "function") {
-    throw new ConfigError(field, value, "an object, not a promise of one");
+    throw new ConfigError(field, value, "an object, not a promise");
   }
 }
 
@@ -170,7 +171,7 @@ export function checkUsers(users: unknown): asserts users is Readonly<Record<str
     checkText("users", name);
     // A missing password would be the empty one.
     if (typeof password !== "string") {
-      throw new ConfigError("users", name, "a name whose password is a text");
+      throw new ConfigError("users", name, "a user name whose password is a string");
     }
   }
 }
@@ -217,7 +218,7 @@ function checkProperty(field: string, name: PropertyName, value: unknown): void 
   } else if (type === "pair") {
     const isPair = (pair: unknown): boolean => Array.isArray(pair) && pair.length === 2;
     if (!Array.isArray(value) || !value.every(isPair)) {
-      throw new ConfigError(field, value, "a list of pairs of texts");
+      throw new ConfigError(field, value, "a list of pairs of strings");
     }
     for (const text of value.flat() as unknown[]) checkText(field, text);
   } else {

@@ -12,7 +12,7 @@ export interface Host {
 /** Each address once, in the order of the option. Throws ConfigError. */
 export function hostsOf(option: unknown, field: string): readonly Host[] {
   const given: readonly unknown[] = Array.isArray(option) ? option : [option];
-  if (given.length === 0) throw new ConfigError(field, "[]", "one address or several");
+  if (given.length === 0) throw new ConfigError(field, "[]", "one or more addresses");
   const isRequired = new Map<string, boolean>();
   for (const host of given) {
     checkText(field, host);

@@ -178,7 +178,7 @@ export function mayServe(server: BrokerServer, host: string | undefined): boolea
 function checkExposure(server: BrokerServer, hosts: readonly Host[]): void {
   for (const { address } of hosts) {
     if (mayServe(server, address)) continue;
-    const allowed = "a loopback address, unless users, authenticate or allowAnonymous is given";
+    const allowed = "a loopback address, or any address with users, authenticate or allowAnonymous";
     throw new ConfigError("host", address, allowed);
   }
 }

@@ -83,9 +83,14 @@ test("a client that may not connect is a warning", async () => {
   const client = await openSocket(run.tcp);
   client.send(connect({ clientId: "c", username: "ada", password: "wrong" }));
   await client.closed;
-  await run.broker.says(/"refused"/);
+  await run.broker.says(/"CONNECT refused"/);
   expect(linesOf(run.broker)).toMatchObject([
-    { level: "WARN", message: "refused", clientId: "c", reason: "bad user name or password" },
+    {
+      level: "WARN",
+      message: "CONNECT refused",
+      clientId: "c",
+      reason: "bad user name or password",
+    },
   ]);
   expect(run.broker.stderr).not.toMatch(/wrong|secret/);
 });
@@ -102,7 +107,7 @@ test("what a client is refused is a warning with client, topic and reason", asyn
   const other = await openSocket(run.tcp);
   other.send(connect({ clientId: "w", will: { topic: "$SYS/will", payload: "x" } }));
   await other.closed;
-  await run.broker.says(/"message":"refused"/);
+  await run.broker.says(/"message":"CONNECT refused"/);
   const lines = linesOf(run.broker).map((line) => [
     line["message"],
     line["clientId"],
@@ -114,7 +119,7 @@ test("what a client is refused is a warning with client, topic and reason", asyn
     ["publish refused", "c", "$SYS/no", "not authorized"],
     ["message not retained", "c", "s", "quota exceeded"],
     ["will refused", "w", "$SYS/will", "not authorized"],
-    ["refused", "w", undefined, "not authorized"],
+    ["CONNECT refused", "w", undefined, "not authorized"],
   ]);
   for (const line of linesOf(run.broker)) expect(line).toMatchObject({ level: "WARN" });
 });

@@ -131,17 +131,20 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "a log level that is none": [() => ["--log-level", "loud"], /--log-level: "loud" .*silent/],
     "a password alone": [
       () => ["--password", "x"],
-      /--username: null is not allowed; .* because --password is given$/m,
+      /^sansmq: --username: missing; --password needs it$/m,
     ],
     "another address, anonymously": [
       () => ["--host", "0.0.0.0"],
-      /--host: "0.0.0.0" .*loopback.* --username and --password, or --allow-anonymous/,
+      /--host: "0.0.0.0" .*loopback.* --username and --password or with --allow-anonymous/,
     ],
     "one of several addresses, anonymously": [
       () => file('{"host": ["::1", "192.0.2.1"]}'),
       /^sansmq: host: "192.0.2.1" .*loopback/,
     ],
-    "no address at all": [() => file('{"host": []}'), /^sansmq: host: "\[\]" .* or several$/m],
+    "no address at all": [
+      () => file('{"host": []}'),
+      /^sansmq: host: "\[\]" .* one or more addresses$/m,
+    ],
     "an address that is none": [() => file('{"host": [1]}'), /^sansmq: host: 1 is not allowed/],
     "a bound of a recording that is none": [
       () => ["--record-max-bytes", "9"],
@@ -149,14 +152,17 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     ],
     "a recording in no folder": [
       () => ["--record", "/nowhere/r"],
-      /--record: "\/nowhere\/r" .* can be written \(ENOENT/,
+      /--record: "\/nowhere\/r" .* writable file \(ENOENT/,
     ],
     "a recording that is a folder": [
       () => ["--record", newFolder()],
-      /--record: ".*" .* can be written \(EISDIR/,
+      /--record: ".*" .* writable file \(EISDIR/,
     ],
     "a replay of nothing": [() => ["replay"], /missing required argument 'file'/],
-    "a replay of no file": [() => ["replay", "/nowhere"], /file: "\/nowhere" .* read \(ENOENT/],
+    "a replay of no file": [
+      () => ["replay", "/nowhere"],
+      /file: "\/nowhere" .* readable file \(ENOENT/,
+    ],
     "a replay of no recording": [
       () => ["replay", configFile("{}")],
       /file: ".*" .* a recording \(it is not a recording of sansmq\)/,
@@ -168,7 +174,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "a file that is not there": [() => ["--config", "/nowhere"], /--config: "\/nowhere".*ENOENT/],
     "a file that is not JSON, whose place is told and whose words are not": [
       () => file('{\n  "password": "hush"\n  "port": 1\n}'),
-      /^sansmq: --config: \S+ is not allowed; allowed is a JSON file \(line 3, column 3 is not JSON\)$/m,
+      /^sansmq: --config: \S+ is not allowed; allowed is a JSON file \(invalid JSON at line 3, column 3\)$/m,
     ],
     "a secret in one word with a flag that is none, which is not shown": [
       () => ["--pasword=hush's"],
@@ -177,7 +183,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     "the same with a short flag": [() => ["-phush"], /^sansmq: unknown option '-p'; see/m],
     "a password that is too long, which is not shown": [
       () => file(JSON.stringify({ username: "u", password: "hush".repeat(20_000) })),
-      /^sansmq: password: the given value is not allowed; allowed is a text of at most/m,
+      /^sansmq: password: the given value is not allowed; allowed is a string of at most/m,
     ],
     "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
     "an unknown name in the file": [
@@ -194,7 +200,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     ],
     "a password that is none, which is not shown": [
       () => file('{"username": "ada", "password": 1234}'),
-      /^sansmq: password: the given value is not allowed; allowed is a text$/m,
+      /^sansmq: password: the given value is not allowed; allowed is a string$/m,
     ],
     "a wrong type in the file": [() => file('{"port": true}'), /^sansmq: port: true/],
     "a wrong limit in the file": [() => file('{"inflightMax": "20"}'), /inflightMax: "20"/],
@@ -366,7 +372,9 @@ describe("--record", () => {
     const { code, stdout, stderr } = await runSansmq("replay", path).finished;
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/^recorded by sansmq 0\.1\.0 with codec wasm-simd\n\d+ steps in \d+ ms/);
-    expect(stdout).toMatch(/hash [0-9a-f]{16} over their bytes\nthe same as it was recorded\n$/);
+    expect(stdout).toMatch(
+      /hash [0-9a-f]{16} over their bytes\nthe output is the same as recorded\n$/,
+    );
     expect(await inspected(path)).toMatchObject({
       covers: "bytes",
       end: { cause: "closed" },
@@ -430,7 +438,9 @@ describe("--record", () => {
     while (statSync(path).size === before) await new Promise((resolve) => setTimeout(resolve, 20));
     await stopped(broker, "SIGKILL");
     const { code, stdout } = await runSansmq("replay", path).finished;
-    expect(stdout).toMatch(/the recording is torn off: .*\nthe same as it was recorded\n$/);
+    expect(stdout).toMatch(
+      /the recording is incomplete: .*\nthe output is the same as recorded\n$/,
+    );
     expect(code).toBe(0);
   });
 
@@ -441,9 +451,9 @@ describe("--record", () => {
     client.send(connect({ clientId: "me" }));
     for (let n = 0; n < 3; n++)
       client.send(publish("a", new Uint8Array(600_000), { qos: 1, id: 1 }));
-    await broker.says(/"the recording is full, and ended".*"bytesMax":1048576/);
+    await broker.says(/"the recording reached its maximum size and ended".*"bytesMax":1048576/);
     await stopped(broker, "SIGINT");
-    expect((await runSansmq("replay", path).finished).stdout).toContain("is cut: it had reached");
+    expect((await runSansmq("replay", path).finished).stdout).toContain("is cut: it reached");
     const bytes = readFileSync(path);
     const connack = bytes.indexOf("me", bytes.indexOf("MQTT"));
     bytes.write("\0\0", connack);

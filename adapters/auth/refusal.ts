@@ -68,7 +68,7 @@ export function checkedRefusal(
   if (serverReference !== undefined) {
     checkText(`${field}.serverReference`, serverReference);
     if (reason !== Reason.UseAnotherServer && reason !== Reason.ServerMoved) {
-      const allowed = "a text with the reasons UseAnotherServer and ServerMoved only";
+      const allowed = "a string, and only with the reason UseAnotherServer or ServerMoved";
       throw new ConfigError(`${field}.serverReference`, serverReference, allowed);
     }
   }

@@ -92,12 +92,10 @@ export interface ReplayArguments {
 /** The same of what follows `sansmq replay`. */
 export function parseReplayArguments(argv: readonly string[], version: string): ReplayArguments {
   const command = newCommand("sansmq replay", version)
-    .description(
-      "Runs the broker over a recording again, and says whether it gives out what it gave out.",
-    )
-    .argument("<file>", "what --record wrote")
-    .option("--until <n>", "stop after so many steps")
-    .option("--inspect", "print the state of the broker after the last step, as JSON");
+    .description("Runs the broker again on a recording and reports whether its output is the same.")
+    .argument("<file>", "a recording made with --record")
+    .option("--until <n>", "stop after this many steps")
+    .option("--inspect", "print the state of the broker after the last step as JSON");
   command.parse(argv, { from: "user" });
   const { until, inspect = false } = command.opts<{ until?: string; inspect?: boolean }>();
   return {
@@ -179,7 +177,8 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
       settings.username === null ? ["username", "password"] : ["password", "username"];
     const isFlag = given.values[other!] !== undefined;
     const field = isFlag ? `--${missing}` : missing!;
-    throw new ConfigError(field, null, `a text, because ${fieldOf(other!)} is given`);
+    const message = `${field}: missing; ${fieldOf(other!)} needs it`;
+    throw new ConfigError(field, null, "a string", message);
   }
   const { username, allowAnonymous } = settings;
   if (username === null && !allowAnonymous) {
@@ -199,65 +198,68 @@ const optionTable: readonly {
 }[] = [
   {
     flags: "--host <address>",
-    help: "address to listen on; may be given several times (default: localhost, which is 127.0.0.1 and ::1)",
+    help: "address to listen on; repeat it to listen on several (default: localhost, which is 127.0.0.1 and ::1)",
     isRepeatable: true,
   },
-  { flags: "--port <n>", help: "TCP port, 0 takes a free one (default: 1883)" },
-  { flags: "--ws-port <n>", help: "WebSocket port, 0 takes a free one (default: 8083)" },
+  { flags: "--port <n>", help: "TCP port; 0 picks a free one (default: 1883)" },
+  { flags: "--ws-port <n>", help: "WebSocket port; 0 picks a free one (default: 8083)" },
   {
     flags: "--ws-path <path>",
-    help: `path of the WebSocket endpoint, or several; /sub/* is all below /sub, /* any (default: ${PATH})`,
+    help: `path of the WebSocket endpoint; repeat it for several; /sub/* matches /sub and all paths below it, /* matches every path (default: ${PATH})`,
     isRepeatable: true,
   },
-  { flags: "--no-ws", help: "do not listen for WebSocket" },
+  { flags: "--no-ws", help: "do not listen for WebSocket connections" },
   {
     flags: "--trusted-proxies <addresses>",
-    help: "reverse proxies whose X-Forwarded-For and Forwarded are believed, such as 127.0.0.1 or 10.0.0.0/8",
+    help: "reverse proxies whose X-Forwarded-For and Forwarded headers are trusted, such as 127.0.0.1 or 10.0.0.0/8",
     isRepeatable: true,
   },
-  { flags: "--username <name>", help: "only let in clients with this user name and --password" },
+  { flags: "--username <name>", help: "accept only clients with this user name and --password" },
   {
     flags: "--password <text>",
-    help: "the password; other users of the machine see it: see --config",
+    help: "the password for --username; other users of this machine can see it, so prefer --config",
   },
-  { flags: "--allow-anonymous", help: "let in anonymous clients, also from other machines" },
+  {
+    flags: "--allow-anonymous",
+    help: "accept clients without a user name, also from other machines",
+  },
   {
     flags: "--config <file>",
-    help: "read settings from a JSON file of the same names, such as wsPort",
+    help: "read settings from a JSON file; --ws-port is named wsPort there, and so on",
   },
   {
     flags: "--codec <kind>",
-    help: `${codecKinds.join(", ")}: the hot path in WebAssembly, in TypeScript, or auto (default): whichever is faster`,
+    help: `${codecKinds.join(", ")}: parse packets and match topics in WebAssembly or in TypeScript; auto takes the faster one (default: auto)`,
   },
   {
     flags: "--response-information <text>",
-    help: "what MQTT 5.0 clients that ask are told of where responses go, such as a topic prefix",
+    help: "Response Information for MQTT 5.0 clients that request it, such as a topic prefix for responses",
   },
   {
     flags: "--server-reference <address>",
-    help: "take no clients; tell those of MQTT 5.0 to go to this server instead",
+    help: "refuse all clients, and refer MQTT 5.0 clients to this server",
   },
   {
     flags: "--log-level <level>",
-    help: `${LOG_LEVELS.join(", ")} (default: info); the log goes to standard error`,
+    help: `${LOG_LEVELS.join(", ")}: how much is logged to standard error (default: info)`,
   },
   {
     flags: "--record <file>",
-    help: "record every input there, passwords left out, for sansmq replay",
+    help: "record all input of the broker in this file, without passwords, for sansmq replay",
   },
   {
     flags: "--record-max-bytes <n>",
-    help: `where a recording ends, for it is replayed from its beginning (default: ${recordBytesMax.default})`,
+    help: `stop recording at this size; the broker goes on (default: ${recordBytesMax.default})`,
   },
   {
     flags: "--record-keep <n>",
-    help: "recordings of earlier runs to keep, as <file>.1 and so on (default: 3)",
+    help: "recordings of earlier runs to keep, named <file>.1 and so on (default: 3)",
   },
-  { flags: "--no-record-payloads", help: "leave payloads out of the recording" },
+  { flags: "--no-record-payloads", help: "leave message payloads out of the recording" },
 ];
 
 const LOOPBACK_ONLY =
-  "a loopback address, unless --username and --password, or --allow-anonymous, are given";
+  "a loopback address, or any address with --username and --password or with --allow-anonymous";
 
 const settingNames: ReadonlySet<string> = new Set([
   "host",
@@ -327,7 +329,7 @@ function hosts(value: unknown, field: string): Settings["host"] {
 }
 
 function text(value: unknown, field: string): string {
-  if (typeof value !== "string" || value === "") throw new ConfigError(field, value, "a text");
+  if (typeof value !== "string" || value === "") throw new ConfigError(field, value, "a string");
   checkText(field, value);
   return value;
 }

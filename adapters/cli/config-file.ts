@@ -12,7 +12,7 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
     // Editors of Windows begin a file with a byte order mark.
     text = readFileSync(path, "utf8").replace(/^\ufeff/, "");
   } catch (error) {
-    throw new ConfigError("--config", path, `a file that can be read (${oneLine(error)})`);
+    throw new ConfigError("--config", path, `a readable file (${oneLine(error)})`);
   }
   let parsed: unknown;
   try {
@@ -22,9 +22,10 @@ export function readConfigFile(path: string): Readonly<Record<string, unknown>> 
     throw new ConfigError(
       "--config",
       path,
-      `a JSON file (line ${line}, column ${column} is not JSON)`,
+      `a JSON file (invalid JSON at line ${line}, column ${column})`,
     );
   }
-  if (!isObject(parsed)) throw new ConfigError("--config", path, "a file with one JSON object");
+  if (!isObject(parsed))
+    throw new ConfigError("--config", path, "a file that contains one JSON object");
   return parsed;
 }

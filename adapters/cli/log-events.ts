@@ -8,7 +8,7 @@ import { RateLimit } from "./rate-limit.ts";
 /** Logs refusals (warn), who comes and goes (info) and what they subscribe to (debug). */
 export function logEvents(broker: BrokerServer, log: Log): void {
   broker.on("error", ({ error }) => {
-    log.error("a part outside the broker failed", { error });
+    log.error("a listener, function or store failed", { error });
   });
   // A level that is not written costs nothing.
   if (log.has("warn")) logRefusals(broker, log);
@@ -32,7 +32,9 @@ function logConnections(broker: BrokerServer, log: Log): void {
   broker.on("disconnected", ({ clientId, reason }) => {
     log.info("disconnected", { clientId, reason: reasonName(reason) });
   });
-  const limit = new RateLimit((count) => log.info("lines about connections left out", { count }));
+  const limit = new RateLimit((count) =>
+    log.info("log lines about connections were left out", { count }),
+  );
   broker.on("refused", (event) => {
     if (isHarmless(event) && limit.allows(hostOf(event.info.remote))) {
       log.info(nameOf(event), fieldsOf(event));
@@ -41,11 +43,14 @@ function logConnections(broker: BrokerServer, log: Log): void {
 }
 
 function logRefusals(broker: BrokerServer, log: Log): void {
-  const limit = new RateLimit((count) => log.warn("lines about refusals left out", { count }));
+  const limit = new RateLimit((count) =>
+    log.warn("log lines about refusals were left out", { count }),
+  );
   broker.on("refused", (event) => {
     if (isHarmless(event)) return;
     const { clientId, info } = event;
-    if (limit.allows(`${hostOf(info.remote)} ${clientId}`)) log.warn("refused", fieldsOf(event));
+    if (limit.allows(`${hostOf(info.remote)} ${clientId}`))
+      log.warn("CONNECT refused", fieldsOf(event));
   });
   broker.on("denied", ({ clientId, info, action, topic, reason }) => {
     const remote = info?.remote;
@@ -95,7 +100,7 @@ const TOPIC_LENGTH_MAX = 1000;
 /** Says that the recording ended before the broker. */
 export function logRecording(end: RecordingEnd, log: Log): void {
   if (end.cause === "full")
-    log.warn("the recording is full, and ended", { bytesMax: end.bytesMax });
+    log.warn("the recording reached its maximum size and ended", { bytesMax: end.bytesMax });
   else if (end.cause === "failed")
-    log.error("the recording failed, and ended", { error: end.error });
+    log.error("the recording failed and ended", { error: end.error });
 }

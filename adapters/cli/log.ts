@@ -61,7 +61,7 @@ export class Log {
 /** The log of this process, which is written whole also where the process ends by an error that nobody catches. */
 export function createLog(level: LogLevel): Log {
   const output = new LogOutput(standardError(), (count) =>
-    lineOf("warn", "log lines were lost, because standard error took no more", { count }),
+    lineOf("warn", "log lines were lost because standard error was not read", { count }),
   );
   const log = new Log(level, output);
   process.on("uncaughtExceptionMonitor", (error) => {

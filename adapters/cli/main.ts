@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   // `localhost` is both loopback addresses, and a machine without IPv6 has one.
   for (const { address, isOptional } of hostsOf(settings.host, "host")) {
     const isServed = broker.addresses.some((served) => served.includes(`//${bracketed(address)}:`));
-    if (isOptional && !isServed) log.debug("this machine has no such address", { address });
+    if (isOptional && !isServed) log.debug("address not available on this machine", { address });
   }
   log.info("serving", { version, codec: broker.codec, addresses: broker.addresses });
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);

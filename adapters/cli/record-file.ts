@@ -36,7 +36,7 @@ export function recordingFile(path: string, keep: number): RecordingFile {
     try {
       what();
     } catch (error) {
-      throw new ConfigError("--record", path, `a file that can be written (${oneLine(error)})`);
+      throw new ConfigError("--record", path, `a writable file (${oneLine(error)})`);
     }
   };
   orConfigError(() => mustBeWritable(path));
@@ -91,7 +91,7 @@ export function readRecording(path: string): Uint8Array {
       closeSync(file);
     }
   } catch (error) {
-    throw new ConfigError("file", path, `a file that can be read (${oneLine(error)})`);
+    throw new ConfigError("file", path, `a readable file (${oneLine(error)})`);
   }
 }
 

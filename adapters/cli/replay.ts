@@ -34,13 +34,13 @@ function linesOf(result: Replay): string[] {
     `${result.steps} steps in ${result.millis} ms; the last: ${result.last}`,
     `${result.writes} writes of ${result.outputBytes} bytes, hash ${result.hash} over their ${covers}`,
   ];
-  if (end?.cause === "full") lines.push("the recording is cut: it had reached its bound");
-  if (end?.cause === "torn") lines.push("the recording is torn off: what followed was not written");
+  if (end?.cause === "full") lines.push("the recording is cut: it reached its maximum size");
+  if (end?.cause === "torn") lines.push("the recording is incomplete: its end was not written");
   if (difference === null) {
-    lines.push(`the same as it was recorded${end === null ? ", so far" : ""}`);
+    lines.push(`the output is the same as recorded${end === null ? ", so far" : ""}`);
     return lines;
   }
   lines.push(`differs at step ${difference.step} (${difference.what}): ${difference.why}`);
-  if (result.version !== version) lines.push(`this is sansmq ${version}: it may answer otherwise`);
+  if (result.version !== version) lines.push(`this is sansmq ${version}, whose output may differ`);
   return lines;
 }

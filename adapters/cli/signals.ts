@@ -15,7 +15,7 @@ export function stopOnSignals(broker: BrokerServer, log: Log): void {
         return exit(0);
       },
       (error: unknown) => {
-        log.error("could not stop in order", { error });
+        log.error("stopping failed", { error });
         return exit(1);
       },
     );
