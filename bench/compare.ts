@@ -1,17 +1,17 @@
-/** Two files of results against each other: ratios, and which of them are worse beyond the noise. */
+/** Compares two result files: ratios, and which of them are regressions beyond the noise. */
 import { caseOf } from "./lib/report.ts";
 import type { Results } from "./lib/results.ts";
 import { speedOf } from "./lib/results.ts";
 
 export interface Comparison {
   readonly name: string;
-  /** Speed of the second over that of the first. */
+  /** Speed in the second file over speed in the first. */
   readonly ratio: number;
   /** How far from 1 the ratio may be by chance. */
   readonly noise: number;
 }
 
-/** What both files have. */
+/** Compares the rows that both files have. */
 export function compare(before: Results, after: Results): Comparison[] {
   const micro = before.micro.flatMap((old) => {
     const is = `${caseOf(old)}, ${old.impl}`;
@@ -29,7 +29,7 @@ export function compare(before: Results, after: Results): Comparison[] {
   return [...micro, ...macro];
 }
 
-/** Names of the rows of `one` that `other` has none of. */
+/** Names of the rows that only `one` has. */
 export function onlyIn(one: Results, other: Results): string[] {
   const others = new Set(namesOf(other));
   return namesOf(one).filter((name) => !others.has(name));
@@ -57,5 +57,5 @@ export function comparisonTable(comparisons: readonly Comparison[]): string {
   return lines.join("\n");
 }
 
-/** Machines are never quieter than this. */
+/** No machine has less noise than this. */
 const NOISE_MIN = 0.05;

@@ -1,4 +1,7 @@
-/** `npm run bench`: parts (micro), whole brokers (macro), start-up, or two files of results (compare). */
+/**
+ * `npm run bench`: measures micro cases, whole brokers (macro) or start-up, or compares two result
+ * files.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
@@ -17,21 +20,21 @@ import { allCases } from "./micro/cases.ts";
 import { measureParts } from "./micro/measure.ts";
 import { measureStartup } from "./startup.ts";
 
-const usage = `npm run bench -- [micro] [macro]      both where none is named
+const usage = `npm run bench -- [micro] [macro]      both by default
 npm run bench -- runtimes             sansmq and the bare relay on Node, Bun and Deno
-npm run bench -- startup              from start to the first CONNACK; three times --rounds
+npm run bench -- startup              time from start to the first CONNACK, three times --rounds
 npm run bench -- compare A.json B.json
 
-  --filter TEXT      only cases and scenarios whose name has it
+  --filter TEXT      only cases and scenarios whose name contains TEXT
   --scenario A,B     only these scenarios: ${Object.keys(scenarios).join(", ")}
   --broker A,B       only these brokers: ${brokerNames.join(", ")}
-  --rounds N         how often each is measured, in turns (3)
-  --seconds N        seconds of each round (2)
-  --time N           milliseconds of each case of micro (300)
-  --runtime COMMAND  what runs the brokers that are JavaScript: a Node, bun, "deno run -A" (this Node);
-                     of runtimes: the Node
-  --profile          leave a CPU profile of sansmq, and say where
-  --json FILE        write results there; a report (.md) and a chart (.svg) go beside it
+  --rounds N         how often each is measured, in alternating order (3)
+  --seconds N        seconds per round of a scenario (2)
+  --time N           milliseconds per round of a micro case (300)
+  --runtime COMMAND  runtime of the brokers in JavaScript: a Node, bun, "deno run -A" (this Node);
+                     with runtimes: the Node
+  --profile          write CPU profiles of sansmq and print their paths
+  --json FILE        results file; a report (.md) and a chart (.svg) are written beside it
 `;
 
 function fail(message: string): never {
@@ -39,7 +42,10 @@ function fail(message: string): never {
   process.exit(2);
 }
 
-/** What is wrong outside of the command line: no usage with it. Not 1, which is a regression. */
+/**
+ * Ends on an error outside the command line, without the usage text. Not with exit code 1, which
+ * means a regression.
+ */
 function stop(message: string): never {
   process.stderr.write(`bench: ${message}\n`);
   process.exit(2);
@@ -72,7 +78,7 @@ const { values, positionals } = parsed();
 function chosen<T extends string>(given: string, known: readonly T[], what: string): T[] {
   return given.split(",").map((name) => {
     const found = known.find((each) => each === name);
-    return found ?? fail(`no ${what} ${name}`);
+    return found ?? fail(`unknown ${what} ${name}`);
   });
 }
 
@@ -82,7 +88,7 @@ function positive(name: "rounds" | "seconds" | "time"): number {
   return isFine ? number : fail(`--${name}: ${values[name]} is not a number above 0`);
 }
 
-// All of it is looked at before anything is measured.
+// All options are checked before any measurement.
 const [rounds, seconds, millis] = [positive("rounds"), positive("seconds"), positive("time")];
 if (!Number.isInteger(rounds)) fail(`--rounds: ${rounds} is not a whole number`);
 const allScenarios = Object.keys(scenarios);
@@ -176,7 +182,7 @@ function write(results: Results): void {
   process.stdout.write(`written: ${json}, ${base}.md${picture === "" ? "" : `, ${base}.svg`}\n`);
 }
 
-/** A runtime that npm installed. */
+/** The path of a runtime that npm installed. */
 function bin(name: string): string {
   return fileURLToPath(new URL(`../../node_modules/.bin/${name}`, import.meta.url));
 }
@@ -204,7 +210,7 @@ const RUNTIME_SCENARIOS = [
   ...["pairs-qos0", "pairs-qos1", "fan-in", "fan-out", "pairs-64k", "sparse", "connects", "idle"],
 ];
 
-/** Of the brokers that are compared. */
+/** The versions of the compared brokers. */
 function versions(): Record<string, string> {
   const commands = {
     mosquitto: ["mosquitto", "-h"],
@@ -228,7 +234,7 @@ function versions(): Record<string, string> {
   return found;
 }
 
-/** What a command prints first, whatever its exit code; null where it does not run. */
+/** The first line that a command prints, whatever its exit code; null if it cannot be run. */
 function firstLine(command: string, flag: string): string | null {
   const { error, stdout } = spawnSync(command, [flag]);
   return error === undefined ? stdout.toString().split("\n")[0]! : null;
@@ -258,8 +264,7 @@ const hasWork = {
   macro: wanted(scenarioNames).length > 0,
   runtimes: wanted(runtimeScenarios).length > 0,
 };
-if (!kinds.some((kind) => hasWork[kind]))
-  fail(`--filter: nothing has ${values.filter} in its name`);
+if (!kinds.some((kind) => hasWork[kind])) fail(`--filter: no name contains ${values.filter}`);
 const results: Results = {
   machine: machine(),
   micro: kinds.some((kind) => kind === "micro") ? micro() : [],
@@ -275,7 +280,7 @@ const results: Results = {
 };
 write(results);
 
-/** sansmq and the relay on each runtime, in turns. */
+/** Measures sansmq and the relay on each runtime, alternating. */
 async function onRuntimes(): Promise<MacroRow[]> {
   const runtimes = { node: runtime, bun: bin("bun"), deno: `${bin("deno")} run -A` };
   const contenders = Object.entries(runtimes).flatMap(([name, command]) =>

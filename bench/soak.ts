@@ -1,8 +1,8 @@
 /**
- * The soak: `npm run soak -- --minutes 10 --codec auto`. A broker of its own process under clients that come
- * and go, lose their transport, take over from themselves and stop reading, on topics and filters that keep
- * changing, while messages at QoS 1 and 2 are counted one by one. Ends with exit code 1 where one was lost or doubled, where counters do not add up,
- * or where memory grew.
+ * The soak test: `npm run soak -- --minutes 10 --codec auto`. Runs a broker process under clients
+ * that connect and vanish, lose their transport, take over their own sessions and stop reading,
+ * with topics and filters that keep changing. Counts each QoS 1 and 2 message. Exit code 1 if a
+ * message was lost or duplicated, counters do not add up, or memory grew.
  */
 import { connect as connectTcp, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -33,7 +33,7 @@ const main = fileURLToPath(new URL("../adapters/cli/main.js", import.meta.url));
 const flags = [
   ...["--port", "0", "--no-ws", "--log-level", "error"],
   ...["--max-stall-millis", "3000", "--max-session-millis", "60000"],
-  // A small table of names, so that it is emptied again and again.
+  // A small topic table, which is emptied again and again.
   ...["--codec", values.codec, "--max-topic-table-bytes", "2097152"],
 ];
 const broker = startPinned([process.execPath, main, ...flags], null);
@@ -43,7 +43,7 @@ const faults: string[] = [];
 
 let clientCount = 0;
 function client(clientId: string, clean: boolean): MqttClient {
-  // Two of three speak 5.0, so that every pair of versions is there.
+  // Two of three clients use 5.0, so that all pairs of versions occur.
   const isFive = clientCount++ % 3 !== 0;
   const properties = { sessionExpiryInterval: 60, topicAliasMaximum: 8 };
   const made = mqtt.connect(address!, {
@@ -57,7 +57,10 @@ function client(clientId: string, clean: boolean): MqttClient {
   return made;
 }
 
-/** What one subscriber is owed: numbers 1, 2, 3 … at a QoS, each once, or at least once. */
+/**
+ * The messages that one subscriber expects: numbers 1, 2, 3 … at a QoS, each exactly once or at
+ * least once.
+ */
 class Ledger {
   readonly qos: 1 | 2;
   sent = 0;
@@ -83,7 +86,10 @@ class Ledger {
   }
 }
 
-/** A publisher and a persistent subscriber whose transports are cut now and then. */
+/**
+ * A publisher and a subscriber with persistent sessions; their transports are cut from time to
+ * time.
+ */
 async function conversation(n: number): Promise<void> {
   const ledgers = [new Ledger(1), new Ledger(2)];
   const subscriber = client(`soak-s${n}`, false);
@@ -116,7 +122,7 @@ async function conversation(n: number): Promise<void> {
 }
 const total = { sent: 0, received: 0, again: 0 };
 
-/** Clients that connect, subscribe, publish a little and vanish, some with another's identifier. */
+/** Clients that connect, subscribe, publish a little and vanish; some share a client identifier. */
 async function churn(n: number): Promise<void> {
   for (let turn = 0; !isOver(); turn++) {
     const id = turn % 3 === 0 ? "soak-shared" : `soak-churn-${n}-${turn % 500}`;
@@ -141,7 +147,7 @@ async function churn(n: number): Promise<void> {
   }
 }
 
-/** Readers that subscribe to everything and then read nothing, until they are closed. */
+/** Clients that subscribe and then read nothing until they are closed. */
 async function frozen(n: number): Promise<void> {
   while (!isOver()) {
     await new Promise<void>((done) => {
@@ -159,7 +165,7 @@ async function frozen(n: number): Promise<void> {
   }
 }
 
-/** Something for the frozen to choke on. */
+/** Messages for the frozen clients. */
 async function flood(): Promise<void> {
   const publisher = client("soak-flood", true);
   while (!isOver()) {
@@ -169,7 +175,7 @@ async function flood(): Promise<void> {
   await publisher.endAsync();
 }
 
-/** A client whose topics are always new, and whose filters come and go. */
+/** A client that always uses new topics and keeps changing its filters. */
 async function wanderer(): Promise<void> {
   let n = 0;
   const socket = await ready(port, "soak-wanderer", "wander/known", 0, () => {});
@@ -210,7 +216,7 @@ const reader = client("soak-reader", true);
 const sys = new Map<string, string>();
 reader.on("message", (topic, payload) => sys.set(topic.slice(12), payload.toString()));
 await reader.subscribeAsync("$SYS/#");
-// Sessions of those who went expire in a minute; then what is left is what is there.
+// After a minute the other sessions have expired, and only the reader's is left.
 await sleep(75_000);
 const number = (name: string): number => Number(sys.get(name));
 if (number("clients/connected") !== 1) faults.push(`connected: ${sys.get("clients/connected")}`);
@@ -222,7 +228,7 @@ if (number("messages/stored") !== number("retained messages/count")) {
   );
 }
 await reader.endAsync();
-// The first quarter warms up; the last must not be above what comes after it.
+// The first quarter warms up. Memory in the last quarter must not exceed that of the second.
 const quarter = Math.floor(samples.length / 4);
 const early = median(samples.slice(quarter, 2 * quarter));
 const late = median(samples.slice(-quarter));

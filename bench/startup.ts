@@ -1,4 +1,7 @@
-/** How long the command takes from its start to the first CONNACK, beside a runtime that does nothing. */
+/**
+ * Measures the time from the start of the command to the first CONNACK, compared with an empty
+ * program.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -7,8 +10,9 @@ import { lineOf } from "./lib/process.ts";
 import { median } from "./lib/statistics.ts";
 
 /**
- * Starts `runtime` on nothing and on the command, and `npx` on both, in turns, `rounds` times each;
- * returns a table of medians. `runtime` is a command with its flags, such as `deno run --allow-net`.
+ * Starts an empty program and the command with `runtime`, and both through `npx`, alternating,
+ * `rounds` times each. Returns a table of medians. `runtime` is a command with its flags, for
+ * example `deno run --allow-net`.
  */
 export async function measureStartup(runtime: string, rounds: number): Promise<string> {
   const [program, ...flags] = runtime.split(" ") as [string, ...string[]];
@@ -45,7 +49,7 @@ async function untilExit([command, ...args]: readonly string[]): Promise<number>
 async function untilConnack([command, ...args]: readonly string[]): Promise<number> {
   const started = performance.now();
   const given = [...args, "--port", "0", "--ws-port", "0", "--log-level", "silent"];
-  // In a group of its own, for npx runs the command by a shell.
+  // In a process group of its own, because npx runs the command through a shell.
   const child = spawn(command!, given, { cwd: root, detached: true });
   const [, port] = await lineOf(child, /listening tcp:\/\/127\.0\.0\.1:(\d+)/);
   const socket = await new Promise<ReturnType<typeof open>>((resolve) => {

@@ -1,7 +1,7 @@
-/** A picture of the macro results: bars of each broker in each scenario, on a logarithmic scale. */
+/** A bar chart of the macro results: each broker in each scenario, on a logarithmic scale. */
 import type { MacroRow } from "./results.ts";
 
-/** Scenarios with a rate, as SVG; empty where there is none. */
+/** The scenarios with a rate, as SVG; empty if there are none. */
 export function chart(
   rows: readonly MacroRow[],
   titles: Readonly<Record<string, { readonly title: string }>>,
@@ -54,7 +54,7 @@ ${text(LEFT - 8, 24, "per second, logarithmic", "end", "value")}
 `;
 }
 
-/** Of `sansmq on bun`: that of sansmq, on another runtime than Node a lighter one. */
+/** For `sansmq on bun`: the colour of sansmq, lighter than on Node. */
 function colourOf(name: string): string {
   const [broker, runtime = "node"] = name.split(" on ");
   const shade = { node: "", bun: "b0", deno: "70" }[runtime] ?? "";

@@ -1,10 +1,12 @@
-/** The cheapest client there is: a socket that writes prepared bytes and reads into a shared buffer. */
+/**
+ * The cheapest possible client: a socket that writes prepared bytes and reads into a shared buffer.
+ */
 import { connect as connectSocket, type Socket } from "node:net";
 
-/** One buffer for all sockets: what was read is used before the next read. */
+/** One buffer for all sockets: bytes are used before the next read. */
 const shared = Buffer.allocUnsafeSlow(262_144);
 
-/** Opens a socket; `onBytes` gets the shared buffer and how much of it was filled. */
+/** Opens a socket; `onBytes` gets the shared buffer and the number of bytes in it. */
 export function open(
   port: number,
   onBytes: (bytes: Uint8Array, count: number) => void,
@@ -72,7 +74,7 @@ function length(value: number): Buffer {
   return Buffer.from([...bytes, value]);
 }
 
-/** Connects, and subscribes where a filter is given; resolves once both were answered. */
+/** Connects, and subscribes if a filter is given; resolves when both are acknowledged. */
 export function ready(
   port: number,
   clientId: string,
@@ -82,7 +84,7 @@ export function ready(
   isClean = true,
 ): Promise<Socket> {
   return new Promise((resolve) => {
-    // CONNACK is four bytes, SUBACK five.
+    // CONNACK has four bytes, SUBACK five.
     let awaited = filter === null ? 4 : 9;
     const socket = open(port, (bytes, count) => {
       if (awaited === 0) {
@@ -90,7 +92,7 @@ export function ready(
         return;
       }
       awaited -= count;
-      // What comes after them in the same read is of a session that was there.
+      // More bytes in the same read come from an existing session.
       if (awaited <= 0) {
         awaited = 0;
         resolve(socket);

@@ -1,11 +1,14 @@
-/** Packets of MQTT 5.0 for the load, and the beginnings of its clients. */
+/** MQTT 5.0 packets and clients for the load. */
 import type { Socket } from "node:net";
 import { open } from "./client.ts";
 
-/** What a flow of 5.0 uses: no properties, a subscription identifier, or topic aliases both ways. */
+/**
+ * The features that a 5.0 flow uses: no properties, a Subscription Identifier, or topic aliases in
+ * both directions.
+ */
 export type Five = "empty" | "identifier" | "aliases";
 
-/** The subscription identifier is 1: two bytes of property in each delivery. */
+/** The Subscription Identifier is 1, which takes two bytes of properties in each delivery. */
 export const IDENTIFIER_BYTES = 2;
 export const ALIAS_BYTES = 3;
 const IDENTIFIER = [0x0b, 1];
@@ -31,7 +34,10 @@ export function publishPacket5(
   return packet(0x30 | (qos << 1), Buffer.concat(body));
 }
 
-/** Connects a client of 5.0, and subscribes where a filter is given; resolves once both were answered. */
+/**
+ * Connects a client of 5.0, and subscribes if a filter is given; resolves when both are
+ * acknowledged.
+ */
 export function readyFive(
   port: number,
   clientId: string,
@@ -49,7 +55,7 @@ export function readyFive(
         return;
       }
       answers = Buffer.concat([answers, bytes.subarray(0, count)]);
-      // CONNACK and SUBACK, both short.
+      // CONNACK and SUBACK; both have a short remaining length.
       while (answers.length > 1 && answers.length >= 2 + answers[1]!) {
         answers = answers.subarray(2 + answers[1]!);
         awaited--;
@@ -70,8 +76,8 @@ export function readyFive(
 }
 
 /**
- * What arrives by its bytes alone. With aliases the first two frames are longer than the others: the
- * topic in full, then with its alias.
+ * The frame lengths that a subscriber receives. With aliases, the first two frames are longer: one
+ * has only the full topic, the next sets the alias.
  */
 export function frameBytes5(topic: string, payload: Uint8Array, qos: number, five: Five) {
   const full = publishPacket5(topic, payload, qos, 1, false).length;
@@ -81,7 +87,10 @@ export function frameBytes5(topic: string, payload: Uint8Array, qos: number, fiv
   return { usual, first: full + full + ALIAS_BYTES - 2 * usual };
 }
 
-/** A QoS 1 receiver: answers each PUBLISH, many answers in one write. Frames are shorter than 130 bytes. */
+/**
+ * A QoS 1 receiver: acknowledges each PUBLISH, many acknowledgements in one write. Frames are
+ * shorter than 130 bytes.
+ */
 export function acknowledgerFive(socket: () => Socket, count: (frames: number) => void) {
   let partial: Buffer = Buffer.alloc(0);
   return (chunk: Uint8Array, byteCount: number): void => {

@@ -1,9 +1,9 @@
-/** Child processes pinned to a core, and what /proc says of them. */
+/** Child processes pinned to a core, and their use of processor and memory. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-/** Cores for the broker and for the load, or null where they cannot be told apart. */
+/** Separate cores for the broker and the load, or null if the system cannot pin processes. */
 export function cores(): { readonly broker: number; readonly load: number } | null {
   const hasTaskset = spawnSync("taskset", ["-V"]).status === 0;
   return hasTaskset && availableParallelism() >= 2 ? { broker: 0, load: 1 } : null;
@@ -18,7 +18,7 @@ export function startPinned(command: readonly string[], core: number | null): Ch
   });
 }
 
-/** Resolves with the first line of output that `test` accepts; rejects where the process ends before. */
+/** Resolves with the first output that matches `test`; rejects if the process ends before. */
 export function lineOf(child: ChildProcess, test: RegExp): Promise<RegExpExecArray> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -40,14 +40,14 @@ export async function stop(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-/** Seconds of processor time that a process has used, user and system. */
+/** Processor time of a process in seconds, user and system. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Bytes of memory that a process has in RAM. */
+/** Resident memory of a process in bytes. */
 export function rssBytes(pid: number): number {
   const pages = readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1];
   return Number(pages) * 4096;

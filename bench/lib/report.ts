@@ -1,8 +1,8 @@
-/** Results as Markdown tables, which a terminal shows as well. */
+/** Results as Markdown tables, which are readable in a terminal too. */
 import type { MacroRow, MicroRow, Results } from "./results.ts";
 import { speedOf } from "./results.ts";
 
-/** Scenario by scenario; `reference` is the broker that the others are set against. */
+/** One row per scenario and broker; the ratios refer to the broker `reference`. */
 export function macroTable(rows: readonly MacroRow[], reference = "mosquitto"): string {
   const lines = [
     `| scenario | broker | per second | × ${reference} | p50 µs | p99 µs | p99.9 µs | CPU | memory MB | load |`,
@@ -27,7 +27,7 @@ export function macroTable(rows: readonly MacroRow[], reference = "mosquitto"): 
   return lines.join("\n");
 }
 
-/** One line a case, a column an implementation, and how the others stand to the first. */
+/** One row per case, one column per implementation, and the ratio of the best to the first. */
 export function microTable(rows: readonly MicroRow[]): string {
   const impls = [...new Set(rows.map((row) => row.impl))];
   const cases = [...new Set(rows.map(caseOf))];
@@ -47,7 +47,10 @@ export function microTable(rows: readonly MicroRow[]): string {
   return lines.join("\n");
 }
 
-/** Rows named `sansmq on node`, `relay on bun`: a line a scenario, and on each runtime sansmq over its relay. */
+/**
+ * One row per scenario, from rows named like `sansmq on node` and `relay on bun`; for each runtime
+ * sansmq and its ratio to the relay.
+ */
 export function runtimeTable(rows: readonly MacroRow[]): string {
   const runtimes = runtimesOf(rows);
   const lines = [
@@ -68,7 +71,9 @@ export function runtimeTable(rows: readonly MacroRow[]): string {
   return lines.join("\n");
 }
 
-/** What a scenario is about, with its unit where it is not messages or connections per second. */
+/**
+ * The main figure of a scenario, with its unit unless that is messages or connections per second.
+ */
 function figure(row: MacroRow): string {
   if (row.p99Micros !== null) return `p99 ${(row.p99Micros / 1000).toFixed(1)} ms`;
   if (row.msgsPerSec > 0) return Math.round(row.msgsPerSec).toLocaleString("en");
@@ -84,7 +89,7 @@ export function caseOf({ name, params }: Pick<MicroRow, "name" | "params">): str
   return [name, ...values].join(", ");
 }
 
-/** The whole report; `chart` is the file of the picture beside it, or null. */
+/** The whole report; `chart` is the file name of the chart, or null. */
 export function markdown(results: Results, chart: string | null): string {
   const { machine, micro, macro } = results;
   const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`);
@@ -93,7 +98,7 @@ export function markdown(results: Results, chart: string | null): string {
   if (onRuntimes.length > 0) {
     parts.push(
       "## On each runtime",
-      "The ratio is to the bare relay on the same runtime, on its own sockets: above 1 is better.",
+      "The ratio compares with the bare relay on the same runtime: above 1 is better.",
       runtimeTable(onRuntimes),
     );
   }
@@ -101,8 +106,8 @@ export function markdown(results: Results, chart: string | null): string {
     parts.push("## Over real sockets");
     if (chart !== null) parts.push(`![throughput of each broker](${chart})`);
     parts.push(
-      "Medians of alternating rounds. The ratio is of messages, of latency at the 99th percentile where " +
-        "there is one, of memory where nothing is sent: above 1 is better than mosquitto.",
+      "Medians of alternating rounds. The ratio compares messages per second, the 99th percentile where " +
+        "latency is measured, or memory where nothing is sent: above 1 is better than mosquitto.",
       macroTable(macro.filter((row) => !onRuntimes.includes(row))),
     );
   }

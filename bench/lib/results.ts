@@ -1,4 +1,4 @@
-/** What is measured, as rows: written to JSON, compared, shown. */
+/** Results as rows: written as JSON, compared and shown. */
 import { median } from "./statistics.ts";
 
 export interface MacroRow {
@@ -11,9 +11,9 @@ export interface MacroRow {
   readonly p999Micros: number | null;
   readonly cpuShare: number;
   readonly rssBytes: number;
-  /** How busy the load was; above 0.9 it is what was measured. */
+  /** Processor time of the load over elapsed time; above 0.9, the load is the bottleneck. */
   readonly loadShare: number;
-  /** Half the distance between the best and the worst round, over the median. */
+  /** Half the difference of the best and the worst round, over the median. */
   readonly noise: number;
 }
 
@@ -33,7 +33,7 @@ export interface Results {
   readonly macro: readonly MacroRow[];
 }
 
-/** Whether a file of JSON is one of results, as far as they are compared. */
+/** Whether a JSON value has the result fields that `compare` needs. */
 export function isResults(value: unknown): value is Results {
   const { micro, macro } = (value ?? {}) as Partial<Results>;
   if (!Array.isArray(micro) || !Array.isArray(macro)) return false;
@@ -47,7 +47,7 @@ export function isResults(value: unknown): value is Results {
   );
 }
 
-/** One row of several rounds: the median of each column. */
+/** Combines the rows of several rounds: the median of each column. */
 export function medianRow(rows: readonly MacroRow[]): MacroRow {
   const first = rows[0]!;
   const middle = (read: (row: MacroRow) => number | null): number =>
@@ -70,7 +70,7 @@ export function medianRow(rows: readonly MacroRow[]): MacroRow {
   };
 }
 
-/** What a scenario is about, larger is better: latency where it measures one, memory where that. */
+/** The speed of a scenario, larger is better: from its latency, its rate, or else its memory. */
 export function speedOf(row: Pick<MacroRow, "p99Micros" | "msgsPerSec" | "rssBytes">): number {
   if (row.p99Micros !== null) return 1e6 / row.p99Micros;
   return row.msgsPerSec > 0 ? row.msgsPerSec : 1e12 / row.rssBytes;

@@ -1,6 +1,7 @@
 /**
- * aedes with its memory persistence. Its emitter keeps what is beyond `concurrency` in an array that it shifts,
- * each time all of it: a deep queue there is a tenth of its speed, so there is none.
+ * Starts aedes with its memory persistence. Its emitter keeps messages beyond `concurrency` in an
+ * array and moves the whole array on each shift. With a deep queue that costs nine tenths of the
+ * speed, so the limit is set high enough to avoid one.
  */
 import { createServer } from "node:net";
 import { Aedes } from "aedes";

@@ -1,4 +1,7 @@
-/** How each broker is started: alone on its core, without persistence, without limits in the way. */
+/**
+ * Starts each broker: alone on its core, without persistence, with limits high enough not to
+ * matter.
+ */
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -16,15 +19,19 @@ export interface RunningBroker {
 
 export const brokerNames = [
   ...(["mosquitto", "sansmq", "nats", "aedes", "relay"] as const),
-  /** sansmq with `--record`: measured only where `--broker` names it. */ "sansmq-record",
-  /** Another build of sansmq, in the folder SANSMQ_BEFORE: measured only where `--broker` names it. */ "sansmq-before",
+  /** sansmq with `--record`: measured only if `--broker` names it. */ "sansmq-record",
+  /** Another build of sansmq, in the folder SANSMQ_BEFORE: measured only if `--broker` names it. */
+  "sansmq-before",
 ] as const;
 export type BrokerName = (typeof brokerNames)[number];
 export const usualBrokers: readonly BrokerName[] = brokerNames.filter(
   (n) => !n.startsWith("sansmq-"),
 );
 
-/** What a broker can not do: the relay knows QoS 0 alone, Debian's nats-server no QoS 2 over MQTT and no 5.0, aedes no 5.0. */
+/**
+ * The needs that a broker cannot meet: the relay supports QoS 0 only; Debian's nats-server has
+ * neither QoS 2 over MQTT nor 5.0; aedes has no 5.0.
+ */
 const unable: Readonly<Partial<Record<BrokerName, readonly Need[]>>> = {
   nats: ["five", "qos2"],
   relay: ["five", "qos1", "qos2", "wildcards", "sessions", "retained", "back-pressure"],
@@ -37,7 +44,7 @@ export function isAble(broker: BrokerName, needs: readonly Need[]): boolean {
 
 export interface StartOptions {
   readonly core: number | null;
-  /** What runs the brokers that are JavaScript, and flags for it. */
+  /** The runtime for the brokers in JavaScript, and its flags. */
   readonly runtime: readonly string[];
 }
 
@@ -56,7 +63,7 @@ export async function startBroker(name: BrokerName, options: StartOptions): Prom
     mosquitto: () => ["mosquitto", "-c", mosquittoConfig(port)],
     sansmq: () => sansmq(),
     "sansmq-record": () =>
-      // One file for all runs, as long as may be, for what is over its bound is not recorded.
+      // One file for all runs, with the highest bound: input beyond the bound is not recorded.
       sansmq(
         ...["--record", join(tmpdir(), "sansmq-bench.record"), "--record-keep", "0"],
         ...["--record-max-bytes", String(2 ** 31)],
@@ -96,12 +103,12 @@ function mosquittoConfig(port: number): string {
     "connection_messages false",
     "log_type notice",
     "log_type information",
-    // Started as root it would become a user that may not exist.
+    // Started as root, mosquitto would switch to a user that may not exist.
     "user root",
   ]);
 }
 
-/** Its MQTT listener needs JetStream, which is given a folder of its own. */
+/** The MQTT listener of NATS needs JetStream, which gets a folder of its own. */
 function natsConfig(port: number): string {
   const folder = mkdtempSync(join(tmpdir(), "bench-nats-"));
   return configFile("nats.conf", [

@@ -1,4 +1,4 @@
-/** Publishers and subscribers in a closed loop: at most so many messages are on their way at once. */
+/** Publishers and subscribers in a closed loop: the number of messages in flight is bounded. */
 import type { Socket } from "node:net";
 import { publishPacket, ready, subscribePacket } from "../lib/client.ts";
 import {
@@ -13,21 +13,23 @@ export interface FlowParams {
   readonly port: number;
   readonly publishers: number;
   readonly subscribers: number;
-  /** Whether publisher n and subscriber n share a topic of their own, or all share one. */
+  /**
+   * Whether publisher n and subscriber n share a topic of their own; otherwise all share one topic.
+   */
   readonly isPaired: boolean;
   readonly qos: 0 | 1 | 2;
   readonly payloadBytes: number;
-  /** Messages of one publisher that are on their way at once. */
+  /** Messages of one publisher in flight at once. */
   readonly window: number;
-  /** Distinct topics of one publisher; its subscriber has a wildcard for them where they are many. */
+  /** Distinct topics of one publisher. With several, its subscriber uses a wildcard. */
   readonly topics: number;
-  /** Other filters with wildcards that each subscriber has, and that match nothing. */
+  /** Additional filters with wildcards for each subscriber; they match nothing. */
   readonly wildcards: number;
-  /** Clients of MQTT 5.0, and what they use of it; null: of 3.1.1. One topic a publisher then. */
+  /** The use of MQTT 5.0 features, with one topic per publisher; null: clients of 3.1.1. */
   readonly five: Five | null;
 }
 
-/** Counts what arrives; `start` begins to publish. */
+/** Counts the messages that arrive; `start` begins to publish. */
 export interface Flow {
   received: number;
   start(): void;
@@ -51,7 +53,7 @@ export async function openFlow(params: FlowParams): Promise<Flow> {
     const count = (frames: number): void => {
       flow.received += frames;
       if (isPaired || publishers === 1) sources[isPaired ? n : 0]?.arrived(frames / perMessage);
-      // Many to one: what arrived is anybody's, and everybody's share is the same.
+      // Many to one: arrivals are not attributed, and each publisher counts an equal share.
       else for (const each of sources) each.arrived(frames / publishers);
     };
     if (params.five !== null) {
@@ -88,7 +90,7 @@ export async function openFlow(params: FlowParams): Promise<Flow> {
   return flow;
 }
 
-/** Filters that share their first levels with the topics, by a client of their own. */
+/** Adds filters that share their first levels with the topics, through a client of their own. */
 async function subscribeMore(port: number, n: number, count: number): Promise<void> {
   const socket = await ready(port, `w${n}`, "none", 0, () => {});
   for (let k = 0; k < count; k++) {
@@ -98,7 +100,10 @@ async function subscribeMore(port: number, n: number, count: number): Promise<vo
   }
 }
 
-/** Frames by their bytes alone: all of one length, but for `firstBytes` that come once. */
+/**
+ * Counts frames by their bytes alone: all have the same length, apart from `firstBytes` once at the
+ * beginning.
+ */
 function counter(frameBytes: number, count: (frames: number) => void, firstBytes = 0) {
   let rest = -firstBytes;
   return (_: Uint8Array, byteCount: number): void => {
@@ -109,7 +114,9 @@ function counter(frameBytes: number, count: (frames: number) => void, firstBytes
   };
 }
 
-/** A QoS 1 or 2 receiver: answers each PUBLISH and PUBREL, many answers in one write. */
+/**
+ * A QoS 1 or 2 receiver: acknowledges each PUBLISH and PUBREL, many acknowledgements in one write.
+ */
 export function acknowledger(
   socket: () => Socket,
   frameBytes: number,
@@ -145,14 +152,16 @@ export function acknowledger(
   };
 }
 
-/** Keeps `window` messages on their way, refilled by the half. */
+/** Keeps `window` messages in flight, refilled in halves. */
 class Publisher {
   socket!: Socket;
   readonly #batches: Buffer[] = [];
   readonly #half: number;
   readonly #qos: number;
   #next = 0;
-  /** Messages sent that have not arrived, and that have not been acknowledged. */
+  /**
+   * `#outstanding`: messages sent that have not arrived; `#unacknowledged`: those not acknowledged.
+   */
   #outstanding = 0;
   #unacknowledged = 0;
   #rest = 0;
@@ -166,7 +175,7 @@ class Publisher {
   ) {
     this.#half = Math.max(1, window >> 1);
     this.#qos = qos;
-    // Identifiers of four halves: one is used again only long after it was completed.
+    // Four halves of identifiers: an identifier is reused long after its completion.
     const batches = Math.max(qos === 0 ? 1 : 4, Math.ceil(topics.length / this.#half));
     for (let b = 0; b < batches; b++) {
       const packets = Array.from({ length: this.#half }, (_, i) => {
@@ -174,7 +183,7 @@ class Publisher {
         const topic = topics[n % topics.length]!;
         const id = (n % 60_000) + 1;
         if (five === null) return publishPacket(topic, payload, qos, id);
-        // The first of a batch says what the alias of the others stands for.
+        // The first packet of a batch sets the alias that the others use.
         const isAliased = five === "aliases";
         return publishPacket5(isAliased && i > 0 ? "" : topic, payload, qos, id, isAliased);
       });

@@ -1,7 +1,7 @@
 /**
- * The load: a process of its own that runs one scenario against a port and prints what it saw as JSON.
+ * The load process: runs one scenario against a port and prints its results as JSON.
  *
- * It says how busy it was itself: a load that has no time left measures itself.
+ * The results include its own processor time: a load without idle time measures itself.
  */
 import { paced, sparse } from "./loads/latency.ts";
 import { retained } from "./loads/retained.ts";

@@ -1,4 +1,4 @@
-/** Brokers side by side, each on a core of its own, in alternating rounds. */
+/** Measures brokers side by side, each on a core of its own, in alternating rounds. */
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,12 +8,12 @@ import { medianRow } from "../lib/results.ts";
 import { type BrokerName, isAble, startBroker } from "./brokers.ts";
 import { type LoadJob, type LoadResult, scenarios } from "./scenarios.ts";
 
-/** One of those that are measured side by side. */
+/** A broker on a runtime, measured side by side with others. */
 export interface Contender {
-  /** What its rows say. */
+  /** The name in its result rows. */
   readonly name: string;
   readonly broker: BrokerName;
-  /** What runs it, where it is JavaScript. */
+  /** Its runtime, if it is in JavaScript. */
   readonly runtime: string;
 }
 
@@ -27,7 +27,7 @@ export interface MacroOptions {
   progress(text: string): void;
 }
 
-/** The medians of every scenario and broker; `handleScenario` gets each scenario's when it is done. */
+/** Returns the medians of every scenario and broker; calls `handleScenario` after each scenario. */
 export async function measureAll(
   options: MacroOptions,
   handleScenario: (rows: readonly MacroRow[]) => void,
@@ -53,7 +53,7 @@ export async function measureAll(
   return rows;
 }
 
-/** Null, and said why, where the broker did not get through the scenario in time. */
+/** Null, with a message, if the broker did not complete the scenario in time. */
 async function measure(
   name: string,
   { name: title, broker, runtime }: Contender,
@@ -102,7 +102,7 @@ async function measure(
   }
 }
 
-/** Where profiles are left: the newest is the last to have been written. */
+/** The paths of the CPU profiles in a folder. */
 export function profilesIn(folder: string): string[] {
   mkdirSync(folder, { recursive: true });
   return readdirSync(folder)
@@ -110,5 +110,5 @@ export function profilesIn(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** Opening connections and warming up may take as long; beyond it a broker has failed. */
+/** Time allowed for opening connections and warming up; beyond it the broker has failed. */
 const SETUP_SECONDS = 30;

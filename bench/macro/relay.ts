@@ -1,10 +1,11 @@
 /**
- * The bare relay: what a runtime can do at all, on its own sockets. It reads just enough of MQTT to know
- * where a PUBLISH at QoS 0 goes, checks nothing, keeps nothing, and writes once a turn to each subscriber.
+ * The bare relay: the speed that a runtime reaches on its own sockets. It parses just enough of
+ * MQTT to forward a PUBLISH at QoS 0, checks nothing, stores nothing, and writes once a turn to
+ * each subscriber.
  */
 import { createServer } from "node:net";
 
-/** Where frames go. */
+/** A destination for frames. */
 interface Sink {
   write(bytes: Uint8Array): void;
 }
@@ -69,7 +70,7 @@ function serveOnNode(port: number): void {
   server.listen(port, "127.0.0.1", 4096, listening);
 }
 
-/** A write takes what it can; the rest waits for `drain`. */
+/** A write takes as many bytes as it can; the rest waits for `drain`. */
 function serveOnBun(port: number, bun: BunListen): void {
   interface Peer {
     readonly receive: (chunk: Buffer) => void;
@@ -100,7 +101,7 @@ function serveOnBun(port: number, bun: BunListen): void {
   listening();
 }
 
-/** A write is a promise: one after the other. */
+/** A write is a promise, so writes are chained. */
 async function serveOnDeno(port: number, deno: DenoListen): Promise<void> {
   const listener = deno.listen({ hostname: "127.0.0.1", port });
   listening();

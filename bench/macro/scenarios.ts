@@ -1,4 +1,4 @@
-/** What is measured over real sockets: each scenario in numbers. */
+/** The scenarios that are measured over real sockets, in numbers. */
 import type { FlowParams } from "./flows.ts";
 
 export type Scenario =
@@ -15,7 +15,7 @@ export type Scenario =
       readonly msgsPerSec: number;
     };
 
-/** What a broker has to know for a scenario, beside QoS 0 to the subscribers of one exact filter. */
+/** A feature that a scenario requires, apart from QoS 0 to subscribers of one exact filter. */
 export type Need =
   | "five"
   | "qos1"
@@ -31,24 +31,27 @@ export interface NamedScenario {
   readonly needs: readonly Need[];
 }
 
-/** What the load process is told. */
+/** The parameters of the load process. */
 export interface LoadJob {
   readonly port: number;
-  /** The broker's process. */
+  /** The process id of the broker. */
   readonly pid: number;
   readonly seconds: number;
   readonly scenario: Scenario;
 }
 
-/** What it saw. `msgsPerSec` are messages received, connects, or sessions resumed. */
+/**
+ * The results of the load process. `msgsPerSec` counts messages received, connects, or sessions
+ * resumed.
+ */
 export interface LoadResult {
   readonly msgsPerSec: number;
   readonly p50Micros?: number;
   readonly p99Micros?: number;
   readonly p999Micros?: number;
-  /** Processor time of the broker over time. */
+  /** Processor time of the broker over elapsed time. */
   readonly cpuShare: number;
-  /** That of the load itself: near 1, it is what is measured. */
+  /** The same for the load process: near 1, the load is the bottleneck. */
   readonly loadShare: number;
   readonly rssBytes: number;
 }

@@ -1,10 +1,10 @@
-/** One thing to measure. */
+/** A case to measure. */
 export interface MicroCase {
   readonly name: string;
   readonly impl: string;
   readonly params: Readonly<Record<string, string | number>>;
-  /** Operations that one run does. */
+  /** Operations per run. */
   readonly ops: number;
-  /** Makes what the run needs, and returns the run; what it computes is its sum. */
+  /** Prepares the case and returns its run; the run returns a sum that depends on its work. */
   prepare(): () => number;
 }

@@ -1,4 +1,4 @@
-/** What is measured by itself. */
+/** All micro cases. */
 
 import type { MicroCase } from "./case.ts";
 import { deliveryCases } from "./delivery.ts";

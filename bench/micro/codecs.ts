@@ -1,4 +1,4 @@
-/** Implementations that are measured side by side. */
+/** The implementations that are measured side by side. */
 import type { Codec } from "../../codec-wasm/mod.ts";
 import { createCodec } from "../../codec-wasm/mod.ts";
 import { parseLimits } from "../../core/mod.ts";
@@ -11,7 +11,7 @@ function make(kind: Kind, topicTableBytesMax: number, build?: "wasm-simd" | "was
   return codec;
 }
 
-/** Each with a table of names that is not emptied, but where it is given how large it is. */
+/** Each codec has a topic table too large to be emptied, unless `tableBytes` is given. */
 export const codecs: readonly (readonly [impl: string, make: (tableBytes?: number) => Codec])[] = [
   ["ts", (tableBytes = 2 ** 30) => make("ts", tableBytes)],
   ["wasm-simd", (tableBytes = 2 ** 30) => make("wasm", tableBytes, "wasm-simd")],

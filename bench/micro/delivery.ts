@@ -1,4 +1,4 @@
-/** A whole broker without sockets: from bytes that came to bytes that are ready to be written. */
+/** A whole broker without sockets: from received bytes to bytes ready to be written. */
 import type { Broker as BrokerType, ConnId, Millis, OutBuffer } from "../../core/mod.ts";
 import { Broker, NO_CONN, parseLimits, Verdict } from "../../core/mod.ts";
 import { connectPacket, publishPacket, subscribePacket } from "../lib/client.ts";
@@ -37,14 +37,14 @@ function client(broker: BrokerType, id: string, ...packets: Uint8Array[]): ConnI
   return conn;
 }
 
-/** Bytes that were ready. */
+/** Polls all output; returns its length in bytes. */
 function drain(broker: BrokerType): number {
   let bytes = 0;
   while (broker.pollSend(out, now) !== NO_CONN) bytes += out.length + (out.tail?.length ?? 0);
   return bytes;
 }
 
-/** `messages` from one publisher in one chunk to `subscribers`, each of which gets all. */
+/** `messages` from one publisher in one chunk; each of `subscribers` gets all of them. */
 function deliveries(name: string, subscribers: number, messages: number, payloadBytes: number) {
   return codecs.map(
     ([impl, make]): MicroCase => ({

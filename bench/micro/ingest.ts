@@ -1,4 +1,4 @@
-/** Bytes to rows and topic ids, by length of the chunk; and names that come for the first time. */
+/** Bytes to rows and topic ids, by length of the chunk; and interning of new names. */
 import type { Ingest } from "../../core/mod.ts";
 import { publishPacket } from "../lib/client.ts";
 import type { MicroCase } from "./case.ts";
@@ -8,7 +8,7 @@ const TOPICS = 10_000;
 const payload = Buffer.alloc(16);
 const topics = Array.from({ length: TOPICS }, (_, n) => `d/${(n * 7919) % 97}/${n}/temp`);
 
-/** Chunks that end with the packet that reaches `chunkBytes`, and how many packets they have. */
+/** Chunks that end with the packet that reaches `chunkBytes`, and their number of packets. */
 function chunksOf(chunkBytes: number): { chunks: Uint8Array[]; frames: number } {
   const chunks: Uint8Array[] = [];
   let frames = 0;
@@ -17,7 +17,7 @@ function chunksOf(chunkBytes: number): { chunks: Uint8Array[]; frames: number } 
     const packets: Buffer[] = [];
     let bytes = 0;
     while (bytes < chunkBytes) {
-      // Scattered over the topics, as the packets of many clients are.
+      // Scattered over the topics, like the packets of many clients.
       const packet = publishPacket(topics[Math.imul(frames, 40_503) % TOPICS]!, payload, 0, 0);
       packets.push(packet);
       bytes += packet.length;
@@ -31,7 +31,7 @@ function chunksOf(chunkBytes: number): { chunks: Uint8Array[]; frames: number } 
 
 const table = new Uint32Array(4096);
 
-/** Scans a chunk as a connection does: until nothing is left. */
+/** Scans a chunk like a connection does, until no frame is left. */
 function scanAll(ingest: Ingest, chunk: Uint8Array): number {
   let sum = 0;
   for (let start = 0; start < chunk.length; ) {
@@ -58,7 +58,7 @@ const scans: MicroCase[] = [32, 64, 128, 256, 1024, 4096, 16_384, 65_536].flatMa
   }));
 });
 
-/** Names that are new each time: checked as UTF-8, hashed, kept. */
+/** Names that are new each time: checked as UTF-8, hashed and stored. */
 const interns: MicroCase[] = (["ascii", "utf8"] as const).flatMap((text) =>
   codecs.map(([impl, make]) => ({
     name: "intern",
@@ -70,7 +70,7 @@ const interns: MicroCase[] = (["ascii", "utf8"] as const).flatMap((text) =>
       const names = Array.from({ length: 10_000 }, (_, n) =>
         Buffer.from(`${letter.repeat(26)}0000${String(n).padStart(4, "0")}`),
       );
-      // The table is emptied every few runs, as where names never end.
+      // A small table is emptied every few runs, as with a stream of ever new names.
       const { ingest } = make(2 ** 24);
       let turn = 0;
       return () => {

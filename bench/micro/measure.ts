@@ -1,6 +1,6 @@
 /**
- * Parts of the broker by themselves. Each implementation of each part is measured in a process of its own,
- * so that what the engine learned from one does not help or hinder another.
+ * Measures parts of the broker in isolation. Each implementation of each part runs in a process of
+ * its own, so that the engine's optimisations for one do not affect another.
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -8,13 +8,13 @@ import type { MicroRow } from "../lib/results.ts";
 import { allCases } from "./cases.ts";
 
 export interface MicroOptions {
-  /** Only cases whose name has it. */
+  /** Only cases whose name contains this text. */
   readonly filter: string;
-  /** How often each case is measured, in turns. */
+  /** How often each case is measured, alternating with the others. */
   readonly rounds: number;
-  /** How long each case is measured each time. */
+  /** Milliseconds per measurement of a case. */
   readonly millis: number;
-  /** What runs them. */
+  /** The command of the runtime. */
   readonly runtime: string;
   progress(text: string): void;
 }
@@ -36,7 +36,7 @@ export function measureParts(options: MicroOptions): MicroRow[] {
     }
   }
   const rows = [...measured.values()].map(middle);
-  // By case, its implementations together.
+  // By case, with its implementations side by side.
   const order = wanted.map(({ name, params }) => JSON.stringify([name, params]));
   const place = ({ name, params }: MicroRow): number =>
     order.indexOf(JSON.stringify([name, params]));
@@ -56,7 +56,7 @@ function measureGroup(
   return JSON.parse(stdout.toString()) as MicroRow[];
 }
 
-/** The row in the middle; how far the others are from it is part of its error. */
+/** The middle row; its error includes the spread of the others. */
 function middle(rows: readonly MicroRow[]): MicroRow {
   const sorted = [...rows].sort((a, b) => a.nsPerOp - b.nsPerOp);
   const row = sorted[(sorted.length - 1) >> 1]!;

@@ -1,4 +1,4 @@
-/** What a session and a connection cost on the data path: the outbox, the timing wheel. */
+/** The data-path costs of a session and a connection: outbox and timing wheel. */
 import type { Millis } from "../../core/boundary.ts";
 import { parseLimits } from "../../core/config.ts";
 import { MessagePool } from "../../core/message/message-pool.ts";

@@ -1,4 +1,4 @@
-/** Topics to subscribers, by how many filters there are and of which kind. */
+/** Matches topics to subscribers, by number and kind of filters. */
 import { parseLimits } from "../../core/mod.ts";
 import type { MicroCase } from "./case.ts";
 import { codecs, deviceTopic } from "./codecs.ts";
@@ -29,7 +29,7 @@ function matchCase(filters: number, kind: string, topic: "hit" | "miss"): MicroC
         }
         const ids = Array.from({ length: 100 * LOOKUPS }, (_, k) => {
           const n = Math.imul(k, 7919) % filters;
-          // A miss is one at its fourth level, where no `#` of before matches it.
+          // A miss differs at the fourth level, before the `#` of any filter.
           const device = deviceTopic(n);
           const name = Buffer.from(topic === "hit" ? device : device.replace("/dev-", "/gone-"));
           return codec.ingest.intern(name, 0, name.length);

@@ -1,4 +1,7 @@
-/** Measures the cases of one name and one implementation with tinybench, and prints their rows as JSON. */
+/**
+ * Measures the cases of one name and one implementation with tinybench, and prints their rows as
+ * JSON.
+ */
 import { Bench } from "tinybench";
 import type { MicroRow } from "../lib/results.ts";
 import { allCases } from "./cases.ts";
@@ -18,7 +21,7 @@ async function measured(
   await bench.run();
   const { result } = bench.tasks[0]!;
   if (result.state !== "completed") throw new Error(`a case ended ${result.state}`);
-  // The median: what else the machine did meanwhile is in the slowest runs.
+  // The median: other work of the machine affects the slowest runs.
   const nsPerOp = (result.latency.p50 * 1e6) / ops;
   return { nsPerOp, opsPerSec: 1e9 / nsPerOp, rme: result.latency.rme };
 }
@@ -29,6 +32,6 @@ for (const each of allCases) {
   const { params, ops } = each;
   rows.push({ name, impl, params, ...(await measured(each.prepare(), ops, Number(millis))) });
 }
-// Used, so that nothing that was computed could be left out.
-if (!Number.isFinite(sink)) throw new Error("what the cases computed is no number");
+// Uses the results, so that the engine cannot eliminate the computation.
+if (!Number.isFinite(sink)) throw new Error("the sum of the cases is not a number");
 process.stdout.write(JSON.stringify(rows));

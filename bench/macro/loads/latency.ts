@@ -1,6 +1,6 @@
 /**
- * Messages at a fixed schedule, each late or not: a latency is counted from when the message was due, so
- * that a broker that stalls is charged for all that it made wait, and not for one of them.
+ * Messages on a fixed schedule. A latency counts from the time when the message was due, so that a
+ * broker that stalls is charged for all the messages that it delayed, not only for one.
  */
 import type { Socket } from "node:net";
 import { connectPacket, open, publishPacket, ready, subscribePacket } from "../../lib/client.ts";
@@ -9,7 +9,7 @@ import { percentile } from "../../lib/statistics.ts";
 import type { LoadJob, LoadResult } from "../scenarios.ts";
 import { sleep, span } from "./span.ts";
 
-/** Many pairs, each of which has a message now and then. */
+/** Many pairs, each with an occasional message. */
 export async function sparse(
   job: LoadJob,
   { pairs, msgsPerSec }: { readonly pairs: number; readonly msgsPerSec: number },
@@ -31,7 +31,7 @@ export async function sparse(
   });
 }
 
-/** One publisher to many subscribers, some of which read nothing. */
+/** One publisher to many subscribers, some of which do not read. */
 export async function paced(
   job: LoadJob,
   params: { readonly subscribers: number; readonly frozen: number; readonly msgsPerSec: number },
@@ -41,7 +41,7 @@ export async function paced(
   const packet = publishPacket("paced", Buffer.alloc(PACED_BYTES), 0, 0);
   const latencies = new Latencies(msgsPerSec * subscribers * (job.seconds + 2));
   for (let n = 0; n < frozen; n++) {
-    // A broker may close it.
+    // The broker may close the connection.
     const stuck: Socket = open(
       port,
       () => void stuck.pause(),
@@ -59,7 +59,7 @@ export async function paced(
   });
 }
 
-/** Sends message `n` when it is due, each to so many receivers, and measures after a while of warming up. */
+/** Sends each message when it is due, to `receivers` receivers, and measures after a warm-up. */
 async function scheduled(
   job: LoadJob,
   msgsPerSec: number,
@@ -73,7 +73,7 @@ async function scheduled(
   const startAt = performance.now() + 100;
   let last = startAt;
   let seen = 0;
-  // It never sleeps: a timer is a millisecond late, which is ten times what a broker takes.
+  // Never sleeps: a timer is a millisecond late, ten times as long as a broker takes.
   const turn = (): void => {
     if (isOver) return;
     const now = performance.now();
@@ -96,9 +96,10 @@ async function scheduled(
   const idleBefore = idleMillis;
   await sleep(job.seconds * 1000);
   const { elapsed, cpuShare } = end();
-  // Of turns in which there was anything to do.
+  // The share of turns that had work to do.
   const loadShare = 1 - (idleMillis - idleBefore) / 1000 / elapsed;
-  // What is due from here on is not measured; what was due and has not come is the point of it all.
+  // Messages due from now on are not measured. Those that were due and are missing are waited for:
+  // they matter most.
   const expected = (sent - first) * receivers;
   latencies.to = startAt + ((sent - 0.5) * 1000) / msgsPerSec;
   const deadline = performance.now() + STRAGGLER_MILLIS;
@@ -118,12 +119,12 @@ async function scheduled(
   };
 }
 
-/** Engines compile what they run often: what is measured is a broker that has run for a while. */
+/** Warms up the engine's compiler, so that the measured broker has run for a while. */
 const WARM_UP_MILLIS = 3000;
-/** A message that is later than this is as late as this. */
+/** A message that is later than this counts as this late. */
 const STRAGGLER_MILLIS = 5000;
 
-/** A packet whose payload begins with when it was due. */
+/** A packet whose payload begins with the time when it was due. */
 function stamped(packet: Buffer, payloadBytes: number, due: number): Buffer {
   const copy = Buffer.from(packet);
   copy.writeDoubleLE(due, copy.length - payloadBytes);
@@ -131,11 +132,11 @@ function stamped(packet: Buffer, payloadBytes: number, due: number): Buffer {
 }
 
 class Latencies {
-  /** Messages are measured that were due from then on, and before then. */
+  /** Measures the messages due in [from, to). */
   from = Number.POSITIVE_INFINITY;
   to = Number.POSITIVE_INFINITY;
   count = 0;
-  /** How often anything came. */
+  /** The number of reads. */
   reads = 0;
   readonly #micros: Float64Array;
 
@@ -143,7 +144,7 @@ class Latencies {
     this.#micros = new Float64Array(max);
   }
 
-  /** Takes the stamps out of what one subscriber is sent: packets all of one length. */
+  /** Reads the times from the packets of one subscriber, which all have the same length. */
   reader(packetBytes: number, payloadBytes: number): (bytes: Uint8Array, count: number) => void {
     const at = packetBytes - payloadBytes;
     let partial: Buffer = Buffer.alloc(0);

@@ -1,4 +1,4 @@
-/** Retained messages, all of them, to subscribers of one wildcard. */
+/** All retained messages, sent to subscribers of one wildcard filter. */
 import type { Socket } from "node:net";
 import { connectPacket, open, publishPacket, ready, subscribePacket } from "../../lib/client.ts";
 import { rssBytes } from "../../lib/process.ts";
@@ -36,12 +36,12 @@ function retain(packet: Buffer): Buffer {
   return packet;
 }
 
-/** Subscribes once, so that everything has been stored before it is measured. */
+/** Subscribes once, so that all messages are stored before the measurement. */
 async function quiet(port: number, total: number): Promise<void> {
   (await all(port, "warm", total)).destroy();
 }
 
-/** Resolves when a new subscriber has been sent `total` bytes of PUBLISH packets. */
+/** Resolves when a new subscriber has received `total` bytes of PUBLISH packets. */
 function all(port: number, clientId: string, total: number): Promise<Socket> {
   return new Promise((resolve) => {
     // CONNACK is four bytes, SUBACK five.

@@ -1,4 +1,4 @@
-/** Clients that come, come back, or just stay. */
+/** Clients that connect, reconnect, or stay idle. */
 import type { Socket } from "node:net";
 import { connectPacket, open, publishPacket, ready } from "../../lib/client.ts";
 import { rssBytes } from "../../lib/process.ts";
@@ -6,7 +6,7 @@ import { acknowledger } from "../flows.ts";
 import type { LoadJob, LoadResult } from "../scenarios.ts";
 import { sleep, span } from "./span.ts";
 
-/** Does `one(n)` for each n below `count`, so many at once. */
+/** Calls `one(n)` for each n below `count`, `atOnce` of them at a time. */
 async function each(
   count: number,
   atOnce: number,
@@ -19,7 +19,7 @@ async function each(
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-/** Connections, each from SYN to CONNACK. */
+/** Connects, each measured from SYN to CONNACK. */
 export async function connects(
   job: LoadJob,
   { count, atOnce }: { readonly count: number; readonly atOnce: number },
@@ -42,7 +42,9 @@ export async function connects(
   return result;
 }
 
-/** Sessions that are away, with messages at QoS 1 waiting for each, and then all come back. */
+/**
+ * Sessions whose clients are disconnected, with queued QoS 1 messages; then all clients reconnect.
+ */
 export async function reconnects(
   job: LoadJob,
   { sessions, queued }: { readonly sessions: number; readonly queued: number },
@@ -94,7 +96,7 @@ export async function reconnects(
         );
         let isFirst = true;
         const take = (bytes: Uint8Array, count: number): void => {
-          // CONNACK first.
+          // The first four bytes are the CONNACK.
           const start = isFirst ? 4 : 0;
           isFirst = false;
           if (count > start) answer(bytes.subarray(start, count), count - start);
@@ -106,7 +108,7 @@ export async function reconnects(
   return { msgsPerSec: sessions / elapsed, cpuShare, loadShare, rssBytes: rssBytes(job.pid) };
 }
 
-/** Memory of connections that do nothing but have a subscription. */
+/** Memory of connections that only have a subscription. */
 export async function idle(
   job: LoadJob,
   { count }: { readonly count: number },
@@ -122,5 +124,5 @@ export async function idle(
   return { msgsPerSec: 0, cpuShare, loadShare, rssBytes: rssBytes(pid) - before };
 }
 
-/** Engines compile what they run often: what is measured is a broker that has run for a while. */
+/** Warms up the engine's compiler, so that the measured broker has run for a while. */
 const WARM_UP_CONNECTS = 3000;

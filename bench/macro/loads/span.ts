@@ -1,4 +1,4 @@
-/** What a span of time cost, here and in the broker. */
+/** Measures the processor time of a span, in the load and in the broker. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { cpuSeconds } from "../../lib/process.ts";
 import type { LoadJob, LoadResult } from "../scenarios.ts";
@@ -7,7 +7,7 @@ export { sleep };
 
 export type Cost = Pick<LoadResult, "cpuShare" | "loadShare"> & { readonly elapsed: number };
 
-/** Begins a span; what it returns ends it. */
+/** Begins a span; the function that it returns ends it. */
 export function span({ pid }: LoadJob): () => Cost {
   const start = process.hrtime.bigint();
   const brokerCpu = cpuSeconds(pid);

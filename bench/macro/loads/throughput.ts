@@ -1,4 +1,4 @@
-/** As many messages as a closed loop lets through. */
+/** The throughput of a closed loop. */
 import { rssBytes } from "../../lib/process.ts";
 import type { FlowParams } from "../flows.ts";
 import { openFlow } from "../flows.ts";
