@@ -76,15 +76,15 @@ export function readyFive(
 }
 
 /**
- * The frame lengths that a subscriber receives. With aliases, the first two frames are longer: one
- * has only the full topic, the next sets the alias.
+ * The frame lengths that a subscriber receives. With aliases, the first frame is longer: it has the full
+ * topic and sets the alias.
  */
 export function frameBytes5(topic: string, payload: Uint8Array, qos: number, five: Five) {
   const full = publishPacket5(topic, payload, qos, 1, false).length;
   if (five === "empty") return { usual: full, first: 0 };
   if (five === "identifier") return { usual: full + IDENTIFIER_BYTES, first: 0 };
   const usual = full - topic.length + ALIAS_BYTES;
-  return { usual, first: full + full + ALIAS_BYTES - 2 * usual };
+  return { usual, first: full + ALIAS_BYTES - usual };
 }
 
 /**

@@ -1,15 +1,16 @@
 /**
  * The topic aliases that the server sends on one connection, MQTT 5.0 §3.3.2.3.4.
  *
- * An alias costs three bytes in each packet, and the packet that sets it contains the topic name
- * too. Therefore a topic gets an alias when it is sent a second time, and only if its name is long
- * enough. There are few aliases: a topic id has exactly one place it can use, and takes the place
- * from another topic when it is sent twice in a row there.
+ * A topic with a long enough name gets an alias with its first message, while one of the few places
+ * that it can use is free. Every later packet then leaves the name out. A topic that is sent only once
+ * costs three bytes more, at most once for each alias. If all its places are taken, a topic takes the
+ * first of them from another topic when it is sent twice in a row there: topics that are sent in turn
+ * do not replace each other. docs/decisions/0009 compares the rules.
  */
 export class OutboundAliases {
   /** The topic id that the client knows for each alias; 0: none. */
   readonly #known: Uint32Array;
-  /** The topic id that used each place last. */
+  /** The topic id that found all its places taken last, by the first of its places. */
   readonly #seen: Uint32Array;
   #epoch = 0;
   /** The last known topic id and its alias: consecutive messages often have the same topic. */
@@ -39,26 +40,39 @@ export class OutboundAliases {
       this.#lastId = 0;
     }
     if (id === this.#lastId) return this.#lastAlias;
-    const place = id % this.#known.length;
-    if (this.#known[place] === id) {
-      this.#lastId = id;
-      this.#lastAlias = place + 1;
-      return place + 1;
+    const { length } = this.#known;
+    const home = id % length;
+    let place = home;
+    for (let n = Math.min(PLACES, length); n > 0; n--) {
+      const known = this.#known[place]!;
+      if (known === id) {
+        this.#lastId = id;
+        this.#lastAlias = place + 1;
+        return place + 1;
+      }
+      // A place never becomes free again: a topic that is not before a free place has no alias.
+      if (known === 0) return -(place + 1);
+      place = place + 1 === length ? 0 : place + 1;
     }
-    if (this.#seen[place] !== id) {
-      this.#seen[place] = id;
+    if (this.#seen[home] !== id) {
+      this.#seen[home] = id;
       return 0;
     }
-    return -(place + 1);
+    return -(home + 1);
   }
 
-  /** The packet that sets the alias has been written. */
-  confirmSent(id: number): void {
-    this.#known[id % this.#known.length] = id;
+  /** The packet that sets `alias` for the topic id has been written. */
+  confirmSent(id: number, alias: number): void {
+    this.#known[alias - 1] = id;
     // The last alias may have been in the same place.
     this.#lastId = 0;
   }
 }
 
-/** The shortest topic field that gets an alias, in bytes. */
-export const ALIASED_BYTES_MIN = 12;
+/** How many places a topic can use: they are next to each other. */
+const PLACES = 4;
+/**
+ * The shortest topic field that gets an alias, in bytes: a name of six. Each later packet then saves at
+ * least the three bytes that the first packet cost.
+ */
+export const ALIASED_BYTES_MIN = 8;

@@ -99,7 +99,7 @@ export function writePublish(
   layout.alias = alias;
   layout.propertyBytes = propertyBytes;
   at = writeHeader(to, at, flags, remaining);
-  if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(message));
+  if (alias < 0) receiver.outboundAliases!.confirmSent(messages.topic(message), -alias);
   // An alias for a long topic makes a short packet; its message may still have a buffer of its own.
   const from = remaining <= VIEW_BYTES_MIN && !isWhole ? messages.view(message) : null;
   if (from !== null) {
