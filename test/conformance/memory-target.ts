@@ -6,10 +6,12 @@ import type { Target } from "./harness.ts";
 
 export const user = { name: "user", password: "word" };
 /**
- * A Receive Maximum that a test can reach, $SYS topics that come while it runs, and 3.1 by its letter.
+ * A Receive Maximum and a Maximum Packet Size that a test can reach while others run, $SYS topics that come while it
+ * runs, and 3.1 by its letter.
  */
 export const limits: Partial<Record<LimitName, number>> = {
   receiveMax: 100,
+  packetBytesMax: 1_048_576,
   sysMillis: 100,
   clientIdLengthCheck: 1,
 };
