@@ -10,8 +10,8 @@ declare const brand: unique symbol;
 export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
 /**
- * Slot in the low 20 bits (`slotOf`), generation in the 10 above: a small integer on every engine. 0: no
- * connection.
+ * Slot in the low 20 bits (`slotOf`), generation in the 10 above: a small integer on every engine.
+ * 0: no connection.
  */
 export type ConnId = Brand<number, "ConnId">;
 /**

@@ -52,8 +52,9 @@ const factor = inUnit("factor");
 const onOff = (value: 0 | 1, help: string): LimitSpec => inUnit("switch")(value, 0, 1, help);
 
 /**
- * Each limit in one row: default, minimum, maximum, help. docs/limits.md says which deployments each default serves
- * and what it may cost. Each row names its type because declarations are emitted without type inference.
+ * Each limit in one row: default, minimum, maximum, help. docs/limits.md says which deployments
+ * each default serves and what it may cost. Each row names its type because declarations are
+ * emitted without type inference.
  */
 // biome-ignore format: it is a table
 export const limitTable = {

@@ -76,8 +76,8 @@ export function readyFive(
 }
 
 /**
- * The frame lengths that a subscriber receives. With aliases, the first frame is longer: it has the full
- * topic and sets the alias.
+ * The frame lengths that a subscriber receives. With aliases, the first frame is longer: it has the
+ * full topic and sets the alias.
  */
 export function frameBytes5(topic: string, payload: Uint8Array, qos: number, five: Five) {
   const full = publishPacket5(topic, payload, qos, 1, false).length;

@@ -139,7 +139,7 @@ function capacityFor(total: number, have: number): number {
   return Math.min(total, Math.max(have * 2, ahead, PARTIAL_BYTES_BEGUN));
 }
 
-/** A buffer of at least `byteCount` bytes, or null. */
+/** A buffer of at least `byteCount` bytes; null: memory for input is exhausted. */
 function acquire(context: BrokerContext, byteCount: number): Uint8Array | null {
   if (!hasRoom(context, byteCount)) return null;
   const buffer = context.buffers.acquire(byteCount);

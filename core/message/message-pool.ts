@@ -67,7 +67,8 @@ export class MessagePool {
     for (let i = 0; i < runs.length; i += 2) propertyBytes += runs[i + 1]! - runs[i]!;
     let propertyStart = runs.length === 0 ? 0 : runs[0]!;
     // Copy topic, properties and payload in one piece, together with the bytes between them: most
-    // receivers get the same layout. Not a will, whose properties stand before its topic.
+    // receivers get the same layout. A will is copied in pieces: its properties stand before its
+    // topic.
     const isPiece =
       !isAliased && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
     const isOwned = isPiece && source.owned !== null;

@@ -2,10 +2,10 @@
  * The topic aliases that the server sends on one connection, MQTT 5.0 §3.3.2.3.4.
  *
  * A topic with a long enough name gets an alias with its first message, while one of the few places
- * that it can use is free. Every later packet then leaves the name out. A topic that is sent only once
- * costs three bytes more, at most once for each alias. If all its places are taken, a topic takes the
- * first of them from another topic when it is sent twice in a row there: topics that are sent in turn
- * do not replace each other. docs/decisions/0009 compares the rules.
+ * that it can use is free. Every later packet then leaves the name out. A topic that is sent only
+ * once costs three bytes more, at most once for each alias. If all its places are taken, a topic
+ * takes the first of them from another topic when it is sent twice in a row there: topics that are
+ * sent in turn do not replace each other. docs/decisions/0009 compares the rules.
  */
 export class OutboundAliases {
   /** The topic id that the client knows for each alias; 0: none. */
@@ -72,7 +72,7 @@ export class OutboundAliases {
 /** How many places a topic can use: they are next to each other. */
 const PLACES = 4;
 /**
- * The shortest topic field that gets an alias, in bytes: a name of six. Each later packet then saves at
- * least the three bytes that the first packet cost.
+ * The shortest topic field that gets an alias, in bytes: a name of six. Each later packet then
+ * saves at least the three bytes that the first packet cost.
  */
 export const ALIASED_BYTES_MIN = 8;

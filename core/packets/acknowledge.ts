@@ -65,8 +65,8 @@ function acknowledged(
     // [MQTT311-4.3.3-1]
     const isKnown = result === Acknowledged.Done;
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
-    // After the commit: if the broker forgot the PUBREC after sending PUBREL, it would publish the
-    // message again.
+    // After the commit: a broker that forgets the PUBREC after sending PUBREL would resend the
+    // message after a restart, and the client would take it for a new one.
     replyAfterCommit(context, connection, packReply(FirstByte.Pubrel, packetId, code));
   }
   return result;
@@ -83,8 +83,8 @@ function validateAck(type: number, bytes: Uint8Array, at: number, remaining: num
 }
 
 /**
- * The window has room again: resends or makes ready the messages that waited, and continues retained
- * scans.
+ * The window has room again: resends or makes ready the messages that waited, and continues
+ * retained scans.
  */
 function refill(context: BrokerContext, connection: Connection, session: Session): void {
   const hasReady = session.outbox.refill();

@@ -292,8 +292,8 @@ export class Router {
 }
 
 /**
- * Bounds the cached routes: many topics with many receivers each would take more memory than
- * everything else. When they exceed it, all are dropped.
+ * Maximum words of all cached routes. Beyond it all routes are dropped, because many topics with
+ * many receivers each would take more memory than everything else.
  */
 const ROUTE_WORDS_MAX = 8 * 1024 * 1024;
 const NOBODY: Route = [];

@@ -7,7 +7,10 @@ import { deliveryOrigin, OPTIONS_NO_LOCAL } from "./route.ts";
 
 /** A share name and filter, as long as it has members. */
 export interface Group {
-  /** From 1. Not reused while old messages may refer to it, even after the group has ended. */
+  /**
+   * From 1. Reused only after a billion other groups, because messages may refer to a group that
+   * has ended.
+   */
   readonly number: number;
   /** `$share/name/filter`. */
   readonly text: string;

@@ -186,8 +186,8 @@ export class Outbox {
   }
 
   /**
-   * The ready message has been written: it leaves `ready`. A QoS 1 or 2 message goes to the window with
-   * its reference; the reference of a QoS 0 message is released.
+   * The ready message has been written: it leaves `ready`. A QoS 1 or 2 message goes to the window
+   * with its reference; the reference of a QoS 0 message is released.
    */
   takeReady(): void {
     const ready = this.#ready!;
