@@ -16,7 +16,7 @@ import type {
   OutBuffer,
 } from "../core/mod.ts";
 import { EffectKind, NEVER, NO_CONN, Reason, slotOf, WriteBatch } from "../core/mod.ts";
-import type { DeferringHost, HalfCloseHost, HostLoop, HostSocket } from "./host.ts";
+import type { DeferringHost, HostLoop, HostSocket } from "./host.ts";
 import { emptyEffect } from "./host.ts";
 import type { Store } from "./storage/store.ts";
 
@@ -35,7 +35,7 @@ export interface DriverOptions {
   handleError(error: unknown): void;
 }
 
-export class Driver implements DeferringHost, HalfCloseHost {
+export class Driver implements DeferringHost {
   readonly #options: DriverOptions;
   readonly #broker: Broker;
   readonly #loop: HostLoop;
@@ -46,9 +46,6 @@ export class Driver implements DeferringHost, HalfCloseHost {
   readonly #batch = new WriteBatch();
   /** Asked while the core was in a call. */
   readonly #deferred: (() => void)[] = [];
-  /** End, if their peers write no more, once as many batches are stored. */
-  readonly #finishing: { readonly conn: ConnId; readonly commits: number }[] = [];
-  #commits = 0;
   #openCount = 0;
   /** Short chunks since the last turn. */
   #reads = 0;
@@ -104,8 +101,7 @@ export class Driver implements DeferringHost, HalfCloseHost {
   }
 
   ended(conn: ConnId): void {
-    // What it said is in the batch after the one that is being stored.
-    this.#finishing.push({ conn, commits: this.#commits + (this.#isCommitting ? 2 : 1) });
+    this.#broker.handleEnd(conn, this.#loop.now());
     this.#schedule();
   }
 
@@ -172,9 +168,8 @@ export class Driver implements DeferringHost, HalfCloseHost {
       this.#broker.handleTimeout(now);
     }
     this.#commit();
-    const isAllSent = this.#send(SENDS_MAX);
+    this.#send(SENDS_MAX);
     this.#act();
-    if (isAllSent && this.#finishing.length > 0) this.#finish(now);
     this.#report();
     this.#setAlarm(now);
   }
@@ -187,29 +182,18 @@ export class Driver implements DeferringHost, HalfCloseHost {
     this.#broker.handleCommand({ kind: "memory", bytes: memoryBytes() }, now);
   }
 
-  /** Gives each connection in turn what it is owed, up to `sends` writes. False: there is more. */
-  #send(sends: number): boolean {
+  /** Gives each connection in turn what it is owed, up to `sends` writes. */
+  #send(sends: number): void {
     const now = this.#loop.now();
     for (; sends > 0; sends--) {
       const conn = this.#broker.pollSend(this.#out, now);
-      if (conn === NO_CONN) return true;
+      if (conn === NO_CONN) return;
       // No socket: it closed while its bytes were on their way.
       const isTaken = this.#sockets[slotOf(conn)]?.write(this.#out) ?? true;
       if (!isTaken) this.#broker.handleWritable(conn, false, now);
     }
     // The budget is spent: the event loop reads, then it goes on.
     this.#schedule();
-    return false;
-  }
-
-  /** Ends those who said their last and are owed nothing, unless the core goes on at once. */
-  #finish(now: Millis): void {
-    if (this.#broker.pollTimeout() <= now) return;
-    for (const one of this.#finishing.splice(0)) {
-      const isStored = !this.#isCommitting || this.#commits >= one.commits;
-      if (isStored) this.#sockets[slotOf(one.conn)]?.finish?.();
-      else this.#finishing.push(one);
-    }
   }
 
   #act(): void {
@@ -245,7 +229,6 @@ export class Driver implements DeferringHost, HalfCloseHost {
     this.#options.store.commit(this.#batch).then(
       () => {
         this.#isCommitting = false;
-        this.#commits++;
         this.#broker.handleCommit(lastSeq, this.#loop.now());
         this.#schedule();
       },

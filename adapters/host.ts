@@ -15,8 +15,6 @@ export interface HostSocket {
   close(reason: number): void;
   /** Ends it now. */
   abort(): void;
-  /** Ends a transport whose peer writes no more, unless something is still being written. */
-  finish?(): void;
 }
 
 /** What a transport tells of itself: the driver, or what stands between the two. */
@@ -27,6 +25,8 @@ export interface TransportHost {
   bytes(conn: ConnId, chunk: Uint8Array): boolean;
   /** It takes more bytes, or does not. */
   writable(conn: ConnId, writable: boolean): void;
+  /** The peer writes no more, and may still read: `HostSocket.close` is called once it is owed nothing. */
+  ended(conn: ConnId): void;
   /** It is gone: said once for each that was opened. */
   closed(conn: ConnId, cause: CloseCause): void;
 }
@@ -35,15 +35,6 @@ export interface TransportHost {
 export interface DeferringHost extends TransportHost {
   /** Calls `what`, which may tell it something: at once, or when the core has returned from its call. In order. */
   whenFree(what: () => void): void;
-}
-
-/** What a transport tells whose peer can end its side and read on. */
-export interface HalfCloseHost extends TransportHost {
-  /**
-   * The peer writes no more. `HostSocket.finish` is called once the broker has nothing more for it; what is then
-   * still being written says this again when it has gone out.
-   */
-  ended(conn: ConnId): void;
 }
 
 /** The event loop: its clock, its next turn, its alarm. */

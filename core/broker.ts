@@ -144,6 +144,17 @@ export class Broker {
     this.#leave();
   }
 
+  /** The peer writes no more and may still read. When its client is owed nothing, a `Close` effect follows. */
+  handleEnd(conn: ConnId, now: Millis): void {
+    now = this.#enter(now);
+    const connection = this.#connection(conn);
+    if (connection !== null) {
+      connection.hasPeerEnded = true;
+      this.#context.sendQueue.schedule(connection.slot);
+    }
+    this.#leave();
+  }
+
   /** The transport has closed. To be called once for each connection, whichever side closed it. */
   handleClose(conn: ConnId, cause: CloseCause, now: Millis): void {
     now = this.#enter(now);
@@ -275,6 +286,7 @@ export class Broker {
       if (out.length > 0 || out.tail !== null) id = connection.id;
       if (connection.parked !== 0) resumeAfterReplies(context, connection);
       if (isDone && connection.stage === Stage.Closing) this.#finishClosing(connection);
+      else if (connection.hasPeerEnded) this.#finishPeer(connection, id !== NO_CONN);
     }
     if (id !== NO_CONN) context.counters[Counter.bytesSent]! += byteCount(out);
     this.#leave();
@@ -345,6 +357,21 @@ export class Broker {
   #finishClosing(connection: Connection): void {
     if (connection.commitGate !== null && connection.commitGate.count > 0) return;
     endConnection(this.#context, connection, "flushed", connection.endReason);
+  }
+
+  /** Ends a connection whose peer writes no more, once it is owed nothing. */
+  #finishPeer(connection: Connection, hasOutput: boolean): void {
+    const { storeBlocked, retainedScans, router, sendQueue } = this.#context;
+    const isWaiting =
+      connection.parked !== 0 ||
+      (connection.commitGate !== null && connection.commitGate.count > 0) ||
+      storeBlocked.has(connection) ||
+      retainedScans.has(connection);
+    // The end of each of these waits schedules the connection.
+    if (isWaiting || sendQueue.isScheduled(connection.slot)) return;
+    // First the host may say that the transport takes no more of what it has just been given.
+    if (hasOutput || router.hasFanouts) sendQueue.schedule(connection.slot);
+    else endConnection(this.#context, connection, "peerEnded", connection.endReason);
   }
 
   /** Starts a call; returns the broker's time. */

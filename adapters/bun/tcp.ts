@@ -53,7 +53,7 @@ class TcpConnection implements HostSocket {
   #rest: Uint8Array[] = [];
   #held: Uint8Array | null = null;
   #isEnding = false;
-  #hasEnded = false;
+  #hasPeerEnded = false;
   #isGone = false;
   #cutOff: Timer | undefined;
 
@@ -99,9 +99,8 @@ class TcpConnection implements HostSocket {
     }
     if (this.#held !== null) this.#buffers.give(this.#held);
     this.#held = null;
-    if (this.#isEnding) this.#socket.shutdown();
+    if (this.#isEnding) this.#end();
     else if (!this.#isGone) this.#driver.writable(this.conn, true);
-    if (this.#hasEnded) this.ended();
   }
 
   resume(): void {
@@ -111,8 +110,7 @@ class TcpConnection implements HostSocket {
   close(): void {
     this.#cause = CloseCause.Asked;
     this.#isEnding = true;
-    // Not closed: what the peer still sends would otherwise cost it our last bytes.
-    if (this.#rest.length === 0) this.#socket.shutdown();
+    if (this.#rest.length === 0) this.#end();
     this.#socket.resume();
     this.#cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MILLIS);
   }
@@ -126,13 +124,15 @@ class TcpConnection implements HostSocket {
 
   /** The peer writes no more. */
   ended(): void {
-    this.#hasEnded = true;
-    if (this.conn === NO_CONN || this.#isGone) this.#socket.end();
-    else this.#driver.ended(this.conn);
+    this.#hasPeerEnded = true;
+    if (!this.#isEnding) this.#driver.ended(this.conn);
+    else if (this.#rest.length === 0) this.#end();
   }
 
-  finish(): void {
-    if (this.#hasEnded && this.#rest.length === 0) this.#socket.end();
+  /** All has been written. A socket whose peer may still send is not closed: that would cost the peer our last bytes. */
+  #end(): void {
+    if (this.#hasPeerEnded) this.#socket.end();
+    else this.#socket.shutdown();
   }
 
   failed(): void {

@@ -6,7 +6,7 @@ import { connInfo } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
-import type { HalfCloseHost, HostSocket } from "../host.ts";
+import type { HostSocket, TransportHost } from "../host.ts";
 import type { ListenAddress } from "../listen.ts";
 import { CLOSE_MILLIS, type OutBuffers } from "../out-buffers.ts";
 import { bracketed, peerAddress } from "../peer-address.ts";
@@ -26,7 +26,7 @@ export function listenTcp(
 export function listenConnections(
   { host: hostname, port }: ListenAddress,
   buffers: OutBuffers,
-  hostOf: (tcp: TcpConnection) => HalfCloseHost,
+  hostOf: (tcp: TcpConnection) => TransportHost,
 ): { readonly authority: string; readonly port: number; close(): Promise<void> } {
   const listener = deno.listen({ hostname, port });
   let isOpen = true;
@@ -53,7 +53,7 @@ export function listenConnections(
 }
 
 export class TcpConnection implements HostSocket {
-  readonly #host: HalfCloseHost;
+  readonly #host: TransportHost;
   readonly #tcp: DenoConn;
   readonly #buffers: OutBuffers;
   #conn: ConnId = NO_CONN;
@@ -64,7 +64,7 @@ export class TcpConnection implements HostSocket {
   isWriting = false;
   #isEnding = false;
   /** The peer writes no more. */
-  #hasEnded = false;
+  #hasPeerEnded = false;
   #isClosed = false;
   #isGone = false;
   /** Goes on reading; null: it was not told to stop. */
@@ -72,7 +72,7 @@ export class TcpConnection implements HostSocket {
   #isPaused = false;
   #cutOff: Timer | undefined;
 
-  constructor(tcp: DenoConn, buffers: OutBuffers, hostOf: (tcp: TcpConnection) => HalfCloseHost) {
+  constructor(tcp: DenoConn, buffers: OutBuffers, hostOf: (tcp: TcpConnection) => TransportHost) {
     this.#tcp = tcp;
     this.#buffers = buffers;
     this.#host = hostOf(this);
@@ -95,7 +95,7 @@ export class TcpConnection implements HostSocket {
         const count = await this.#tcp.read(buffer);
         if (this.#isGone) return;
         if (count === null) {
-          this.#hasEnded = true;
+          this.#hasPeerEnded = true;
           break;
         }
         this.#isPaused = !this.#host.bytes(this.#conn, buffer.subarray(0, count));
@@ -104,8 +104,9 @@ export class TcpConnection implements HostSocket {
     } catch {
       if (this.#cause === CloseCause.Ended) this.#cause = CloseCause.Error;
     }
-    if (this.#hasEnded) this.#host.ended(this.#conn);
-    else this.#gone();
+    if (!this.#hasPeerEnded) this.#gone();
+    else if (!this.#isEnding) this.#host.ended(this.#conn);
+    else if (!this.isWriting) this.#end();
   }
 
   /** A write is a promise: it is never whole at once. */
@@ -141,7 +142,6 @@ export class TcpConnection implements HostSocket {
     this.isWriting = false;
     if (this.#isEnding) this.#end();
     else if (!this.#isGone) this.#host.writable(this.#conn, true);
-    if (this.#hasEnded && !this.#isGone) this.#host.ended(this.#conn);
   }
 
   resume(): void {
@@ -154,8 +154,9 @@ export class TcpConnection implements HostSocket {
     this.#cause = CloseCause.Asked;
     this.#isEnding = true;
     this.resume();
-    if (!this.isWriting) this.#end();
+    // Before: a connection whose peer has ended is gone at once.
     this.#cutOff = setTimeout(() => this.#shut(), CLOSE_MILLIS);
+    if (!this.isWriting) this.#end();
   }
 
   abort(): void {
@@ -164,13 +165,10 @@ export class TcpConnection implements HostSocket {
     this.resume();
   }
 
-  finish(): void {
-    if (this.#hasEnded && !this.isWriting) this.#gone();
-  }
-
-  /** Nothing more is written; what the peer still sends would otherwise cost it our last bytes. */
+  /** All has been written. A socket whose peer may still send is not closed: that would cost the peer our last bytes. */
   #end(): void {
-    this.#tcp.closeWrite().catch(() => this.#shut());
+    if (this.#hasPeerEnded) this.#gone();
+    else this.#tcp.closeWrite().catch(() => this.#shut());
   }
 
   #shut(): void {
@@ -196,7 +194,7 @@ export class TcpConnection implements HostSocket {
 function accept(
   tcp: DenoConn,
   buffers: OutBuffers,
-  hostOf: (tcp: TcpConnection) => HalfCloseHost,
+  hostOf: (tcp: TcpConnection) => TransportHost,
 ): void {
   tcp.setNoDelay(true);
   tcp.setKeepAlive(true);

@@ -9,7 +9,7 @@ import { webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
-import type { HalfCloseHost, HostSocket } from "../host.ts";
+import type { HostSocket, TransportHost } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
 import type { OutBuffers } from "../out-buffers.ts";
 import { sendMessages } from "../websocket-messages.ts";
@@ -51,7 +51,7 @@ interface WebSocketHost extends Pick<WebSocketAddress, "paths" | "proxies"> {
 }
 
 /** To the TCP connection it is the broker, to the broker the connection. */
-class WebSocketConnection implements HalfCloseHost, HostSocket {
+class WebSocketConnection implements TransportHost, HostSocket {
   readonly #server: WebSocketHost;
   readonly #tcp: TcpConnection;
   readonly #frames: FrameReader;
@@ -179,12 +179,8 @@ class WebSocketConnection implements HalfCloseHost, HostSocket {
   }
 
   ended(): void {
-    if (this.#conn === NO_CONN || this.#isEnded) this.#tcp.finish();
+    if (this.#conn === NO_CONN) this.#tcp.close();
     else this.#server.driver.ended(this.#conn);
-  }
-
-  finish(): void {
-    this.#tcp.finish();
   }
 
   closed(_: ConnId, cause: CloseCause): void {

@@ -70,16 +70,11 @@ class TcpConnection implements HostSocket {
     giveBuffer(this.#held);
     this.#held = null;
     this.driver.writable(this.conn, true);
-    if (this.#socket.readableEnded) this.ended();
   }
 
   /** The peer writes no more. */
   ended(): void {
     this.driver.ended(this.conn);
-  }
-
-  finish(): void {
-    if (this.#socket.readableEnded && this.#held === null) this.#end();
   }
 
   resume(): void {
@@ -89,13 +84,8 @@ class TcpConnection implements HostSocket {
   close(): void {
     this.cause = CloseCause.Asked;
     // Ended, not destroyed: what the peer still sends would otherwise cost it our last bytes.
-    this.#end();
+    this.#socket.end();
     this.#cutOff = setTimeout(() => this.#socket.destroy(), CLOSE_MILLIS);
-  }
-
-  /** A socket that has ended its side already would make an error of being told again. */
-  #end(): void {
-    if (!this.#socket.writableEnded) this.#socket.end();
   }
 
   closed(): void {

@@ -37,6 +37,7 @@ export const Op = {
   /** conn, length, bytes. */ Bytes: 9,
   Writable: 10,
   NotWritable: 11,
+  /** conn. */ PeerEnd: 26,
   /** conn, u8 cause. */ Close: 12,
   /** conn, JSON of Decision. */ Decision: 13,
   /** f64. */ Commit: 14,

@@ -154,6 +154,7 @@ export class RecordingReader {
         return { conn: this.#varint(), bytes: this.#run() };
       case Op.Writable:
       case Op.NotWritable:
+      case Op.PeerEnd:
         return { conn: this.#varint() };
       case Op.Close:
         return { conn: this.#varint(), number: this.#cause() };

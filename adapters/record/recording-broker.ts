@@ -116,6 +116,11 @@ export class RecordingBroker extends Broker {
     super.handleWritable(conn, writable, now);
   }
 
+  override handleEnd(conn: ConnId, now: Millis): void {
+    this.#begin(Op.PeerEnd, now, conn);
+    super.handleEnd(conn, now);
+  }
+
   override handleClose(conn: ConnId, cause: CloseCause, now: Millis): void {
     if (this.#begin(Op.Close, now, conn)) this.#writer.u8(cause);
     super.handleClose(conn, cause, now);

@@ -189,6 +189,9 @@ class ReplayWorld {
       case Op.NotWritable:
         broker.handleWritable(conn, step.op === Op.Writable, now);
         break;
+      case Op.PeerEnd:
+        broker.handleEnd(conn, now);
+        break;
       case Op.Close:
         broker.handleClose(conn, step.number as CloseCause, now);
         this.#secretive.delete(conn);

@@ -20,6 +20,8 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   readonly #held: Readonly<Record<Direction, Uint8Array[]>> = { toBroker: [], toClient: [] };
   /** The broker reads no more for now. */
   #isBrokerBusy = false;
+  /** The client writes no more. */
+  #hasPeerEnded = false;
   /** The client takes no more for now. */
   #isClientBusy = false;
   /** The broker's end is closed, and the client does not hear of it yet. */
@@ -77,6 +79,11 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   writable(_conn: ConnId, writable: boolean): void {
     this.#isClientBusy = !writable;
     if (!this.#isClosed && !this.#isStalled("toClient")) this.#host.writable(this.#conn, writable);
+  }
+
+  ended(): void {
+    this.#hasPeerEnded = true;
+    this.#goOnToBroker();
   }
 
   closed(_conn: ConnId, cause: Cause): void {
@@ -139,6 +146,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     while (!this.#isStalled("toBroker") && !this.#isBrokerBusy) {
       const chunk = held.shift();
       if (chunk === undefined || this.#isClosed) {
+        if (this.#hasPeerEnded && !this.#isClosed) this.#host.ended(this.#conn);
         this.#socket.resume();
         return;
       }

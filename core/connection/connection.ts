@@ -83,6 +83,8 @@ export class Connection {
   /** 0: no keep alive. */
   keepAliveMillis = 0;
   lastSeen: Millis;
+  /** The peer writes no more: the connection ends once the client is owed nothing. */
+  hasPeerEnded = false;
   /** When the transport stopped taking bytes; -1: it takes bytes. */
   stalledAt = -1;
   will: Will | null = null;

@@ -59,6 +59,7 @@ export type EndCause =
   | "commanded"
   | "shutDown"
   | "flushed"
+  | "peerEnded"
   | "transportClosed";
 
 // biome-ignore format: it is a table
@@ -86,6 +87,8 @@ const rows: Readonly<Record<EndCause, readonly [...string[], number | string | n
   shutDown:             ["close",   "nothing",    "everything", "close", "dropped",   null],
   /** A closing connection has sent all its output, or its time to do so has passed. */
   flushed:              ["close",   "DISCONNECT", "nothing",    "close", "published", null],
+  /** The peer writes no more, and the broker has sent all it owed the client. */
+  peerEnded:            ["close",   "nothing",    "nothing",    "close", "published", null],
   /** The transport has closed: nothing can be sent. */
   transportClosed:      ["close",   "nothing",    "nothing",    "close", "published", null],
 };

@@ -69,6 +69,8 @@ export function resumeAfterCommit(context: BrokerContext): void {
  */
 export function resume(context: BrokerContext, connection: Connection, bits: number): void {
   connection.parked &= ~bits;
+  // The last packet may be answered by nothing.
+  if (connection.hasPeerEnded) context.sendQueue.schedule(connection.slot);
   if (!connection.isReading) return;
   const backlog = shiftBacklog(context, connection);
   if (backlog !== null) {

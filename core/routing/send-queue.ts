@@ -28,6 +28,10 @@ export class SendQueue {
     this.schedule(slot);
   }
 
+  isScheduled(slot: number): boolean {
+    return (this.#states[slot]! & QUEUED) !== 0;
+  }
+
   isBlocked(slot: number): boolean {
     return (this.#states[slot]! & BLOCKED) !== 0;
   }

@@ -39,8 +39,6 @@ function createCore(given: Readonly<Record<string, number>>): core.Broker {
 export class OwnAdapter {
   readonly broker: core.Broker;
   readonly #streams = new Map<core.ConnId, Duplex>();
-  /** Their clients have said their last, and are still to get what they are owed. */
-  readonly #ended = new Set<Duplex>();
   readonly #out: core.OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
   readonly #effect: core.Effect = { kind: 0, conn: core.NO_CONN, reason: 0, request: null };
   #isScheduled = false;
@@ -72,12 +70,11 @@ export class OwnAdapter {
       cause = core.CloseCause.Error;
     });
     stream.on("end", () => {
-      this.#ended.add(stream);
+      this.broker.handleEnd(conn, clock());
       this.#schedule();
     });
     stream.on("close", () => {
       this.#streams.delete(conn);
-      this.#ended.delete(stream);
       this.broker.handleClose(conn, cause, clock());
       this.#schedule();
     });
@@ -98,7 +95,6 @@ export class OwnAdapter {
     for (let conn = this.#send(now); conn !== core.NO_CONN; conn = this.#send(now));
     while (this.broker.pollEffect(this.#effect)) this.#act(this.#effect);
     while (this.broker.pollEvent() !== null);
-    for (const stream of this.#ended) if (stream.writableLength === 0) stream.end();
     clearTimeout(this.#alarm);
     if (this.#isStopped) return;
     const delay = Math.min(this.broker.pollTimeout() - now, 2 ** 31 - 1);

@@ -243,6 +243,12 @@ export class TestClient {
     this.#world.drain();
   }
 
+  /** The client writes no more, and reads on. */
+  halfCloses(): void {
+    this.#world.broker.handleEnd(this.conn, this.#world.now);
+    if (this.#world.drains) this.#world.drain();
+  }
+
   /** The transport is cut. */
   cut(cause: CloseCause = CloseCause.Error): void {
     this.#world.broker.handleClose(this.conn, cause, this.#world.now);

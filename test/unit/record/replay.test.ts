@@ -42,6 +42,10 @@ function liveAWhile(world: TestBroker): void {
   world.broker.handleClock(1_800_000_000_000.5, world.now);
   writer.cut();
   world.open().send(connect({ clientId: "reader", clean: false }));
+  world
+    .connected("half")
+    .send(subscribe(1, ["a/#", 0]))
+    .halfCloses();
   world.events();
   world.advance(100_000);
 }
