@@ -1,30 +1,30 @@
-/** Authentication methods of MQTT 5.0 §4.12: what the embedding program may add, and what ships. */
+/** Authentication methods of MQTT 5.0 §4.12: the interface for methods of the embedding program and for the included one. */
 import { ConfigError } from "../../core/mod.ts";
 import { checkedBytes, checkObject, checkText, FIELD_BYTES_MAX } from "../checks.ts";
 import type { ConnectingClient } from "./policy.ts";
 import type { ConnectRefusal } from "./refusal.ts";
 import { checkedRefusal } from "./refusal.ts";
 
-/** One method, such as SCRAM-SHA-256. */
+/** An authentication method, such as SCRAM-SHA-256. */
 export interface AuthenticationMethod {
-  /** A client begins to authenticate, or to authenticate again. */
+  /** Called when a client begins to authenticate or to re-authenticate. */
   begin(client: ConnectingClient): AuthenticationExchange;
 }
 
-/** One client's way through the method. */
+/** The exchange of one client with the method. */
 export interface AuthenticationExchange {
-  /** What the client says next; null: nothing. A rejection refuses it. */
+  /** Takes the next authentication data of the client; null: there is none. A rejection refuses the client. */
   step(data: Uint8Array | null): Promise<AuthenticationStep>;
 }
 
 export type AuthenticationStep =
-  /** The client answers `data`. */
+  /** The client has to answer `data`. */
   | { readonly kind: "challenge"; readonly data: Uint8Array }
-  /** It is `username`. `data` is what it is told in the end. */
+  /** The client is `username`. `data` is its final authentication data. */
   | { readonly kind: "accept"; readonly username: string; readonly data?: Uint8Array }
   | ({ readonly kind: "refuse" } & Partial<ConnectRefusal>);
 
-/** What a method said, where that is a step; else throws ConfigError. What is no step is to let nobody in. */
+/** Checks the result of a method. Throws ConfigError for an invalid one, so that it lets no client in. */
 export function checkedStep(method: string, step: unknown): AuthenticationStep {
   const field = `methods.${method}`;
   checkObject(field, step);

@@ -1,4 +1,4 @@
-/** Who may do what, from the options of the embedding program: fixed users, or functions of its own. */
+/** The access policy from the options of the embedding program: fixed users, or functions of its own. */
 import type {
   AuthenticateRequest,
   ConnId,
@@ -26,52 +26,52 @@ import type { Answer, ConnectRefusal, Question } from "./refusal.ts";
 import { refusalOf } from "./refusal.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
-/** The client that a question is about. Every function is given the same object for one connection. */
+/** The client whose request is checked. Every function gets the same object for one connection. */
 export interface ClientIdentity {
   readonly clientId: string;
   readonly username: string | null;
-  /** Such as `192.0.2.1:53490`; of a client behind a trusted proxy its own address, which may lack a port. */
+  /** Such as `192.0.2.1:53490`. For a client behind a trusted proxy, the client's own address, which may lack a port. */
   readonly remote: string;
 }
 
 /** A client that connects. */
 export interface ConnectingClient extends ClientIdentity {
-  /** The request that became its WebSocket; null over another transport, and once the client is connected. */
+  /** The HTTP request of its WebSocket; null for other transports, and once the client is connected. */
   readonly request: UpgradeRequest | null;
 }
 
 export interface PolicyOptions {
-  /** User name → password. Anonymous clients are then refused unless `allowAnonymous`. */
+  /** User name → password. Anonymous clients are then refused unless `allowAnonymous` is true. */
   readonly users?: Readonly<Record<string, string>>;
   /**
-   * Whether clients without a user name are let in. By default only where there are neither `users` nor
+   * Whether clients without a user name may connect. By default they may only if there are neither `users` nor
    * `authenticate`, and on loopback only.
    */
   readonly allowAnonymous?: boolean;
-  /** Who may connect, instead of `users`. A refusal may say what CONNACK tells. */
+  /** Decides whether a client may connect, instead of `users`. A refusal may give the reason for CONNACK. */
   authenticate?(
     client: ConnectingClient,
     password: Uint8Array | null,
   ): Answer<ConnectRefusal> | Promise<Answer<ConnectRefusal>>;
   /**
-   * Methods of enhanced authentication by name, for clients of MQTT 5.0; with `users`, SCRAM-SHA-256 is
-   * there too.
+   * Methods of enhanced authentication by name, for clients of MQTT 5.0. With `users`, SCRAM-SHA-256 is
+   * included.
    */
   readonly methods?: Readonly<Record<string, AuthenticationMethod>>;
-  /** Who may publish, wills included. Everybody by default. */
+  /** Decides whether a client may publish, wills included. By default every client may. */
   authorizePublish?(
     client: ClientIdentity,
     topic: string,
     qos: QoS,
     retain: boolean,
   ): Answer | Promise<Answer>;
-  /** Who may subscribe. Everybody by default. */
+  /** Decides whether a client may subscribe. By default every client may. */
   authorizeSubscribe?(client: ClientIdentity, filter: string, qos: QoS): Answer | Promise<Answer>;
 }
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** A policy, and the answers that it could not give at once. */
+/** A policy that also keeps the answers that are not there yet. */
 export class ComposedPolicy implements Policy {
   readonly #options: PolicyOptions;
   readonly #allowsAnonymous: boolean;
@@ -80,7 +80,7 @@ export class ComposedPolicy implements Policy {
   readonly #pending = new Map<string, Promise<unknown>>();
   readonly #methods: ReadonlyMap<string, AuthenticationMethod>;
   readonly #exchanges = new Map<ConnId, AuthenticationExchange>();
-  /** Compares a password in a time that does not tell where it differs. */
+  /** Compares passwords in a time that does not depend on where they differ. */
   readonly #isSame: (a: Uint8Array, b: Uint8Array) => boolean;
 
   /** Throws ConfigError. */
@@ -113,7 +113,7 @@ export class ComposedPolicy implements Policy {
       : null;
   }
 
-  /** Whether everybody who reaches the broker may connect. */
+  /** Whether every client that reaches the broker may connect. */
   get isOpen(): boolean {
     return this.#allowsAnonymous && this.#options.authenticate === undefined;
   }
@@ -154,7 +154,7 @@ export class ComposedPolicy implements Policy {
     return this.#verdict("authorizeSubscribe", `${conn} ${filter}`, ask);
   }
 
-  /** Resolves a question that was answered by Pending. Rejects where the program's function does. */
+  /** Resolves a request that was answered with Pending. Rejects if the program's function rejects. */
   async decide(request: DecisionRequest): Promise<Decision> {
     const { conn } = request;
     if (request.kind === "authenticate" && request.method !== null) {
@@ -178,13 +178,13 @@ export class ComposedPolicy implements Policy {
     return { kind: "filters", reasons, ...(reasonString === undefined ? {} : { reasonString }) };
   }
 
-  /** The client is connected: its request, which has secrets and costs memory, is not kept any longer. */
+  /** Drops the request of a connected client, because it contains secrets and costs memory. */
   forgetRequest(conn: ConnId): void {
     const client = this.#clients.get(conn);
     if (client !== undefined) client.request = null;
   }
 
-  /** The connection is gone. */
+  /** Drops all data of a connection that has ended. */
   forget(conn: ConnId): void {
     this.#clients.delete(conn);
     this.#exchanges.delete(conn);
@@ -202,7 +202,7 @@ export class ComposedPolicy implements Policy {
     if (result.kind === "refuse")
       return denied({ ...result, reason: result.reason ?? Reason.NotAuthorized });
     const { username } = result;
-    // A client that has a user name already, or authenticates again, keeps it.
+    // A client that already has a user name, or that re-authenticates, keeps its name.
     if (client.username !== null && client.username !== username) {
       return { kind: "deny", reason: Reason.NotAuthorized };
     }
@@ -219,11 +219,11 @@ export class ComposedPolicy implements Policy {
       const code = isPromise(answer) ? null : plainCode(question, answer);
       if (code !== null) return code;
     } catch (error) {
-      // Told where a rejection is told: by the one who waits for the decision.
+      // Handled like a rejection: `decide` reports it.
       answer = Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
     const later = Promise.resolve(answer);
-    // A rejection is told by `decide`; until then it is nobody's, which is no fault.
+    // `decide` reports a rejection. Until then the rejection must not count as unhandled.
     later.catch(() => {});
     this.#pending.set(key, later);
     return Verdict.Pending;
@@ -236,7 +236,7 @@ export class ComposedPolicy implements Policy {
   }
 }
 
-/** The code of a refusal that says no more; null: it does. Throws ConfigError for what is no answer. */
+/** The code of a refusal that has nothing but a code; null: it has more. Throws ConfigError for an invalid answer. */
 function plainCode(question: Question, answer: unknown): PolicyAnswer | null {
   const { reason, reasonString, serverReference } = refusalOf(question, answer, 0)!;
   const isPlain = reasonString === undefined && serverReference === undefined;
@@ -251,11 +251,11 @@ function denied({ reason, reasonString, serverReference }: ConnectRefusal): Deci
   };
 }
 
-/** One written for another library would call its callback, and answer nothing. */
+/** Refuses a function written for another library: it would call a callback and return nothing. */
 function checkTakesNoCallback(authenticate: PolicyOptions["authenticate"]): void {
   if (authenticate === undefined || authenticate.length < CALLBACK_ARGUMENTS_MIN) return;
   const allowed =
-    "a function of (client, password), where client.username is the name, that returns its answer";
+    "a function (client, password) that returns its answer; client.username is the user name";
   throw new ConfigError("authenticate", authenticate, allowed);
 }
 
@@ -269,6 +269,6 @@ function denial(request: DecisionRequest): ReasonCode {
     : Reason.NotAuthorized;
 }
 
-/** That of aedes: (client, username, password, callback). */
+/** The function of aedes takes (client, username, password, callback). */
 const CALLBACK_ARGUMENTS_MIN = 4;
 const NO_BYTES = new Uint8Array(0);

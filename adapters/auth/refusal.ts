@@ -1,4 +1,4 @@
-/** What the program's functions answer: whether a client may do what it asks, and if not, why. */
+/** The answers of the program's functions: whether a request is allowed, and if not, why. */
 import type { FailureCode, ReasonCode, ReasonPacket } from "../../core/mod.ts";
 import { ConfigError, FAILURE_MIN, mayCarry, Reason, reasonName } from "../../core/mod.ts";
 import { checkText, isObject } from "../checks.ts";
@@ -8,24 +8,24 @@ import { checkOptions } from "../options.ts";
 /** Why a client is refused. */
 export interface Refusal {
   /**
-   * A reason code that the answer to the client may carry, such as `Reason.ServerBusy`: of CONNACK, PUBACK or SUBACK.
-   * Clients of MQTT 3.1 and 3.1.1 are told the return code of CONNACK that is nearest, or, where there is none, nothing.
+   * A reason code that CONNACK, PUBACK or SUBACK may carry, such as `Reason.ServerBusy`. Clients of MQTT 3.1 and 3.1.1 get
+   * the nearest return code of CONNACK, or no CONNACK if there is none.
    */
   readonly reason: number;
-  /** Tells clients of MQTT 5.0 why, in at most 256 bytes. Default: the name of the reason. */
+  /** The Reason String for clients of MQTT 5.0, at most 256 bytes. Default: the name of the reason. */
   readonly reasonString?: string;
 }
 
 /** Why a client may not connect. */
 export interface ConnectRefusal extends Refusal {
-  /** Where clients of MQTT 5.0 are to go, with the reasons `UseAnotherServer` and `ServerMoved`. */
+  /** The server to use instead, for clients of MQTT 5.0; with the reasons `UseAnotherServer` and `ServerMoved`. */
   readonly serverReference?: string;
 }
 
-/** True: it may. False: it may not. */
+/** True: allowed. False: refused. */
 export type Answer<R extends Refusal = Refusal> = boolean | R;
 
-/** Which function answered, and so where a refusal is told. */
+/** The function that answered. It determines the packet that carries a refusal. */
 export type Question = "authenticate" | "authorizePublish" | "authorizeSubscribe";
 
 const packets: Readonly<Record<Question, ReasonPacket>> = {
@@ -35,8 +35,8 @@ const packets: Readonly<Record<Question, ReasonPacket>> = {
 };
 
 /**
- * An answer as the core takes it: null, it may; or how it is refused, by `fallback` where the function does not say
- * why. Programs in JavaScript answer anything, or forget to: what is no answer throws ConfigError.
+ * Converts an answer for the core: null if the request is allowed, else the refusal, with the reason `fallback` if the function
+ * gives none. Programs in JavaScript may return anything or nothing: an invalid answer throws ConfigError.
  */
 export function refusalOf(
   question: Question,
@@ -49,7 +49,7 @@ export function refusalOf(
   return checkedRefusal(question, answer, packets[question]);
 }
 
-/** Throws ConfigError for what no such packet could tell. `field` names the refusal. */
+/** Throws ConfigError for a refusal that the packet cannot carry. `field` names the refusal. */
 export function checkedRefusal(
   field: string,
   refusal: object,
@@ -81,11 +81,11 @@ function isFailure(reason: unknown): reason is FailureCode {
 
 const refusalNames: Names<Refusal> = { reason: true, reasonString: true };
 const connectNames: Names<ConnectRefusal> = { ...refusalNames, serverReference: true };
-/** What aedes has on the errors of its callbacks, and MQTT.js calls it. */
+/** Names that aedes has on the errors of its callbacks, and MQTT.js on its own. */
 const advice: Readonly<Record<string, string>> = {
   returnCode: "use reason, such as Reason.BadUserNameOrPassword",
   reasonCode: "use reason, such as Reason.NotAuthorized",
 };
 const ALLOWED = "true, false, or an object with a reason";
-/** Many may wait for a client that reads nothing. */
+/** Bounded, because many may wait for a client that does not read. */
 const REASON_STRING_BYTES_MAX = 256;

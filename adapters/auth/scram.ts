@@ -7,7 +7,7 @@ import type { AuthenticationExchange, AuthenticationMethod, AuthenticationStep }
 
 export const SCRAM_SHA_256 = "SCRAM-SHA-256";
 
-/** What the server keeps of one password. */
+/** The keys that the server stores for one password. */
 interface Keys {
   readonly salt: Bytes;
   readonly storedKey: Bytes;
@@ -27,7 +27,7 @@ export function scramMethod(
   const keysOf = (name: string): Promise<Keys> => {
     const kept = known.get(name);
     if (kept !== undefined) return kept;
-    // One that does not exist gets a salt of its own too, always the same: nobody can tell.
+    // An unknown user gets a salt too, always the same one, so that a client cannot tell which users exist.
     const isUser = Object.hasOwn(users, name);
     const password = isUser ? users[name]! : bytesToBase64(randomBytes(32));
     const made = makeKeys(name, password, secret, iterations);
@@ -66,7 +66,7 @@ class ScramExchange implements AuthenticationExchange {
   }
 
   async #first(message: string): Promise<AuthenticationStep> {
-    // No channel binding, and no identity but the user's own.
+    // Channel binding and an authorization identity are not supported.
     const found = /^([ny],,)(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+))$/.exec(message);
     if (found === null) return REFUSED;
     const [, header, clientFirst, name, clientNonce] = found as unknown as readonly string[];
@@ -121,7 +121,7 @@ async function hmac(key: Bytes, message: Bytes): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.sign("HMAC", imported, message));
 }
 
-/** In a time that does not tell where they differ. */
+/** Compares in a time that does not depend on where the bytes differ. */
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   let difference = a.length ^ b.length;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ (b[i] ?? 0);

@@ -24,7 +24,7 @@ import { TrustedProxies } from "../trusted-proxies.ts";
 import { WebSocketPaths } from "../websocket-paths.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
-/** What the command was told, complete and checked. */
+/** The settings of the command, complete and checked. */
 export interface Settings {
   readonly host: string | readonly string[];
   readonly port: number;
@@ -32,7 +32,7 @@ export interface Settings {
   readonly wsPath: string | readonly string[];
   /** False: no WebSocket listener. */
   readonly ws: boolean;
-  /** Whose `X-Forwarded-For` and `Forwarded` are believed. */
+  /** The reverse proxies whose `X-Forwarded-For` and `Forwarded` headers are trusted. */
   readonly trustedProxies: string | readonly string[];
   readonly username: string | null;
   readonly password: string | null;
@@ -41,16 +41,16 @@ export interface Settings {
   readonly responseInformation: string | null;
   readonly serverReference: string | null;
   readonly logLevel: LogLevel;
-  /** The file that every input is recorded in; null: none. */
+  /** The file in which all input is recorded; null: no recording. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
-  /** How many recordings of earlier runs are kept beside it. */
+  /** How many recordings of earlier runs are kept. */
   readonly recordKeep: number;
   readonly recordPayloads: boolean;
   readonly limits: Readonly<Partial<Record<LimitName, number>>>;
 }
 
-/** Flags as they were given, unchecked: name → text, or true where a flag takes none. */
+/** Flags as given, unchecked: name → text, or true for a flag without a value. */
 export interface Given {
   readonly values: Readonly<Record<string, unknown>>;
   readonly configFile: string | null;
@@ -81,7 +81,7 @@ export function parseArguments(argv: readonly string[], version: string): Given 
   };
 }
 
-/** What `sansmq replay` was told. */
+/** The arguments of `sansmq replay`. */
 export interface ReplayArguments {
   readonly file: string;
   /** Null: to the end. */
@@ -89,7 +89,7 @@ export interface ReplayArguments {
   readonly inspect: boolean;
 }
 
-/** The same of what follows `sansmq replay`. */
+/** Like `parseArguments`, for the arguments after `sansmq replay`. */
 export function parseReplayArguments(argv: readonly string[], version: string): ReplayArguments {
   const command = newCommand("sansmq replay", version)
     .description("Runs the broker again on a recording and reports whether its output is the same.")
@@ -112,7 +112,7 @@ function newCommand(name: string, version: string): Command {
       .helpOption("--help", "print this help")
       .configureHelp({ helpWidth: 100, showGlobalOptions: false })
       .exitOverride()
-      // Commander would read the environment to know whether colours are wanted: Deno asks leave for that.
+      // Commander would read the environment to decide about colours, for which Deno asks permission.
       .configureOutput({
         writeErr: () => {},
         getOutHasColors: () => false,
@@ -123,8 +123,8 @@ function newCommand(name: string, version: string): Command {
 }
 
 /**
- * Flags over file over defaults, each checked. `file` has JSON values; its limits go by the names of the flags
- * (`maxPacketBytes`) or by those of the library (`packetBytesMax`). Throws ConfigError.
+ * Checks all settings. Flags take precedence over the file, and the file over the defaults. `file` has JSON values; its
+ * limits have the names of the flags (`maxPacketBytes`) or of the library (`packetBytesMax`). Throws ConfigError.
  */
 export function resolveSettings(given: Given, file: Readonly<Record<string, unknown>>): Settings {
   for (const name of Object.keys(file)) {
@@ -146,7 +146,7 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     const value = given.values[name] ?? fromFile[name];
     return value === undefined ? fallback : check(value, fieldOf(name));
   };
-  // Commander sets the flag `--no-ws` as ws: false, and ws: true where it was not given.
+  // Commander sets ws: false for the flag `--no-ws`, and ws: true without it.
   const wsGiven = given.values["ws"] === false ? false : (fromFile["ws"] ?? true);
   const payloadsGiven =
     given.values["recordPayloads"] === false ? false : (fromFile["recordPayloads"] ?? true);
@@ -291,7 +291,7 @@ function isSetting(name: string): boolean {
   return settingNames.has(name) || Object.hasOwn(limitTable, name) || limitByFlag.has(name);
 }
 
-/** Limits that are named as their flags are, under the names that the table has. */
+/** Renames limits that are named like their flags to the names in the table. */
 function byLimitName(values: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const named = Object.entries(values).map(([key, value]) => [limitByFlag.get(key) ?? key, value]);
   return Object.fromEntries(named) as Record<string, unknown>;
@@ -314,7 +314,7 @@ const limitByFlag: ReadonlyMap<string, LimitName> = new Map(
   limitNames.map((name) => [camelCase(limitFlag(name)), name]),
 );
 
-/** A number where the text is one; else the text, for the check to name. */
+/** Converts a text that is a number; returns any other value as it is, so that the check can name it. */
 function numberOf(value: unknown): unknown {
   return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
 }
@@ -351,7 +351,7 @@ function paths(value: unknown, field: string): Settings["wsPath"] {
 }
 
 function proxies(value: unknown, field: string): Settings["trustedProxies"] {
-  // Checks them.
+  // The constructor checks them.
   new TrustedProxies(field, value);
   return value as Settings["trustedProxies"];
 }

@@ -5,11 +5,11 @@ import { isObject } from "../checks.ts";
 import { jsonFault } from "./json-fault.ts";
 import { oneLine } from "./one-line.ts";
 
-/** The settings in a file. Throws ConfigError where it can not be read or is not a JSON object. */
+/** The settings in a file. Throws ConfigError if the file cannot be read or is not a JSON object. */
 export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   let text: string;
   try {
-    // Editors of Windows begin a file with a byte order mark.
+    // Windows editors start a file with a byte order mark.
     text = readFileSync(path, "utf8").replace(/^\ufeff/, "");
   } catch (error) {
     throw new ConfigError("--config", path, `a readable file (${oneLine(error)})`);

@@ -1,8 +1,8 @@
 /**
- * Where a text stops being JSON.
+ * Finds the place at which a text stops being JSON.
  *
- * The message of `JSON.parse` differs by runtime, and cites the text around the mistake, which in a configuration
- * file may be a password.
+ * The message of `JSON.parse` differs between runtimes and quotes the text around the mistake. In a configuration
+ * file that text may be a password.
  */
 
 export interface JsonFault {
@@ -11,7 +11,7 @@ export interface JsonFault {
   readonly column: number;
 }
 
-/** The place of the first character that JSON cannot have there, which may be the end; null: it is JSON, RFC 8259. */
+/** The place of the first character that is not allowed, or of the end of the text; null: the text is JSON, RFC 8259. */
 export function jsonFault(text: string): JsonFault | null {
   const at = new Scanner(text).faultAt();
   if (at < 0) return null;
@@ -19,11 +19,11 @@ export function jsonFault(text: string): JsonFault | null {
   return { line: lines.length, column: Array.from(lines.at(-1)!).length + 1 };
 }
 
-/** Scans without recursion: brackets may be nested as deep as the text is long. */
+/** Scans without recursion, because brackets may be nested as deep as the text is long. */
 class Scanner {
   readonly #text: string;
   #at = 0;
-  /** The brackets that are open, as those that close them. */
+  /** For each open bracket, the bracket that closes it. */
   readonly #closers: string[] = [];
 
   constructor(text: string) {
@@ -50,7 +50,7 @@ class Scanner {
           continue;
         }
       } else if (!this.#scanScalar()) return false;
-      // What closes here, and then what follows.
+      // First the brackets that close here, then a comma.
       for (;;) {
         this.#skip(SPACE);
         const closer = this.#closers.at(-1);
@@ -126,7 +126,7 @@ class Scanner {
     return this.#skip(DIGITS);
   }
 
-  /** Goes past what the pattern matches here; false where that is nothing. */
+  /** Skips the characters that the pattern matches here; false: it matches none. */
   #skip(pattern: RegExp): boolean {
     pattern.lastIndex = this.#at;
     const length = pattern.exec(this.#text)?.[0].length ?? 0;
@@ -137,7 +137,7 @@ class Scanner {
 
 const WORDS = ["true", "false", "null"] as const;
 const SPACE = /[ \t\n\r]*/y;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a text of JSON may not have.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a JSON string must not contain them.
 const CHARACTERS = /[^"\\\u0000-\u001f]*/y;
 const ESCAPED = /["\\/bfnrt]/y;
 const HEX_DIGIT = /[0-9A-Fa-f]/y;

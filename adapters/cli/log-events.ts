@@ -1,16 +1,16 @@
-/** What the log tells of a broker: who comes and goes, and who is refused what. */
+/** Logs the events of a broker: connections and refusals. */
 import { Reason, reasonName } from "../../core/mod.ts";
 import type { BrokerEvents, BrokerServer } from "../broker-server.ts";
 import type { RecordingEnd } from "../record/mod.ts";
 import type { Log } from "./log.ts";
 import { RateLimit } from "./rate-limit.ts";
 
-/** Logs refusals (warn), who comes and goes (info) and what they subscribe to (debug). */
+/** Logs refusals (warn), connections that begin and end (info), and subscriptions (debug). */
 export function logEvents(broker: BrokerServer, log: Log): void {
   broker.on("error", ({ error }) => {
     log.error("a listener, function or store failed", { error });
   });
-  // A level that is not written costs nothing.
+  // A level that is not logged costs nothing.
   if (log.has("warn")) logRefusals(broker, log);
   if (log.has("info")) logConnections(broker, log);
   if (!log.has("debug")) return;
@@ -25,7 +25,7 @@ export function logEvents(broker: BrokerServer, log: Log): void {
 function logConnections(broker: BrokerServer, log: Log): void {
   broker.on("connected", ({ clientId, level, isBridge, info, username, sessionPresent }) => {
     const { transport, remote } = info;
-    // `protocol`, for `level` is how much a line matters.
+    // The name is `protocol`, because `level` is the log level.
     const fields = { clientId, protocol: level, transport, remote, username, sessionPresent };
     log.info("connected", isBridge ? { ...fields, isBridge } : fields);
   });
@@ -62,7 +62,7 @@ function logRefusals(broker: BrokerServer, log: Log): void {
 
 type Refused = BrokerEvents["refused"];
 
-/** A health check, a port scan, or a client that changed its mind: nobody was turned away. */
+/** Whether the broker refused nothing: a health check, a port scan, or a client that closed before CONNACK. */
 function isHarmless({ hasConnect, reason }: Refused): boolean {
   return !hasConnect || reason === Reason.Unspecified;
 }
@@ -78,7 +78,7 @@ function fieldsOf({ clientId, info, reason }: Refused): Readonly<Record<string, 
   return { ...(clientId === "" ? {} : { clientId }), remote, reason: reasonName(reason) };
 }
 
-/** The address of a peer without its port, which is another each time. */
+/** The address of a peer without its port, which differs for each connection. */
 function hostOf(remote: string): string {
   return remote.replace(/:\d+$/, "");
 }
@@ -97,7 +97,7 @@ const DENIED: Readonly<Record<BrokerEvents["denied"]["action"], string>> = {
 };
 const TOPIC_LENGTH_MAX = 1000;
 
-/** Says that the recording ended before the broker. */
+/** Logs that the recording ended before the broker did. */
 export function logRecording(end: RecordingEnd, log: Log): void {
   if (end.cause === "full")
     log.warn("the recording reached its maximum size and ended", { bytesMax: end.bytesMax });

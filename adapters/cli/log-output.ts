@@ -1,31 +1,31 @@
 /**
- * What stands between the log and standard error: lines are gathered and written together once a turn of the event
- * loop, and a reader that is slow, or gone, makes nobody wait. Beyond a bound lines are left out and counted, and the
- * count is told as soon as there is a reader again.
+ * Writes the log to standard error. Lines are collected and written together once per turn of the event loop. A reader that
+ * is slow or gone never delays the broker: beyond a maximum, lines are left out and counted, and a line tells the count as soon
+ * as the reader continues.
  */
 import { afterInput, clearTimeout, monotonicMillis, setTimeout, type Timer } from "../captured.ts";
 
-/** Where bytes go. Both functions return how many were taken, and throw where none can be. */
+/** A destination of bytes. Both functions return how many bytes were written, and throw if none can be written. */
 export interface LogSink {
-  /** Does not wait for a reader: a promise stands for the wait. */
+  /** Does not block: returns a promise if it has to wait for the reader. */
   write(bytes: Uint8Array): number | Promise<number>;
-  /** May wait for what `write` has under way. */
+  /** May block until a write that `write` started is done. */
   writeNow(bytes: Uint8Array): number;
 }
 
 export class LogOutput {
   readonly #sink: LogSink;
-  /** The line that tells how many were left out. */
+  /** Makes the line that tells how many lines were left out. */
   readonly #lossLine: (count: number) => string;
-  /** Lines that wait, and what is left of those that are being written. */
+  /** Waiting lines, and in `#rest` the unwritten bytes of the current write. */
   #text = "";
   #rest: Uint8Array = NO_BYTES;
   #lostCount = 0;
-  /** When the write that is under way began, or -1. */
+  /** When the current write began; -1: no write is under way. */
   #writingSince = -1;
   #retry: Timer | null = null;
   #isScheduled = false;
-  /** No more lines are taken. */
+  /** True: further lines are ignored. */
   #isEnding = false;
   #hasEnded = false;
   #handleDrained: (() => void) | null = null;
@@ -35,7 +35,7 @@ export class LogOutput {
     this.#lossLine = lossLine;
   }
 
-  /** Adds a line, to be written after this turn; beyond the bound only one that is the last of all. */
+  /** Adds a line, which is written after this turn. Beyond the maximum it adds only the last line of all (`isLast`). */
   push(line: string, isLast = false): void {
     if (this.#isEnding) return;
     const waiting = this.#text.length + this.#rest.length + line.length;
@@ -44,13 +44,13 @@ export class LogOutput {
     this.#schedule();
   }
 
-  /** Writes everything at once, for a process that is about to end; waits for a slow reader, but not for long. */
+  /** Writes all lines at once, for a process that is about to end. Waits for a slow reader, but not for long. */
   flush(): void {
     if (this.#hasEnded) return;
     if (this.#writingSince >= 0) {
-      // The reader takes nothing, and waiting for it would keep the process.
+      // The reader does not read, and waiting for it would keep the process alive.
       if (monotonicMillis() - this.#writingSince > FLUSH_MILLIS_MAX) return;
-      // It is written before what is written now.
+      // The runtime writes these bytes before the ones written below.
       this.#rest = NO_BYTES;
     }
     const until = monotonicMillis() + FLUSH_MILLIS_MAX;
@@ -64,7 +64,7 @@ export class LogOutput {
     }
   }
 
-  /** Resolves when everything is written, or will not be; takes no more lines. */
+  /** Resolves when all lines are written, or after a timeout. Further lines are ignored. */
   async end(): Promise<void> {
     this.#isEnding = true;
     await new Promise<void>((resolve) => {
@@ -109,7 +109,7 @@ export class LogOutput {
     }
   }
 
-  /** Makes bytes of the lines that wait, where the ones before are written; false where there are none. */
+  /** Encodes the waiting lines if all earlier bytes are written; false: nothing is left to write. */
   #fill(): boolean {
     if (this.#rest.length > 0) return true;
     if (this.#lostCount > 0) {
@@ -131,7 +131,7 @@ export class LogOutput {
     this.#writingSince = -1;
     let delay = RETRY_MILLIS_MIN;
     if (!isFull(error)) {
-      // Nobody reads. Another reader may come, to a named pipe.
+      // There is no reader. With a named pipe, another one may come.
       this.#lostCount += lineCount(this.#rest);
       this.#rest = NO_BYTES;
       delay = RETRY_MILLIS_MAX;
@@ -143,7 +143,7 @@ export class LogOutput {
   }
 }
 
-/** Whether a pipe has no room now. */
+/** Whether the error says that a pipe is full. */
 function isFull(error: unknown): boolean {
   return (error as { readonly code?: unknown }).code === "EAGAIN";
 }
@@ -157,9 +157,9 @@ function lineCount(bytes: Uint8Array): number {
 const encoder = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 const NEWLINE = 0x0a;
-/** Most that waits for a reader, in characters and bytes. */
+/** Maximum that waits for a reader, in characters and bytes. */
 const WAITING_MAX = 1_048_576;
 const RETRY_MILLIS_MIN = 10;
 const RETRY_MILLIS_MAX = 1000;
-/** Longest that a process which ends waits for the reader of its log. */
+/** Maximum time that an ending process waits for the reader of its log. */
 const FLUSH_MILLIS_MAX = 300;

@@ -1,8 +1,8 @@
 /**
- * The log: one JSON object a line, on standard error.
+ * The log: one JSON object per line, on standard error.
  *
- * It is no library's, because a line costs less than a fifth of what it costs by one, and a line is written for every
- * connection that comes and goes.
+ * It uses no library, because a line costs less than a fifth of a library's line, and every connection writes lines when it
+ * begins and ends.
  */
 import { isoTime, unixMillis } from "../captured.ts";
 import { LogOutput } from "./log-output.ts";
@@ -11,7 +11,7 @@ import { standardError } from "./standard-error.ts";
 export const LOG_LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** What a line tells beside its message. An `error` may be anything that was thrown. */
+/** The fields of a line beside its message. An `error` may be any thrown value. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export class Log {
@@ -48,7 +48,7 @@ export class Log {
     this.#write("debug", message, fields);
   }
 
-  /** Resolves when every line is written, or will not be, because nobody reads; to be called last. */
+  /** Resolves when all lines are written, or after a timeout if nobody reads. Call it last. */
   end(): Promise<void> {
     return this.#output.end();
   }
@@ -58,7 +58,7 @@ export class Log {
   }
 }
 
-/** The log of this process, which is written whole also where the process ends by an error that nobody catches. */
+/** The log of this process. All lines are written even if the process ends by an uncaught error. */
 export function createLog(level: LogLevel): Log {
   const output = new LogOutput(standardError(), (count) =>
     lineOf("warn", "log lines were lost because standard error was not read", { count }),
@@ -66,11 +66,11 @@ export function createLog(level: LogLevel): Log {
   const log = new Log(level, output);
   process.on("uncaughtExceptionMonitor", (error) => {
     log.fatal("uncaught exception", { error });
-    // Deno then says no "exit".
+    // Deno emits no "exit" in this case.
     output.flush();
   });
   if ("Bun" in globalThis) {
-    // Bun does not tell the monitor of rejections.
+    // Bun does not pass rejections to the monitor.
     process.on("unhandledRejection", (error) => {
       throw error;
     });
@@ -86,7 +86,7 @@ function lineOf(level: LogLevel, message: string, fields: LogFields): string {
   return `${head}${JSON.stringify(message)},"logger":"${NAME}"${rest === "}" ? "" : ","}${rest}\n`;
 }
 
-/** An error as JSON can say it, and so what caused it. */
+/** An error and its causes as plain data for JSON. */
 function plainError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return String(error);
   const { name, message, stack, cause } = error;
@@ -98,7 +98,7 @@ function plainError(error: unknown, depth = 0): unknown {
   };
 }
 
-/** Now. Many lines are written within one millisecond. */
+/** The current time. It is cached, because many lines are written within one millisecond. */
 function timestamp(): string {
   const millis = unixMillis();
   if (millis !== lastMillis) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `sansmq` command. Exit codes: 0 stopped in order, 1 cannot serve, or a replay that differs, 2 wrongly
- * configured.
+ * The `sansmq` command. Exit codes: 0 stopped by a signal, 1 cannot listen or a replay differs, 2 wrong
+ * configuration.
  */
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
@@ -43,11 +43,11 @@ async function main(): Promise<void> {
   recording?.begin();
   logEvents(broker, log);
   stopOnSignals(broker, log);
-  // Also where something is thrown that nobody catches: that is what recordings are for.
+  // This includes uncaught errors, which recordings are made for.
   process.on("exit", () => broker.endRecording());
-  // Deno then says no "exit".
+  // Deno emits no "exit" after an uncaught error.
   if ("Deno" in globalThis) process.on("uncaughtExceptionMonitor", () => broker.endRecording());
-  // `localhost` is both loopback addresses, and a machine without IPv6 has one.
+  // `localhost` stands for both loopback addresses, and a machine without IPv6 has only one.
   for (const { address, isOptional } of hostsOf(settings.host, "host")) {
     const isServed = broker.addresses.some((served) => served.includes(`//${bracketed(address)}:`));
     if (isOptional && !isServed) log.debug("address not available on this machine", { address });
@@ -56,7 +56,7 @@ async function main(): Promise<void> {
   process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
 }
 
-/** The adapter of the runtime that runs this. */
+/** The adapter of the current runtime. */
 function runtimeModule(): Promise<{
   createBroker(options: BrokerOptions): Promise<BrokerServer>;
 }> {
@@ -81,13 +81,13 @@ function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
     return parse(process.argv.slice(2), version);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Help and version end this way too.
+    // Commander also throws after it has printed help or the version.
     if (error.exitCode === 0) process.exit(0);
     fail(2, `${argumentFault(error.message)}; see sansmq --help`);
   }
 }
 
-/** On one line, and without the value that stands in one word with an unknown flag: it may be a password. */
+/** The message on one line. The value in one word with an unknown flag is left out, because it may be a password. */
 function argumentFault(message: string): string {
   return message
     .replace(/^error: /, "")
@@ -95,14 +95,14 @@ function argumentFault(message: string): string {
     .replaceAll("\n", " ");
 }
 
-/** Null: this run is not to be recorded. `begin` once it serves: one that can not leaves recordings alone. */
+/** Null: no recording. Call `begin` once the broker serves: a start that fails leaves earlier recordings as they are. */
 async function recordingOf(
   settings: Settings,
   log: Log,
 ): Promise<{ readonly options: Pick<BrokerOptions, "record">; begin(): void } | null> {
   const { record, recordMaxBytes: bytesMax, recordKeep, recordPayloads: payloads } = settings;
   if (record === null) return null;
-  // Only where it is used: who does not record does not wait for it.
+  // Loaded only when it is used, so that other starts do not wait for it.
   const { recordingFile } = await import("./record-file.ts");
   const { recorder } = await import("../record/mod.ts");
   const { sink, begin } = recordingFile(record, recordKeep);
@@ -126,7 +126,7 @@ function optionsOf(settings: Settings): BrokerOptions {
   };
 }
 
-/** One line that says what is wrong, and the end. */
+/** Prints one line that says what is wrong, and exits. */
 function fail(exitCode: number, message: string): never {
   process.stderr.write(`sansmq: ${message}\n`);
   process.exit(exitCode);

@@ -1,4 +1,4 @@
-/** What an error says, on the one line that the command has for it. */
+/** The message of an error on one line. */
 export function oneLine(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.replaceAll("\n", "\\n");

@@ -1,8 +1,8 @@
-/** Few lines a minute about each client, so that none of them fills the log. */
+/** Limits the log lines per minute about each client, so that no client fills the log. */
 import { setTimeout } from "../captured.ts";
 
 export class RateLimit {
-  /** Lines of this minute by what they are about. */
+  /** The number of lines in this minute, by key. */
   readonly #counts = new Map<string, number>();
   #leftOutCount = 0;
   readonly #tellLeftOut: (count: number) => void;
@@ -17,7 +17,7 @@ export class RateLimit {
   /** Whether one more line may be written about `key`. */
   allows(key: string): boolean {
     if (this.#counts.size === 0) this.#setTimer(() => this.#handleMinute(), WINDOW_MILLIS);
-    // Beyond the bound all the others are one.
+    // Beyond KEYS_MAX all further keys share one count.
     const known = this.#counts.has(key) || this.#counts.size < KEYS_MAX ? key : "";
     const count = (this.#counts.get(known) ?? 0) + 1;
     this.#counts.set(known, count);

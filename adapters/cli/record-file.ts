@@ -1,4 +1,4 @@
-/** The file that a run is recorded in, and those of the runs before. */
+/** The recording file of a run, and the files of earlier runs. */
 import {
   accessSync,
   closeSync,
@@ -15,18 +15,18 @@ import { ConfigError } from "../../core/mod.ts";
 import type { RecordSink } from "../record/mod.ts";
 import { oneLine } from "./one-line.ts";
 
-/** A recording that is in memory until it has its file. */
+/** A recording that is in memory until its file is created. */
 export interface RecordingFile {
   readonly sink: RecordSink;
-  /** Makes the file, and writes to it from here on. Throws ConfigError where it can not be written. */
+  /** Creates the file and writes to it from here on. Throws ConfigError if it cannot be written. */
   begin(): void;
 }
 
 /**
- * Will begin `path`: what is there becomes `path.1`, that `path.2`, up to `keep`, so that a broker that is
- * started again after a crash does not overwrite what led to it. Nor does one that never comes to serve, such
- * as one that is started twice: until `begin` no file is touched. Throws ConfigError where it is plain already
- * that `path` can not be written.
+ * A recording in the file `path`. An existing file becomes `path.1`, that one `path.2`, up to `keep`, so that a broker that
+ * restarts after a crash does not overwrite the recording of the crash. No file is touched before `begin`, so a start that fails,
+ * such as the second one on a port, overwrites nothing either. Throws ConfigError if it is already certain that `path` cannot be
+ * written.
  */
 export function recordingFile(path: string, keep: number): RecordingFile {
   let file: number | null = null;
@@ -42,7 +42,7 @@ export function recordingFile(path: string, keep: number): RecordingFile {
   orConfigError(() => mustBeWritable(path));
   const write = (bytes: Uint8Array): void => {
     if (file !== null) {
-      // At once: what is not written yet is bounded, however slow the disk.
+      // Synchronously: unwritten data stays bounded, however slow the disk is.
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
       return;
     }
@@ -61,11 +61,11 @@ export function recordingFile(path: string, keep: number): RecordingFile {
       },
     },
     begin: () => {
-      // It has failed: there is nothing that could be replayed.
+      // The recording has failed: there is nothing that could be replayed.
       if (held === null) return;
       orConfigError(() => {
         rotate(path, keep);
-        // It has in it what clients say to each other.
+        // The file contains messages between clients.
         file = openSync(path, "w", 0o600);
         for (const bytes of held!.splice(0)) write(bytes);
       });
@@ -73,15 +73,15 @@ export function recordingFile(path: string, keep: number): RecordingFile {
   };
 }
 
-/** Throws where it is not, without a trace of having asked. */
+/** Throws if the path is not writable, and leaves no trace. */
 function mustBeWritable(path: string): void {
   const isThere = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   if (isThere && !isFile(path)) closeSync(openSync(path, "a"));
-  // Deno wants leave of another kind to answer this, and says what is wrong when the file begins.
+  // Deno needs another permission for this check; it reports the error when the file is created.
   else if (!("Deno" in globalThis)) accessSync(dirname(path), constants.W_OK);
 }
 
-/** All of a recording. Throws ConfigError where it can not be read. */
+/** Reads a whole recording. Throws ConfigError if it cannot be read. */
 export function readRecording(path: string): Uint8Array {
   try {
     const file = openSync(path, "r");
@@ -95,7 +95,7 @@ export function readRecording(path: string): Uint8Array {
   }
 }
 
-/** In pieces, for what reads a file as a whole has a bound that a recording may pass. */
+/** Reads in pieces, because functions that read a whole file have a maximum size that a recording may exceed. */
 function readAll(file: number): Uint8Array {
   let bytes = new Uint8Array(1 << 20);
   let length = 0;
@@ -112,17 +112,17 @@ function readAll(file: number): Uint8Array {
 
 function rotate(path: string, keep: number): void {
   const nameOf = (n: number): string => (n === 0 ? path : `${path}.${n}`);
-  // All are looked at, also by the first run: Deno then says at once which of them there is no leave for.
+  // The first run checks all files too: Deno then reports at once for which file permission is missing.
   const isThere = Array.from({ length: keep + 1 }, (_, n) => isFile(nameOf(n)));
   if (!isThere[0]) return;
   rmSync(nameOf(keep), { force: true });
   for (let n = keep; n > 0; n--) if (isThere[n - 1]) renameSync(nameOf(n - 1), nameOf(n));
 }
 
-/** A device or a link stays where it is. */
+/** False for a device or a link, which is not renamed. */
 function isFile(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
-/** Far more than what comes before every listener is open. */
+/** Far more than is recorded before all listeners are open. */
 const HELD_BYTES_MAX = 4 * 2 ** 20;

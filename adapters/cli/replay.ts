@@ -1,4 +1,4 @@
-/** `sansmq replay`: a recording is run again, and what came of it is printed. */
+/** `sansmq replay`: replays a recording and prints the result. */
 import { ConfigError } from "../../core/mod.ts";
 import type { Replay } from "../record/mod.ts";
 import { RecordingError, replay } from "../record/mod.ts";
@@ -6,7 +6,7 @@ import { version } from "../version.ts";
 import type { ReplayArguments } from "./arguments.ts";
 import { readRecording } from "./record-file.ts";
 
-/** Exit code: 0 where everything is as it was recorded, else 1. Throws ConfigError for a file that is none. */
+/** Returns the exit code: 0 if the output is the same as recorded, else 1. Throws ConfigError if the file is no recording. */
 export function replayFile({ file, until, inspect }: ReplayArguments): number {
   const recording = readRecording(file);
   let result: Replay;
@@ -17,7 +17,7 @@ export function replayFile({ file, until, inspect }: ReplayArguments): number {
     throw new ConfigError("file", file, `a recording (it is ${error.message})`);
   }
   const { state, ...summary } = result;
-  // Who reads no further, such as `head`, has what it wants.
+  // A reader such as `head` may stop reading, which is no error.
   process.stdout.on("error", () => {});
   if (inspect) {
     process.stdout.write(`${JSON.stringify({ ...summary, state }, null, 2)}\n`);

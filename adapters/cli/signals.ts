@@ -1,4 +1,4 @@
-/** SIGINT and SIGTERM: the first stops the broker in order, the second at once. */
+/** SIGINT and SIGTERM: the first one stops the broker in order, the second one exits at once. */
 import type { BrokerServer } from "../broker-server.ts";
 import type { Log } from "./log.ts";
 

@@ -1,21 +1,21 @@
-/** Standard error, written without waiting for its reader. */
+/** Writes to standard error without waiting for its reader. */
 import { writeSync } from "node:fs";
 import type { LogSink } from "./log-output.ts";
 
-/** As much of Deno's interface as is used here. */
+/** The part of Deno's interface that is used here. */
 interface DenoStandardError {
   write(bytes: Uint8Array): Promise<number>;
   writeSync(bytes: Uint8Array): number;
 }
 
 export function standardError(): LogSink {
-  // Merely asking Node or Bun for its stream makes a pipe or a socket non-blocking: a write that finds no room then
-  // fails with EAGAIN, and the process goes on. Others write to the stream, such as Node with its warnings; a reader
-  // that is gone is no reason to end.
+  // On Node and Bun, reading `process.stderr` makes a pipe or a socket non-blocking: a write to a full pipe then fails with
+  // EAGAIN instead of blocking the process. Node writes its warnings to the stream; if the reader is gone, the error event
+  // must not end the process.
   process.stderr.on("error", () => {});
   const { Deno } = globalThis as { readonly Deno?: { readonly stderr: DenoStandardError } };
   if (Deno !== undefined) {
-    // On Deno it stays blocking, and a write waits in a thread of its own.
+    // On Deno the descriptor stays blocking, and a write waits in another thread.
     const { stderr } = Deno;
     return {
       write: (bytes) => stderr.write(bytes),

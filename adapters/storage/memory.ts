@@ -1,4 +1,4 @@
-/** The store that is none: what the broker holds in memory is all there is, and ends with it. */
+/** A store that stores nothing: all state is in the broker's memory and is lost when the broker ends. */
 import type { Store } from "./store.ts";
 
 export function memoryStore(): Store {

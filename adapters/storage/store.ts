@@ -1,10 +1,10 @@
-/** Where what must survive is kept. */
+/** The interface of a store for all state that has to survive a restart. */
 import type { JournalBatch } from "../../core/mod.ts";
 
 export interface Store {
-  /** False: it keeps nothing over a restart, and the broker journals nothing. */
+  /** False: nothing survives a restart, and the broker writes no journal. */
   readonly isDurable: boolean;
-  /** Stores a batch, all of it or nothing; resolves once it is durable. */
+  /** Stores a batch atomically; resolves when it is durable. */
   commit(batch: JournalBatch): Promise<void>;
   close(): Promise<void>;
 }
