@@ -370,9 +370,9 @@ export function transportSuite(
       test("stopping sends what is owed, tells those of 5.0 why, and closes", async () => {
         const { broker, address, connected } = await started();
         const [reader, publisher] = [await connected("r"), await connected("p")];
-        const five = await openSocket(address);
-        five.send(connect({ level: 5, clientId: "five" }));
-        await five.takes(1);
+        const mqtt5 = await openSocket(address);
+        mqtt5.send(connect({ level: 5, clientId: "mqtt5" }));
+        await mqtt5.takes(1);
         reader.send(subscribe(1, ["a", 1]));
         await reader.takes(1);
         // What it is owed is more than the system takes for it.
@@ -382,10 +382,10 @@ export function transportSuite(
         await publisher.takes(count);
         const stopped = broker.stop();
         reader.resume();
-        expect(await five.takes(1)).toEqual(["DISCONNECT code=139"]);
+        expect(await mqtt5.takes(1)).toEqual(["DISCONNECT code=139"]);
         const lines = await reader.takes(count);
         expect(lines.at(-1)).toBe(`PUBLISH a 900000 bytes q1 #${count}`);
-        await Promise.all([stopped, reader.closed, publisher.closed, five.closed]);
+        await Promise.all([stopped, reader.closed, publisher.closed, mqtt5.closed]);
       });
     });
   }

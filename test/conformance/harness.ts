@@ -49,18 +49,18 @@ export function allCases(): readonly Case[] {
 
 export type Run = (t: Context) => Promise<void>;
 
-/** A case of 5.0; its name carries the statements that it shows. */
-export function five(name: string, run: Run): void {
+/** Declares a case for MQTT 5.0. Its name cites the statements that the case shows. */
+export function mqtt5(name: string, run: Run): void {
   cases.push({ name, version: 5, run });
 }
-/** A case of 3.1.1. */
-export function four(name: string, run: Run): void {
+/** Declares a case for MQTT 3.1.1. */
+export function mqtt311(name: string, run: Run): void {
   cases.push({ name, version: 4, run });
 }
-/** A case of both, with the statements of both in its name. */
-export function both(name: string, run: Run): void {
-  four(without("MQTT", name), run);
-  five(without("MQTT311", name), run);
+/** Declares the case once for each version. Its name cites the statements of both versions. */
+export function bothVersions(name: string, run: Run): void {
+  mqtt311(without("MQTT", name), run);
+  mqtt5(without("MQTT311", name), run);
 }
 
 function without(prefix: string, name: string): string {

@@ -131,10 +131,10 @@ class HealthyFive {
   constructor(world: TestBroker) {
     this.#reader = world.open();
     const kept = { SessionExpiryInterval: 1_000_000, TopicAliasMaximum: 3 };
-    this.#reader.send(wire.connect(5, { clientId: "five-reader", clean: false, props: kept }));
+    this.#reader.send(wire.connect(5, { clientId: "mqtt5-reader", clean: false, props: kept }));
     const options = { SubscriptionIdentifier: 12 };
-    this.#reader.send(wire.subscribe(5, 1, [["healthy/five", 2]], options));
-    this.#writer = world.open().send(wire.connect(5, { clientId: "five-writer" }));
+    this.#reader.send(wire.subscribe(5, 1, [["healthy/mqtt5", 2]], options));
+    this.#writer = world.open().send(wire.connect(5, { clientId: "mqtt5-writer" }));
     this.#reader.takesBytes();
     this.#writer.takesBytes();
   }
@@ -146,7 +146,7 @@ class HealthyFive {
       MessageExpiryInterval: 9,
       UserProperty: [["n", `${this.#sent}`]],
     } as const;
-    const topic = this.#sent === 1 ? "healthy/five" : "";
+    const topic = this.#sent === 1 ? "healthy/mqtt5" : "";
     this.#writer.send(wire.publish(5, { topic, payload: `${this.#sent}`, qos: 2, id, props }));
     this.#writer.send(wire.ack(wire.Pubrel, id));
     const answers = packetsOf(this.#writer).map((packet) => [
@@ -269,7 +269,7 @@ function settle(world: TestBroker, clients: readonly TestClient[]): void {
   expect(count("sessions")).toBe(4);
   expect(count("subscriptions")).toBe(2);
   // But for the one topic alias.
-  expect(count("inputBytes")).toBe("healthy/five".length + 2);
+  expect(count("inputBytes")).toBe("healthy/mqtt5".length + 2);
   expect(count("outputBytes")).toBe(0);
   expect(count("sharedSubscriptions")).toBe(0);
   expect(count("inflight")).toBe(0);

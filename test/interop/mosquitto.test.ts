@@ -117,13 +117,13 @@ test("a request and its response with mosquitto_rr in 3.1.1", clients, async () 
 });
 
 describe("mosquitto's clients with 5.0", clients, () => {
-  const five = ["-V", "mqttv5"] as const;
+  const mqtt5 = ["-V", "mqttv5"] as const;
 
   test("properties are shown as they were given, across a broker", async () => {
     const { sub, pub } = await start();
     const format = ["-F", "%t %p %C %R %D %P %E %F %S"];
     const identifier = ["-D", "subscribe", "subscription-identifier", "42"];
-    const reader = await sub(...five, "-t", "p", "-q", "1", "-C", "1", ...format, ...identifier);
+    const reader = await sub(...mqtt5, "-t", "p", "-q", "1", "-C", "1", ...format, ...identifier);
     const given = [
       ...["content-type", "text/plain", "response-topic", "r", "correlation-data", "abc"],
       ...["message-expiry-interval", "60", "payload-format-indicator", "1"],
@@ -142,46 +142,46 @@ describe("mosquitto's clients with 5.0", clients, () => {
       "k",
       "w",
     ];
-    await pub(...five, "-t", "p", "-m", "x", "-q", "1", ...flags, ...user);
+    await pub(...mqtt5, "-t", "p", "-m", "x", "-q", "1", ...flags, ...user);
     expect((await reader.finished).stdout).toBe("p x text/plain r abc k:v k:w 60 1 42\n");
   });
 
   test("a will with a delay and properties", async () => {
     const { sub } = await start();
-    const watcher = await sub(...five, "-t", "will", "-C", "1", "-F", "%p %C %r");
+    const watcher = await sub(...mqtt5, "-t", "will", "-C", "1", "-F", "%p %C %r");
     const will = [
       ...["--will-topic", "will", "--will-payload", "gone", "-x", "10"],
       ...["-D", "will", "will-delay-interval", "1", "-D", "will", "content-type", "late"],
     ];
-    const mortal = await sub(...five, "-t", "other", "-i", "mortal", "-c", ...will);
+    const mortal = await sub(...mqtt5, "-t", "other", "-i", "mortal", "-c", ...will);
     mortal.child.kill("SIGKILL");
     expect((await watcher.finished).stdout).toBe("gone late 0\n");
   });
 
   test("a request and its response with mosquitto_rr", async () => {
     const { at, sub, pub, broker } = await start();
-    const server = await sub(...five, "-t", "question", "-C", "1", "-F", "%R %D %p");
+    const server = await sub(...mqtt5, "-t", "question", "-C", "1", "-F", "%R %D %p");
     const asked = new Promise((resolve) => {
       broker.on("published", ({ topic }) => topic === "question" && resolve(null));
     });
     const args = [
-      ...[...five, "-t", "question", "-e", "answer", "-m", "why"],
+      ...[...mqtt5, "-t", "question", "-e", "answer", "-m", "why"],
       ...["-D", "publish", "correlation-data", "c1"],
     ];
     const client = run("mosquitto_rr", ...at, "-W", "15", ...args);
     await asked;
     expect((await server.finished).stdout).toBe("answer c1 why\n");
-    await pub(...five, "-t", "answer", "-m", "because");
+    await pub(...mqtt5, "-t", "answer", "-m", "because");
     expect((await client.finished).stdout).toBe("because\n");
   });
 
   test("a shared subscription, and topic aliases", async () => {
     const { sub, pub } = await start();
-    const one = await sub(...five, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
-    const two = await sub(...five, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
+    const one = await sub(...mqtt5, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
+    const two = await sub(...mqtt5, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
     for (const n of [1, 2, 3, 4]) {
       const alias = ["-D", "publish", "topic-alias", "3"];
-      await pub(...five, "-t", "s/t", "-m", `${n}`, "-q", "1", ...alias);
+      await pub(...mqtt5, "-t", "s/t", "-m", `${n}`, "-q", "1", ...alias);
     }
     const lines = `${(await one.finished).stdout}${(await two.finished).stdout}`;
     expect(lines.trim().split("\n").sort()).toEqual(["1", "2", "3", "4"]);

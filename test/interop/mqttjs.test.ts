@@ -128,16 +128,16 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
 });
 
 describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) => {
-  const five = { protocolVersion: 5 } as const;
+  const mqtt5 = { protocolVersion: 5 } as const;
 
   test("properties of a message, a subscription identifier, and topic aliases", async () => {
     const broker = await start();
     const reader = await client(broker[transport], {
-      ...five,
+      ...mqtt5,
       properties: { topicAliasMaximum: 10 },
     });
     await reader.subscribeAsync("p/#", { qos: 1, properties: { subscriptionIdentifier: 77 } });
-    const writer = await client(broker[transport], { ...five, autoAssignTopicAlias: true });
+    const writer = await client(broker[transport], { ...mqtt5, autoAssignTopicAlias: true });
     const got: { topic: string; payload: string; properties: object }[] = [];
     const all = new Promise<void>((resolve) => {
       reader.on("message", (topic, payload, { properties }) => {
@@ -171,8 +171,8 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
 
   test("No Local, Retain As Published, Retain Handling", async () => {
     const broker = await start();
-    const c = await client(broker[transport], five);
-    const other = await client(broker[transport], five);
+    const c = await client(broker[transport], mqtt5);
+    const other = await client(broker[transport], mqtt5);
     await c.publishAsync("r", "kept", { retain: true, qos: 1 });
     await c.subscribeAsync("r", { qos: 0, nl: true, rap: true, rh: 2 });
     const next = messages(c, 1);
@@ -183,7 +183,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
 
   test("a takeover, an expiry, and an identifier that was assigned", async () => {
     const broker = await start();
-    const options = { ...five, clientId: "one", clean: false } as const;
+    const options = { ...mqtt5, clientId: "one", clean: false } as const;
     const first = await client(broker[transport], {
       ...options,
       properties: { sessionExpiryInterval: 100 },
@@ -198,14 +198,14 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
     });
     expect(await told).toBe(0x8e);
     const next = messages(second, 1);
-    const nobody = await client(broker[transport], { ...five, clientId: "" });
+    const nobody = await client(broker[transport], { ...mqtt5, clientId: "" });
     await nobody.publishAsync("t", "x", { qos: 1 });
     expect(await next).toEqual(["t x 1"]);
   });
 
   test("shared subscriptions, and what fails says why", async () => {
     const broker = await start();
-    const members = await Promise.all([1, 2].map(() => client(broker[transport], five)));
+    const members = await Promise.all([1, 2].map(() => client(broker[transport], mqtt5)));
     let count = 0;
     const all = new Promise<void>((resolve) => {
       for (const member of members) {
@@ -215,7 +215,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
       }
     });
     for (const member of members) await member.subscribeAsync("$share/g/s", { qos: 1 });
-    const writer = await client(broker[transport], five);
+    const writer = await client(broker[transport], mqtt5);
     for (let n = 0; n < 20; n++) await writer.publishAsync("s", `${n}`, { qos: 1 });
     await all;
     const denied = writer.publishAsync("$SYS/x", "x", { qos: 1 });

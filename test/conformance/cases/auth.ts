@@ -1,11 +1,11 @@
 /** Enhanced authentication. */
-import { five } from "../harness.ts";
+import { mqtt5 } from "../harness.ts";
 import { ScramClient } from "../scram-client.ts";
 import * as wire from "../wire.ts";
 
 const method = "SCRAM-SHA-256";
 
-five(
+mqtt5(
   "[MQTT-4.12.0-1] an authentication method that the broker has not is refused, and the connection closed",
   async (t) => {
     const client = await t.open();
@@ -19,7 +19,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.12.0-6] without an authentication method there is no AUTH, and none in CONNACK",
   async (t) => {
     const client = await t.connect();
@@ -28,25 +28,25 @@ five(
   },
 );
 
-five("[MQTT-4.12.0-7] AUTH without an authentication method is an error", async (t) => {
+mqtt5("[MQTT-4.12.0-7] AUTH without an authentication method is an error", async (t) => {
   const client = await t.connect();
   client.send(wire.auth(0x19, { AuthenticationMethod: method }));
   await client.closed(0x82);
 });
 
-five("[MQTT-3.15.1-1] reserved flags in AUTH are malformed", async (t) => {
+mqtt5("[MQTT-3.15.1-1] reserved flags in AUTH are malformed", async (t) => {
   const client = await t.connect();
   client.sendHex("f1 02 19 00");
   await client.closed(0x81);
 });
 
-five("[MQTT-3.15.2-1] AUTH with a code that it has not is malformed", async (t) => {
+mqtt5("[MQTT-3.15.2-1] AUTH with a code that it has not is malformed", async (t) => {
   const client = await t.connect();
   client.send(wire.auth(0x04, { AuthenticationMethod: method }));
   await client.closed(0x81, 0x82);
 });
 
-five(
+mqtt5(
   "[MQTT-4.12.0-2] [MQTT-4.12.0-3] [MQTT-4.12.0-5] [MQTT-3.15.2-1] [MQTT-3.15.2-2] [MQTT-3.15.2-3] an exchange of challenges ends in CONNACK, each step with the method",
   async (t) => {
     const { user } = t.target;
@@ -85,7 +85,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.12.0-4] [MQTT-4.12.1-2] [MQTT-4.12.1-1] an exchange that fails ends the connection, before CONNACK and after",
   async (t) => {
     const { user } = t.target;
@@ -128,7 +128,7 @@ five(
   },
 );
 
-five("[MQTT-3.14.0-1] [MQTT-3.1.2-30] no DISCONNECT comes before CONNACK", async (t) => {
+mqtt5("[MQTT-3.14.0-1] [MQTT-3.1.2-30] no DISCONNECT comes before CONNACK", async (t) => {
   const client = await t.open();
   client.send(wire.connect(5, { clientId: t.clientId(), props: { ReceiveMaximum: 0 } }));
   const packet = await client.next();

@@ -1,8 +1,8 @@
 /** CONNECT and CONNACK. */
-import { both, five, four } from "../harness.ts";
+import { bothVersions, mqtt5, mqtt311 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
-both(
+bothVersions(
   "[MQTT311-3.1.4-4] [MQTT-3.1.4-5] [MQTT311-3.2.0-1] [MQTT-3.2.0-1] a CONNECT is answered by CONNACK, first",
   async (t) => {
     const client = await t.connect();
@@ -11,7 +11,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.0-1] [MQTT-3.1.0-1] a first packet that is not CONNECT ends the connection",
   async (t) => {
     for (const packet of [
@@ -26,7 +26,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.0-2] [MQTT-3.1.0-2] [MQTT-4.13.1-1] [MQTT311-4.8.0-1] a second CONNECT ends the connection",
   async (t) => {
     const client = await t.connect();
@@ -35,18 +35,21 @@ both(
   },
 );
 
-both("[MQTT311-3.1.2-1] [MQTT-3.1.2-1] another protocol name ends the connection", async (t) => {
-  const client = await t.open();
-  client.sendHex(
-    `10 0e 0004 4d515455 0${t.version} 02 0000 ${t.version === 5 ? "00 0001 63" : "0002 6363"}`,
-  );
-  const packet = await client.next();
-  if (packet === null) return;
-  t.ok(packet !== "silence" && packet.type === "CONNACK" && packet.reason >= 1, "refused");
-  await client.closed();
-});
+bothVersions(
+  "[MQTT311-3.1.2-1] [MQTT-3.1.2-1] another protocol name ends the connection",
+  async (t) => {
+    const client = await t.open();
+    client.sendHex(
+      `10 0e 0004 4d515455 0${t.version} 02 0000 ${t.version === 5 ? "00 0001 63" : "0002 6363"}`,
+    );
+    const packet = await client.next();
+    if (packet === null) return;
+    t.ok(packet !== "silence" && packet.type === "CONNACK" && packet.reason >= 1, "refused");
+    await client.closed();
+  },
+);
 
-four(
+mqtt311(
   "[MQTT311-3.1.2-2] [MQTT311-3.2.2-5] an unknown level is answered with return code 1, and the connection closed",
   async (t) => {
     for (const level of ["03", "06"]) {
@@ -58,14 +61,14 @@ four(
   },
 );
 
-five("[MQTT-3.1.2-2] an unknown version is refused", async (t) => {
+mqtt5("[MQTT-3.1.2-2] an unknown version is refused", async (t) => {
   const client = await t.open();
   client.sendHex("10 0e 0004 4d515454 06 02 0000 00 0001 63");
   // In whichever version, if at all.
   await client.ends();
 });
 
-both("[MQTT311-3.1.2-3] [MQTT-3.1.2-3] the reserved flag has to be 0", async (t) => {
+bothVersions("[MQTT311-3.1.2-3] [MQTT-3.1.2-3] the reserved flag has to be 0", async (t) => {
   const client = await t.open();
   const packet = wire.connect(t.version, { clientId: t.clientId() });
   packet[9]! |= 1;
@@ -73,7 +76,7 @@ both("[MQTT311-3.1.2-3] [MQTT-3.1.2-3] the reserved flag has to be 0", async (t)
   await refused(t, client, 0x81);
 });
 
-both(
+bothVersions(
   "[MQTT311-3.1.4-1] [MQTT-3.1.4-1] [MQTT-4.13.2-1] a CONNECT that is not what it should be ends the connection",
   async (t) => {
     const whole = wire.connect(t.version, { clientId: "abc" });
@@ -93,7 +96,7 @@ both(
   },
 );
 
-both("[MQTT311-3.1.2-14] [MQTT-3.1.2-12] a Will QoS of 3 is malformed", async (t) => {
+bothVersions("[MQTT311-3.1.2-14] [MQTT-3.1.2-12] a Will QoS of 3 is malformed", async (t) => {
   const client = await t.open();
   client.send(
     wire.connect(t.version, { clientId: t.clientId(), will: { topic: t.topic(), qos: 3 } }),
@@ -101,7 +104,7 @@ both("[MQTT311-3.1.2-14] [MQTT-3.1.2-12] a Will QoS of 3 is malformed", async (t
   await refused(t, client, 0x81);
 });
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-13] [MQTT-3.1.2-11] [MQTT311-3.1.2-11] [MQTT311-3.1.2-15] [MQTT-3.1.2-13] Will QoS and Will Retain without a will are malformed",
   async (t) => {
     for (const bit of [0x08, 0x10, 0x20]) {
@@ -114,7 +117,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-9] [MQTT-3.1.2-9] [MQTT311-3.1.2-19] [MQTT-3.1.2-17] [MQTT311-3.1.2-21] [MQTT-3.1.2-19] a field that a flag announces has to be there",
   async (t) => {
     for (const bit of [0x04, 0x80, 0xc0]) {
@@ -127,7 +130,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-18] [MQTT-3.1.2-16] [MQTT311-3.1.2-20] [MQTT-3.1.2-18] a field that no flag announces must not be there",
   async (t) => {
     for (const bit of [0x80, 0x40]) {
@@ -144,13 +147,13 @@ both(
   },
 );
 
-four("[MQTT311-3.1.2-22] a password without a user name is malformed", async (t) => {
+mqtt311("[MQTT311-3.1.2-22] a password without a user name is malformed", async (t) => {
   const client = await t.open();
   client.send(wire.connect(4, { clientId: t.clientId(), password: "p" }));
   await client.closed();
 });
 
-both(
+bothVersions(
   "[MQTT311-3.1.3-1] [MQTT-3.1.3-1] the fields of the payload are read in their order",
   async (t) => {
     const watcher = await t.connect();
@@ -169,7 +172,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.3-5] [MQTT-3.1.3-5] [MQTT311-3.1.3-3] [MQTT-3.1.3-3] identifiers of 1 to 23 letters and digits are accepted",
   async (t) => {
     await t.connect({ clientId: `${t.clientId("q")}`.slice(0, 23) });
@@ -179,7 +182,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-1.5.3-1] [MQTT-1.5.4-1] [MQTT311-3.1.3-4] [MQTT-3.1.3-4] [MQTT311-3.1.3-11] [MQTT-3.1.3-12] [MQTT311-3.1.3-10] [MQTT-3.1.3-11] ill-formed UTF-8 in any text of CONNECT ends the connection",
   async (t) => {
     for (const bad of ill) {
@@ -196,7 +199,7 @@ both(
   },
 );
 
-both("[MQTT311-1.5.3-2] [MQTT-1.5.4-2] U+0000 in a text ends the connection", async (t) => {
+bothVersions("[MQTT311-1.5.3-2] [MQTT-1.5.4-2] U+0000 in a text ends the connection", async (t) => {
   const nul = Uint8Array.of(0x61, 0, 0x62);
   for (const fields of [{ clientId: nul }, { clientId: t.clientId(), will: { topic: nul } }]) {
     const client = await t.open();
@@ -205,7 +208,7 @@ both("[MQTT311-1.5.3-2] [MQTT-1.5.4-2] U+0000 in a text ends the connection", as
   }
 });
 
-four(
+mqtt311(
   "[MQTT311-3.1.3-8] [MQTT311-3.1.3-9] [MQTT311-3.2.2-4] an empty identifier without Clean Session is rejected with return code 2",
   async (t) => {
     const client = await t.open();
@@ -216,14 +219,14 @@ four(
   },
 );
 
-four("[MQTT311-3.1.3-6] clients with empty identifiers are different clients", async (t) => {
+mqtt311("[MQTT311-3.1.3-6] clients with empty identifiers are different clients", async (t) => {
   const first = await t.connect({ clientId: "" });
   const second = await t.connect({ clientId: "" });
   await first.quiet();
   await second.quiet();
 });
 
-five(
+mqtt5(
   "[MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16] an empty identifier is assigned a new one, which CONNACK tells and the session goes by",
   async (t) => {
     const first = await t.connect({ clientId: "", props: { SessionExpiryInterval: 100 } });
@@ -239,7 +242,7 @@ five(
   },
 );
 
-five("[MQTT-3.1.3-8] a client identifier that is rejected gets 0x85", async (t) => {
+mqtt5("[MQTT-3.1.3-8] a client identifier that is rejected gets 0x85", async (t) => {
   const client = await t.open();
   client.send(wire.connect(5, { clientId: "x".repeat(65_535) }));
   const packet = await client.next();
@@ -252,7 +255,7 @@ five("[MQTT-3.1.3-8] a client identifier that is rejected gets 0x85", async (t) 
   await client.closed();
 });
 
-both(
+bothVersions(
   "[MQTT311-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-1] a clean start has Session Present 0",
   async (t) => {
     const clientId = t.clientId();
@@ -268,7 +271,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.2.2-2] [MQTT-3.2.2-3] [MQTT311-3.2.2-3] Session Present is 1 where there is a session, and 0 where there is none",
   async (t) => {
     const clientId = t.clientId();
@@ -282,7 +285,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.4-2] [MQTT-3.1.4-3] [MQTT311-3.1.3-2] [MQTT-3.1.3-2] a client that connects again takes over from the one that is there",
   async (t) => {
     const clientId = t.clientId();
@@ -293,7 +296,7 @@ both(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT-3.1.4-2] a refusal has a code of CONNACK, Session Present 0, and ends the connection",
   async (t) => {
     const client = await t.open();
@@ -311,7 +314,7 @@ five(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.4-5] [MQTT-3.1.4-6] what comes after a CONNECT that is refused is not handled",
   async (t) => {
     const watcher = await t.connect();
@@ -327,18 +330,18 @@ both(
   },
 );
 
-five("[MQTT-3.2.0-2] only one CONNACK is sent", async (t) => {
+mqtt5("[MQTT-3.2.0-2] only one CONNACK is sent", async (t) => {
   const client = await t.connect();
   for (let n = 0; n < 3; n++) await client.quiet();
 });
 
-five("[MQTT-3.1.2-28] Response Information comes only where it was asked for", async (t) => {
+mqtt5("[MQTT-3.1.2-28] Response Information comes only where it was asked for", async (t) => {
   const without = await t.connect({ props: { RequestResponseInformation: 0 } });
   t.equal(without.connack.props["ResponseInformation"], undefined, "without");
   await t.connect({ props: { RequestResponseInformation: 1 } });
 });
 
-five("[MQTT-2.2.2-1] a packet without properties says so with a length of 0", async (t) => {
+mqtt5("[MQTT-2.2.2-1] a packet without properties says so with a length of 0", async (t) => {
   const client = await t.open();
   // A CONNECT that ends before its Property Length.
   client.send(wire.packet(0x10, wire.text("MQTT"), [5, 2, 0, 0]));
@@ -357,7 +360,7 @@ const misused: Readonly<Record<string, readonly [props: string, code: number]>> 
   "a value that is cut off": ["11 0000", 0x81],
 };
 for (const [what, [props, code]] of Object.entries(misused)) {
-  five(`[MQTT-4.13.1-1] CONNECT with ${what} is refused`, async (t) => {
+  mqtt5(`[MQTT-4.13.1-1] CONNECT with ${what} is refused`, async (t) => {
     const client = await t.open();
     const bytes = props
       .replaceAll(" ", "")
@@ -375,7 +378,7 @@ for (const [what, [props, code]] of Object.entries(misused)) {
   });
 }
 
-five("[MQTT-1.5.7-1] both texts of a User Property are UTF-8", async (t) => {
+mqtt5("[MQTT-1.5.7-1] both texts of a User Property are UTF-8", async (t) => {
   for (const pair of ["26 0001 ff 0001 61", "26 0001 61 0001 00"]) {
     const client = await t.open();
     const bytes = pair
@@ -394,7 +397,7 @@ five("[MQTT-1.5.7-1] both texts of a User Property are UTF-8", async (t) => {
   }
 });
 
-five("[MQTT-1.5.5-1] a length in more bytes than it takes is malformed", async (t) => {
+mqtt5("[MQTT-1.5.5-1] a length in more bytes than it takes is malformed", async (t) => {
   const client = await t.open();
   client.send(
     wire.packet(0x10, wire.text("MQTT"), [5, 2, 0, 0, 0x80, 0x00], wire.text(t.clientId())),
@@ -402,7 +405,7 @@ five("[MQTT-1.5.5-1] a length in more bytes than it takes is malformed", async (
   await refused(t, client, 0x81, 0x82);
 });
 
-both(
+bothVersions(
   "[MQTT311-2.2.2-2] [MQTT311-2.2.2-1] [MQTT-2.1.3-1] reserved flags in CONNECT are malformed",
   async (t) => {
     const client = await t.open();

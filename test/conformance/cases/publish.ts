@@ -1,20 +1,20 @@
 /** PUBLISH: topics, retained messages, properties, aliases, expiry. */
-import { both, five, four } from "../harness.ts";
+import { bothVersions, mqtt5, mqtt311 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
-both("[MQTT311-3.3.1-4] [MQTT-3.3.1-4] QoS 3 is malformed", async (t) => {
+bothVersions("[MQTT311-3.3.1-4] [MQTT-3.3.1-4] QoS 3 is malformed", async (t) => {
   const client = await t.connect();
   client.send(wire.publish(t.version, { topic: t.topic(), qos: 3 }));
   await client.closed(0x81, 0x82);
 });
 
-both("[MQTT311-3.3.1-2] [MQTT-3.3.1-2] DUP at QoS 0 is an error", async (t) => {
+bothVersions("[MQTT311-3.3.1-2] [MQTT-3.3.1-2] DUP at QoS 0 is an error", async (t) => {
   const client = await t.connect();
   client.send(wire.publish(t.version, { topic: t.topic(), dup: true }));
   await client.closed(0x81, 0x82);
 });
 
-both(
+bothVersions(
   "[MQTT311-3.3.2-2] [MQTT-3.3.2-2] [MQTT311-4.7.1-1] [MQTT-4.7.0-1] a topic name has no wildcards",
   async (t) => {
     for (const topic of ["a/#", "a/+", "+", "a+b", "#"]) {
@@ -25,7 +25,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.3.2-1] [MQTT-3.3.2-1] [MQTT311-4.7.3-2] [MQTT-4.7.3-2] a topic name is UTF-8 without U+0000",
   async (t) => {
     for (const topic of [[0xff], [0x61, 0], [0xed, 0xa0, 0x80], [0xc1, 0x81]]) {
@@ -36,13 +36,16 @@ both(
   },
 );
 
-both("[MQTT311-4.7.3-1] [MQTT-4.7.3-1] a topic name has at least one character", async (t) => {
-  const client = await t.connect();
-  client.send(wire.publish(t.version, { topic: "" }));
-  await client.closed(0x81, 0x82, 0x90);
-});
+bothVersions(
+  "[MQTT311-4.7.3-1] [MQTT-4.7.3-1] a topic name has at least one character",
+  async (t) => {
+    const client = await t.connect();
+    client.send(wire.publish(t.version, { topic: "" }));
+    await client.closed(0x81, 0x82, 0x90);
+  },
+);
 
-both("[MQTT311-2.3.1-1] [MQTT-2.2.1-3] a packet identifier is not 0", async (t) => {
+bothVersions("[MQTT311-2.3.1-1] [MQTT-2.2.1-3] a packet identifier is not 0", async (t) => {
   for (const packet of [
     wire.publish(t.version, { topic: t.topic(), qos: 1, id: 0 }),
     wire.publish(t.version, { topic: t.topic(), qos: 2, id: 0 }),
@@ -55,16 +58,19 @@ both("[MQTT311-2.3.1-1] [MQTT-2.2.1-3] a packet identifier is not 0", async (t) 
   }
 });
 
-both("[MQTT311-2.3.1-5] [MQTT-2.2.1-2] a delivery at QoS 0 has no packet identifier", async (t) => {
-  const client = await t.connect();
-  await client.subscribe(t.topic(), 0);
-  client.send(wire.publish(t.version, { topic: t.topic(), payload: "payload" }));
-  const { bytes } = await client.expectMessage("payload");
-  const overhead = 2 + 2 + t.topic().length + (t.version === 5 ? 1 : 0);
-  t.equal(bytes.length, overhead + 7, "the packet's length");
-});
+bothVersions(
+  "[MQTT311-2.3.1-5] [MQTT-2.2.1-2] a delivery at QoS 0 has no packet identifier",
+  async (t) => {
+    const client = await t.connect();
+    await client.subscribe(t.topic(), 0);
+    client.send(wire.publish(t.version, { topic: t.topic(), payload: "payload" }));
+    const { bytes } = await client.expectMessage("payload");
+    const overhead = 2 + 2 + t.topic().length + (t.version === 5 ? 1 : 0);
+    t.equal(bytes.length, overhead + 7, "the packet's length");
+  },
+);
 
-both(
+bothVersions(
   "[MQTT311-3.3.2-3] [MQTT-3.3.2-3] [MQTT311-4.7.3-4] [MQTT-4.7.3-4] topics match character by character, without normalisation",
   async (t) => {
     const subscriber = await t.connect();
@@ -77,7 +83,7 @@ both(
   },
 );
 
-both("[MQTT311-1.5.3-3] [MQTT-1.5.4-3] U+FEFF is a character as any other", async (t) => {
+bothVersions("[MQTT311-1.5.3-3] [MQTT-1.5.4-3] U+FEFF is a character as any other", async (t) => {
   const subscriber = await t.connect();
   await subscriber.subscribe(t.topic("\ufeffa"), 0);
   await subscriber.subscribe(t.topic("b"), 0);
@@ -87,7 +93,7 @@ both("[MQTT311-1.5.3-3] [MQTT-1.5.4-3] U+FEFF is a character as any other", asyn
   t.equal((await subscriber.expectMessage("with")).topic, t.topic("\ufeffa"), "the topic");
 });
 
-both(
+bothVersions(
   "[MQTT311-4.7.3-3] [MQTT-4.7.3-3] a long topic name is taken, or refused, and breaks nothing",
   async (t) => {
     const client = await t.connect();
@@ -98,7 +104,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.3.1-5] [MQTT311-3.3.1-6] [MQTT311-3.3.1-8] [MQTT-3.3.1-5] [MQTT-3.3.1-9] the last retained message of a topic goes to a new subscription, with RETAIN",
   async (t) => {
     const publisher = await t.connect();
@@ -115,7 +121,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.3.1-9] [MQTT-3.3.1-12] a subscription that is there gets messages with RETAIN 0",
   async (t) => {
     const subscriber = await t.connect();
@@ -127,7 +133,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.3.1-10] [MQTT311-3.3.1-11] [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty retained message removes, and is delivered but not kept",
   async (t) => {
     const publisher = await t.connect();
@@ -143,7 +149,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.3.1-12] [MQTT-3.3.1-8] a message without RETAIN is not kept, and replaces nothing",
   async (t) => {
     const publisher = await t.connect();
@@ -158,18 +164,21 @@ both(
   },
 );
 
-four("[MQTT311-3.3.1-7] a retained QoS 0 message takes the place of the one before", async (t) => {
-  const publisher = await t.connect();
-  await publisher.publish({ topic: t.topic(), payload: "1", qos: 1, retain: true });
-  await publisher.publish({ topic: t.topic(), payload: "0", qos: 0, retain: true });
-  const late = await t.connect();
-  await late.subscribe(t.topic(), 1);
-  await late.expectMessage("0");
-  await late.quiet();
-  await publisher.publish({ topic: t.topic(), retain: true });
-});
+mqtt311(
+  "[MQTT311-3.3.1-7] a retained QoS 0 message takes the place of the one before",
+  async (t) => {
+    const publisher = await t.connect();
+    await publisher.publish({ topic: t.topic(), payload: "1", qos: 1, retain: true });
+    await publisher.publish({ topic: t.topic(), payload: "0", qos: 0, retain: true });
+    const late = await t.connect();
+    await late.subscribe(t.topic(), 1);
+    await late.expectMessage("0");
+    await late.quiet();
+    await publisher.publish({ topic: t.topic(), retain: true });
+  },
+);
 
-both(
+bothVersions(
   "[MQTT311-3.3.5-2] [MQTT311-3.3.4-1] [MQTT-3.3.4-1] every PUBLISH is answered by its QoS",
   async (t) => {
     const client = await t.connect();
@@ -197,7 +206,7 @@ const everything = {
   ] as const,
 };
 
-five(
+mqtt5(
   "[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20] properties are forwarded unaltered, in their order, also of retained and queued messages",
   async (t) => {
     const clientId = t.clientId();
@@ -221,7 +230,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.3.2-13] [MQTT-3.3.2-14] [MQTT-3.3.2-19] Response Topic and Content Type are UTF-8, and a Response Topic has no wildcards",
   async (t) => {
     for (const props of [
@@ -242,7 +251,7 @@ five(
   },
 );
 
-five("[MQTT-3.3.2-14] the Response Topic of a will has no wildcards", async (t) => {
+mqtt5("[MQTT-3.3.2-14] the Response Topic of a will has no wildcards", async (t) => {
   for (const topic of ["a/#", "+"]) {
     const client = await t.open();
     const will = { topic: t.topic(), props: { ResponseTopic: topic } };
@@ -255,7 +264,7 @@ five("[MQTT-3.3.2-14] the Response Topic of a will has no wildcards", async (t) 
   }
 });
 
-five("[MQTT-4.7.3-1] a Response Topic has a character at least", async (t) => {
+mqtt5("[MQTT-4.7.3-1] a Response Topic has a character at least", async (t) => {
   const props = { ResponseTopic: "" };
   const publisher = await t.connect();
   publisher.send(wire.publish(5, { topic: t.topic(), props }));
@@ -268,7 +277,7 @@ five("[MQTT-4.7.3-1] a Response Topic has a character at least", async (t) => {
   t.ok(isRefused, "the CONNECT with it in its will is refused");
 });
 
-five("[MQTT-3.3.2-5] a message whose time is over is not delivered", async (t) => {
+mqtt5("[MQTT-3.3.2-5] a message whose time is over is not delivered", async (t) => {
   const queue = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
   const away = await t.connect(queue);
   await away.subscribe(t.topic(), 1);
@@ -286,7 +295,7 @@ five("[MQTT-3.3.2-5] a message whose time is over is not delivered", async (t) =
   await late.quiet();
 });
 
-five("[MQTT-3.3.2-6] what is left of a message's time goes with it", async (t) => {
+mqtt5("[MQTT-3.3.2-6] what is left of a message's time goes with it", async (t) => {
   const live = await t.connect();
   await live.subscribe(t.topic(), 1);
   const queue = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
@@ -308,7 +317,7 @@ five("[MQTT-3.3.2-6] what is left of a message's time goes with it", async (t) =
   t.ok(left >= 57 && left <= 59, `${left} s are left after two of sixty`);
 });
 
-five("[MQTT-3.3.2-12] a topic alias stands for its topic, and may be given another", async (t) => {
+mqtt5("[MQTT-3.3.2-12] a topic alias stands for its topic, and may be given another", async (t) => {
   const client = await t.connect();
   const max = (client.connack.props["TopicAliasMaximum"] as number | undefined) ?? 0;
   t.needs(max > 0, "topic aliases");
@@ -331,7 +340,7 @@ five("[MQTT-3.3.2-12] a topic alias stands for its topic, and may be given anoth
   }
 });
 
-five(
+mqtt5(
   "[MQTT-3.3.2-8] [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18] a topic alias of 0, or beyond the maximum, is refused with 0x94",
   async (t) => {
     for (const over of [false, true]) {
@@ -345,7 +354,7 @@ five(
   },
 );
 
-five("[MQTT-3.3.2-7] topic aliases end with their connection", async (t) => {
+mqtt5("[MQTT-3.3.2-7] topic aliases end with their connection", async (t) => {
   const fields = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
   const first = await t.connect(fields);
   t.needs(((first.connack.props["TopicAliasMaximum"] as number) ?? 0) > 0, "topic aliases");
@@ -357,7 +366,7 @@ five("[MQTT-3.3.2-7] topic aliases end with their connection", async (t) => {
   await second.closed(0x82, 0x94);
 });
 
-five(
+mqtt5(
   "[MQTT-3.1.2-26] [MQTT-3.3.2-11] [MQTT-3.3.2-10] aliases towards a client stay within its maximum, and mean what they say",
   async (t) => {
     const subscriber = await t.connect({ props: { TopicAliasMaximum: 2 } });
@@ -377,7 +386,7 @@ five(
   },
 );
 
-five("[MQTT-3.1.2-27] a client that takes no aliases gets none", async (t) => {
+mqtt5("[MQTT-3.1.2-27] a client that takes no aliases gets none", async (t) => {
   const name = t.topic("a-topic-that-is-worth-an-alias");
   for (const props of [{}, { TopicAliasMaximum: 0 }]) {
     const subscriber = await t.connect({ props });
@@ -391,7 +400,7 @@ five("[MQTT-3.1.2-27] a client that takes no aliases gets none", async (t) => {
   }
 });
 
-five("[MQTT-3.3.4-6] a PUBLISH from a client has no Subscription Identifier", async (t) => {
+mqtt5("[MQTT-3.3.4-6] a PUBLISH from a client has no Subscription Identifier", async (t) => {
   const client = await t.connect();
   client.send(wire.publish(5, { topic: t.topic(), props: { SubscriptionIdentifier: 1 } }));
   await client.closed(0x82, 0x81);
@@ -407,7 +416,7 @@ const misused: Readonly<Record<string, readonly [props: string, code: number]>> 
   "properties that are cut off": ["02 0000", 0x81],
 };
 for (const [what, [props, code]] of Object.entries(misused)) {
-  five(`[MQTT-4.13.1-1] PUBLISH with ${what} ends the connection`, async (t) => {
+  mqtt5(`[MQTT-4.13.1-1] PUBLISH with ${what} ends the connection`, async (t) => {
     const client = await t.connect();
     const bytes = props
       .replaceAll(" ", "")
@@ -418,7 +427,7 @@ for (const [what, [props, code]] of Object.entries(misused)) {
   });
 }
 
-five(
+mqtt5(
   "[MQTT-3.2.2-15] a packet beyond the broker's Maximum Packet Size is refused with 0x95",
   async (t) => {
     const client = await t.connect();
@@ -429,7 +438,7 @@ five(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-6.0.0-2] [MQTT-6.0.0-2] [MQTT-4.2-1] [MQTT311-7.1.1-1] packets are read from a stream, wherever it is cut",
   async (t) => {
     const client = await t.open();
@@ -447,7 +456,7 @@ both(
   },
 );
 
-both("[MQTT311-7.0.0-2] a client of one version talks to one of another", async (t) => {
+bothVersions("[MQTT311-7.0.0-2] a client of one version talks to one of another", async (t) => {
   const other = t.version === 5 ? 4 : 5;
   const subscriber = await t.connect({}, other);
   await subscriber.subscribe(t.topic(), 2);

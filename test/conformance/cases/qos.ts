@@ -1,10 +1,10 @@
 /** QoS 1 and 2, flow control and order. */
-import { both, five } from "../harness.ts";
+import { bothVersions, mqtt5 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
 const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
 
-both("[MQTT311-4.3.1-1] [MQTT-4.3.1-1] QoS 0 is delivered with DUP 0, once", async (t) => {
+bothVersions("[MQTT311-4.3.1-1] [MQTT-4.3.1-1] QoS 0 is delivered with DUP 0, once", async (t) => {
   const client = await t.connect();
   await client.subscribe(t.topic(), 2);
   const publisher = await t.connect();
@@ -14,7 +14,7 @@ both("[MQTT311-4.3.1-1] [MQTT-4.3.1-1] QoS 0 is delivered with DUP 0, once", asy
   await client.quiet();
 });
 
-both(
+bothVersions(
   "[MQTT311-4.3.2-1] [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-2.2.1-4] [MQTT311-2.3.1-4] [MQTT-4.3.2-3] QoS 1 is delivered with DUP 0 under an identifier that is not in use",
   async (t) => {
     const client = await t.connect();
@@ -31,7 +31,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-2.3.1-6] [MQTT-2.2.1-5] [MQTT-4.3.2-4] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.7.2-1] answers have the identifier of what they answer, and a code of theirs",
   async (t) => {
     const client = await t.connect();
@@ -49,7 +49,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.3.2-2] [MQTT-4.3.2-5] after PUBACK an identifier is that of a new message, DUP or not",
   async (t) => {
     const subscriber = await t.connect();
@@ -66,7 +66,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.3.3-2] [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12] a QoS 2 message that comes again before PUBREL is delivered once; after PUBCOMP it is a new one",
   async (t) => {
     const subscriber = await t.connect();
@@ -87,7 +87,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.3.3-1] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-3.6.2-1] QoS 2 is delivered in four steps, under one identifier, and not again",
   async (t) => {
     const clientId = t.clientId();
@@ -108,7 +108,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.4.0-1] [MQTT-4.4.0-1] [MQTT311-3.3.1-1] [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT311-4.6.0-1] [MQTT-4.6.0-1] [MQTT311-4.6.0-6] what was not acknowledged is sent again when the session is resumed, in order, with DUP, under its identifier",
   async (t) => {
     const clientId = t.clientId();
@@ -132,7 +132,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT-4.4.0-1] [MQTT311-3.3.1-3] [MQTT-3.3.1-3] while the connection is there nothing is sent again, and DUP is not passed on",
   async (t) => {
     const client = await t.connect();
@@ -148,7 +148,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.6.0-2] [MQTT-4.6.0-2] [MQTT311-4.6.0-3] [MQTT-4.6.0-3] answers come in the order of what they answer",
   async (t) => {
     const client = await t.connect();
@@ -165,21 +165,24 @@ both(
   },
 );
 
-both("[MQTT311-4.6.0-4] [MQTT-4.6.0-4] PUBRELs come in the order of the PUBRECs", async (t) => {
-  const client = await t.connect();
-  await client.subscribe(t.topic(), 2);
-  const publisher = await t.connect();
-  const ids: number[] = [];
-  for (let n = 0; n < 4; n++) {
-    await publisher.publish({ topic: t.topic(), payload: `${n}`, qos: 2 });
-    ids.push((await client.expectMessage(`${n}`)).id);
-  }
-  const order = [2, 0, 3, 1].map((index) => ids[index]!);
-  client.send(...order.map((id) => wire.ack(wire.Pubrec, id)));
-  for (const id of order) t.equal((await client.expect("PUBREL")).id, id, "the identifier");
-});
+bothVersions(
+  "[MQTT311-4.6.0-4] [MQTT-4.6.0-4] PUBRELs come in the order of the PUBRECs",
+  async (t) => {
+    const client = await t.connect();
+    await client.subscribe(t.topic(), 2);
+    const publisher = await t.connect();
+    const ids: number[] = [];
+    for (let n = 0; n < 4; n++) {
+      await publisher.publish({ topic: t.topic(), payload: `${n}`, qos: 2 });
+      ids.push((await client.expectMessage(`${n}`)).id);
+    }
+    const order = [2, 0, 3, 1].map((index) => ids[index]!);
+    client.send(...order.map((id) => wire.ack(wire.Pubrec, id)));
+    for (const id of order) t.equal((await client.expect("PUBREL")).id, id, "the identifier");
+  },
+);
 
-both(
+bothVersions(
   "[MQTT311-4.6.0-5] [MQTT-4.6.0-5] [MQTT-4.6.0-6] messages of one publisher come in their order",
   async (t) => {
     const client = await t.connect();
@@ -203,7 +206,7 @@ both(
 
 for (const published of [0, 1, 2]) {
   for (const granted of [0, 1, 2]) {
-    both(
+    bothVersions(
       `[MQTT311-3.8.4-6] [MQTT-3.8.4-8] published at QoS ${published} and granted ${granted}, the smaller is delivered`,
       async (t) => {
         const client = await t.connect();
@@ -219,7 +222,7 @@ for (const published of [0, 1, 2]) {
   }
 }
 
-both("[MQTT311-3.6.1-1] [MQTT-3.6.1-1] PUBREL with other flags is malformed", async (t) => {
+bothVersions("[MQTT311-3.6.1-1] [MQTT-3.6.1-1] PUBREL with other flags is malformed", async (t) => {
   for (const first of ["60", "63", "66", "6a"]) {
     const client = await t.connect();
     client.sendHex(`${first} 02 0001`);
@@ -227,7 +230,7 @@ both("[MQTT311-3.6.1-1] [MQTT-3.6.1-1] PUBREL with other flags is malformed", as
   }
 });
 
-five(
+mqtt5(
   "[MQTT-4.13.1-1] acknowledgements that are not what they should be end the connection",
   async (t) => {
     for (const packet of [
@@ -245,7 +248,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.6.2-1] [MQTT-3.7.2-1] identifiers that are not known are answered, with 0x92 or as if they were",
   async (t) => {
     const client = await t.connect();
@@ -260,7 +263,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.4.0-2] [MQTT-4.8.2-6] a message that its receiver refuses is not sent again",
   async (t) => {
     const clientId = t.clientId();
@@ -282,7 +285,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.3.3-9] after a PUBREC that says no, an identifier is that of a new message",
   async (t) => {
     const client = await t.connect();
@@ -302,7 +305,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] no more are in flight than the client's Receive Maximum, and all else goes on",
   async (t) => {
     const client = await t.connect({ props: { ReceiveMaximum: 2 } });
@@ -327,7 +330,7 @@ five(
   },
 );
 
-five("[MQTT-3.3.4-7] more than the broker's Receive Maximum are refused with 0x93", async (t) => {
+mqtt5("[MQTT-3.3.4-7] more than the broker's Receive Maximum are refused with 0x93", async (t) => {
   const client = await t.connect();
   const max = (client.connack.props["ReceiveMaximum"] as number | undefined) ?? 65_535;
   t.needs(max < 1000, "a Receive Maximum that can be reached");
@@ -345,7 +348,7 @@ five("[MQTT-3.3.4-7] more than the broker's Receive Maximum are refused with 0x9
   await client.closed(0x93);
 });
 
-five(
+mqtt5(
   "[MQTT-3.1.2-24] [MQTT-3.1.2-25] [MQTT-3.2.2-19] [MQTT-3.2.2-20] a message that is too large for its receiver is not sent, and counts as sent",
   async (t) => {
     const client = await t.connect({ props: { MaximumPacketSize: 100, ReceiveMaximum: 1 } });
@@ -361,7 +364,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] answers stay within a small Maximum Packet Size",
   async (t) => {
     const size = 20;
@@ -386,7 +389,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.1.2-29] without Request Problem Information only CONNACK, PUBLISH and DISCONNECT explain",
   async (t) => {
     const client = await t.connect({ props: { RequestProblemInformation: 0 } });
@@ -405,7 +408,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.3.3-7] [MQTT-4.3.3-13] a QoS 2 message that was sent is completed, whatever its expiry",
   async (t) => {
     const clientId = t.clientId();

@@ -1,8 +1,8 @@
 /** What a client takes, and that it is sent nothing before CONNACK. */
-import { five } from "../harness.ts";
+import { mqtt5 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
-five(
+mqtt5(
   "[MQTT-3.14.0-1] [MQTT-3.2.0-1] a fault that comes together with the CONNECT is not told before CONNACK",
   async (t) => {
     const client = await t.open();
@@ -15,7 +15,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.1.2-24] [MQTT-3.2.0-1] whatever its Maximum Packet Size, a client gets CONNACK first, and nothing longer",
   async (t) => {
     for (const max of [1, 4, 5, 8, 12, 16, 24, 64]) {
@@ -36,7 +36,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.3.4-9] what is sent again keeps to the Receive Maximum of the new connection",
   async (t) => {
     const fields = { clientId: t.clientId(), clean: false };
@@ -60,7 +60,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is sent again keeps to the Maximum Packet Size of the new connection",
   async (t) => {
     const fields = { clientId: t.clientId(), clean: false };
@@ -80,7 +80,7 @@ five(
   },
 );
 
-five("[MQTT-3.14.2-2] no DISCONNECT of the broker's has a Session Expiry Interval", async (t) => {
+mqtt5("[MQTT-3.14.2-2] no DISCONNECT of the broker's has a Session Expiry Interval", async (t) => {
   const fields = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
   const taken = await t.connect(fields);
   const wrong = await t.connect(fields);
@@ -94,7 +94,7 @@ five("[MQTT-3.14.2-2] no DISCONNECT of the broker's has a Session Expiry Interva
   }
 });
 
-five("[MQTT-3.3.4-9] [MQTT-4.9.0-2] what was received counts until PUBCOMP", async (t) => {
+mqtt5("[MQTT-3.3.4-9] [MQTT-4.9.0-2] what was received counts until PUBCOMP", async (t) => {
   const client = await t.connect({ props: { ReceiveMaximum: 1 } });
   await client.subscribe(t.topic(), 2);
   const publisher = await t.connect();

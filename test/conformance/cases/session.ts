@@ -1,10 +1,10 @@
 /** Sessions, keep alive and wills. */
-import { both, five, four } from "../harness.ts";
+import { bothVersions, mqtt5, mqtt311 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
 const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-23] [MQTT311-3.1.2-5] [MQTT311-4.1.0-1] [MQTT-4.5.0-1] [MQTT311-4.5.0-1] a session goes on: its subscriptions are there, and what came meanwhile",
   async (t) => {
     const clientId = t.clientId();
@@ -24,7 +24,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-6] [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT311-3.1.4-3] a clean start discards the session before",
   async (t) => {
     const clientId = t.clientId();
@@ -39,14 +39,14 @@ both(
   },
 );
 
-five("[MQTT-3.1.2-6] without Clean Start, and without a session, a new one is made", async (t) => {
+mqtt5("[MQTT-3.1.2-6] without Clean Start, and without a session, a new one is made", async (t) => {
   const client = await t.connect({ clean: false, props: { SessionExpiryInterval: 10 } });
   t.equal(client.connack.sessionPresent, false, "Session Present");
   await client.subscribe(t.topic());
   await client.publish({ topic: t.topic(), payload: "x" }).catch(() => {});
 });
 
-four("[MQTT311-3.1.2-6] a session of a clean start ends with its connection", async (t) => {
+mqtt311("[MQTT311-3.1.2-6] a session of a clean start ends with its connection", async (t) => {
   const clientId = t.clientId();
   const first = await t.connect({ clientId, clean: true });
   await first.subscribe(t.topic(), 1);
@@ -56,7 +56,7 @@ four("[MQTT311-3.1.2-6] a session of a clean start ends with its connection", as
   t.equal(second.connack.sessionPresent, false, "Session Present");
 });
 
-five(
+mqtt5(
   "[MQTT-4.1.0-2] a session without an expiry ends with its connection, one with an expiry when that has passed",
   async (t) => {
     for (const [seconds, wait] of [
@@ -77,7 +77,7 @@ five(
   },
 );
 
-five("[MQTT-4.1.0-1] an expiry says nothing while the connection is there", async (t) => {
+mqtt5("[MQTT-4.1.0-1] an expiry says nothing while the connection is there", async (t) => {
   const client = await t.connect({ props: { SessionExpiryInterval: 1 } });
   await client.subscribe(t.topic(), 1);
   await t.sleep(2500);
@@ -86,7 +86,7 @@ five("[MQTT-4.1.0-1] an expiry says nothing while the connection is there", asyn
   await client.expectMessage("x");
 });
 
-four("[MQTT311-4.1.0-2] a session lasts as long as its connection", async (t) => {
+mqtt311("[MQTT311-4.1.0-2] a session lasts as long as its connection", async (t) => {
   const client = await t.connect();
   await client.subscribe(t.topic(), 1);
   const publisher = await t.connect();
@@ -94,7 +94,7 @@ four("[MQTT311-4.1.0-2] a session lasts as long as its connection", async (t) =>
   await client.expectMessage("x");
 });
 
-five("[MQTT-4.1.0-2] DISCONNECT may change the expiry of a session", async (t) => {
+mqtt5("[MQTT-4.1.0-2] DISCONNECT may change the expiry of a session", async (t) => {
   const clientId = t.clientId();
   const first = await t.connect({ ...kept, clientId });
   first.send(wire.disconnect(0, { SessionExpiryInterval: 0 }));
@@ -103,13 +103,13 @@ five("[MQTT-4.1.0-2] DISCONNECT may change the expiry of a session", async (t) =
   t.equal(second.connack.sessionPresent, false, "Session Present");
 });
 
-five("[MQTT-4.13.1-1] DISCONNECT may not give an expiry to a session that has none", async (t) => {
+mqtt5("[MQTT-4.13.1-1] DISCONNECT may not give an expiry to a session that has none", async (t) => {
   const client = await t.connect({ props: { SessionExpiryInterval: 0 } });
   client.send(wire.disconnect(0, { SessionExpiryInterval: 10 }));
   await client.closed(0x82);
 });
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-24] [MQTT-3.1.2-22] [MQTT-3.2.2-22] a client that is silent for one and a half keep alives is disconnected",
   async (t) => {
     const client = await t.connect({ keepAlive: 1 });
@@ -121,13 +121,13 @@ both(
   },
 );
 
-both("[MQTT311-3.12.4-1] [MQTT-3.12.4-1] PINGREQ is answered", async (t) => {
+bothVersions("[MQTT311-3.12.4-1] [MQTT-3.12.4-1] PINGREQ is answered", async (t) => {
   const client = await t.connect({ keepAlive: 10 });
   for (let n = 0; n < 3; n++) await client.quiet();
 });
 
 for (const qos of [0, 1, 2]) {
-  both(
+  bothVersions(
     `[MQTT311-3.1.2-8] [MQTT-3.1.2-8] [MQTT-3.1.2-7] [MQTT311-3.1.2-16] [MQTT-3.1.2-14] a will at QoS ${qos} is published when the connection breaks, not retained`,
     async (t) => {
       const watcher = await t.connect();
@@ -144,20 +144,23 @@ for (const qos of [0, 1, 2]) {
   );
 }
 
-both("[MQTT311-3.1.2-17] [MQTT-3.1.2-15] a will with Will Retain is retained", async (t) => {
-  const watcher = await t.connect();
-  await watcher.subscribe(t.topic());
-  const client = await t.connect({ will: { topic: t.topic(), payload: "gone", retain: true } });
-  t.needs(client.connack.props["RetainAvailable"] !== 0, "retained messages");
-  client.cut();
-  await watcher.expectMessage("gone");
-  const late = await t.connect();
-  await late.subscribe(t.topic());
-  t.ok((await late.expectMessage("gone")).retain, "RETAIN");
-  await late.publish({ topic: t.topic(), retain: true });
-});
+bothVersions(
+  "[MQTT311-3.1.2-17] [MQTT-3.1.2-15] a will with Will Retain is retained",
+  async (t) => {
+    const watcher = await t.connect();
+    await watcher.subscribe(t.topic());
+    const client = await t.connect({ will: { topic: t.topic(), payload: "gone", retain: true } });
+    t.needs(client.connack.props["RetainAvailable"] !== 0, "retained messages");
+    client.cut();
+    await watcher.expectMessage("gone");
+    const late = await t.connect();
+    await late.subscribe(t.topic());
+    t.ok((await late.expectMessage("gone")).retain, "RETAIN");
+    await late.publish({ topic: t.topic(), retain: true });
+  },
+);
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-10] [MQTT-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3] a will is discarded by DISCONNECT",
   async (t) => {
     const watcher = await t.connect();
@@ -170,7 +173,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-12] [MQTT-3.1.2-10] without a will nothing is published, nor once more what was",
   async (t) => {
     const watcher = await t.connect();
@@ -190,7 +193,7 @@ both(
   },
 );
 
-five("[MQTT-3.1.2-8] DISCONNECT with any other code than 0 publishes the will", async (t) => {
+mqtt5("[MQTT-3.1.2-8] DISCONNECT with any other code than 0 publishes the will", async (t) => {
   const watcher = await t.connect();
   await watcher.subscribe(t.topic());
   for (const code of [0x04, 0x80, 0x93]) {
@@ -201,7 +204,7 @@ five("[MQTT-3.1.2-8] DISCONNECT with any other code than 0 publishes the will", 
   }
 });
 
-both(
+bothVersions(
   "[MQTT311-3.1.2-8] [MQTT-3.1.2-8] a protocol error and a takeover publish the will",
   async (t) => {
     const watcher = await t.connect();
@@ -218,7 +221,7 @@ both(
   },
 );
 
-five("[MQTT-3.1.2-8] a will waits for its delay, and no longer than its session", async (t) => {
+mqtt5("[MQTT-3.1.2-8] a will waits for its delay, and no longer than its session", async (t) => {
   const watcher = await t.connect();
   await watcher.subscribe(t.topic());
   const delayed = { topic: t.topic(), payload: "late", props: { WillDelayInterval: 1 } };
@@ -235,32 +238,38 @@ five("[MQTT-3.1.2-8] a will waits for its delay, and no longer than its session"
   await watcher.expectMessage("ended");
 });
 
-five("[MQTT-3.1.3-9] a will that waits is not sent where the client is back in time", async (t) => {
-  const watcher = await t.connect();
-  await watcher.subscribe(t.topic());
-  const clientId = t.clientId();
-  const will = { topic: t.topic(), payload: "late", props: { WillDelayInterval: 1 } };
-  const client = await t.connect({ ...kept, clientId, will });
-  client.cut();
-  await t.sleep(300);
-  await t.connect({ ...kept, clientId });
-  await t.sleep(1500);
-  await watcher.quiet();
-});
+mqtt5(
+  "[MQTT-3.1.3-9] a will that waits is not sent where the client is back in time",
+  async (t) => {
+    const watcher = await t.connect();
+    await watcher.subscribe(t.topic());
+    const clientId = t.clientId();
+    const will = { topic: t.topic(), payload: "late", props: { WillDelayInterval: 1 } };
+    const client = await t.connect({ ...kept, clientId, will });
+    client.cut();
+    await t.sleep(300);
+    await t.connect({ ...kept, clientId });
+    await t.sleep(1500);
+    await watcher.quiet();
+  },
+);
 
-five("[MQTT-3.1.2-8] a will that waits is sent where a clean start ends its session", async (t) => {
-  const watcher = await t.connect();
-  await watcher.subscribe(t.topic());
-  const clientId = t.clientId();
-  const will = { topic: t.topic(), payload: "now", props: { WillDelayInterval: 1000 } };
-  const client = await t.connect({ ...kept, clientId, will });
-  client.cut();
-  await t.sleep(50);
-  await t.connect({ clientId, clean: true });
-  await watcher.expectMessage("now");
-});
+mqtt5(
+  "[MQTT-3.1.2-8] a will that waits is sent where a clean start ends its session",
+  async (t) => {
+    const watcher = await t.connect();
+    await watcher.subscribe(t.topic());
+    const clientId = t.clientId();
+    const will = { topic: t.topic(), payload: "now", props: { WillDelayInterval: 1000 } };
+    const client = await t.connect({ ...kept, clientId, will });
+    client.cut();
+    await t.sleep(50);
+    await t.connect({ clientId, clean: true });
+    await watcher.expectMessage("now");
+  },
+);
 
-five(
+mqtt5(
   "[MQTT-3.1.3-10] [MQTT-3.1.2-9] the properties of a will are forwarded, User Properties in their order",
   async (t) => {
     const watcher = await t.connect();
@@ -289,18 +298,21 @@ five(
   },
 );
 
-four("[MQTT311-3.1.2-7] retained messages outlive the session that published them", async (t) => {
-  const publisher = await t.connect();
-  await publisher.publish({ topic: t.topic(), payload: "kept", qos: 1, retain: true });
-  publisher.send(wire.disconnect());
-  await publisher.closed();
-  const late = await t.connect();
-  await late.subscribe(t.topic());
-  await late.expectMessage("kept");
-  await late.publish({ topic: t.topic(), retain: true });
-});
+mqtt311(
+  "[MQTT311-3.1.2-7] retained messages outlive the session that published them",
+  async (t) => {
+    const publisher = await t.connect();
+    await publisher.publish({ topic: t.topic(), payload: "kept", qos: 1, retain: true });
+    publisher.send(wire.disconnect());
+    await publisher.closed();
+    const late = await t.connect();
+    await late.subscribe(t.topic());
+    await late.expectMessage("kept");
+    await late.publish({ topic: t.topic(), retain: true });
+  },
+);
 
-both(
+bothVersions(
   "[MQTT311-3.14.1-1] [MQTT-3.14.1-1] reserved flags in DISCONNECT are malformed: the will is published",
   async (t) => {
     const watcher = await t.connect();
@@ -312,7 +324,7 @@ both(
   },
 );
 
-five("[MQTT-3.14.2-1] DISCONNECT with a code that it has not is malformed", async (t) => {
+mqtt5("[MQTT-3.14.2-1] DISCONNECT with a code that it has not is malformed", async (t) => {
   for (const code of [0x01, 0x8e + 0x50, 0x11]) {
     const client = await t.connect();
     client.send(wire.disconnect(code));
@@ -320,7 +332,7 @@ five("[MQTT-3.14.2-1] DISCONNECT with a code that it has not is malformed", asyn
   }
 });
 
-both(
+bothVersions(
   "[MQTT311-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.14.4-1] after DISCONNECT the connection ends, and nothing is handled",
   async (t) => {
     const watcher = await t.connect();

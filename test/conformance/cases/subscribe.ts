@@ -1,8 +1,8 @@
 /** SUBSCRIBE, UNSUBSCRIBE, topic filters, shared subscriptions. */
-import { both, five } from "../harness.ts";
+import { bothVersions, mqtt5 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
-both(
+bothVersions(
   "[MQTT311-3.8.4-1] [MQTT311-3.8.4-2] [MQTT311-2.3.1-7] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] SUBSCRIBE is answered by SUBACK, UNSUBSCRIBE by UNSUBACK, with its identifier",
   async (t) => {
     const client = await t.connect();
@@ -15,7 +15,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.4-4] [MQTT311-3.8.4-5] [MQTT311-3.9.3-1] [MQTT311-3.9.3-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1] [MQTT-3.9.3-2] several filters are answered in one SUBACK, a code each, in their order",
   async (t) => {
     const client = await t.connect();
@@ -34,7 +34,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.4-3] [MQTT-3.8.4-3] [MQTT-3.8.4-4] an identical filter replaces the subscription, and gets the retained messages again",
   async (t) => {
     const client = await t.connect();
@@ -51,7 +51,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.3.5-1] [MQTT-3.3.4-2] overlapping subscriptions deliver at the largest of their QoS",
   async (t) => {
     const client = await t.connect();
@@ -72,7 +72,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.3-3] [MQTT-3.8.3-2] [MQTT311-3.10.3-2] [MQTT-3.10.3-2] a packet without filters is an error",
   async (t) => {
     for (const packet of [wire.subscribe(t.version, 1, []), wire.unsubscribe(t.version, 1, [])]) {
@@ -83,7 +83,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.3-4] [MQTT-3.8.3-5] reserved bits of the options, and QoS 3, are errors",
   async (t) => {
     for (const options of [0x03, 0x40, 0x80, ...(t.version === 5 ? [0x30] : [0x04, 0x08, 0x10])]) {
@@ -94,7 +94,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.1-1] [MQTT-3.8.1-1] [MQTT311-3.10.1-1] [MQTT-3.10.1-1] SUBSCRIBE and UNSUBSCRIBE with other flags are malformed",
   async (t) => {
     for (const first of [0x80, 0x83, 0x8a, 0xa0, 0xa3]) {
@@ -110,7 +110,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.3-1] [MQTT-3.8.3-1] [MQTT311-3.10.3-1] [MQTT-3.10.3-1] filters are UTF-8 without U+0000",
   async (t) => {
     for (const bad of [Uint8Array.of(0xff), Uint8Array.of(0x61, 0)]) {
@@ -126,7 +126,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.7.1-2] [MQTT-4.7.1-1] [MQTT311-4.7.1-3] [MQTT-4.7.1-2] [MQTT311-4.7.3-1] [MQTT-4.7.3-1] a wildcard has a level of its own, # the last, and no filter is empty",
   async (t) => {
     for (const filter of ["a/#/b", "a#", "#a", "a+", "+a", "a/b+/c", "##", "++", ""]) {
@@ -143,7 +143,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.8.3-2] filters match as they should: +, #, the parent of #, empty levels",
   async (t) => {
     const client = await t.connect();
@@ -170,7 +170,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-4.7.2-1] [MQTT-4.7.2-1] a leading wildcard does not match topics that begin with $",
   async (t) => {
     const client = await t.connect();
@@ -187,7 +187,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.10.4-1] [MQTT311-3.10.4-2] [MQTT-3.10.4-1] [MQTT-3.10.4-2] UNSUBSCRIBE ends exactly the subscription of its filter",
   async (t) => {
     const client = await t.connect();
@@ -204,7 +204,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.10.4-3] [MQTT-3.10.4-3] what was begun is completed after UNSUBSCRIBE",
   async (t) => {
     const client = await t.connect();
@@ -218,7 +218,7 @@ both(
   },
 );
 
-both(
+bothVersions(
   "[MQTT311-3.10.4-4] [MQTT311-3.10.4-5] [MQTT311-3.10.4-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1] [MQTT-3.11.3-2] UNSUBSCRIBE is answered once, in 5.0 with a code for each filter, in their order",
   async (t) => {
     const client = await t.connect();
@@ -231,7 +231,7 @@ both(
   },
 );
 
-five("[MQTT-3.8.3-3] No Local: what a client publishes does not come back to it", async (t) => {
+mqtt5("[MQTT-3.8.3-3] No Local: what a client publishes does not come back to it", async (t) => {
   const client = await t.connect();
   await client.subscribe(t.topic("#"), 0x04);
   const other = await t.connect();
@@ -245,7 +245,7 @@ five("[MQTT-3.8.3-3] No Local: what a client publishes does not come back to it"
   await client.expectMessage("both");
 });
 
-five("[MQTT-3.3.1-13] Retain As Published: RETAIN is as it was", async (t) => {
+mqtt5("[MQTT-3.3.1-13] Retain As Published: RETAIN is as it was", async (t) => {
   const client = await t.connect();
   await client.subscribe(t.topic(), 0x08);
   const publisher = await t.connect();
@@ -256,7 +256,7 @@ five("[MQTT-3.3.1-13] Retain As Published: RETAIN is as it was", async (t) => {
   await publisher.publish({ topic: t.topic(), retain: true });
 });
 
-five(
+mqtt5(
   "[MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] Retain Handling: always, for a new subscription, never",
   async (t) => {
     const publisher = await t.connect();
@@ -275,7 +275,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5] a delivery has the identifiers of the subscriptions that it matches",
   async (t) => {
     const client = await t.connect();
@@ -298,7 +298,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-3.3.4-5] a subscription that is replaced has its new identifier, or none",
   async (t) => {
     const client = await t.connect();
@@ -318,7 +318,7 @@ five(
   },
 );
 
-five("[MQTT-4.13.1-1] a Subscription Identifier of 0, or two, are errors", async (t) => {
+mqtt5("[MQTT-4.13.1-1] a Subscription Identifier of 0, or two, are errors", async (t) => {
   for (const SubscriptionIdentifier of [[0], [1, 2]]) {
     const client = await t.connect();
     client.send(wire.subscribe(5, 1, [[t.topic(), 0]], { SubscriptionIdentifier }));
@@ -326,13 +326,13 @@ five("[MQTT-4.13.1-1] a Subscription Identifier of 0, or two, are errors", async
   }
 });
 
-five("[MQTT-3.8.3-4] No Local on a shared subscription is an error", async (t) => {
+mqtt5("[MQTT-3.8.3-4] No Local on a shared subscription is an error", async (t) => {
   const client = await t.connect();
   client.send(wire.subscribe(5, 1, [[`$share/g/${t.topic()}`, 0x04]]));
   await client.closed(0x82);
 });
 
-five(
+mqtt5(
   "[MQTT-4.8.2-1] [MQTT-4.8.2-2] a shared subscription has a name without wildcards, and a filter",
   async (t) => {
     for (const filter of ["$share//a", "$share/g", "$share/g/", "$share/g+/a", "$share/#/a"]) {
@@ -348,7 +348,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.8.2-3] a shared subscription gives each message to one member, at the member's QoS",
   async (t) => {
     const members = [await t.connect(), await t.connect(), await t.connect()];
@@ -376,7 +376,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.8.2-3] a shared subscription gets no retained messages, and lives beside others of its client",
   async (t) => {
     const publisher = await t.connect();
@@ -397,7 +397,7 @@ five(
   },
 );
 
-five(
+mqtt5(
   "[MQTT-4.8.2-4] [MQTT-4.8.2-5] a QoS 2 message that a member was sent is completed with it, and with nobody else",
   async (t) => {
     const kept = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
@@ -420,7 +420,7 @@ five(
   },
 );
 
-five("[MQTT-4.8.2-6] a message that a member refuses goes to no other", async (t) => {
+mqtt5("[MQTT-4.8.2-6] a message that a member refuses goes to no other", async (t) => {
   const members = [await t.connect(), await t.connect()];
   t.needs(members[0]!.connack.props["SharedSubscriptionAvailable"] !== 0, "shared subscriptions");
   for (const member of members) await member.subscribe(`$share/g/${t.topic()}`, 1);
@@ -437,7 +437,7 @@ five("[MQTT-4.8.2-6] a message that a member refuses goes to no other", async (t
   for (const member of members) await member.quiet();
 });
 
-five("[MQTT-3.3.4-3] a retained message has the identifier of its new subscription", async (t) => {
+mqtt5("[MQTT-3.3.4-3] a retained message has the identifier of its new subscription", async (t) => {
   const client = await t.connect();
   t.needs(client.connack.props["RetainAvailable"] !== 0, "retained messages");
   await client.publish({ topic: t.topic(), payload: "x", retain: true });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker, type TestBrokerOptions, type TestClient } from "../../support/broker.ts";
-import { packetsTo } from "../../support/five.ts";
+import { packetsTo } from "../../support/mqtt5-client.ts";
 
 const method = "method";
 const Continue = 0x18;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { inspect, Reason, Table, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker, type TestClient } from "../../support/broker.ts";
-import { Five, packetsTo } from "../../support/five.ts";
+import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
 import { connect, disconnect, puback, publish, subscribe } from "../../support/packets.ts";
 
 const levels = [3, 4, 5] as const;
@@ -143,7 +143,7 @@ function options(world: TestBroker): number[] {
 
 test("a client that comes back as a bridge has the options of one for what it subscribed to before", () => {
   const world = new TestBroker({ durable: "at once" });
-  const before = new Five(world, {
+  const before = new Mqtt5Client(world, {
     clientId: "bridge",
     clean: false,
     props: { SessionExpiryInterval: 100 },
@@ -187,9 +187,9 @@ test("nothing else below $SYS may be published by clients", () => {
     ...["$SYS/broker/connection/a", "$SYS/broker/connection/a/states", "$SYS/broker/version"],
     ...["$SYS/broker/connection/a/state/b", "$SYS/broker/connections/a/state"],
   ]) {
-    const client = new Five(world).send(wire.publish(5, { topic, qos: 1, id: 1 }));
+    const client = new Mqtt5Client(world).send(wire.publish(5, { topic, qos: 1, id: 1 }));
     expect([topic, client.takes()[0]!.reason]).toEqual([topic, Reason.NotAuthorized]);
-    const { connack } = new Five(world, { clientId: "w", will: { topic } });
+    const { connack } = new Mqtt5Client(world, { clientId: "w", will: { topic } });
     expect([topic, connack.reason]).toEqual([topic, Reason.NotAuthorized]);
   }
   expect(reader.takes()).toEqual([]);
@@ -197,9 +197,9 @@ test("nothing else below $SYS may be published by clients", () => {
 
 test("with bridgeStateAvailable 0, neither may the state of bridges", () => {
   const world = new TestBroker({ limits: { bridgeStateAvailable: 0 } });
-  const client = new Five(world).send(wire.publish(5, { topic: state, qos: 1, id: 1 }));
+  const client = new Mqtt5Client(world).send(wire.publish(5, { topic: state, qos: 1, id: 1 }));
   expect(client.takes()[0]!.reason).toBe(Reason.NotAuthorized);
-  const { connack } = new Five(world, { clientId: "w", will: { topic: state } });
+  const { connack } = new Mqtt5Client(world, { clientId: "w", will: { topic: state } });
   expect(connack.reason).toBe(Reason.NotAuthorized);
 });
 
@@ -213,11 +213,11 @@ test("the policy decides who may publish the state of a bridge", () => {
       },
     },
   });
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   client.send(wire.publish(5, { topic: state, qos: 1, id: 1, retain: true }));
   expect(client.takes()[0]!.reason).toBe(Reason.NotAuthorized);
   const will = { topic: state, qos: 2, retain: true };
-  expect(new Five(world, { clientId: "w", will }).connack.reason).toBe(Reason.NotAuthorized);
+  expect(new Mqtt5Client(world, { clientId: "w", will }).connack.reason).toBe(Reason.NotAuthorized);
   expect(asked).toEqual([
     [state, 1, true],
     [state, 2, true],

@@ -57,7 +57,7 @@ describe("a host's clock that goes back", () => {
 
   test("is a fault of the host where it says no number", () => {
     const world = new TestBroker({ record: null });
-    expect(() => world.broker.handleTimeout(at(Number.NaN))).toThrow("clock says a number");
+    expect(() => world.broker.handleTimeout(at(Number.NaN))).toThrow("clock returns a number");
   });
 });
 

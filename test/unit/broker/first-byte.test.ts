@@ -4,7 +4,7 @@ import { EffectKind, Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { chunkOf } from "../../differential/bytes.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { packetsTo } from "../../support/five.ts";
+import { packetsTo } from "../../support/mqtt5-client.ts";
 import { concat, connect, hex, publish } from "../../support/packets.ts";
 import { Random } from "../../support/random.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { CloseCause, Counter, Reason } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
-import { Five } from "../../support/five.ts";
+import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
 function worldWith(limits: TestBrokerOptions["limits"] = {}, options: TestBrokerOptions = {}) {
   return new TestBroker({ ...options, limits: { ...limits } });
@@ -11,7 +11,7 @@ function worldWith(limits: TestBrokerOptions["limits"] = {}, options: TestBroker
 test("[MQTT-3.2.2-9] [MQTT-3.2.2-10] [MQTT-3.2.2-11] a Maximum QoS is told, kept to, and bounds what is granted", () => {
   for (const qosMax of [0, 1]) {
     const world = worldWith({ qosMax });
-    const client = new Five(world);
+    const client = new Mqtt5Client(world);
     expect(client.connack.props["MaximumQoS"]).toBe(qosMax);
     client.send(
       wire.subscribe(5, 1, [
@@ -22,30 +22,30 @@ test("[MQTT-3.2.2-9] [MQTT-3.2.2-10] [MQTT-3.2.2-11] a Maximum QoS is told, kept
     );
     expect(client.takes()[0]!.reasons).toEqual([0, 1, 2].map((qos) => Math.min(qos, qosMax)));
     client.send(wire.publish(5, { topic: "a", qos: qosMax + 1 }));
-    expect(client.farewell()).toBe(Reason.QoSNotSupported);
+    expect(client.disconnectReason()).toBe(Reason.QoSNotSupported);
   }
 });
 
 test("[MQTT-3.2.2-12] a will above the Maximum QoS is refused", () => {
-  const client = new Five(worldWith({ qosMax: 1 }), { will: { topic: "w", qos: 2 } });
+  const client = new Mqtt5Client(worldWith({ qosMax: 1 }), { will: { topic: "w", qos: 2 } });
   expect(client.connack.reason).toBe(Reason.QoSNotSupported);
   expect(client.client.isOpen).toBe(false);
 });
 
 test("[MQTT-3.2.2-13] [MQTT-3.2.2-14] where nothing is retained, that is told, and RETAIN refused", () => {
   const world = worldWith({ retainAvailable: 0 });
-  const refused = new Five(world, { will: { topic: "w", retain: true } });
+  const refused = new Mqtt5Client(world, { will: { topic: "w", retain: true } });
   expect(refused.connack.reason).toBe(Reason.RetainNotSupported);
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   expect(client.connack.props["RetainAvailable"]).toBe(0);
   client.send(wire.publish(5, { topic: "a", payload: "x", retain: true }));
-  expect(client.farewell()).toBe(Reason.RetainNotSupported);
+  expect(client.disconnectReason()).toBe(Reason.RetainNotSupported);
   expect(world.count("retainedMessages")).toBe(0);
 });
 
 test("features that are switched off are told in CONNACK, and refused by the SUBACK", () => {
   const limits = { wildcardAvailable: 0, sharedAvailable: 0, subscriptionIdAvailable: 0 };
-  const client = new Five(worldWith(limits));
+  const client = new Mqtt5Client(worldWith(limits));
   expect(client.connack.props).toMatchObject({
     WildcardSubscriptionAvailable: 0,
     SharedSubscriptionAvailable: 0,
@@ -71,18 +71,18 @@ test("[MQTT-3.2.2-21] a Server Keep Alive replaces a longer one, and none", () =
     [5, undefined],
   ] as const) {
     const world = worldWith({ keepAliveSecondsMax: 10 });
-    const client = new Five(world, { keepAlive });
+    const client = new Mqtt5Client(world, { keepAlive });
     expect(client.connack.props["ServerKeepAlive"]).toBe(told);
     world.advance((told ?? keepAlive) * 1500 - 1);
     expect(client.client.isOpen).toBe(true);
     world.advance(2);
-    expect(client.farewell()).toBe(Reason.KeepAliveTimeout);
+    expect(client.disconnectReason()).toBe(Reason.KeepAliveTimeout);
   }
 });
 
 test("a session expiry beyond ours is cut, and told", () => {
   const world = worldWith({ sessionMillisMax: 60_000 });
-  const client = new Five(world, { props: { SessionExpiryInterval: 0xffff_ffff } });
+  const client = new Mqtt5Client(world, { props: { SessionExpiryInterval: 0xffff_ffff } });
   expect(client.connack.props["SessionExpiryInterval"]).toBe(60);
   client.client.cut();
   world.advance(60_001);
@@ -91,7 +91,7 @@ test("a session expiry beyond ours is cut, and told", () => {
 
 test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more than our Receive Maximum, unanswered, are refused with 0x93; what has been answered does not count", () => {
   const world = worldWith({ receiveMax: 3 });
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   expect(client.connack.props["ReceiveMaximum"]).toBe(3);
   for (let id = 1; id <= 10; id++) client.send(wire.publish(5, { topic: "a", qos: 1, id }));
   expect(client.takes().map(({ type }) => type)).toEqual(Array(10).fill("PUBACK"));
@@ -104,15 +104,15 @@ test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more than our Receive Maximum, unanswered, a
   client.send(wire.ack(wire.Pubrel, 99));
   expect(client.takes()[0]!.reason).toBe(Reason.PacketIdentifierNotFound);
   client.send(wire.publish(5, { topic: "a", qos: 1, id: 5 }));
-  expect(client.farewell()).toBe(Reason.ReceiveMaximumExceeded);
+  expect(client.disconnectReason()).toBe(Reason.ReceiveMaximumExceeded);
 });
 
 test("a QoS 2 message that comes again does not use up the Receive Maximum", () => {
   const world = worldWith({ receiveMax: 2 });
   const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
-  const first = new Five(world, kept);
+  const first = new Mqtt5Client(world, kept);
   first.send(wire.publish(5, { topic: "a", qos: 2, id: 1 })).client.cut();
-  const client = new Five(world, kept);
+  const client = new Mqtt5Client(world, kept);
   for (let n = 0; n < 5; n++) {
     client.send(wire.publish(5, { topic: "a", qos: 2, id: 1, dup: true }));
   }
@@ -127,16 +127,16 @@ test("a QoS 2 message that comes again does not use up the Receive Maximum", () 
 test("QoS 2 messages that an earlier connection left open are no part of the Receive Maximum", () => {
   const world = worldWith({ receiveMax: 1 });
   const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
-  const first = new Five(world, kept);
+  const first = new Mqtt5Client(world, kept);
   first.send(wire.publish(5, { topic: "a", qos: 2, id: 1 })).client.cut();
-  const client = new Five(world, kept);
+  const client = new Mqtt5Client(world, kept);
   client.send(wire.publish(5, { topic: "a", qos: 2, id: 2 }), wire.ack(wire.Pubrel, 1));
   expect(client.takes().map(({ type }) => type)).toEqual(["PUBREC", "PUBCOMP"]);
 });
 
 test("a payload that says it is text is checked where that is switched on", () => {
   const world = worldWith({ payloadFormatCheck: 1 });
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   const fields = { topic: "a", qos: 1, props: { PayloadFormatIndicator: 1 } };
   client.send(
     wire.publish(5, { ...fields, id: 1, payload: "tëxt\0" }),
@@ -152,7 +152,7 @@ test("a payload that says it is text is checked where that is switched on", () =
 
 test("where there is nobody to get it, the acknowledgement says so", () => {
   const world = worldWith();
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   client.send(
     wire.publish(5, { topic: "a", qos: 1, id: 1 }),
     wire.publish(5, { topic: "a", qos: 2, id: 2 }),
@@ -164,7 +164,7 @@ test("where there is nobody to get it, the acknowledgement says so", () => {
 
 test("[MQTT-3.14.2-2] a shutdown tells 0x8B, after what was owed", () => {
   const world = worldWith();
-  const client = new Five(world).send(wire.subscribe(5, 1, [["a", 0]]));
+  const client = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
   client.takes();
   world.drains = false;
   client.send(wire.publish(5, { topic: "a", payload: "last" }));
@@ -181,7 +181,7 @@ test("[MQTT-3.14.2-2] a shutdown tells 0x8B, after what was owed", () => {
 test("DISCONNECT waits for a transport that takes no bytes, but not for long", () => {
   for (const isBackInTime of [true, false]) {
     const world = worldWith();
-    const client = new Five(world);
+    const client = new Mqtt5Client(world);
     client.client.writable(false);
     client.send(wire.publish(5, { topic: "a/#" }));
     expect(world.count("clientsConnected")).toBe(0);
@@ -189,7 +189,7 @@ test("DISCONNECT waits for a transport that takes no bytes, but not for long", (
     world.advance(900);
     if (isBackInTime) {
       client.client.writable(true);
-      expect(client.farewell()).toBe(Reason.TopicNameInvalid);
+      expect(client.disconnectReason()).toBe(Reason.TopicNameInvalid);
     } else {
       world.advance(200);
       expect(client.client.isOpen).toBe(false);
@@ -201,9 +201,9 @@ test("DISCONNECT waits for a transport that takes no bytes, but not for long", (
 
 test("a transport that does not take its DISCONNECT is nobody's once it is closed", () => {
   const world = worldWith();
-  const { conn } = new Five(world).client;
+  const { conn } = new Mqtt5Client(world).client;
   world.drains = false;
-  world.broker.handleCommand({ kind: "kick", clientId: "five", reason: 0x98 }, world.now);
+  world.broker.handleCommand({ kind: "kick", clientId: "mqtt5", reason: 0x98 }, world.now);
   const out = { bytes: new Uint8Array(65_536), length: 0, tail: null };
   expect(world.broker.pollSend(out, world.now)).toBe(conn);
   world.broker.handleWritable(conn, false, world.now);
@@ -214,11 +214,11 @@ test("a transport that does not take its DISCONNECT is nobody's once it is close
 
 test("a kick tells 0x98, and a move where to go, also to those who come", () => {
   const world = worldWith();
-  const kicked = new Five(world, { clientId: "k" });
+  const kicked = new Mqtt5Client(world, { clientId: "k" });
   world.broker.handleCommand({ kind: "kick", clientId: "k", reason: 0x98 }, world.now);
   world.drain();
-  expect(kicked.farewell()).toBe(Reason.AdministrativeAction);
-  const moved = new Five(world, { clientId: "m" });
+  expect(kicked.disconnectReason()).toBe(Reason.AdministrativeAction);
+  const moved = new Mqtt5Client(world, { clientId: "m" });
   const old = world.connected("old");
   const reference = "other.example:1883";
   world.broker.handleCommand({ kind: "move", reference, isForGood: false }, world.now);
@@ -226,15 +226,18 @@ test("a kick tells 0x98, and a move where to go, also to those who come", () => 
   const [farewell] = moved.takes();
   expect([farewell!.reason, farewell!.props["ServerReference"]]).toEqual([0x9c, reference]);
   expect(old.isOpen).toBe(false);
-  const late = new Five(world, { clientId: "late" });
+  const late = new Mqtt5Client(world, { clientId: "late" });
   expect([late.connack.reason, late.connack.props["ServerReference"]]).toEqual([0x9c, reference]);
   world.broker.handleCommand({ kind: "move", reference: null, isForGood: false }, world.now);
-  expect(new Five(world, { clientId: "again" }).connack.reason).toBe(0);
+  expect(new Mqtt5Client(world, { clientId: "again" }).connack.reason).toBe(0);
 });
 
 test("QoS 1 messages that a member of a shared subscription leaves behind go to another", () => {
   const world = worldWith();
-  const first = new Five(world, { clientId: "first", props: { SessionExpiryInterval: 100 } });
+  const first = new Mqtt5Client(world, {
+    clientId: "first",
+    props: { SessionExpiryInterval: 100 },
+  });
   first.send(wire.subscribe(5, 1, [["$share/g/a", 1]]));
   first.takes();
   const publisher = world.connected("p");
@@ -242,7 +245,7 @@ test("QoS 1 messages that a member of a shared subscription leaves behind go to 
     publisher.send(wire.publish(4, { topic: "a", payload: `${n}`, qos: 1, id: n + 1 }));
   expect(first.takes()).toHaveLength(20);
   first.client.cut();
-  const second = new Five(world, { clientId: "second" }).send(
+  const second = new Mqtt5Client(world, { clientId: "second" }).send(
     wire.subscribe(5, 1, [["$share/g/a", 1]]),
   );
   expect(second.takes().map(({ type }) => type)).toEqual(["SUBACK"]);
@@ -261,11 +264,11 @@ test("QoS 1 messages that a member of a shared subscription leaves behind go to 
 test("a shared subscription prefers members who are there and have room", () => {
   const world = worldWith();
   const filter = "$share/g/a";
-  const away = new Five(world, { clientId: "away", props: { SessionExpiryInterval: 100 } });
+  const away = new Mqtt5Client(world, { clientId: "away", props: { SessionExpiryInterval: 100 } });
   away.send(wire.subscribe(5, 1, [[filter, 1]])).client.cut();
-  const tight = new Five(world, { clientId: "tight", props: { ReceiveMaximum: 1 } });
+  const tight = new Mqtt5Client(world, { clientId: "tight", props: { ReceiveMaximum: 1 } });
   tight.send(wire.subscribe(5, 1, [[filter, 1]])).takes();
-  const wide = new Five(world, { clientId: "wide" });
+  const wide = new Mqtt5Client(world, { clientId: "wide" });
   wide.send(wire.subscribe(5, 1, [[filter, 1]])).takes();
   const publisher = world.connected("p");
   for (let n = 0; n < 10; n++) publisher.send(wire.publish(4, { topic: "a", qos: 1, id: n + 1 }));
@@ -283,7 +286,7 @@ test("a will's delay and its session's end: whichever is sooner, once", () => {
     [10, 10],
     [100, 30],
   ] as const) {
-    const client = new Five(world, { will, props: { SessionExpiryInterval: expiry } });
+    const client = new Mqtt5Client(world, { will, props: { SessionExpiryInterval: expiry } });
     client.client.cut();
     world.advance(due * 1000 - 10);
     expect(watcher.takes()).toEqual([]);
@@ -301,8 +304,8 @@ test("[MQTT-3.1.3-9] a will that waited is forgotten when its client is back: th
   watcher.takes();
   const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
   const will = { topic: "gone", payload: "x", props: { WillDelayInterval: 30 } };
-  new Five(world, { ...kept, will }).client.cut();
-  const back = new Five(world, kept);
+  new Mqtt5Client(world, { ...kept, will }).client.cut();
+  const back = new Mqtt5Client(world, kept);
   back.send(wire.disconnect(0, { SessionExpiryInterval: 0 }));
   world.advance(200_000);
   expect(watcher.takes()).toEqual([]);
@@ -311,7 +314,7 @@ test("[MQTT-3.1.3-9] a will that waited is forgotten when its client is back: th
 
 test("topic aliases towards a client save bytes, and survive an emptied table of names", () => {
   const world = worldWith({ topicTableBytesMax: 65_536 });
-  const reader = new Five(world, { props: { TopicAliasMaximum: 4 } });
+  const reader = new Mqtt5Client(world, { props: { TopicAliasMaximum: 4 } });
   reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
   const publisher = world.connected("p");
   const long = "a/rather/long/topic/name";
@@ -333,7 +336,7 @@ test("topic aliases towards a client save bytes, and survive an emptied table of
 
 test("aliases that a client sets are counted as input, and let go of with it", () => {
   const world = worldWith();
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   for (let TopicAlias = 1; TopicAlias <= 32; TopicAlias++) {
     client.send(
       wire.publish(5, { topic: `${"x".repeat(1000)}${TopicAlias}`, props: { TopicAlias } }),
@@ -347,20 +350,20 @@ test("aliases that a client sets are counted as input, and let go of with it", (
 test("subscription identifiers and expiry survive the way through a queue and a window", () => {
   const world = worldWith({ inflightMax: 2 });
   const props = { SessionExpiryInterval: 100 };
-  const first = new Five(world, { clean: false, props });
+  const first = new Mqtt5Client(world, { clean: false, props });
   first.send(wire.subscribe(5, 1, [["#", 2]], { SubscriptionIdentifier: 9 }));
   first.send(wire.subscribe(5, 2, [["a", 2]], { SubscriptionIdentifier: 300 })).client.cut();
-  const publisher = new Five(world, { clientId: "p" });
+  const publisher = new Mqtt5Client(world, { clientId: "p" });
   for (let n = 1; n <= 6; n++) {
     const fields = { topic: "a", payload: `${n}`, qos: 1 + (n % 2), id: n };
     publisher.send(wire.publish(5, { ...fields, props: { MessageExpiryInterval: 50 } }));
   }
   world.advance(10_000);
-  let client = new Five(world, { clean: false, props });
+  let client = new Mqtt5Client(world, { clean: false, props });
   const seen: string[] = [];
   for (let round = 0; round < 20 && seen.length < 6; round++) {
     client.client.cut();
-    client = new Five(world, { clean: false, props });
+    client = new Mqtt5Client(world, { clean: false, props });
     const packets = client.takes();
     for (const packet of packets.filter(({ type }) => type === "PUBLISH")) {
       expect(packet.props["SubscriptionIdentifier"]).toEqual([9, 300]);
@@ -377,9 +380,9 @@ test("subscription identifiers and expiry survive the way through a queue and a 
 
 test("a queue that is full of messages whose time is over has room again", () => {
   const world = worldWith({ queuedMessagesMax: 3 });
-  const first = new Five(world, { clean: false, props: { SessionExpiryInterval: 1000 } });
+  const first = new Mqtt5Client(world, { clean: false, props: { SessionExpiryInterval: 1000 } });
   first.send(wire.subscribe(5, 1, [["a", 1]])).client.cut();
-  const publisher = new Five(world, { clientId: "p" });
+  const publisher = new Mqtt5Client(world, { clientId: "p" });
   const publish = (payload: string, seconds: number): void => {
     const props = { MessageExpiryInterval: seconds };
     publisher.send(wire.publish(5, { topic: "a", payload, qos: 1, props }));
@@ -394,7 +397,7 @@ test("a queue that is full of messages whose time is over has room again", () =>
 
 test("a message of the program's own may have properties, and is told with them", () => {
   const world = worldWith();
-  const reader = new Five(world).send(wire.subscribe(5, 1, [["a", 0]]));
+  const reader = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
   reader.takes();
   world.broker.handleCommand({ kind: "observe", publishes: true }, world.now);
   const properties = {
@@ -420,9 +423,9 @@ test("a message of the program's own may have properties, and is told with them"
 
 test("[MQTT-3.3.2-5] a message whose time passes while its reader takes no bytes is not sent, and its window place is free", () => {
   const world = worldWith({ inflightMax: 1 });
-  const reader = new Five(world).send(wire.subscribe(5, 1, [["a", 1]]));
+  const reader = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 1]]));
   reader.takes();
-  const publisher = new Five(world, { clientId: "p" });
+  const publisher = new Mqtt5Client(world, { clientId: "p" });
   reader.client.writable(false);
   for (const [qos, seconds] of [
     [0, 1],

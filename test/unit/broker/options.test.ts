@@ -3,12 +3,12 @@ import { expect, test } from "vitest";
 import { ConfigError, type PropertyValues, Reason } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Five, packetsTo } from "../../support/five.ts";
+import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
 
 test("overlapping subscriptions deliver RETAIN as published where one of them asks for it", () => {
   const world = new TestBroker();
   const RAP = 0b1000;
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   client.send(
     wire.subscribe(5, 1, [
       ["a/b", 0],
@@ -23,7 +23,7 @@ test("overlapping subscriptions deliver RETAIN as published where one of them as
 });
 
 test("[MQTT-3.3.4-7] a PUBLISH that was refused does not count in the Receive Maximum", () => {
-  const client = new Five(new TestBroker({ limits: { receiveMax: 2 } }));
+  const client = new Mqtt5Client(new TestBroker({ limits: { receiveMax: 2 } }));
   for (let id = 1; id <= 6; id++) client.send(wire.publish(5, { topic: "$SYS/no", qos: 2, id }));
   expect(client.takes().map(({ type, reason }) => [type, reason])).toEqual(
     Array(6).fill(["PUBREC", 0x87]),
@@ -33,7 +33,7 @@ test("[MQTT-3.3.4-7] a PUBLISH that was refused does not count in the Receive Ma
 
 test("[MQTT-3.3.2-5] a retained message whose time is over is gone, and its memory free", () => {
   const world = new TestBroker();
-  const publisher = new Five(world);
+  const publisher = new Mqtt5Client(world);
   const fields = { topic: "a", payload: "x", retain: true };
   publisher.send(wire.publish(5, { ...fields, props: { MessageExpiryInterval: 10 } }));
   world.advance(9999);
@@ -45,7 +45,10 @@ test("[MQTT-3.3.2-5] a retained message whose time is over is gone, and its memo
 test("[MQTT-3.2.2-15] CONNACK says nothing that a client assumes without being told", () => {
   const broadest = { packetBytesMax: 268_435_460, receiveMax: 65_535, topicAliasMax: 0 };
   const props = { SessionExpiryInterval: 100 };
-  const { connack } = new Five(new TestBroker({ limits: broadest }), { props, keepAlive: 60 });
+  const { connack } = new Mqtt5Client(new TestBroker({ limits: broadest }), {
+    props,
+    keepAlive: 60,
+  });
   expect(connack.props).toEqual({});
 });
 
@@ -57,14 +60,14 @@ test("a Maximum Packet Size is told as a number that clients take, and is at mos
     [268_435_459, 268_435_455],
     [268_435_460, undefined],
   ] as const) {
-    const { connack } = new Five(new TestBroker({ limits: { packetBytesMax } }));
+    const { connack } = new Mqtt5Client(new TestBroker({ limits: { packetBytesMax } }));
     expect(connack.props["MaximumPacketSize"]).toBe(told);
   }
 });
 
 test("a session expiry in DISCONNECT is cut to ours too", () => {
   const world = new TestBroker({ limits: { sessionMillisMax: 60_000 } });
-  const client = new Five(world, { props: { SessionExpiryInterval: 10 } });
+  const client = new Mqtt5Client(world, { props: { SessionExpiryInterval: 10 } });
   client.send(wire.disconnect(0, { SessionExpiryInterval: 0xffff_ffff }));
   world.advance(59_999);
   expect(world.count("sessions")).toBe(1);
@@ -74,13 +77,13 @@ test("a session expiry in DISCONNECT is cut to ours too", () => {
 
 test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] properties keep their order also around those that are not passed on", () => {
   const world = new TestBroker();
-  const reader = new Five(world, { clientId: "r" }).send(wire.subscribe(5, 1, [["a", 0]]));
+  const reader = new Mqtt5Client(world, { clientId: "r" }).send(wire.subscribe(5, 1, [["a", 0]]));
   reader.takes();
   const pair = (key: string): number[] => [0x26, ...wire.text(key), ...wire.text("")];
   const expiry = [0x02, 0, 0, 0, 60];
   const alias = [0x23, 0, 1];
   const fields = [...pair("1"), ...expiry, ...pair("3"), ...pair("2"), ...alias, ...pair("4")];
-  const publisher = new Five(world, { clientId: "p" });
+  const publisher = new Mqtt5Client(world, { clientId: "p" });
   publisher.send(wire.packet(0x30, wire.text("a"), [fields.length], fields, wire.text("x")));
   const [message] = reader.takes();
   expect(message!.props).toEqual({
@@ -121,15 +124,15 @@ test.each(["", "a/#", "+", "+/a"])(
   "[MQTT-3.3.2-14] [MQTT-4.7.3-1] %j is no Response Topic, of a PUBLISH or of a will",
   (topic) => {
     const world = new TestBroker();
-    const reader = new Five(world, { clientId: "reader" });
+    const reader = new Mqtt5Client(world, { clientId: "reader" });
     reader.send(wire.subscribe(5, 1, [["t", 2]]));
     reader.takes();
     const props = { ResponseTopic: topic };
     for (const qos of [0, 1, 2]) {
-      const client = new Five(world).send(wire.publish(5, { topic: "t", qos, props }));
-      expect(client.farewell()).toBe(Reason.ProtocolError);
+      const client = new Mqtt5Client(world).send(wire.publish(5, { topic: "t", qos, props }));
+      expect(client.disconnectReason()).toBe(Reason.ProtocolError);
     }
-    const refused = new Five(world, { clientId: "w", will: { topic: "t", props } });
+    const refused = new Mqtt5Client(world, { clientId: "w", will: { topic: "t", props } });
     expect(refused.connack.reason).toBe(Reason.ProtocolError);
     expect(refused.client.isOpen).toBe(false);
     expect(reader.takes()).toEqual([]);
@@ -145,7 +148,7 @@ test("a will that says it is text is checked where that is switched on", () => {
   const client = world.open();
   client.send(bytes);
   expect(packetsTo(client).map(({ reason }) => reason)).toEqual([Reason.PayloadFormatInvalid]);
-  new Five(world, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
+  new Mqtt5Client(world, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
   expect(world.count("clientsConnected")).toBe(1);
 });
 
@@ -156,7 +159,7 @@ function aliasesOf(
   topicAliasOutMax = 64,
 ): [unknown, string][] {
   const world = new TestBroker({ limits: { topicAliasOutMax } });
-  const reader = new Five(world, { clientId: "r", props: { TopicAliasMaximum: max } });
+  const reader = new Mqtt5Client(world, { clientId: "r", props: { TopicAliasMaximum: max } });
   reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
   const publisher = world.connected("p");
   for (const topic of topics) publisher.send(wire.publish(4, { topic }));
@@ -202,7 +205,7 @@ test("where every alias is taken topics in turn push none out, and one that come
 
 test("[MQTT-3.8.3-3] [MQTT-3.8.4-3] what comes back to its publisher is by the options that it gave last", () => {
   const NO_LOCAL = 0b100;
-  const client = new Five(new TestBroker());
+  const client = new Mqtt5Client(new TestBroker());
   client.send(wire.subscribe(5, 1, [["#", NO_LOCAL]]));
   for (const [options, expected] of [
     [0, [0]],
@@ -228,7 +231,7 @@ test("[MQTT-3.8.3-3] what a client publishes comes back by those of its subscrip
   ];
   for (const order of permutations(subscriptions)) {
     const world = new TestBroker();
-    const client = new Five(world);
+    const client = new Mqtt5Client(world);
     for (const [filter, options, id] of order) {
       const props = id === 0 ? {} : { SubscriptionIdentifier: id };
       client.send(wire.subscribe(5, 1, [[filter, options]], props));

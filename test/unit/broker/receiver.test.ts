@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Five, packetsTo } from "../../support/five.ts";
+import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
 import { concat } from "../../support/packets.ts";
 
 test("[MQTT-3.14.0-1] a fault in the chunk of the CONNECT is told after CONNACK, and after what was answered", () => {
@@ -57,7 +57,7 @@ test.each([1, 2])(
   (qos) => {
     const world = new TestBroker();
     const props = { SessionExpiryInterval: 100 };
-    const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+    const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
     const publisher = world.connected("p");
     for (let n = 1; n <= 5; n++) {
       publisher.send(wire.publish(4, { topic: "t", payload: `${n}`, qos, id: n }));
@@ -65,7 +65,7 @@ test.each([1, 2])(
     expect(first.takes().filter(({ type }) => type === "PUBLISH")).toHaveLength(5);
     first.client.cut();
     publisher.send(wire.publish(4, { topic: "t", payload: "6", qos, id: 6 }));
-    const again = new Five(world, { clean: false, props: { ...props, ReceiveMaximum: 2 } });
+    const again = new Mqtt5Client(world, { clean: false, props: { ...props, ReceiveMaximum: 2 } });
     let inflight: wire.Packet[] = [];
     const got: string[] = [];
     for (let round = 0; round < 6; round++) {
@@ -92,11 +92,11 @@ test.each([1, 2])(
 test("[MQTT-3.3.4-9] what was received before the connection ended counts until PUBCOMP", () => {
   const world = new TestBroker();
   const props = { SessionExpiryInterval: 100 };
-  const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+  const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
   const publisher = world.connected("p");
   for (const id of [1, 2]) publisher.send(wire.publish(4, { topic: "t", qos: 2, id }));
   first.send(wire.ack(wire.Pubrec, 1)).client.cut();
-  const again = new Five(world, { clean: false, props: { ...props, ReceiveMaximum: 1 } });
+  const again = new Mqtt5Client(world, { clean: false, props: { ...props, ReceiveMaximum: 1 } });
   expect(again.takes().map(({ type, id }) => [type, id])).toEqual([["PUBREL", 1]]);
   again.send(wire.ack(wire.Pubcomp, 1));
   expect(again.takes().map(({ type, id }) => [type, id])).toEqual([["PUBLISH", 2]]);
@@ -105,7 +105,7 @@ test("[MQTT-3.3.4-9] what was received before the connection ended counts until 
 test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes back is not sent again, and makes room", () => {
   const world = new TestBroker();
   const props = { SessionExpiryInterval: 100, ReceiveMaximum: 3 };
-  const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+  const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
   const publisher = world.connected("p");
   const payloads = ["long".repeat(20), "short", "long".repeat(30), "late"];
   for (const [n, payload] of payloads.entries()) {
@@ -113,7 +113,10 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes b
   }
   expect(first.takes()).toHaveLength(4);
   first.client.cut();
-  const again = new Five(world, { clean: false, props: { ...props, MaximumPacketSize: 40 } });
+  const again = new Mqtt5Client(world, {
+    clean: false,
+    props: { ...props, MaximumPacketSize: 40 },
+  });
   expect(again.takes().map(({ payload, dup }) => [payload, dup])).toEqual([
     ["short", true],
     ["late", false],
@@ -124,7 +127,7 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes b
 
 test("[MQTT-3.1.2-24] [MQTT-3.2.0-1] a client that can not be told what CONNACK has to say is not let in", () => {
   const world = new TestBroker();
-  const here = new Five(world, { clientId: "small", will: { topic: "w" } });
+  const here = new Mqtt5Client(world, { clientId: "small", will: { topic: "w" } });
   const fits = here.connack.bytes.length;
   for (let max = 1; max < fits; max++) {
     const client = world.open();
@@ -134,23 +137,23 @@ test("[MQTT-3.1.2-24] [MQTT-3.2.0-1] a client that can not be told what CONNACK 
     expect(client.isOpen).toBe(false);
   }
   expect(here.client.isOpen).toBe(true);
-  new Five(world, { clientId: "small", props: { MaximumPacketSize: fits } });
-  expect(here.farewell()).toBe(Reason.SessionTakenOver);
+  new Mqtt5Client(world, { clientId: "small", props: { MaximumPacketSize: fits } });
+  expect(here.disconnectReason()).toBe(Reason.SessionTakenOver);
   expect(world.count("messages")).toBe(0);
 });
 
 test("[MQTT-3.1.2-24] a Server Reference goes only to those who take packets that long", () => {
   const world = new TestBroker();
   const props = { MaximumPacketSize: 20 };
-  const here = new Five(world, { props });
+  const here = new Mqtt5Client(world, { props });
   const reference = "another.server.example:1883";
   world.broker.handleCommand({ kind: "move", reference, isForGood: true }, world.now);
   world.drain();
   const [farewell] = here.takes();
   expect([farewell!.reason, farewell!.bytes.length]).toEqual([Reason.ServerMoved, 3]);
-  const late = new Five(world, { clientId: "late", props });
+  const late = new Mqtt5Client(world, { clientId: "late", props });
   expect([late.connack.reason, late.connack.bytes.length]).toEqual([Reason.ServerMoved, 5]);
-  const roomy = new Five(world, { clientId: "roomy", props: { MaximumPacketSize: 50 } });
+  const roomy = new Mqtt5Client(world, { clientId: "roomy", props: { MaximumPacketSize: 50 } });
   expect(roomy.connack.props["ServerReference"]).toBe(reference);
 });
 
@@ -178,7 +181,7 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message that just fits is sent as often 
       [fits - 1, 0],
     ] as const) {
       const props = { TopicAliasMaximum, MaximumPacketSize: max };
-      const reader = new Five(world, { props }).send(wire.subscribe(5, 1, [[topic, 0]]));
+      const reader = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [[topic, 0]]));
       reader.takes();
       for (let n = 0; n < 4; n++) {
         publisher.send(wire.publish(4, { topic, payload: "x".repeat(50) }));
@@ -193,11 +196,11 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message that just fits is sent as often 
 test("PUBRELs are sent again in the order of the PUBRECs", () => {
   const world = new TestBroker();
   const props = { SessionExpiryInterval: 100 };
-  const first = new Five(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
+  const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
   const publisher = world.connected("p");
   for (const id of [1, 2, 3]) publisher.send(wire.publish(4, { topic: "t", qos: 2, id }));
   first.send(...[3, 1, 2].map((id) => wire.ack(wire.Pubrec, id))).client.cut();
-  const again = new Five(world, { clean: false, props });
+  const again = new Mqtt5Client(world, { clean: false, props });
   expect(again.takes().map(({ type, id }) => [type, id])).toEqual([
     ["PUBREL", 3],
     ["PUBREL", 1],

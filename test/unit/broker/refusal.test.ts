@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Decision, EffectKind, Reason, Verdict } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
-import { Five, packetsTo } from "../../support/five.ts";
+import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
 import { connect, publish, subscribe } from "../../support/packets.ts";
 
 const pending = () => Verdict.Pending;
@@ -39,8 +39,8 @@ describe("a CONNECT that the policy denies at once for a reason", () => {
       expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
       expect(client.ended).toBe(EffectKind.Close);
     }
-    const five = world.open().send(wire.connect(5, { clientId: "c" }));
-    expect(packetsTo(five)).toMatchObject([{ type: "CONNACK", reason }]);
+    const mqtt5 = world.open().send(wire.connect(5, { clientId: "c" }));
+    expect(packetsTo(mqtt5)).toMatchObject([{ type: "CONNACK", reason }]);
     expect(world.events()).toMatchObject(
       Array.from({ length: 3 }, () => ({ kind: "refused", reason })),
     );
@@ -107,9 +107,9 @@ describe("a PUBLISH that the policy denies", () => {
 
   test("at once is acknowledged with the reason; 3.1.1 has none", () => {
     const world = new TestBroker({ policy: { publish: () => reason } });
-    const five = new Five(world);
-    five.send(wire.publish(5, { topic: "t", qos: 1 }), wire.publish(5, { topic: "t", qos: 2 }));
-    expect(five.takes()).toMatchObject([
+    const mqtt5 = new Mqtt5Client(world);
+    mqtt5.send(wire.publish(5, { topic: "t", qos: 1 }), wire.publish(5, { topic: "t", qos: 2 }));
+    expect(mqtt5.takes()).toMatchObject([
       { type: "PUBACK", reason },
       { type: "PUBREC", reason },
     ]);
@@ -117,39 +117,39 @@ describe("a PUBLISH that the policy denies", () => {
     expect(old.takes()).toEqual(["PUBACK #7"]);
     // A code that PUBACK has not is the nearest that it has.
     const other = new TestBroker({ policy: { publish: () => Reason.Banned } });
-    const denied = new Five(other).send(wire.publish(5, { topic: "t", qos: 1 }));
+    const denied = new Mqtt5Client(other).send(wire.publish(5, { topic: "t", qos: 1 }));
     expect(denied.takes()).toMatchObject([{ type: "PUBACK", reason: Reason.Unspecified }]);
   });
 
   test.each([1, 2])("is acknowledged at QoS %i in the policy's words, as often as it is", (qos) => {
     const world = new TestBroker({ policy: { publish: pending }, limits: { receiveMax: 2 } });
-    const five = new Five(world);
+    const mqtt5 = new Mqtt5Client(world);
     for (let id = 1; id <= 10; id++) {
-      five.send(wire.publish(5, { topic: "t", qos, id }));
-      decide(world, five.client, { kind: "deny", reason, reasonString });
+      mqtt5.send(wire.publish(5, { topic: "t", qos, id }));
+      decide(world, mqtt5.client, { kind: "deny", reason, reasonString });
       const type = qos === 1 ? "PUBACK" : "PUBREC";
-      expect(five.takes()).toMatchObject([
+      expect(mqtt5.takes()).toMatchObject([
         { type, id, reason, props: { ReasonString: reasonString } },
       ]);
     }
-    five.send(wire.publish(5, { topic: "t", qos, id: 11 }));
-    decide(world, five.client, { kind: "deny", reason });
-    expect(five.takes()).toMatchObject([{ reason, props: { ReasonString: "quota exceeded" } }]);
+    mqtt5.send(wire.publish(5, { topic: "t", qos, id: 11 }));
+    decide(world, mqtt5.client, { kind: "deny", reason });
+    expect(mqtt5.takes()).toMatchObject([{ reason, props: { ReasonString: "quota exceeded" } }]);
     expect(world.count("publishesDenied")).toBe(11);
   });
 
   test("is acknowledged without words that are too long for the client, and not at QoS 0", () => {
     const world = new TestBroker({ policy: { publish: pending } });
-    const five = new Five(world, { props: { MaximumPacketSize: 20 } });
-    five.send(wire.publish(5, { topic: "t", qos: 1 }));
-    decide(world, five.client, { kind: "deny", reason, reasonString: "x".repeat(50) });
-    expect(five.takes()).toMatchObject([{ type: "PUBACK", reason, props: {} }]);
-    five.send(wire.publish(5, { topic: "t" }));
-    decide(world, five.client, { kind: "deny", reason, reasonString });
-    expect(five.takes()).toEqual([]);
+    const mqtt5 = new Mqtt5Client(world, { props: { MaximumPacketSize: 20 } });
+    mqtt5.send(wire.publish(5, { topic: "t", qos: 1 }));
+    decide(world, mqtt5.client, { kind: "deny", reason, reasonString: "x".repeat(50) });
+    expect(mqtt5.takes()).toMatchObject([{ type: "PUBACK", reason, props: {} }]);
+    mqtt5.send(wire.publish(5, { topic: "t" }));
+    decide(world, mqtt5.client, { kind: "deny", reason, reasonString });
+    expect(mqtt5.takes()).toEqual([]);
     // What was said of one is not said of the next.
-    five.send(wire.publish(5, { topic: "$SYS/x", qos: 1 }));
-    expect(five.takes()).toMatchObject([{ reason: Reason.NotAuthorized, props: {} }]);
+    mqtt5.send(wire.publish(5, { topic: "$SYS/x", qos: 1 }));
+    expect(mqtt5.takes()).toMatchObject([{ reason: Reason.NotAuthorized, props: {} }]);
   });
 });
 
@@ -161,8 +161,8 @@ describe("a SUBSCRIBE that the policy denies", () => {
     const policy = { subscribe: (_: number, filter: string) => reasons[filter] ?? Verdict.Allow };
     const world = new TestBroker({ policy });
     const filters = ["a", "b", "c", "d"].map((filter) => [filter, 0] as const);
-    const five = new Five(world).send(wire.subscribe(5, 1, filters));
-    expect(five.takes()).toMatchObject([{ reasons: [0x87, 0x97, Reason.Unspecified, 0] }]);
+    const mqtt5 = new Mqtt5Client(world).send(wire.subscribe(5, 1, filters));
+    expect(mqtt5.takes()).toMatchObject([{ reasons: [0x87, 0x97, Reason.Unspecified, 0] }]);
     const old = world.connected().send(subscribe(1, ["a", 0], ["d", 1]));
     expect(old.takes()).toEqual(["SUBACK #1 128 1"]);
   });
@@ -174,23 +174,23 @@ describe("a SUBSCRIBE that the policy denies", () => {
       [{ RequestProblemInformation: 0 }, {}],
     ] as const) {
       const world = new TestBroker({ policy: { subscribe: pending } });
-      const five = new Five(world, { props });
-      five.send(
+      const mqtt5 = new Mqtt5Client(world, { props });
+      mqtt5.send(
         wire.subscribe(5, 1, [
           ["a", 0],
           ["b", 1],
         ]),
       );
-      decide(world, five.client, { kind: "filters", reasons: [0, 0x97], reasonString });
-      expect(five.takes()).toMatchObject([{ type: "SUBACK", reasons: [0, 0x97], props: told }]);
+      decide(world, mqtt5.client, { kind: "filters", reasons: [0, 0x97], reasonString });
+      expect(mqtt5.takes()).toMatchObject([{ type: "SUBACK", reasons: [0, 0x97], props: told }]);
     }
   });
 
   test("for a reason that is no failure is denied all the same", () => {
     const world = new TestBroker({ policy: { subscribe: pending } });
-    const five = new Five(world).send(wire.subscribe(5, 1, [["a", 0]]));
-    decide(world, five.client, { kind: "deny", reason: Reason.Success });
-    expect(five.takes()).toMatchObject([{ reasons: [Reason.NotAuthorized] }]);
+    const mqtt5 = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
+    decide(world, mqtt5.client, { kind: "deny", reason: Reason.Success });
+    expect(mqtt5.takes()).toMatchObject([{ reasons: [Reason.NotAuthorized] }]);
     expect(world.count("subscriptions")).toBe(0);
   });
 });

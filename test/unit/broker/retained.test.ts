@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Five } from "../../support/five.ts";
+import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 import {
   disconnect,
   pingreq,
@@ -243,7 +243,7 @@ test("[MQTT-3.8.4-3] retained messages that are still to come are not lost where
   const { world } = retaining(Object.fromEntries(names.map((name) => [name, "x"])), {
     limits: { inflightMax: 1 },
   });
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   const asks = (options: number, id: number): Uint8Array =>
     wire.subscribe(5, 1, [["r/#", options]], { SubscriptionIdentifier: id });
   const NOT_SENT = 2 << 4;
@@ -261,7 +261,7 @@ test("[MQTT-3.8.4-3] retained messages that are still to come are not lost where
 
 test("a client that subscribes again without end is sent the retained messages of the last eight", () => {
   const { world } = retaining({ "r/1": "x", "r/2": "x" });
-  const client = new Five(world);
+  const client = new Mqtt5Client(world);
   client.client.writable(false);
   for (let id = 1; id <= 1000; id++) {
     client.send(wire.subscribe(5, 1, [["r/#", 0]], { SubscriptionIdentifier: id }));

@@ -2,16 +2,16 @@
 import { expect, test } from "vitest";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Five } from "../../support/five.ts";
+import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
 test("what a member leaves behind of a group that is gone is nobody's, least of all a later group's", () => {
   const world = new TestBroker();
-  const member = new Five(world, { clientId: "member" });
+  const member = new Mqtt5Client(world, { clientId: "member" });
   member.send(wire.subscribe(5, 1, [["$share/g/secret", 1]]));
   world.connected("p").send(wire.publish(4, { topic: "secret", qos: 1, id: 1 }));
   expect(member.takes().map(({ type }) => type)).toEqual(["SUBACK", "PUBLISH"]);
   member.send(wire.unsubscribe(5, 2, ["$share/g/secret"]));
-  const other = new Five(world, { clientId: "other" });
+  const other = new Mqtt5Client(world, { clientId: "other" });
   other.send(wire.subscribe(5, 1, [["$share/h/public", 1]])).takes();
   member.client.cut();
   expect(other.takes()).toEqual([]);
@@ -21,11 +21,11 @@ test("what a member leaves behind of a group that is gone is nobody's, least of 
 test("a group that begins while a message is on its way to one that is gone does not get it", () => {
   const world = new TestBroker({ limits: { fanoutSlice: 16 } });
   for (let n = 0; n < 16; n++) {
-    new Five(world, { clientId: `${n}` }).send(wire.subscribe(5, 1, [["secret", 0]]));
+    new Mqtt5Client(world, { clientId: `${n}` }).send(wire.subscribe(5, 1, [["secret", 0]]));
   }
-  const member = new Five(world, { clientId: "member" });
+  const member = new Mqtt5Client(world, { clientId: "member" });
   member.send(wire.subscribe(5, 1, [["$share/g/secret", 0]]));
-  const other = new Five(world, { clientId: "other" });
+  const other = new Mqtt5Client(world, { clientId: "other" });
   other.takes();
   const publisher = world.connected("p");
   world.drains = false;
@@ -39,13 +39,17 @@ test("a group that begins while a message is on its way to one that is gone does
 test("what a member leaves behind keeps its order on the way to the next", () => {
   const world = new TestBroker({ limits: { inflightMax: 2 } });
   const filter = "$share/g/a";
-  const member = new Five(world, { clientId: "member" }).send(wire.subscribe(5, 1, [[filter, 1]]));
+  const member = new Mqtt5Client(world, { clientId: "member" }).send(
+    wire.subscribe(5, 1, [[filter, 1]]),
+  );
   const publisher = world.connected("p");
   for (let id = 1; id <= 4; id++) {
     publisher.send(wire.publish(4, { topic: "a", payload: `${id}`, qos: 1, id }));
   }
   expect(member.takes()).toHaveLength(3);
-  const next = new Five(world, { clientId: "next" }).send(wire.subscribe(5, 1, [[filter, 1]]));
+  const next = new Mqtt5Client(world, { clientId: "next" }).send(
+    wire.subscribe(5, 1, [[filter, 1]]),
+  );
   next.takes();
   member.client.cut();
   const got: string[] = [];
@@ -58,7 +62,7 @@ test("what a member leaves behind keeps its order on the way to the next", () =>
 
 test("[MQTT-3.8.4-3] a member that subscribes again has its new options", () => {
   const world = new TestBroker();
-  const member = new Five(world, { clientId: "member" });
+  const member = new Mqtt5Client(world, { clientId: "member" });
   const publisher = world.connected("p");
   for (const [qos, SubscriptionIdentifier] of [
     [0, 7],

@@ -26,7 +26,7 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1"
 
 const secrets = { clientId: "me", username: "ada", password: "secret" } as const;
 const will = { topic: "will", payload: "gone" } as const;
-const five = wire.connect(5, {
+const mqtt5 = wire.connect(5, {
   ...secrets,
   will: { topic: "will", payload: "gone", props: { ContentType: "t" } },
   props: {
@@ -53,7 +53,7 @@ describe("what is recorded of a connection's bytes", () => {
 
   test("has no authentication data, of CONNECT and of AUTH", () => {
     const props = { AuthenticationMethod: "M", AuthenticationData: Buffer.from("hush") };
-    const bytes = concat(five, wire.auth(0x18, props));
+    const bytes = concat(mqtt5, wire.auth(0x18, props));
     const result = text(masked(true, bytes));
     expect(result).toBe(text(bytes).replace("secret", "xxxxxx").replaceAll("hush", "xxxx"));
   });
@@ -126,7 +126,7 @@ describe("what is recorded of a connection's bytes", () => {
   test("is the same however the bytes are cut", () => {
     const random = new Random(7);
     const bytes = concat(
-      five,
+      mqtt5,
       wire.publish(5, { topic: "t", payload: "plain" } as never),
       wire.publish(5, { topic: "t", payload: "ä", props: { PayloadFormatIndicator: 1 } } as never),
       wire.auth(0x19, { AuthenticationMethod: "M", AuthenticationData: Buffer.from("hush") }),

@@ -1,17 +1,17 @@
-/** A client of 5.0, and what it has been sent, decoded. */
+/** An MQTT 5.0 client of a test broker, which decodes the packets that it receives. */
 import { expect } from "vitest";
 import * as wire from "../conformance/wire.ts";
 import type { TestBroker, TestClient } from "./broker.ts";
 
-export class Five {
+export class Mqtt5Client {
   readonly client: TestClient;
   readonly connack: wire.Packet;
-  /** What came with the CONNACK. */
+  /** The packets that arrived in the same chunk as the CONNACK. */
   #rest: wire.Packet[] = [];
 
   constructor(world: TestBroker, fields: wire.ConnectFields = {}) {
     this.client = world.open();
-    this.client.send(wire.connect(5, { clientId: "five", ...fields }));
+    this.client.send(wire.connect(5, { clientId: "mqtt5", ...fields }));
     const [connack, ...rest] = this.takes();
     expect(connack?.type).toBe("CONNACK");
     this.connack = connack!;
@@ -27,8 +27,8 @@ export class Five {
     return [...this.#rest.splice(0), ...packetsTo(this.client)];
   }
 
-  /** What it was told with the end. */
-  farewell(): number {
+  /** The reason code of the DISCONNECT with which the broker closed the connection. */
+  disconnectReason(): number {
     const [packet] = this.takes();
     expect(packet?.type).toBe("DISCONNECT");
     expect(this.client.isOpen).toBe(false);
@@ -36,7 +36,7 @@ export class Five {
   }
 }
 
-/** The packets that came since the last time. */
+/** The packets that arrived since the last call. */
 export function packetsTo(client: TestClient, version: wire.Version = 5): wire.Packet[] {
   const packets: wire.Packet[] = [];
   let stream = client.takesBytes();
