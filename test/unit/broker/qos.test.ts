@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { EffectKind, Reason } from "../../../core/mod.ts";
+import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
+import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 import {
   concat,
   connect,
@@ -218,4 +220,16 @@ test("acknowledges in the order of what it acknowledges [MQTT311-4.6.0-2]", () =
     "PUBACK #4",
     "PUBREC #5",
   ]);
+});
+
+test("where there is nobody to get it, the acknowledgement says so", () => {
+  const world = new TestBroker();
+  const client = new Mqtt5Client(world);
+  client.send(
+    wire.publish(5, { topic: "a", qos: 1, id: 1 }),
+    wire.publish(5, { topic: "a", qos: 2, id: 2 }),
+  );
+  expect(client.takes().map(({ reason }) => reason)).toEqual([0x10, 0x10]);
+  client.send(wire.subscribe(5, 3, [["a", 0]]), wire.publish(5, { topic: "a", qos: 1, id: 4 }));
+  expect(client.takes().find(({ type }) => type === "PUBACK")!.reason).toBe(0);
 });

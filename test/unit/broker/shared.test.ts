@@ -1,5 +1,6 @@
 /** Shared subscriptions that come and go. */
 import { expect, test } from "vitest";
+import { Counter } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
@@ -76,4 +77,49 @@ test("[MQTT-3.8.4-3] a member that subscribes again has its new options", () => 
     publisher.send(wire.ack(wire.Pubrel, qos + 1));
   }
   expect(world.count("subscriptions")).toBe(1);
+});
+
+test("QoS 1 messages that a member of a shared subscription leaves behind go to another", () => {
+  const world = new TestBroker();
+  const first = new Mqtt5Client(world, {
+    clientId: "first",
+    props: { SessionExpiryInterval: 100 },
+  });
+  first.send(wire.subscribe(5, 1, [["$share/g/a", 1]]));
+  first.takes();
+  const publisher = world.connected("p");
+  for (let n = 0; n < 30; n++)
+    publisher.send(wire.publish(4, { topic: "a", payload: `${n}`, qos: 1, id: n + 1 }));
+  expect(first.takes()).toHaveLength(20);
+  first.client.cut();
+  const second = new Mqtt5Client(world, { clientId: "second" }).send(
+    wire.subscribe(5, 1, [["$share/g/a", 1]]),
+  );
+  expect(second.takes().map(({ type }) => type)).toEqual(["SUBACK"]);
+  world.advance(100_001);
+  const got: string[] = [];
+  for (;;) {
+    const packets = second.takes();
+    if (packets.length === 0) break;
+    got.push(...packets.map(({ payload }) => payload));
+    second.send(...packets.map(({ id }) => wire.ack(wire.Puback, id)));
+  }
+  expect(new Set(got)).toEqual(new Set(Array.from({ length: 30 }, (_, n) => `${n}`)));
+  expect(world.count("messages")).toBe(0);
+});
+
+test("a shared subscription prefers members who are there and have room", () => {
+  const world = new TestBroker();
+  const filter = "$share/g/a";
+  const away = new Mqtt5Client(world, { clientId: "away", props: { SessionExpiryInterval: 100 } });
+  away.send(wire.subscribe(5, 1, [[filter, 1]])).client.cut();
+  const tight = new Mqtt5Client(world, { clientId: "tight", props: { ReceiveMaximum: 1 } });
+  tight.send(wire.subscribe(5, 1, [[filter, 1]])).takes();
+  const wide = new Mqtt5Client(world, { clientId: "wide" });
+  wide.send(wire.subscribe(5, 1, [[filter, 1]])).takes();
+  const publisher = world.connected("p");
+  for (let n = 0; n < 10; n++) publisher.send(wire.publish(4, { topic: "a", qos: 1, id: n + 1 }));
+  expect(wide.takes().length).toBeGreaterThanOrEqual(9);
+  expect(world.count("queued")).toBe(0);
+  expect(world.broker.counters[Counter.sharedSubscriptions]).toBe(1);
 });

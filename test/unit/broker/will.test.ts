@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { CloseCause, Reason } from "../../../core/mod.ts";
+import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
+import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 import { connect, disconnect, hex, publish, subscribe } from "../../support/packets.ts";
 
 const will = { topic: "w", payload: "gone", qos: 1 } as const;
@@ -101,4 +103,39 @@ test("a will published in the middle of a chunk may empty the interning table wi
     const got = watcher.takes().filter((line) => line.startsWith("PUBLISH t/"));
     expect(got).toEqual([`PUBLISH t/${n} "1" q0`, `PUBLISH t/${n} "2" q0`]);
   }
+});
+
+test("a will's delay and its session's end: whichever is sooner, once", () => {
+  const world = new TestBroker();
+  const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
+  watcher.takes();
+  const will = { topic: "gone", payload: "x", props: { WillDelayInterval: 30 } };
+  for (const [expiry, due] of [
+    [10, 10],
+    [100, 30],
+  ] as const) {
+    const client = new Mqtt5Client(world, { will, props: { SessionExpiryInterval: expiry } });
+    client.client.cut();
+    world.advance(due * 1000 - 10);
+    expect(watcher.takes()).toEqual([]);
+    world.advance(1000);
+    expect(watcher.takes()).toEqual(['PUBLISH gone "x" q0']);
+    world.advance(200_000);
+    expect(watcher.takes()).toEqual([]);
+  }
+  expect(world.count("messages")).toBe(0);
+});
+
+test("[MQTT-3.1.3-9] a will that waited is forgotten when its client is back: the end of the session does not publish it", () => {
+  const world = new TestBroker();
+  const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
+  watcher.takes();
+  const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
+  const will = { topic: "gone", payload: "x", props: { WillDelayInterval: 30 } };
+  new Mqtt5Client(world, { ...kept, will }).client.cut();
+  const back = new Mqtt5Client(world, kept);
+  back.send(wire.disconnect(0, { SessionExpiryInterval: 0 }));
+  world.advance(200_000);
+  expect(watcher.takes()).toEqual([]);
+  expect(world.count("messages")).toBe(0);
 });

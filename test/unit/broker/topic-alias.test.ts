@@ -1,0 +1,91 @@
+/** Topic aliases, in both directions. */
+import { expect, test } from "vitest";
+import * as wire from "../../conformance/wire.ts";
+import { TestBroker } from "../../support/broker.ts";
+import { Mqtt5Client } from "../../support/mqtt5-client.ts";
+
+/** What a subscriber of 5.0 that takes `max` aliases is sent of messages to `topics`: alias and name of each. */
+function aliasesOf(
+  topics: readonly string[],
+  max: number,
+  topicAliasOutMax = 64,
+): [unknown, string][] {
+  const world = new TestBroker({ limits: { topicAliasOutMax } });
+  const reader = new Mqtt5Client(world, { clientId: "r", props: { TopicAliasMaximum: max } });
+  reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
+  const publisher = world.connected("p");
+  for (const topic of topics) publisher.send(wire.publish(4, { topic }));
+  return reader.takes().map(({ props, topic }) => [props["TopicAlias"], topic!]);
+}
+
+test("topic aliases towards a client save bytes, and survive an emptied table of names", () => {
+  const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
+  const reader = new Mqtt5Client(world, { props: { TopicAliasMaximum: 4 } });
+  reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
+  const publisher = world.connected("p");
+  const long = "a/rather/long/topic/name";
+  const known = new Map<number, string>();
+  let shortened = 0;
+  for (let n = 0; n < 2000; n++) {
+    publisher.send(wire.publish(4, { topic: long, payload: `${n}` }));
+    publisher.send(wire.publish(4, { topic: `${long}/${n}` }));
+    for (const packet of reader.takes()) {
+      const alias = packet.props["TopicAlias"] as number | undefined;
+      if (packet.topic !== "" && alias !== undefined) known.set(alias, packet.topic);
+      const topic = packet.topic === "" ? known.get(alias!) : packet.topic;
+      if (packet.topic === "") shortened++;
+      expect(topic).toBe(packet.payload === "" ? `${long}/${n}` : long);
+    }
+  }
+  expect(shortened).toBeGreaterThan(1500);
+});
+
+test("aliases that a client sets are counted as input, and let go of with it", () => {
+  const world = new TestBroker();
+  const client = new Mqtt5Client(world);
+  for (let TopicAlias = 1; TopicAlias <= 32; TopicAlias++) {
+    client.send(
+      wire.publish(5, { topic: `${"x".repeat(1000)}${TopicAlias}`, props: { TopicAlias } }),
+    );
+  }
+  expect(world.count("inputBytes")).toBeGreaterThan(32_000);
+  client.client.cut();
+  expect(world.count("inputBytes")).toBe(0);
+});
+
+test("aliases towards a client stay within our own maximum too", () => {
+  const topics = Array.from({ length: 40 }, (_, n) => `a/long/topic/name/${Math.floor(n / 4)}`);
+  const aliases = aliasesOf(topics, 100, 2).map(([alias]) => alias);
+  expect(new Set(aliases)).toEqual(new Set([undefined, 1, 2]));
+});
+
+test("a topic has its alias from the first message, and its name no more from the second", () => {
+  expect(aliasesOf(["topicA", "topicA", "topicA"], 1)).toEqual([
+    [1, "topicA"],
+    [1, ""],
+    [1, ""],
+  ]);
+  // Three bytes in each packet are more than a short name is worth.
+  expect(aliasesOf(["short", "short"], 1)).toEqual(Array(2).fill([undefined, "short"]));
+});
+
+test("topics that come in turn have an alias each while there are any, wherever their places are", () => {
+  const topics = Array.from({ length: 32 }, (_, n) => `topic/${n}`);
+  const sent = aliasesOf([...topics, ...topics], 64);
+  expect(new Set(sent.slice(0, 32).map(([alias]) => alias)).size).toBe(32);
+  expect(sent.slice(32)).toEqual(sent.slice(0, 32).map(([alias]) => [alias, ""]));
+});
+
+test("where every alias is taken topics in turn push none out, and one that comes again and again gets one", () => {
+  const topics = Array.from({ length: 30 }, (_, n) => `topic/${n}`);
+  const sent = aliasesOf([...topics, ...topics, ...topics], 4);
+  const named = sent.slice(0, 30).filter(([alias]) => alias !== undefined);
+  expect(named.length).toBe(4);
+  for (const round of [sent.slice(30, 60), sent.slice(60)]) {
+    expect(round.filter(([, name]) => name === "")).toEqual(named.map(([alias]) => [alias, ""]));
+    expect(round.filter(([alias]) => alias === undefined)).toHaveLength(26);
+  }
+  const again = aliasesOf([...topics, ...Array(4).fill("topic/29")], 4).slice(30);
+  expect(again[0]).toEqual([expect.any(Number), "topic/29"]);
+  expect(again.slice(1)).toEqual(Array(3).fill([again[0]![0], ""]));
+});
