@@ -5,7 +5,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
-test("[MQTT-3.2.2-9] [MQTT-3.2.2-10] [MQTT-3.2.2-11] a Maximum QoS is told, kept to, and bounds what is granted", () => {
+test("[MQTT-3.2.2-9] [MQTT-3.2.2-10] [MQTT-3.2.2-11] CONNACK announces Maximum QoS, SUBACK grants at most that, and a PUBLISH above it ends the connection", () => {
   for (const qosMax of [0, 1]) {
     const world = new TestBroker({ limits: { qosMax } });
     const client = new Mqtt5Client(world);
@@ -23,7 +23,7 @@ test("[MQTT-3.2.2-9] [MQTT-3.2.2-10] [MQTT-3.2.2-11] a Maximum QoS is told, kept
   }
 });
 
-test("[MQTT-3.2.2-12] a will above the Maximum QoS is refused", () => {
+test("[MQTT-3.2.2-12] refuses a will above Maximum QoS", () => {
   const client = new Mqtt5Client(new TestBroker({ limits: { qosMax: 1 } }), {
     will: { topic: "w", qos: 2 },
   });
@@ -31,7 +31,7 @@ test("[MQTT-3.2.2-12] a will above the Maximum QoS is refused", () => {
   expect(client.client.isOpen).toBe(false);
 });
 
-test("[MQTT-3.2.2-13] [MQTT-3.2.2-14] where nothing is retained, that is told, and RETAIN refused", () => {
+test("[MQTT-3.2.2-13] [MQTT-3.2.2-14] with retainAvailable 0, CONNACK says so, and a PUBLISH or will with RETAIN is refused", () => {
   const world = new TestBroker({ limits: { retainAvailable: 0 } });
   const refused = new Mqtt5Client(world, { will: { topic: "w", retain: true } });
   expect(refused.connack.reason).toBe(Reason.RetainNotSupported);
@@ -42,7 +42,7 @@ test("[MQTT-3.2.2-13] [MQTT-3.2.2-14] where nothing is retained, that is told, a
   expect(world.count("retainedMessages")).toBe(0);
 });
 
-test("features that are switched off are told in CONNACK, and refused by the SUBACK", () => {
+test("CONNACK announces the subscription features that are switched off, and SUBACK refuses them", () => {
   const limits = { wildcardAvailable: 0, sharedAvailable: 0, subscriptionIdAvailable: 0 };
   const client = new Mqtt5Client(new TestBroker({ limits }));
   expect(client.connack.props).toMatchObject({
@@ -62,7 +62,7 @@ test("features that are switched off are told in CONNACK, and refused by the SUB
   expect(client.takes()[0]!.reasons).toEqual([0xa1]);
 });
 
-test("[MQTT-3.2.2-21] a Server Keep Alive replaces a longer one, and none", () => {
+test("[MQTT-3.2.2-21] Server Keep Alive replaces a longer keep alive, and a keep alive of 0", () => {
   for (const [keepAlive, told] of [
     [0, 10],
     [100, 10],
@@ -79,7 +79,7 @@ test("[MQTT-3.2.2-21] a Server Keep Alive replaces a longer one, and none", () =
   }
 });
 
-test("a session expiry beyond ours is cut, and told", () => {
+test("CONNACK shortens a Session Expiry Interval beyond sessionMillisMax", () => {
   const world = new TestBroker({ limits: { sessionMillisMax: 60_000 } });
   const client = new Mqtt5Client(world, { props: { SessionExpiryInterval: 0xffff_ffff } });
   expect(client.connack.props["SessionExpiryInterval"]).toBe(60);
@@ -88,7 +88,7 @@ test("a session expiry beyond ours is cut, and told", () => {
   expect(world.count("sessions")).toBe(0);
 });
 
-test("a session expiry in DISCONNECT is cut to ours too", () => {
+test("sessionMillisMax also bounds a Session Expiry Interval in DISCONNECT", () => {
   const world = new TestBroker({ limits: { sessionMillisMax: 60_000 } });
   const client = new Mqtt5Client(world, { props: { SessionExpiryInterval: 10 } });
   client.send(wire.disconnect(0, { SessionExpiryInterval: 0xffff_ffff }));
@@ -98,7 +98,7 @@ test("a session expiry in DISCONNECT is cut to ours too", () => {
   expect(world.count("sessions")).toBe(0);
 });
 
-test("[MQTT-3.2.2-15] CONNACK says nothing that a client assumes without being told", () => {
+test("[MQTT-3.2.2-15] CONNACK leaves out properties that have their default value", () => {
   const broadest = { packetBytesMax: 268_435_460, receiveMax: 65_535, topicAliasMax: 0 };
   const props = { SessionExpiryInterval: 100 };
   const { connack } = new Mqtt5Client(new TestBroker({ limits: broadest }), {
@@ -108,7 +108,7 @@ test("[MQTT-3.2.2-15] CONNACK says nothing that a client assumes without being t
   expect(connack.props).toEqual({});
 });
 
-test("a Maximum Packet Size is told as a number that clients take, and is at most the limit", () => {
+test("CONNACK announces a Maximum Packet Size of at most packetBytesMax, and at most the longest packet MQTT allows", () => {
   for (const [packetBytesMax, told] of [
     [128, 128],
     [268_435_455, 268_435_455],

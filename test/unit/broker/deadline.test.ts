@@ -14,7 +14,7 @@ test("[MQTT311-3.1.2-24] closes a client that is silent for one and a half times
   expect(world.count("closedKeepAlive")).toBe(1);
 });
 
-test("any packet counts, part of one does not", () => {
+test("any complete packet restarts the keep alive, a partial one does not", () => {
   const world = new TestBroker();
   const client = world.connected({ keepAlive: 10 });
   for (let n = 0; n < 10; n++) {
@@ -28,14 +28,14 @@ test("any packet counts, part of one does not", () => {
   expect(client.isOpen).toBe(false);
 });
 
-test("a keep alive of 0 is never", () => {
+test("a keep alive of 0 never expires", () => {
   const world = new TestBroker();
   const client = world.connected({ keepAlive: 0 });
   world.advance(30 * 86_400_000);
   expect(client.isOpen).toBe(true);
 });
 
-test("the longest keep alive is kept to", () => {
+test("enforces the longest keep alive", () => {
   const world = new TestBroker();
   const client = world.connected({ keepAlive: 65_535 });
   world.advance(65_535 * 1500 - 1);
@@ -44,7 +44,7 @@ test("the longest keep alive is kept to", () => {
   expect(client.isOpen).toBe(false);
 });
 
-test("keepAliveFactor is the factor", () => {
+test("keepAliveFactor multiplies the keep alive", () => {
   const world = new TestBroker({ limits: { keepAliveFactor: 3 } });
   const client = world.connected({ keepAlive: 10 });
   world.advance(29_999);
@@ -78,7 +78,7 @@ test("closes a transport that sends no CONNECT within connectMillisMax", () => {
   expect(world.count("closedConnectTimeout")).toBe(2);
 });
 
-test("while a decision is pending it is not the client that is late", () => {
+test("a pending decision suspends the client's deadlines", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
   const client = world.open().send(connect({ keepAlive: 1 }));
   world.advance(60_000);
@@ -104,7 +104,7 @@ test("closes a reader that takes no bytes for stallMillisMax", () => {
   expect(world.count("closedStalled")).toBe(1);
 });
 
-test("a stall is noticed before a keep alive that is far away", () => {
+test("closes a stalled client before its much longer keep alive expires", () => {
   const world = new TestBroker({ limits: { stallMillisMax: 3000 } });
   const client = world.connected({ keepAlive: 60_000 });
   client.writable(false);
@@ -112,7 +112,7 @@ test("a stall is noticed before a keep alive that is far away", () => {
   expect(client.isOpen).toBe(false);
 });
 
-test("tens of thousands of deadlines are each kept", () => {
+test("keeps each of tens of thousands of deadlines", () => {
   const world = new TestBroker();
   world.drains = false;
   for (let n = 0; n < 2000; n++) {

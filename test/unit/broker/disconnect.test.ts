@@ -5,7 +5,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
-test("[MQTT-3.14.2-2] a shutdown tells 0x8B, after what was owed", () => {
+test("[MQTT-3.14.2-2] a shutdown sends the pending messages, then DISCONNECT with 0x8B", () => {
   const world = new TestBroker();
   const client = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
   client.takes();
@@ -21,7 +21,7 @@ test("[MQTT-3.14.2-2] a shutdown tells 0x8B, after what was owed", () => {
   expect(client.client.isOpen).toBe(false);
 });
 
-test("DISCONNECT waits for a transport that takes no bytes, but not for long", () => {
+test("DISCONNECT waits a second for a transport that takes no bytes, then the connection closes", () => {
   for (const isBackInTime of [true, false]) {
     const world = new TestBroker();
     const client = new Mqtt5Client(world);
@@ -42,7 +42,7 @@ test("DISCONNECT waits for a transport that takes no bytes, but not for long", (
   }
 });
 
-test("a transport that does not take its DISCONNECT is nobody's once it is closed", () => {
+test("a connection is forgotten when it closes before its DISCONNECT is sent", () => {
   const world = new TestBroker();
   const { conn } = new Mqtt5Client(world).client;
   world.drains = false;
@@ -55,7 +55,7 @@ test("a transport that does not take its DISCONNECT is nobody's once it is close
   expect(world.count("clientsConnected")).toBe(0);
 });
 
-test("a kick tells 0x98, and a move where to go, also to those who come", () => {
+test("a kick sends 0x98; a move sends the Server Reference, in CONNACK to later clients too", () => {
   const world = new TestBroker();
   const kicked = new Mqtt5Client(world, { clientId: "k" });
   world.broker.handleCommand({ kind: "kick", clientId: "k", reason: 0x98 }, world.now);

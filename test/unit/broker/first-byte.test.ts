@@ -49,7 +49,7 @@ describe.each(codecKinds)("with the codec %s", (codec) => {
     },
   );
 
-  test("[MQTT311-3.1.0-1] [MQTT-3.1.0-1] before CONNECT, any other first byte ends the connection when it comes", () => {
+  test("[MQTT311-3.1.0-1] [MQTT-3.1.0-1] before CONNECT, any other first byte closes the connection at once", () => {
     const world = new TestBroker({ codec });
     for (let first = 0; first < 256; first++) {
       const { ended, reason } = ending(world, null, Uint8Array.of(first));
@@ -60,7 +60,7 @@ describe.each(codecKinds)("with the codec %s", (codec) => {
     }
   });
 
-  test("how a connection ends does not depend on how its bytes are cut", () => {
+  test("a connection ends the same way however its bytes are split into chunks", () => {
     const world = new TestBroker({ codec });
     for (let seed = 1; seed <= 50; seed++) {
       const random = new Random(seed);
@@ -77,7 +77,7 @@ describe.each(codecKinds)("with the codec %s", (codec) => {
   });
 });
 
-test("the byte behind a packet counts as soon as that is handled", () => {
+test("checks the first byte of the next packet as soon as the packet before it is handled", () => {
   const client = new TestBroker().open();
   client.send(concat(connect({ level: 5 }), Uint8Array.of(0x00)));
   expect(packetsTo(client).map(({ type, reason }) => [type, reason])).toEqual([
@@ -87,7 +87,7 @@ test("the byte behind a packet counts as soon as that is handled", () => {
   expect(client.isOpen).toBe(false);
 });
 
-test("a byte that came while a decision was pending counts after the decision", () => {
+test("checks a first byte that arrived during a pending decision once the decision is made", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
   const client = world.open().send(connect({ level: 5 }), Uint8Array.of(0xff));
   expect(client.isOpen).toBe(true);
@@ -100,7 +100,7 @@ test("a byte that came while a decision was pending counts after the decision", 
   ]);
 });
 
-test("[MQTT-3.2.2-11] [MQTT-3.2.2-14] a PUBLISH above the Maximum QoS, or retained where nothing is, ends with its first byte", () => {
+test("[MQTT-3.2.2-11] [MQTT-3.2.2-14] the first byte of a PUBLISH above Maximum QoS, or with RETAIN where it is not available, ends the connection", () => {
   for (const [limits, first, reason] of [
     [{ qosMax: 1 }, 0x34, Reason.QoSNotSupported],
     [{ retainAvailable: 0 }, 0x31, Reason.RetainNotSupported],
@@ -112,7 +112,7 @@ test("[MQTT-3.2.2-11] [MQTT-3.2.2-14] a PUBLISH above the Maximum QoS, or retain
   }
 });
 
-test("during an exchange of challenges only the first bytes of AUTH and DISCONNECT are taken", () => {
+test("during an authentication exchange, the only first bytes allowed are those of AUTH and DISCONNECT", () => {
   for (let first = 0; first < 256; first++) {
     const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
     const client = world.open();
@@ -126,7 +126,7 @@ test("during an exchange of challenges only the first bytes of AUTH and DISCONNE
   }
 });
 
-test("no room is kept for a packet whose first byte is at fault", () => {
+test("reserves no memory for a packet with an invalid first byte", () => {
   const world = new TestBroker();
   const healthy = world.connected("healthy");
   const client = world.connected("bad");

@@ -5,7 +5,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
-test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more than our Receive Maximum, unanswered, are refused with 0x93; what has been answered does not count", () => {
+test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more unacknowledged messages than Receive Maximum end the connection with 0x93; acknowledged messages do not count", () => {
   const world = new TestBroker({ limits: { receiveMax: 3 } });
   const client = new Mqtt5Client(world);
   expect(client.connack.props["ReceiveMaximum"]).toBe(3);
@@ -23,7 +23,7 @@ test("[MQTT-3.3.4-7] [MQTT-3.3.4-8] more than our Receive Maximum, unanswered, a
   expect(client.disconnectReason()).toBe(Reason.ReceiveMaximumExceeded);
 });
 
-test("a QoS 2 message that comes again does not use up the Receive Maximum", () => {
+test("a repeated QoS 2 PUBLISH does not count twice against Receive Maximum", () => {
   const world = new TestBroker({ limits: { receiveMax: 2 } });
   const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
   const first = new Mqtt5Client(world, kept);
@@ -40,7 +40,7 @@ test("a QoS 2 message that comes again does not use up the Receive Maximum", () 
   expect(client.client.isOpen).toBe(false);
 });
 
-test("QoS 2 messages that an earlier connection left open are no part of the Receive Maximum", () => {
+test("QoS 2 exchanges left open by an earlier connection do not count against Receive Maximum", () => {
   const world = new TestBroker({ limits: { receiveMax: 1 } });
   const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
   const first = new Mqtt5Client(world, kept);
@@ -50,7 +50,7 @@ test("QoS 2 messages that an earlier connection left open are no part of the Rec
   expect(client.takes().map(({ type }) => type)).toEqual(["PUBREC", "PUBCOMP"]);
 });
 
-test("[MQTT-3.3.4-7] a PUBLISH that was refused does not count in the Receive Maximum", () => {
+test("[MQTT-3.3.4-7] a refused PUBLISH does not count against Receive Maximum", () => {
   const client = new Mqtt5Client(new TestBroker({ limits: { receiveMax: 2 } }));
   for (let id = 1; id <= 6; id++) client.send(wire.publish(5, { topic: "$SYS/no", qos: 2, id }));
   expect(client.takes().map(({ type, reason }) => [type, reason])).toEqual(

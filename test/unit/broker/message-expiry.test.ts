@@ -4,7 +4,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
-test("[MQTT-3.3.2-5] a retained message whose time is over is gone, and its memory free", () => {
+test("[MQTT-3.3.2-5] a retained message is removed, and its memory freed, when it expires", () => {
   const world = new TestBroker();
   const publisher = new Mqtt5Client(world);
   const fields = { topic: "a", payload: "x", retain: true };
@@ -15,7 +15,7 @@ test("[MQTT-3.3.2-5] a retained message whose time is over is gone, and its memo
   expect([world.count("retainedMessages"), world.count("messages")]).toEqual([0, 0]);
 });
 
-test("subscription identifiers and expiry survive the way through a queue and a window", () => {
+test("a message keeps its subscription identifiers and its remaining expiry through queue and window", () => {
   const world = new TestBroker({ limits: { inflightMax: 2 } });
   const props = { SessionExpiryInterval: 100 };
   const first = new Mqtt5Client(world, { clean: false, props });
@@ -46,7 +46,7 @@ test("subscription identifiers and expiry survive the way through a queue and a 
   expect(seen).toEqual(["1", "2", "3", "4", "5", "6"]);
 });
 
-test("a queue that is full of messages whose time is over has room again", () => {
+test("expired messages make room in a full queue", () => {
   const world = new TestBroker({ limits: { queuedMessagesMax: 3 } });
   const first = new Mqtt5Client(world, { clean: false, props: { SessionExpiryInterval: 1000 } });
   first.send(wire.subscribe(5, 1, [["a", 1]])).client.cut();
@@ -63,7 +63,7 @@ test("a queue that is full of messages whose time is over has room again", () =>
   expect(world.count("queued")).toBe(3);
 });
 
-test("[MQTT-3.3.2-5] a message whose time passes while its reader takes no bytes is not sent, and its window place is free", () => {
+test("[MQTT-3.3.2-5] a message that expires while its subscriber is blocked is not sent and frees its place in the window", () => {
   const world = new TestBroker({ limits: { inflightMax: 1 } });
   const reader = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 1]]));
   reader.takes();

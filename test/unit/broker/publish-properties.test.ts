@@ -5,7 +5,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
 
-test("a payload that says it is text is checked where that is switched on", () => {
+test("with payloadFormatCheck, a PUBLISH that declares UTF-8 must have a UTF-8 payload", () => {
   const world = new TestBroker({ limits: { payloadFormatCheck: 1 } });
   const client = new Mqtt5Client(world);
   const fields = { topic: "a", qos: 1, props: { PayloadFormatIndicator: 1 } };
@@ -21,7 +21,7 @@ test("a payload that says it is text is checked where that is switched on", () =
   ]);
 });
 
-test("a will that says it is text is checked where that is switched on", () => {
+test("with payloadFormatCheck, a will that declares UTF-8 must have a UTF-8 payload", () => {
   const world = new TestBroker({ limits: { payloadFormatCheck: 1 } });
   const props = { PayloadFormatIndicator: 1 };
   // Written as text, and no text any more.
@@ -34,7 +34,7 @@ test("a will that says it is text is checked where that is switched on", () => {
   expect(world.count("clientsConnected")).toBe(1);
 });
 
-test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] properties keep their order also around those that are not passed on", () => {
+test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] User Properties keep their order around properties that are not forwarded", () => {
   const world = new TestBroker();
   const reader = new Mqtt5Client(world, { clientId: "r" }).send(wire.subscribe(5, 1, [["a", 0]]));
   reader.takes();
@@ -51,7 +51,7 @@ test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] properties keep their order also around th
   });
 });
 
-test("a message of the program's own may have properties, and is told with them", () => {
+test("a message that the host publishes carries its properties, and its event has them", () => {
   const world = new TestBroker();
   const reader = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
   reader.takes();
@@ -77,7 +77,7 @@ test("a message of the program's own may have properties, and is told with them"
   expect(published).toMatchObject({ properties: { ContentType: "x", UserProperty: [["k", "v"]] } });
 });
 
-test("[MQTT-3.3.2-14] a message of the program's own has what a PUBLISH may have, or is refused", () => {
+test("[MQTT-3.3.2-14] a message that the host publishes is refused if a property is not valid in PUBLISH", () => {
   const world = new TestBroker();
   const publish = (properties: PropertyValues) => (): void =>
     world.broker.handleCommand(
@@ -106,7 +106,7 @@ test("[MQTT-3.3.2-14] a message of the program's own has what a PUBLISH may have
 });
 
 test.each(["", "a/#", "+", "+/a"])(
-  "[MQTT-3.3.2-14] [MQTT-4.7.3-1] %j is no Response Topic, of a PUBLISH or of a will",
+  "[MQTT-3.3.2-14] [MQTT-4.7.3-1] refuses the Response Topic %j in a PUBLISH and in a will",
   (topic) => {
     const world = new TestBroker();
     const reader = new Mqtt5Client(world, { clientId: "reader" });

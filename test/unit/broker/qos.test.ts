@@ -222,7 +222,7 @@ test("acknowledges in the order of what it acknowledges [MQTT311-4.6.0-2]", () =
   ]);
 });
 
-test("where there is nobody to get it, the acknowledgement says so", () => {
+test("PUBACK and PUBREC say No matching subscribers", () => {
   const world = new TestBroker();
   const client = new Mqtt5Client(world);
   client.send(

@@ -5,7 +5,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
-test("what a member leaves behind of a group that is gone is nobody's, least of all a later group's", () => {
+test("drops the unacknowledged messages of a shared subscription that no longer exists", () => {
   const world = new TestBroker();
   const member = new Mqtt5Client(world, { clientId: "member" });
   member.send(wire.subscribe(5, 1, [["$share/g/secret", 1]]));
@@ -19,7 +19,7 @@ test("what a member leaves behind of a group that is gone is nobody's, least of 
   expect(world.count("messages")).toBe(0);
 });
 
-test("a group that begins while a message is on its way to one that is gone does not get it", () => {
+test("a new shared subscription does not get a message in delivery to one that has ended", () => {
   const world = new TestBroker({ limits: { fanoutSlice: 16 } });
   for (let n = 0; n < 16; n++) {
     new Mqtt5Client(world, { clientId: `${n}` }).send(wire.subscribe(5, 1, [["secret", 0]]));
@@ -37,7 +37,7 @@ test("a group that begins while a message is on its way to one that is gone does
   expect(other.takes().map(({ type }) => type)).toEqual(["SUBACK"]);
 });
 
-test("what a member leaves behind keeps its order on the way to the next", () => {
+test("messages that a member leaves unacknowledged keep their order at the next member", () => {
   const world = new TestBroker({ limits: { inflightMax: 2 } });
   const filter = "$share/g/a";
   const member = new Mqtt5Client(world, { clientId: "member" }).send(
@@ -61,7 +61,7 @@ test("what a member leaves behind keeps its order on the way to the next", () =>
   expect(got).toEqual(["1", "2", "3", "4"]);
 });
 
-test("[MQTT-3.8.4-3] a member that subscribes again has its new options", () => {
+test("[MQTT-3.8.4-3] a member that subscribes again gets its new options", () => {
   const world = new TestBroker();
   const member = new Mqtt5Client(world, { clientId: "member" });
   const publisher = world.connected("p");
@@ -79,7 +79,7 @@ test("[MQTT-3.8.4-3] a member that subscribes again has its new options", () => 
   expect(world.count("subscriptions")).toBe(1);
 });
 
-test("QoS 1 messages that a member of a shared subscription leaves behind go to another", () => {
+test("QoS 1 messages that a member of a shared subscription leaves unacknowledged go to another member", () => {
   const world = new TestBroker();
   const first = new Mqtt5Client(world, {
     clientId: "first",
@@ -108,7 +108,7 @@ test("QoS 1 messages that a member of a shared subscription leaves behind go to 
   expect(world.count("messages")).toBe(0);
 });
 
-test("a shared subscription prefers members who are there and have room", () => {
+test("a shared subscription prefers members that are connected and have room in their window", () => {
   const world = new TestBroker();
   const filter = "$share/g/a";
   const away = new Mqtt5Client(world, { clientId: "away", props: { SessionExpiryInterval: 100 } });

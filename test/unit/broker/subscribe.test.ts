@@ -31,14 +31,14 @@ test("[MQTT311-3.8.4-3] an identical filter replaces the subscription", () => {
   expect(world.count("subscriptions")).toBe(1);
 });
 
-test("a filter twice in one SUBSCRIBE is one subscription, the last", () => {
+test("a filter given twice in one SUBSCRIBE makes one subscription, with the last options", () => {
   const world = new TestBroker();
   const client = world.connected("s").send(subscribe(1, ["a", 2], ["a", 0]));
   expect(client.takes()).toEqual(["SUBACK #1 2 0"]);
   expect(world.count("subscriptions")).toBe(1);
 });
 
-test("a subscription made or ended shows in the very next message, on a topic known before", () => {
+test("a new or ended subscription takes effect for the very next message on a known topic", () => {
   const world = new TestBroker();
   const publisher = world.connected("p");
   const client = world.connected("s");
@@ -67,7 +67,7 @@ test("[MQTT311-4.7.2-1] a leading wildcard does not match a topic that begins wi
   expect(named.takes()).toEqual(['PUBLISH $custom/x "1" q0']);
 });
 
-test("a filter beyond subscriptionsPerClientMax or subscriptionsMax fails with 0x80, the others stay", () => {
+test("a filter beyond subscriptionsPerClientMax or subscriptionsMax fails with 0x80, and the other filters stay", () => {
   const world = new TestBroker({ limits: { subscriptionsPerClientMax: 2, subscriptionsMax: 3 } });
   const a = world.connected("a").send(subscribe(1, ["1", 0], ["2", 1], ["3", 2], ["1", 2]));
   expect(a.takes()).toEqual(["SUBACK #1 0 1 128 2"]);
@@ -79,7 +79,7 @@ test("a filter beyond subscriptionsPerClientMax or subscriptionsMax fails with 0
   expect(world.count("subscribesDenied")).toBe(2);
 });
 
-test("by default a client may have thousands of filters, in one SUBSCRIBE or one after the other", () => {
+test("by default a client may have thousands of filters, in one SUBSCRIBE or in many", () => {
   const filters = Array.from({ length: 9000 }, (_, n) => [`f/${n}/state`, n % 3] as const);
   const world = new TestBroker({ outBytes: 4096 });
   const publisher = world.connected("p");

@@ -4,7 +4,7 @@ import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 
-test("overlapping subscriptions deliver RETAIN as published where one of them asks for it", () => {
+test("overlapping subscriptions keep the RETAIN flag if one of them has Retain As Published", () => {
   const world = new TestBroker();
   const RAP = 0b1000;
   const client = new Mqtt5Client(world);
@@ -21,7 +21,7 @@ test("overlapping subscriptions deliver RETAIN as published where one of them as
   expect(client.takes().map(({ retain }) => retain)).toEqual([true]);
 });
 
-test("[MQTT-3.8.3-3] [MQTT-3.8.4-3] what comes back to its publisher is by the options that it gave last", () => {
+test("[MQTT-3.8.3-3] [MQTT-3.8.4-3] a publisher receives its own message by the subscription options it gave last", () => {
   const NO_LOCAL = 0b100;
   const client = new Mqtt5Client(new TestBroker());
   client.send(wire.subscribe(5, 1, [["#", NO_LOCAL]]));
@@ -38,7 +38,7 @@ test("[MQTT-3.8.3-3] [MQTT-3.8.4-3] what comes back to its publisher is by the o
   }
 });
 
-test("[MQTT-3.8.3-3] what a client publishes comes back by those of its subscriptions without No Local, in whatever order they were made", () => {
+test("[MQTT-3.8.3-3] a publisher receives its own message by its subscriptions without No Local, in whatever order they were made", () => {
   const NO_LOCAL = 0b100;
   const subscriptions: readonly (readonly [filter: string, options: number, id: number])[] = [
     ["a/b", 0 | NO_LOCAL, 1],

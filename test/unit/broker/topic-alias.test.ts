@@ -18,7 +18,7 @@ function aliasesOf(
   return reader.takes().map(({ props, topic }) => [props["TopicAlias"], topic!]);
 }
 
-test("topic aliases towards a client save bytes, and survive an emptied table of names", () => {
+test("topic aliases replace topic names towards a subscriber, also after the topic table is emptied", () => {
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
   const reader = new Mqtt5Client(world, { props: { TopicAliasMaximum: 4 } });
   reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
@@ -40,7 +40,7 @@ test("topic aliases towards a client save bytes, and survive an emptied table of
   expect(shortened).toBeGreaterThan(1500);
 });
 
-test("aliases that a client sets are counted as input, and let go of with it", () => {
+test("topic aliases of a publisher count in inputBytes until its connection ends", () => {
   const world = new TestBroker();
   const client = new Mqtt5Client(world);
   for (let TopicAlias = 1; TopicAlias <= 32; TopicAlias++) {
@@ -53,13 +53,13 @@ test("aliases that a client sets are counted as input, and let go of with it", (
   expect(world.count("inputBytes")).toBe(0);
 });
 
-test("aliases towards a client stay within our own maximum too", () => {
+test("topic aliases towards a subscriber stay within topicAliasOutMax", () => {
   const topics = Array.from({ length: 40 }, (_, n) => `a/long/topic/name/${Math.floor(n / 4)}`);
   const aliases = aliasesOf(topics, 100, 2).map(([alias]) => alias);
   expect(new Set(aliases)).toEqual(new Set([undefined, 1, 2]));
 });
 
-test("a topic has its alias from the first message, and its name no more from the second", () => {
+test("the first message of a topic sets its alias, and the second leaves the name out", () => {
   expect(aliasesOf(["topicA", "topicA", "topicA"], 1)).toEqual([
     [1, "topicA"],
     [1, ""],
@@ -69,14 +69,14 @@ test("a topic has its alias from the first message, and its name no more from th
   expect(aliasesOf(["short", "short"], 1)).toEqual(Array(2).fill([undefined, "short"]));
 });
 
-test("topics that come in turn have an alias each while there are any, wherever their places are", () => {
+test("topics in turn get an alias each while aliases are free", () => {
   const topics = Array.from({ length: 32 }, (_, n) => `topic/${n}`);
   const sent = aliasesOf([...topics, ...topics], 64);
   expect(new Set(sent.slice(0, 32).map(([alias]) => alias)).size).toBe(32);
   expect(sent.slice(32)).toEqual(sent.slice(0, 32).map(([alias]) => [alias, ""]));
 });
 
-test("where every alias is taken topics in turn push none out, and one that comes again and again gets one", () => {
+test("when all aliases are taken, topics in turn replace none, and a topic in succession takes one over", () => {
   const topics = Array.from({ length: 30 }, (_, n) => `topic/${n}`);
   const sent = aliasesOf([...topics, ...topics, ...topics], 4);
   const named = sent.slice(0, 30).filter(([alias]) => alias !== undefined);

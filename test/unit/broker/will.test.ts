@@ -105,7 +105,7 @@ test("a will published in the middle of a chunk may empty the interning table wi
   }
 });
 
-test("a will's delay and its session's end: whichever is sooner, once", () => {
+test("publishes a delayed will once, when the Will Delay Interval passes or the session ends", () => {
   const world = new TestBroker();
   const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
   watcher.takes();
@@ -126,7 +126,7 @@ test("a will's delay and its session's end: whichever is sooner, once", () => {
   expect(world.count("messages")).toBe(0);
 });
 
-test("[MQTT-3.1.3-9] a will that waited is forgotten when its client is back: the end of the session does not publish it", () => {
+test("[MQTT-3.1.3-9] a client that reconnects cancels its delayed will, and the end of the session does not publish it", () => {
   const world = new TestBroker();
   const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
   watcher.takes();
