@@ -204,25 +204,23 @@ export function checkProperties(
 }
 
 function checkProperty(field: string, name: PropertyName, value: unknown): void {
-  const { type, min, max } = propertyTable[Property[name]]!;
-  if (type === "text") {
-    checkText(field, value);
-    if (name === "ResponseTopic" && !/^[^+#]+$/.test(value)) {
-      // [MQTT-3.3.2-14] [MQTT-4.7.3-1]
-      throw new ConfigError(field, value, "a topic name, not empty and without wildcards");
-    }
-  } else if (type === "binary") {
-    if (!(value instanceof Uint8Array) || value.length > FIELD_BYTES_MAX) {
-      throw new ConfigError(field, value, `a Uint8Array of at most ${FIELD_BYTES_MAX} bytes`);
-    }
-  } else if (type === "pair") {
+  const { type, min, max, isTopicName } = propertyTable[Property[name]]!;
+  if (type.fields === 0) {
+    checkWhole(field, value, min, max);
+  } else if (type.fields === 2) {
     const isPair = (pair: unknown): boolean => Array.isArray(pair) && pair.length === 2;
     if (!Array.isArray(value) || !value.every(isPair)) {
       throw new ConfigError(field, value, "a list of pairs of strings");
     }
     for (const text of value.flat() as unknown[]) checkText(field, text);
-  } else {
-    checkWhole(field, value, min, Math.min(max, NUMBER_MAX[type]));
+  } else if (type.isText) {
+    checkText(field, value);
+    if (isTopicName && !/^[^+#]+$/.test(value)) {
+      // [MQTT-3.3.2-14] [MQTT-4.7.3-1]
+      throw new ConfigError(field, value, "a topic name, not empty and without wildcards");
+    }
+  } else if (!(value instanceof Uint8Array) || value.length > FIELD_BYTES_MAX) {
+    throw new ConfigError(field, value, `a Uint8Array of at most ${FIELD_BYTES_MAX} bytes`);
   }
 }
 
@@ -230,7 +228,6 @@ function checkProperty(field: string, name: PropertyName, value: unknown): void 
 const RECEIVERS_OWN: readonly PropertyName[] = [
   ...(["TopicAlias", "SubscriptionIdentifier", "WillDelayInterval"] as const),
 ];
-const NUMBER_MAX = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, varint: 268_435_455 } as const;
 /** Of a text or binary field. */
 export const FIELD_BYTES_MAX = 65_535;
 /** Together with the longest payload and the longest topic they make a packet that is not too long. */

@@ -4,6 +4,7 @@
  * Inputs are `handle*`, outputs are `poll*`. The caller owns buffers and records; an outside
  * decision is a value; nothing here is a callback.
  */
+import type { PropertyValues } from "./codec/properties.ts";
 import type { ReasonCode } from "./reason.ts";
 
 declare const brand: unique symbol;
@@ -170,38 +171,6 @@ export interface DenyDecision {
   readonly reasonString?: string;
   /** The Server Reference for these clients, with UseAnotherServer or ServerMoved in CONNACK. */
   readonly serverReference?: string;
-}
-
-/** MQTT 5.0 properties by name: numbers, texts, bytes, and User Property as pairs in order. */
-export interface PropertyValues {
-  readonly PayloadFormatIndicator?: number;
-  readonly MessageExpiryInterval?: number;
-  readonly ContentType?: string;
-  readonly ResponseTopic?: string;
-  readonly CorrelationData?: Uint8Array;
-  /** A PUBLISH may have several. */
-  readonly SubscriptionIdentifier?: number | readonly number[];
-  readonly SessionExpiryInterval?: number;
-  readonly AssignedClientIdentifier?: string;
-  readonly ServerKeepAlive?: number;
-  readonly AuthenticationMethod?: string;
-  readonly AuthenticationData?: Uint8Array;
-  readonly RequestProblemInformation?: number;
-  readonly WillDelayInterval?: number;
-  readonly RequestResponseInformation?: number;
-  readonly ResponseInformation?: string;
-  readonly ServerReference?: string;
-  readonly ReasonString?: string;
-  readonly ReceiveMaximum?: number;
-  readonly TopicAliasMaximum?: number;
-  readonly TopicAlias?: number;
-  readonly MaximumQoS?: number;
-  readonly RetainAvailable?: number;
-  readonly UserProperty?: readonly (readonly [name: string, value: string])[];
-  readonly MaximumPacketSize?: number;
-  readonly WildcardSubscriptionAvailable?: number;
-  readonly SubscriptionIdentifierAvailable?: number;
-  readonly SharedSubscriptionAvailable?: number;
 }
 
 /** The commands of the host program. */

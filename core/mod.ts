@@ -9,10 +9,15 @@ export { scanFrames } from "./codec/frames.ts";
 export { ReferenceIngest } from "./codec/ingest.ts";
 export { MATCH_MORE, NEEDS_WINDOW, ROW_WORDS } from "./codec/layout.ts";
 export { FirstByte, PacketType } from "./codec/packet.ts";
-export type { PropertyId, PropertyName, PropertyPlace } from "./codec/properties.ts";
+export type {
+  PropertyId,
+  PropertyName,
+  PropertyPlace,
+  PropertyValues,
+} from "./codec/properties.ts";
 export { Property, propertyTable, WILL_PROPERTIES } from "./codec/properties.ts";
 export { decodeProperties, encodeProperties, joined } from "./codec/property-values.ts";
-export { Reader } from "./codec/reader.ts";
+export { Reader, VARINT_BYTES } from "./codec/reader.ts";
 export { decodeUtf8, encodeUtf8 } from "./codec/utf8.ts";
 export { frameBytes } from "./codec/varint.ts";
 export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";

@@ -1,5 +1,5 @@
 /** Where the secrets of a packet are: a walk over its fields that takes them as they come. */
-import { PacketType, Property, propertyTable } from "../../core/mod.ts";
+import { PacketType, Property, propertyTable, VARINT_BYTES } from "../../core/mod.ts";
 
 /** What becomes of the next bytes. */
 export const Take = {
@@ -105,31 +105,13 @@ export class PacketWalk {
     const end = this.#left - count;
     while (this.#left > end) {
       const id = yield* this.#u8();
-      switch (propertyTable[id]?.type) {
-        case "u8":
-          if (id === Property.PayloadFormatIndicator) this.isText = (yield* this.#u8()) === 1;
-          else yield* this.#next(Take.Pass, 1);
-          break;
-        case "u16":
-          yield* this.#next(Take.Pass, 2);
-          break;
-        case "u32":
-          yield* this.#next(Take.Pass, 4);
-          break;
-        case "varint":
-          yield* this.#varint();
-          break;
-        case "pair":
-          yield* this.#field(Take.Pass);
-          yield* this.#field(Take.Pass);
-          break;
-        case "text":
-        case "binary":
-          yield* this.#field(id === Property.AuthenticationData ? Take.Secret : Take.Pass);
-          break;
-        default:
-          throw new IllFormed();
-      }
+      const type = propertyTable[id]?.type;
+      if (type === undefined) throw new IllFormed();
+      const take = id === Property.AuthenticationData ? Take.Secret : Take.Pass;
+      for (let field = 0; field < type.fields; field++) yield* this.#field(take);
+      if (id === Property.PayloadFormatIndicator) this.isText = (yield* this.#u8()) === 1;
+      else if (type.numberBytes === VARINT_BYTES) yield* this.#varint();
+      else if (type.numberBytes > 0) yield* this.#next(Take.Pass, type.numberBytes);
     }
     if (this.#left < end) throw new IllFormed();
   }

@@ -1,109 +1,135 @@
 /**
- * The properties of MQTT 5.0 §2.2.2: a table of their types and of the packets that may contain
- * them, and a scan that checks the properties of a packet against it.
+ * The properties of MQTT 5.0 §2.2.2: a table with one row for each, and a scan that checks the
+ * properties of a packet against it. Types of values, encoding and recordings read the same table.
  */
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import { PacketType } from "./packet.ts";
 import type { Reader } from "./reader.ts";
+import { VARINT_BYTES } from "./reader.ts";
 
-export const Property = {
-  PayloadFormatIndicator: 0x01,
-  MessageExpiryInterval: 0x02,
-  ContentType: 0x03,
-  ResponseTopic: 0x08,
-  CorrelationData: 0x09,
-  SubscriptionIdentifier: 0x0b,
-  SessionExpiryInterval: 0x11,
-  AssignedClientIdentifier: 0x12,
-  ServerKeepAlive: 0x13,
-  AuthenticationMethod: 0x15,
-  AuthenticationData: 0x16,
-  RequestProblemInformation: 0x17,
-  WillDelayInterval: 0x18,
-  RequestResponseInformation: 0x19,
-  ResponseInformation: 0x1a,
-  ServerReference: 0x1c,
-  ReasonString: 0x1f,
-  ReceiveMaximum: 0x21,
-  TopicAliasMaximum: 0x22,
-  TopicAlias: 0x23,
-  MaximumQoS: 0x24,
-  RetainAvailable: 0x25,
-  UserProperty: 0x26,
-  MaximumPacketSize: 0x27,
-  WildcardSubscriptionAvailable: 0x28,
-  SubscriptionIdentifierAvailable: 0x29,
-  SharedSubscriptionAvailable: 0x2a,
+/**
+ * A type of a property's value, MQTT 5.0 §1.5: a number of `numberBytes`, or fields, each behind its
+ * length of two bytes.
+ */
+export interface PropertyType {
+  /** The length of a number; `VARINT_BYTES` for a Variable Byte Integer; -1 if the value is no number. */
+  readonly numberBytes: number;
+  /** The largest number. */
+  readonly max: number;
+  readonly fields: 0 | 1 | 2;
+  /** Whether the fields are UTF-8. */
+  readonly isText: boolean;
+}
+
+/** The types by name, and the value of each in `PropertyValues`. */
+interface Values {
+  u8: number;
+  u16: number;
+  u32: number;
+  varint: number | readonly number[];
+  text: string;
+  binary: Uint8Array;
+  pair: readonly (readonly [name: string, value: string])[];
+}
+
+const number = (numberBytes: number, max: number): PropertyType => ({
+  ...{ numberBytes, max, fields: 0, isText: false },
+});
+const fields = (count: 1 | 2, isText: boolean): PropertyType => ({
+  ...{ numberBytes: -1, max: 0, fields: count, isText },
+});
+const types: Readonly<Record<keyof Values, PropertyType>> = {
+  u8: number(1, 0xff),
+  u16: number(2, 0xffff),
+  u32: number(4, 0xffff_ffff),
+  varint: number(VARINT_BYTES, 268_435_455),
+  text: fields(1, true),
+  binary: fields(1, false),
+  pair: fields(2, true),
+};
+
+// biome-ignore format: it is a table
+const rows = {
+  PayloadFormatIndicator:     { id: 0x01, type: "u8",     places: ["Publish", "Will"], max: 1, isForwarded: true }, // [MQTT-3.3.2-4]
+  MessageExpiryInterval:      { id: 0x02, type: "u32",    places: ["Publish", "Will"] },
+  ContentType:                { id: 0x03, type: "text",   places: ["Publish", "Will"], isForwarded: true }, // [MQTT-3.3.2-20]
+  ResponseTopic:              { id: 0x08, type: "text",   places: ["Publish", "Will"], isForwarded: true, isTopicName: true }, // [MQTT-3.3.2-15] [MQTT-3.3.2-14]
+  CorrelationData:            { id: 0x09, type: "binary", places: ["Publish", "Will"], isForwarded: true }, // [MQTT-3.3.2-16]
+  SubscriptionIdentifier:     { id: 0x0b, type: "varint", places: ["Publish", "Subscribe"], min: 1 },
+  SessionExpiryInterval:      { id: 0x11, type: "u32",    places: ["Connect", "Connack", "Disconnect"] },
+  AssignedClientIdentifier:   { id: 0x12, type: "text",   places: ["Connack"] },
+  ServerKeepAlive:            { id: 0x13, type: "u16",    places: ["Connack"] },
+  AuthenticationMethod:       { id: 0x15, type: "text",   places: ["Connect", "Connack", "Auth"] },
+  AuthenticationData:         { id: 0x16, type: "binary", places: ["Connect", "Connack", "Auth"] },
+  RequestProblemInformation:  { id: 0x17, type: "u8",     places: ["Connect"], max: 1 },
+  WillDelayInterval:          { id: 0x18, type: "u32",    places: ["Will"] },
+  RequestResponseInformation: { id: 0x19, type: "u8",     places: ["Connect"], max: 1 },
+  ResponseInformation:        { id: 0x1a, type: "text",   places: ["Connack"] },
+  ServerReference:            { id: 0x1c, type: "text",   places: ["Connack", "Disconnect"] },
+  ReasonString:               { id: 0x1f, type: "text",   places: ["Connack", "Puback", "Pubrec", "Pubrel", "Pubcomp", "Suback", "Unsuback", "Disconnect", "Auth"] },
+  ReceiveMaximum:             { id: 0x21, type: "u16",    places: ["Connect", "Connack"], min: 1 },
+  TopicAliasMaximum:          { id: 0x22, type: "u16",    places: ["Connect", "Connack"] },
+  TopicAlias:                 { id: 0x23, type: "u16",    places: ["Publish"], min: 1, fault: "TopicAliasInvalid" },
+  MaximumQoS:                 { id: 0x24, type: "u8",     places: ["Connack"], max: 1 },
+  RetainAvailable:            { id: 0x25, type: "u8",     places: ["Connack"], max: 1 },
+  UserProperty:               { id: 0x26, type: "pair",   places: ["Connect", "Connack", "Publish", "Will", "Puback", "Pubrec", "Pubrel", "Pubcomp", "Subscribe",
+                                                                   "Suback", "Unsubscribe", "Unsuback", "Disconnect", "Auth"], isMultiple: true, isForwarded: true }, // [MQTT-3.3.2-17] [MQTT-3.3.2-18]
+  MaximumPacketSize:          { id: 0x27, type: "u32",    places: ["Connect", "Connack"], min: 1 },
+  WildcardSubscriptionAvailable:   { id: 0x28, type: "u8", places: ["Connack"], max: 1 },
+  SubscriptionIdentifierAvailable: { id: 0x29, type: "u8", places: ["Connack"], max: 1 },
+  SharedSubscriptionAvailable:     { id: 0x2a, type: "u8", places: ["Connack"], max: 1 },
 } as const;
-export type PropertyId = (typeof Property)[keyof typeof Property];
-export type PropertyName = keyof typeof Property;
 
-export type PropertyType = "u8" | "u16" | "u32" | "varint" | "text" | "binary" | "pair";
+/** A row of the table, MQTT 5.0 §2.2.2.2. */
+interface PropertyRow {
+  readonly id: number;
+  readonly type: keyof Values;
+  /** The packets that may contain the property. `Will`: the will of a CONNECT may. */
+  readonly places: readonly (keyof typeof PacketType | "Will")[];
+  /** The range of a number; by default that of the type. */
+  readonly min?: number;
+  readonly max?: number;
+  /** A packet may contain the property more than once. */
+  readonly isMultiple?: boolean;
+  /** Every receiver of a PUBLISH or a will gets the property, unchanged and in order. */
+  readonly isForwarded?: boolean;
+  /** The text is a topic name: not empty and without wildcards [MQTT-4.7.3-1]. */
+  readonly isTopicName?: boolean;
+  /** The reason for a number out of range; by default ProtocolError. */
+  readonly fault?: keyof typeof Reason;
+}
+
+export type PropertyName = keyof typeof rows;
+export type PropertyId = (typeof rows)[PropertyName]["id"];
+
+/** Identifiers by name. */
+export const Property: { readonly [K in PropertyName]: (typeof rows)[K]["id"] } = identifiers();
+
+/**
+ * Properties by name: numbers, texts, bytes, and User Property as pairs in order. A PUBLISH has a
+ * Subscription Identifier for each subscription that it matches.
+ */
+export type PropertyValues = {
+  readonly [K in PropertyName]?: Values[(typeof rows)[K]["type"]];
+};
 
 /** A place for properties: a packet type, or the will of a CONNECT. */
 export type PropertyPlace = number;
 export const WILL_PROPERTIES: PropertyPlace = 0;
 
-export interface PropertySpec {
+export interface PropertySpec extends Required<Omit<PropertyRow, "type" | "places" | "fault">> {
   readonly name: PropertyName;
   readonly type: PropertyType;
   /** Bit n: packets of type n may contain the property; bit 0: a will may. */
   readonly places: number;
-  /** Whether a packet may contain it more than once. */
-  readonly isMultiple: boolean;
-  readonly min: number;
-  readonly max: number;
-  /** The fault if the value is out of range. */
   readonly fault: ReasonCode;
 }
 
+/** Properties by identifier. */
+export const propertyTable: readonly (PropertySpec | null)[] = table(rows);
 /** One more than the largest identifier. */
-const PROPERTIES = 0x2b;
-const { Connect, Connack, Publish, Puback, Pubrec, Pubrel, Pubcomp } = PacketType;
-const { Subscribe, Suback, Unsubscribe, Unsuback, Disconnect, Auth } = PacketType;
-const Will = WILL_PROPERTIES;
-const acknowledgements = [Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback];
-const truth = { max: 1 };
-
-/** MQTT 5.0 §2.2.2.2, by identifier. */
-export const propertyTable: readonly (PropertySpec | null)[] = table([
-  spec("PayloadFormatIndicator", "u8", [Publish, Will], truth),
-  spec("MessageExpiryInterval", "u32", [Publish, Will]),
-  spec("ContentType", "text", [Publish, Will]),
-  spec("ResponseTopic", "text", [Publish, Will]),
-  spec("CorrelationData", "binary", [Publish, Will]),
-  spec("SubscriptionIdentifier", "varint", [Publish, Subscribe], { min: 1 }),
-  spec("SessionExpiryInterval", "u32", [Connect, Connack, Disconnect]),
-  spec("AssignedClientIdentifier", "text", [Connack]),
-  spec("ServerKeepAlive", "u16", [Connack]),
-  spec("AuthenticationMethod", "text", [Connect, Connack, Auth]),
-  spec("AuthenticationData", "binary", [Connect, Connack, Auth]),
-  spec("RequestProblemInformation", "u8", [Connect], truth),
-  spec("WillDelayInterval", "u32", [Will]),
-  spec("RequestResponseInformation", "u8", [Connect], truth),
-  spec("ResponseInformation", "text", [Connack]),
-  spec("ServerReference", "text", [Connack, Disconnect]),
-  spec("ReasonString", "text", [Connack, ...acknowledgements, Disconnect, Auth]),
-  spec("ReceiveMaximum", "u16", [Connect, Connack], { min: 1 }),
-  spec("TopicAliasMaximum", "u16", [Connect, Connack]),
-  spec("TopicAlias", "u16", [Publish], { min: 1, fault: Reason.TopicAliasInvalid }),
-  spec("MaximumQoS", "u8", [Connack], truth),
-  spec("RetainAvailable", "u8", [Connack], truth),
-  spec(
-    "UserProperty",
-    "pair",
-    [
-      ...[Connect, Connack, Publish, Will, ...acknowledgements],
-      ...[Subscribe, Unsubscribe, Disconnect, Auth],
-    ],
-    { isMultiple: true },
-  ),
-  spec("MaximumPacketSize", "u32", [Connect, Connack], { min: 1 }),
-  spec("WildcardSubscriptionAvailable", "u8", [Connack], truth),
-  spec("SubscriptionIdentifierAvailable", "u8", [Connack], truth),
-  spec("SharedSubscriptionAvailable", "u8", [Connack], truth),
-]);
+const PROPERTIES = propertyTable.length;
 
 /**
  * The result of a scan, which is valid until the next one: the same instance is used again. Numbers
@@ -158,18 +184,12 @@ export class PropertyScan {
         return Reason.MalformedPacket;
       }
       if (this.has(id as PropertyId) && !property.isMultiple) return Reason.ProtocolError;
-      this.#readValue(reader, id, property.type);
+      const fault = this.#readValue(reader, id, property);
       if (!reader.isWell || reader.at > end) return Reason.MalformedPacket;
-      if (isNumber(property.type)) {
-        const value = this.#numbers[id]!;
-        if (value < property.min || value > property.max) return property.fault;
-      }
-      if (id === Property.ResponseTopic && !mayBeName(reader.bytes, this.start(id), this.end(id))) {
-        return Reason.ProtocolError; // [MQTT-3.3.2-14] [MQTT-4.7.3-1]
-      }
+      if (fault !== Reason.Success) return fault;
       if (id < 32) this.#presentLow |= 1 << id;
       else this.#presentHigh |= 1 << (id - 32);
-      if (!isForReceiver(id)) continue;
+      if (!property.isForwarded) continue;
       const { forwarded } = this;
       if (forwarded.at(-1) === start) forwarded[forwarded.length - 1] = reader.at;
       else forwarded.push(start, reader.at);
@@ -177,31 +197,19 @@ export class PropertyScan {
     return Reason.Success;
   }
 
-  #readValue(reader: Reader, id: number, type: PropertyType): void {
-    switch (type) {
-      case "u8":
-        this.#numbers[id] = reader.u8();
-        return;
-      case "u16":
-        this.#numbers[id] = reader.u16();
-        return;
-      case "u32":
-        this.#numbers[id] = reader.u32();
-        return;
-      case "varint":
-        this.#numbers[id] = reader.varint();
-        return;
-      case "binary":
-        this.#starts[id] = reader.field();
-        break;
-      case "text":
-        this.#starts[id] = reader.text();
-        break;
-      case "pair":
-        this.#starts[id] = reader.text();
-        reader.text(); // [MQTT-1.5.7-1]
+  #readValue(reader: Reader, id: number, property: PropertySpec): ReasonCode {
+    const { fields, numberBytes, isText } = property.type;
+    if (fields === 0) {
+      const value = reader.number(numberBytes);
+      this.#numbers[id] = value;
+      return value < property.min || value > property.max ? property.fault : Reason.Success;
     }
+    const start = isText ? reader.text() : reader.field();
+    if (fields === 2) reader.text(); // [MQTT-1.5.7-1]
+    this.#starts[id] = start;
     this.#ends[id] = reader.at;
+    const isFine = !property.isTopicName || mayBeName(reader.bytes, start, reader.at);
+    return isFine ? Reason.Success : property.fault;
   }
 }
 
@@ -213,34 +221,32 @@ function mayBeName(bytes: Uint8Array, start: number, end: number): boolean {
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Properties of a PUBLISH or a will that every receiver gets, unchanged and in order. */
-function isForReceiver(id: number): boolean {
-  return (
-    id === Property.UserProperty || // [MQTT-3.3.2-17] [MQTT-3.3.2-18]
-    id === Property.PayloadFormatIndicator || // [MQTT-3.3.2-4]
-    id === Property.ContentType || // [MQTT-3.3.2-20]
-    id === Property.ResponseTopic || // [MQTT-3.3.2-15]
-    id === Property.CorrelationData // [MQTT-3.3.2-16]
-  );
+function identifiers(): typeof Property {
+  const ids = Object.entries<PropertyRow>(rows).map(([name, { id }]) => [name, id]);
+  return Object.fromEntries(ids) as typeof Property;
 }
 
-export function isNumber(type: PropertyType): boolean {
-  return type === "u8" || type === "u16" || type === "u32" || type === "varint";
-}
-
-function spec(
-  name: PropertyName,
-  type: PropertyType,
-  places: readonly PropertyPlace[],
-  rules: { min?: number; max?: number; isMultiple?: boolean; fault?: ReasonCode } = {},
-): PropertySpec {
-  const { min = 0, max = 0xffff_ffff, isMultiple = false, fault = Reason.ProtocolError } = rules;
-  const bits = places.reduce((sum, place) => sum | (1 << place), 0);
-  return { name, type, places: bits, isMultiple, min, max, fault };
-}
-
-function table(specs: readonly PropertySpec[]): (PropertySpec | null)[] {
-  const byId = new Array<PropertySpec | null>(PROPERTIES).fill(null);
-  for (const property of specs) byId[Property[property.name]] = property;
+function table(byName: Readonly<Record<PropertyName, PropertyRow>>): (PropertySpec | null)[] {
+  const ids = Object.values(byName).map(({ id }) => id);
+  const byId = new Array<PropertySpec | null>(Math.max(...ids) + 1).fill(null);
+  for (const [name, row] of Object.entries(byName) as [PropertyName, PropertyRow][]) {
+    const type = types[row.type];
+    const { id, min = 0, max = type.max, fault = "ProtocolError" } = row;
+    const { isMultiple = false, isForwarded = false, isTopicName = false } = row;
+    let places = 0;
+    for (const place of row.places) places |= 1 << (place === "Will" ? 0 : PacketType[place]);
+    byId[id] = {
+      name,
+      id,
+      type,
+      places,
+      min,
+      max,
+      isMultiple,
+      isForwarded,
+      isTopicName,
+      fault: Reason[fault],
+    };
+  }
   return byId;
 }

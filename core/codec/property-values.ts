@@ -3,60 +3,45 @@
  * people.
  */
 import { ownBytes } from "../base/bytes.ts";
-import type { PropertyValues } from "../boundary.ts";
 import { Reason } from "../reason.ts";
 import { PacketType } from "./packet.ts";
-import type { PropertyId, PropertyName } from "./properties.ts";
+import type { PropertyId, PropertyName, PropertyValues } from "./properties.ts";
 import { Property, PropertyScan, propertyTable } from "./properties.ts";
-import { Reader } from "./reader.ts";
+import { Reader, VARINT_BYTES } from "./reader.ts";
 import { decodeUtf8, encodeUtf8 } from "./utf8.ts";
 import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
 
 /** The properties, concatenated, without the length that precedes them in a packet. */
 export function encodeProperties(values: PropertyValues): Uint8Array {
-  const context: Uint8Array[] = [];
+  const parts: Uint8Array[] = [];
   for (const [name, value] of Object.entries(values) as [PropertyName, unknown][]) {
     if (value === undefined) continue;
     const id = Property[name];
-    const { type } = propertyTable[id]!;
-    if (type === "pair") {
+    const { fields, isText } = propertyTable[id]!.type;
+    if (fields === 2) {
       for (const [key, text] of value as readonly (readonly [string, string])[]) {
-        context.push(Uint8Array.of(id), ...field(encodeUtf8(key)), ...field(encodeUtf8(text)));
+        parts.push(Uint8Array.of(id), ...field(encodeUtf8(key)), ...field(encodeUtf8(text)));
       }
-    } else if (type === "text") {
-      context.push(Uint8Array.of(id), ...field(encodeUtf8(value as string)));
-    } else if (type === "binary") {
-      context.push(Uint8Array.of(id), ...field(value as Uint8Array));
+    } else if (fields === 1) {
+      const bytes = isText ? encodeUtf8(value as string) : (value as Uint8Array);
+      parts.push(Uint8Array.of(id), ...field(bytes));
     } else {
       const numbers = typeof value === "number" ? [value] : (value as readonly number[]);
-      for (const number of numbers) context.push(encodeNumber(id, number));
+      for (const number of numbers) parts.push(encodeNumber(id, number));
     }
   }
-  return joined(context);
+  return joined(parts);
 }
 
 /** A property with a number: its identifier and value. */
 export function encodeNumber(id: PropertyId, value: number): Uint8Array {
-  switch (propertyTable[id]!.type) {
-    case "u8":
-      return Uint8Array.of(id, value);
-    case "u16":
-      return Uint8Array.of(id, value >> 8, value & 0xff);
-    case "varint": {
-      const bytes = new Uint8Array(1 + remainingLengthBytes(value));
-      bytes[0] = id;
-      writeRemainingLength(bytes, 1, value);
-      return bytes;
-    }
-    default:
-      return Uint8Array.of(
-        id,
-        value >>> 24,
-        (value >> 16) & 0xff,
-        (value >> 8) & 0xff,
-        value & 0xff,
-      );
-  }
+  const { numberBytes } = propertyTable[id]!.type;
+  const isVarint = numberBytes === VARINT_BYTES;
+  const bytes = new Uint8Array(1 + (isVarint ? remainingLengthBytes(value) : numberBytes));
+  bytes[0] = id;
+  if (isVarint) writeRemainingLength(bytes, 1, value);
+  else for (let at = numberBytes; at > 0; at--, value >>>= 8) bytes[at] = value & 0xff;
+  return bytes;
 }
 
 /**
@@ -78,25 +63,15 @@ export function decodeProperties(
     const property = propertyTable[reader.u8()] ?? null;
     if (property === null) break;
     const { name, type } = property;
-    if (type === "pair") {
-      const pairs = (values[name] as [string, string][] | undefined) ?? [];
-      pairs.push([text(), text()]);
-      values[name] = pairs;
-    } else if (type === "text") {
-      values[name] = text();
-    } else if (type === "binary") {
+    const before = values[name];
+    if (type.fields === 2) {
+      values[name] = [...((before as unknown[] | undefined) ?? []), [text(), text()]];
+    } else if (type.fields === 1) {
       const from = reader.field();
-      values[name] = ownBytes(bytes, from, reader.at);
+      const make = type.isText ? decodeUtf8 : ownBytes;
+      values[name] = make(bytes, from, reader.at);
     } else {
-      const value =
-        type === "u8"
-          ? reader.u8()
-          : type === "u16"
-            ? reader.u16()
-            : type === "u32"
-              ? reader.u32()
-              : reader.varint();
-      const before = values[name];
+      const value = reader.number(type.numberBytes);
       values[name] =
         before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value];
     }
@@ -121,12 +96,12 @@ function field(bytes: Uint8Array): Uint8Array[] {
 }
 
 /** The concatenation of byte arrays. */
-export function joined(context: readonly Uint8Array[]): Uint8Array {
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
-  for (const part of context) length += part.length;
+  for (const part of parts) length += part.length;
   const whole = new Uint8Array(length);
   let at = 0;
-  for (const part of context) {
+  for (const part of parts) {
     whole.set(part, at);
     at += part.length;
   }

@@ -4,6 +4,9 @@
  */
 import { isUtf8 } from "./utf8.ts";
 
+/** In place of a number of bytes: those of a Variable Byte Integer. */
+export const VARINT_BYTES = 0;
+
 export class Reader {
   readonly bytes: Uint8Array;
   readonly end: number;
@@ -53,6 +56,20 @@ export class Reader {
     }
     this.isIllFormed = true;
     return 0;
+  }
+
+  /** A number of 1, 2 or 4 bytes, or a Variable Byte Integer. */
+  number(byteCount: number): number {
+    switch (byteCount) {
+      case 1:
+        return this.u8();
+      case 2:
+        return this.u16();
+      case VARINT_BYTES:
+        return this.varint();
+      default:
+        return this.u32();
+    }
   }
 
   /** Skips a field that begins with its length in two bytes; its content is `bytes[result, at)`. */
