@@ -57,7 +57,7 @@ test.each([
   expect(world.requests).toHaveLength(1);
 });
 
-test("[MQTT-4.12.0-5] what the method says in the end is in CONNACK, and in AUTH when it is done again", () => {
+test("[MQTT-4.12.0-5] the method's final data is in CONNACK, and in AUTH after a re-authentication", () => {
   const { client, decide } = asking();
   decide("challenge");
   client.send(auth(Continue));
@@ -82,7 +82,7 @@ test("[MQTT-4.12.0-5] what the method says in the end is in CONNACK, and in AUTH
   }
 });
 
-test("AUTH does not leave in the place of an answer that waits for the store", () => {
+test("AUTH does not overtake a reply that waits for the store", () => {
   const { world, client, decide } = asking({ durable: "when told" });
   decide("allow");
   world.commit();

@@ -36,7 +36,7 @@ const say = (level: Level, topic: string, payload: string, retain = false): Uint
   wire.publish(level, { topic, payload, retain });
 
 describe.each(levels)("a bridge of level %i", (level) => {
-  test("is accepted, as a client of that level that is a bridge", () => {
+  test("is accepted and reported as a bridge of that level", () => {
     const world = new TestBroker();
     bridge(world, level);
     world.connected("other");
@@ -51,7 +51,7 @@ describe.each(levels)("a bridge of level %i", (level) => {
     ]);
   });
 
-  test("the policy is told that it is a bridge", () => {
+  test("is a bridge to the policy", () => {
     const asked: unknown[] = [];
     const world = new TestBroker({
       policy: {
@@ -69,7 +69,7 @@ describe.each(levels)("a bridge of level %i", (level) => {
     ]);
   });
 
-  test("does not get back what it published, by any of its subscriptions", () => {
+  test("does not receive its own messages by any of its subscriptions", () => {
     const world = new TestBroker();
     const reader = world.connected("reader").send(subscribe(1, ["#", 0]));
     reader.takes();
@@ -82,7 +82,7 @@ describe.each(levels)("a bridge of level %i", (level) => {
     expect(messages(client, level)).toEqual(["c/b other"]);
   });
 
-  test("gets RETAIN as it was published, live and from what is retained", () => {
+  test("receives RETAIN as published, for live and for retained messages", () => {
     const world = new TestBroker();
     const other = world.connected("other").send(publish("a/old", "x", { retain: true }));
     const client = bridge(world, level);
@@ -92,14 +92,14 @@ describe.each(levels)("a bridge of level %i", (level) => {
     expect(messages(client, level)).toEqual(["a/live y r", "a/live z"]);
   });
 
-  test("what it publishes with RETAIN is retained", () => {
+  test("can retain messages", () => {
     const world = new TestBroker();
     bridge(world, level).send(say(level, "a", "x", true));
     const reader = world.connected("reader").send(subscribe(1, ["a", 0]));
     expect(reader.takes()).toEqual(["SUBACK #1 0", 'PUBLISH a "x" q0 retain']);
   });
 
-  test("its share of a shared subscription has nothing of its own, which goes to other members", () => {
+  test("does not receive its own messages by a shared subscription; other members do", () => {
     const world = new TestBroker();
     const client = bridge(world, level);
     client.send(wire.subscribe(level, 1, filters("$share/g/a")));
@@ -114,7 +114,7 @@ describe.each(levels)("a bridge of level %i", (level) => {
   });
 });
 
-test("the session of a bridge keeps its options, in the journal too", () => {
+test("a bridge's session keeps its options, in the journal too", () => {
   const world = new TestBroker({ durable: "at once" });
   bridge(world, 4, { clean: false }).send(subscribe(1, ["a", 1]));
   const [recorded] = options(world);
@@ -141,7 +141,7 @@ function options(world: TestBroker): number[] {
   return subscriptions.map(([, value]) => new DataView(value.buffer).getUint32(1));
 }
 
-test("a client that comes back as a bridge has the options of one for what it subscribed to before", () => {
+test("a client that reconnects as a bridge has a bridge's options for its earlier subscriptions", () => {
   const world = new TestBroker({ durable: "at once" });
   const before = new Mqtt5Client(world, {
     clientId: "bridge",
@@ -163,7 +163,7 @@ test("a client that comes back as a bridge has the options of one for what it su
 const state = "$SYS/broker/connection/edge.home/state";
 
 describe.each(levels)("$SYS/broker/connection/ID/state, by a client of level %i", (level) => {
-  test("is published, retained, and as a will", () => {
+  test("is accepted as a PUBLISH, with RETAIN, and as a will", () => {
     const world = new TestBroker();
     const reader = world.connected("reader");
     reader.send(subscribe(1, ["$SYS/broker/connection/+/state", 0])).takes();
@@ -178,7 +178,7 @@ describe.each(levels)("$SYS/broker/connection/ID/state, by a client of level %i"
   });
 });
 
-test("nothing else below $SYS may be published by clients", () => {
+test("refuses every other topic below $SYS to clients", () => {
   const world = new TestBroker();
   const reader = world.connected("reader").send(subscribe(1, ["$SYS/#", 0]));
   reader.takes();
@@ -195,7 +195,7 @@ test("nothing else below $SYS may be published by clients", () => {
   expect(reader.takes()).toEqual([]);
 });
 
-test("with bridgeStateAvailable 0, neither may the state of bridges", () => {
+test("with bridgeStateAvailable 0, refuses the state of bridges too", () => {
   const world = new TestBroker({ limits: { bridgeStateAvailable: 0 } });
   const client = new Mqtt5Client(world).send(wire.publish(5, { topic: state, qos: 1, id: 1 }));
   expect(client.takes()[0]!.reason).toBe(Reason.NotAuthorized);
@@ -203,7 +203,7 @@ test("with bridgeStateAvailable 0, neither may the state of bridges", () => {
   expect(connack.reason).toBe(Reason.NotAuthorized);
 });
 
-test("the policy decides who may publish the state of a bridge", () => {
+test("the policy decides which client may publish a bridge's state", () => {
   const asked: unknown[] = [];
   const world = new TestBroker({
     policy: {
@@ -224,7 +224,7 @@ test("the policy decides who may publish the state of a bridge", () => {
   ]);
 });
 
-test("the state of a bridge is a client's message: observed, recorded, and retained no longer than others", () => {
+test("a bridge's state is a client's message: observed, recorded, and retained no longer than others", () => {
   const world = new TestBroker({ durable: "at once", limits: { retainedMillisMax: 5000 } });
   world.broker.handleCommand({ kind: "observe", publishes: true }, world.now);
   const will = { topic: state, payload: "0", retain: true };

@@ -4,10 +4,10 @@ import type { Millis } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { pingreq } from "../../support/packets.ts";
 
-describe("a host's clock that goes back", () => {
+describe("a host clock that goes back", () => {
   const at = (millis: number) => millis as Millis;
 
-  test("is held for the call, counted, and time goes on from there", () => {
+  test("counts a step back, and continues from the time before it", () => {
     const world = new TestBroker();
     world.advance(100_000);
     const client = world.connected({ clientId: "c", keepAlive: 60 });
@@ -25,7 +25,7 @@ describe("a host's clock that goes back", () => {
     expect(world.count("clockHeld")).toBe(1);
   });
 
-  test("and leaps to where it would have been brings no deadline early", () => {
+  test("and then leaps to the right time makes no deadline early", () => {
     const world = new TestBroker();
     world.advance(1_000_000);
     const client = world.connected({ clientId: "c", keepAlive: 60 });
@@ -41,7 +41,7 @@ describe("a host's clock that goes back", () => {
     expect(client.isOpen).toBe(false);
   });
 
-  test("by and by, or leaps ahead and back, loses no more than one step of time", () => {
+  test("in small steps, or leaps ahead and back, loses at most one step of time", () => {
     const world = new TestBroker();
     for (const now of [50_000, 20_000, 90_000, 30_000, 85_000, 95_000]) {
       world.now = at(now);
@@ -55,13 +55,13 @@ describe("a host's clock that goes back", () => {
     expect(world.count("clockHeld")).toBe(2);
   });
 
-  test("is a fault of the host where it says no number", () => {
+  test("throws if the host clock returns NaN", () => {
     const world = new TestBroker({ record: null });
     expect(() => world.broker.handleTimeout(at(Number.NaN))).toThrow("clock returns a number");
   });
 });
 
-test("a wall clock that is set forward and back moves no deadline", () => {
+test("setting the wall clock forward or back moves no deadline", () => {
   const world = new TestBroker({ durable: "at once" });
   const client = world.connected({ clientId: "c", keepAlive: 60, clean: false });
   for (const epochMillis of [4_000_000_000_000, 0, 1_700_000_000_000]) {

@@ -17,7 +17,7 @@ test("accepts 3.1.1 with a CONNACK of four bytes [MQTT311-3.2.0-1]", () => {
   expect(toHex(client.takesBytes())).toBe("20020000");
 });
 
-test("accepts 3.1, whose CONNACK has no session present flag", () => {
+test("accepts 3.1 with a CONNACK without a session present flag", () => {
   const world = new TestBroker();
   world.connected({ level: 3, clientId: "old", clean: false }).send(disconnect);
   const client = world.open().send(connect({ level: 3, clientId: "old", clean: false }));
@@ -90,7 +90,7 @@ test("[MQTT311-3.1.3-8] refuses an empty client identifier without Clean Session
   expect(client.ended).toBe(EffectKind.Close);
 });
 
-test("[MQTT311-3.1.3-6] gives a client without identifier one of its own", () => {
+test("[MQTT311-3.1.3-6] assigns an identifier to a client without one", () => {
   const world = new TestBroker();
   world.connected({ clientId: "" });
   world.connected({ clientId: "" });
@@ -99,7 +99,7 @@ test("[MQTT311-3.1.3-6] gives a client without identifier one of its own", () =>
   for (const id of ids) expect(id).toMatch(/^auto-[0-9a-f]{32}$/);
 });
 
-test("3.1 takes client identifiers of any length up to clientIdBytesMax, code 2 beyond", () => {
+test("3.1 accepts client identifiers of up to clientIdBytesMax, and refuses longer ones with code 2", () => {
   for (const [length, code] of [
     [23, 0],
     [24, 0],
@@ -112,7 +112,7 @@ test("3.1 takes client identifiers of any length up to clientIdBytesMax, code 2 
   }
 });
 
-test("3.1 gives a client without identifier one of its own, or code 2 without Clean Session", () => {
+test("3.1 assigns an identifier to a client without one, or refuses it with code 2 without Clean Session", () => {
   const world = new TestBroker();
   world.connected({ level: 3, clientId: "" });
   world.connected({ level: 3, clientId: "" });
@@ -124,7 +124,7 @@ test("3.1 gives a client without identifier one of its own, or code 2 without Cl
   expect(kept.ended).toBe(EffectKind.Close);
 });
 
-test("with clientIdLengthCheck 3.1 takes client identifiers of 1 to 23 characters only, code 2", () => {
+test("with clientIdLengthCheck, 3.1 accepts only client identifiers of 1 to 23 characters, and refuses others with code 2", () => {
   const limits = { clientIdLengthCheck: 1 };
   for (const [clientId, code] of [
     ["x".repeat(23), 0],
@@ -139,7 +139,7 @@ test("with clientIdLengthCheck 3.1 takes client identifiers of 1 to 23 character
   expect(later.takes()).toEqual(["CONNACK present=0 code=0"]);
 });
 
-test("3.1.1 takes client identifiers up to clientIdBytesMax, code 2 beyond", () => {
+test("3.1.1 accepts client identifiers of up to clientIdBytesMax, and refuses longer ones with code 2", () => {
   const limits = { clientIdBytesMax: 30 };
   for (const [length, code] of [
     [30, 0],
@@ -151,7 +151,7 @@ test("3.1.1 takes client identifiers up to clientIdBytesMax, code 2 beyond", () 
   }
 });
 
-test("3.1 lets a user name and a password that are announced be missing", () => {
+test("3.1 accepts a CONNECT whose flags announce a user name and a password that are missing", () => {
   const client = new TestBroker().open();
   client.send(hex("10 0f 0006 4d5149736470 03 c2 0000 0001 63"));
   expect(client.takes()).toEqual(["CONNACK present=0 code=0"]);
@@ -171,7 +171,7 @@ test("[MQTT311-3.2.0-1] sends CONNACK before anything else", () => {
   ]);
 });
 
-test("a CONNECT and a DISCONNECT in one chunk end in order", () => {
+test("CONNECT and DISCONNECT in one chunk are handled in order", () => {
   const world = new TestBroker();
   const client = world.open().send(concat(connect(), disconnect));
   expect(world.count("clientsConnected")).toBe(0);
@@ -179,7 +179,7 @@ test("a CONNECT and a DISCONNECT in one chunk end in order", () => {
   expect(client.ended).toBe(EffectKind.Close);
 });
 
-test("[MQTT311-3.1.4-4] [MQTT-3.1.4-5] who says all in one chunk, and that it goes, is answered all of it", () => {
+test("[MQTT311-3.1.4-4] [MQTT-3.1.4-5] answers every packet of a chunk that ends in DISCONNECT", () => {
   const world = new TestBroker();
   const message = publish("a", "x", { qos: 1, id: 7 });
   const client = world.open();
@@ -188,7 +188,7 @@ test("[MQTT311-3.1.4-4] [MQTT-3.1.4-5] who says all in one chunk, and that it go
   expect(client.ended).toBe(EffectKind.Close);
 });
 
-test("who goes and takes no bytes is waited for no longer than a second", () => {
+test("waits at most a second for a disconnecting client to take its replies", () => {
   const world = new TestBroker();
   const client = world.open();
   client.writable(false);
@@ -198,7 +198,7 @@ test("who goes and takes no bytes is waited for no longer than a second", () => 
   expect(client.ended).toBe(EffectKind.Close);
 });
 
-test("[MQTT311-3.1.4-5] nothing after a refused CONNECT is handled", () => {
+test("[MQTT311-3.1.4-5] handles nothing after a refused CONNECT", () => {
   const world = new TestBroker();
   const client = world.open();
   client.send(concat(connect({ clientId: "", clean: false }), publish("a", "x")));
@@ -206,7 +206,7 @@ test("[MQTT311-3.1.4-5] nothing after a refused CONNECT is handled", () => {
   expect(world.count("publishesReceived")).toBe(0);
 });
 
-test("bytes, writability and decisions for a connection that is gone are ignored", () => {
+test("ignores bytes, writability and decisions for a connection that has ended", () => {
   const world = new TestBroker();
   const client = world.connected();
   client.cut();

@@ -10,7 +10,7 @@ function denied(world: TestBroker) {
 
 const info = { transport: "local", remote: "test", peer: null };
 
-describe("a subscription is refused", () => {
+describe("reports a refused subscription", () => {
   const toldOf = (world: TestBroker, level: 3 | 4) => {
     world.connected({ clientId: "c", level }).send(subscribe(1, ["a", 0], ["no/#", 1]));
     return denied(world);
@@ -39,7 +39,7 @@ describe("a subscription is refused", () => {
     }
   });
 
-  test("by a decision that comes later", () => {
+  test("by a pending decision", () => {
     const world = new TestBroker({ policy: { subscribe: () => Verdict.Pending } });
     const client = world.connected("c").send(subscribe(1, ["a", 0], ["no/#", 1]));
     expect(denied(world)).toEqual([]);
@@ -53,7 +53,7 @@ function decide(world: TestBroker, conn: number, decision: Decision): void {
   world.drain();
 }
 
-describe("a publish is refused", () => {
+describe("reports a refused PUBLISH", () => {
   test.each([0, 1, 2] as const)("to $SYS, at QoS %i", (qos) => {
     const world = new TestBroker();
     world.connected("c").send(publish("$SYS/no", "x", { qos }));
@@ -65,7 +65,7 @@ describe("a publish is refused", () => {
     ]);
   });
 
-  test("by the policy, at once or later", () => {
+  test("by the policy, at once or after a pending decision", () => {
     for (const verdict of [Verdict.Deny, Verdict.Pending]) {
       const world = new TestBroker({ policy: { publish: () => verdict } });
       const client = world.connected("c").send(publish("a", "x"));
@@ -77,7 +77,7 @@ describe("a publish is refused", () => {
     }
   });
 
-  test("because there is no memory for it", () => {
+  test("that exceeds the memory limit", () => {
     const limits = { messageBytesMax: 1_048_576, packetBytesMax: 1_048_576 };
     const world = new TestBroker({ limits });
     world.connected("s").send(subscribe(1, ["a", 0]));
@@ -88,14 +88,14 @@ describe("a publish is refused", () => {
     ]);
   });
 
-  test("and what is allowed is not told of", () => {
+  test("and reports no allowed PUBLISH", () => {
     const world = new TestBroker();
     world.connected("c").send(publish("a", "x", { qos: 1 }), subscribe(1, ["a", 0]));
     expect(denied(world)).toEqual([]);
   });
 });
 
-test("a message that a limit keeps from being retained is told of, a will's too", () => {
+test("reports a message or will that a limit keeps from being retained", () => {
   const world = new TestBroker({ limits: { retainedMessagesMax: 1, sysMillis: 0 } });
   const will = { topic: "w", payload: "x", retain: true };
   const client = world.connected({ clientId: "c", will });
@@ -110,7 +110,7 @@ test("a message that a limit keeps from being retained is told of, a will's too"
   ]);
 });
 
-describe("a will is refused", () => {
+describe("reports a refused will", () => {
   const toldOf = (world: TestBroker, topic: string) => {
     world.open().send(connect({ clientId: "c", will: { topic, payload: "x", qos: 1 } }));
     return world.events();
@@ -128,13 +128,13 @@ describe("a will is refused", () => {
     ]);
   });
 
-  test("where the client may not connect at all, the will is not told of", () => {
+  test("but not if the client itself is refused", () => {
     const world = new TestBroker({ policy: { authenticate: () => Verdict.Deny } });
     expect(toldOf(world, "$SYS/will").map(({ kind }) => kind)).toEqual(["refused"]);
   });
 });
 
-test("a flood of refusals pushes out no other event, and what is not told is counted", () => {
+test("a flood of refusals displaces no other event, and the refusals that are not reported are counted", () => {
   const world = new TestBroker({ limits: { eventsMax: 300 } });
   const client = world.connected("c");
   for (let n = 0; n < 1000; n++) client.send(publish("$SYS/no", ""));
@@ -147,7 +147,7 @@ test("a flood of refusals pushes out no other event, and what is not told is cou
 });
 
 describe("a connection that ends before it is accepted", () => {
-  test("says whether a CONNECT came, and how it ended", () => {
+  test("is reported with whether a CONNECT arrived and how it ended", () => {
     const world = new TestBroker({
       limits: { connectMillisMax: 1000 },
       policy: { authenticate: () => Verdict.Pending },

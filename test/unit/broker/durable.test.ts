@@ -30,7 +30,7 @@ function world(qos = 1, limits = {}) {
   return { broker, reader, writer };
 }
 
-test("the CONNACK of a session that is kept waits for its record, and everything else for it", () => {
+test("the CONNACK of a kept session waits for its commit, and every other packet waits for the CONNACK", () => {
   const broker = new TestBroker({ durable: "when told" });
   const client = broker.open();
   client.send(connect({ clientId: "c", clean: false }), pingreq);
@@ -40,7 +40,7 @@ test("the CONNACK of a session that is kept waits for its record, and everything
   expect(broker.records(Table.Session)).toBe(1);
 });
 
-test("the CONNACK of a session that is not kept waits for nothing", () => {
+test("the CONNACK of a session that is not kept does not wait for a commit", () => {
   const broker = new TestBroker({ durable: "when told" });
   broker.connected({ clientId: "c", clean: true });
   expect(broker.commit()).toBe(false);
@@ -75,7 +75,7 @@ test("QoS 1 is forwarded before the commit and acknowledged after it", () => {
   expect(broker.records(Table.Queue)).toBe(1);
 });
 
-test("acknowledgements keep their order, whatever they wait for", () => {
+test("acknowledgements keep their order whether or not they wait for a commit", () => {
   const { broker, writer } = world();
   writer.send(publish("t", "x", { qos: 1, id: 1 }));
   writer.send(publish("nobody", "x", { qos: 1, id: 2 }), publish("t", "x", { qos: 1, id: 3 }));
@@ -84,7 +84,7 @@ test("acknowledgements keep their order, whatever they wait for", () => {
   expect(writer.takes()).toEqual(["PUBACK #1", "PUBACK #2", "PUBACK #3"]);
 });
 
-test("a commit opens the gates up to its number, and no further", () => {
+test("a commit releases the replies up to its number and no later ones", () => {
   const { broker, writer } = world();
   const batch = new WriteBatch();
   writer.send(publish("t", "1", { qos: 1, id: 1 }));
@@ -98,7 +98,7 @@ test("a commit opens the gates up to its number, and no further", () => {
   expect(writer.takes()).toEqual(["PUBACK #1"]);
 });
 
-test("a message, what is owed of it and its receipt are one batch, also when delivered in slices", () => {
+test("a message, its queue entries and its receipt are one batch, also when delivered in slices", () => {
   const broker = new TestBroker({ durable: "when told", limits: { fanoutSlice: 16 } });
   for (let n = 0; n < 50; n++) {
     const client = broker.open();
@@ -118,7 +118,7 @@ test("a message, what is owed of it and its receipt are one batch, also when del
   expect(batch.count).toBe(1 + 1 + 50); // the receipt, the message, and 50 who are owed it
 });
 
-test("QoS 2 is forwarded, and received, only after its receipt is durable", () => {
+test("a QoS 2 message is forwarded and acknowledged only after its receipt is durable", () => {
   const { broker, reader } = world(2);
   const writer = broker.open();
   writer.send(connect({ clientId: "kept writer", clean: false }));
@@ -166,7 +166,7 @@ test("a QoS 2 message from the queue is sent only after its packet identifier is
   expect(reader.takes()).toEqual(['PUBLISH t "2" q2 #2']);
 });
 
-test("what was acknowledged by everybody leaves no record", () => {
+test("a message acknowledged by every subscriber leaves no record", () => {
   const { broker, reader, writer } = world();
   writer.send(publish("t", "1", { qos: 1, id: 1 }), publish("t", "2", { qos: 1, id: 2 }));
   broker.commit();
@@ -177,7 +177,7 @@ test("what was acknowledged by everybody leaves no record", () => {
   expect(broker.records(Table.Queue)).toBe(0);
 });
 
-test("what is queued for one who is away is recorded, and in order", () => {
+test("messages queued for an offline session are recorded in order", () => {
   const { broker, reader, writer } = world();
   reader.send(disconnect);
   for (let n = 1; n <= 3; n++) writer.send(publish("t", `${n}`, { qos: 1, id: n }));
@@ -189,7 +189,7 @@ test("what is queued for one who is away is recorded, and in order", () => {
   expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
 });
 
-test("retained messages are recorded, replaced and removed; those of $SYS are not", () => {
+test("retained messages are recorded, replaced and removed; $SYS topics are not", () => {
   const { broker, writer } = world(1, { sysMillis: 1000 });
   writer.send(publish("r", "1", { retain: true }), publish("r", "22", { retain: true }));
   broker.advance(5000);
@@ -203,7 +203,7 @@ test("retained messages are recorded, replaced and removed; those of $SYS are no
   expect(broker.records(Table.Message)).toBe(0);
 });
 
-test("a session that ends takes its records with it", () => {
+test("the end of a session removes its records", () => {
   const { broker, reader, writer } = world(2, { sessionMillisMax: 86_400_000 });
   writer.send(publish("t", "x", { qos: 2, id: 1 }), publish("t", "y", { qos: 1, id: 2 }));
   reader.send(publish("t", "z", { qos: 2, id: 5 }), disconnect);
@@ -214,7 +214,7 @@ test("a session that ends takes its records with it", () => {
   expect(broker.store.size).toBe(0);
 });
 
-test("a writer is not read while the store is too far behind", () => {
+test("stops reading a client while too many of its writes wait for the store", () => {
   const { broker, writer } = world(1, { journalBacklogMax: 10 });
   for (let id = 1; id <= 5; id++) writer.send(publish("t", "x", { qos: 1, id }));
   expect(writer.isReading).toBe(false);
@@ -226,7 +226,7 @@ test("a writer is not read while the store is too far behind", () => {
   expect(writer.takes()).toHaveLength(6);
 });
 
-test("a store that has failed never lies: no acknowledgement, no more reading, CONNECT is refused", () => {
+test("after a store failure, nothing is acknowledged or read, and CONNECT is refused", () => {
   const { broker, reader, writer } = world();
   writer.send(publish("t", "x", { qos: 1, id: 1 }));
   const batch = new WriteBatch();
@@ -242,7 +242,7 @@ test("a store that has failed never lies: no acknowledgement, no more reading, C
   expect(broker.count("commitsFailed")).toBe(1);
 });
 
-test("a store that tries again loses nothing", () => {
+test("a store that retries loses nothing", () => {
   const { broker, writer } = world();
   writer.send(publish("t", "x", { qos: 1, id: 1 }));
   const batch = new WriteBatch();
@@ -254,7 +254,7 @@ test("a store that tries again loses nothing", () => {
   expect(writer.takes()).toEqual(["PUBACK #1"]);
 });
 
-test("the end of a session that is away is recorded on the wall clock as it was set last", () => {
+test("the expiry of an offline session is recorded by the current wall clock", () => {
   const { broker, reader } = world(1, { sessionMillisMax: 1000 });
   broker.broker.handleClock(1_800_000_000_000, broker.now);
   reader.send(disconnect);

@@ -36,7 +36,7 @@ function answersTo(chunks: readonly Uint8Array[]): string[] {
   return client.takes();
 }
 
-test("packets are the same however they are cut", () => {
+test("packets are the same however they are split into chunks", () => {
   const whole = answersTo([stream]);
   expect(whole).toHaveLength(12);
   const chunked = (size: number): Uint8Array[] =>
@@ -51,7 +51,7 @@ test("packets are the same however they are cut", () => {
   }
 });
 
-test("a header of four bytes of length, one byte at a time", () => {
+test("reads a remaining length of four bytes, one byte at a time", () => {
   const world = new TestBroker({ limits: { packetBytesMax: 4_000_000 } });
   const client = world.connected().send(subscribe(1, ["a", 0]));
   client.takes();
@@ -62,20 +62,20 @@ test("a header of four bytes of length, one byte at a time", () => {
   expect(client.takes()).toEqual(["PUBLISH a 2200000 bytes q0"]);
 });
 
-test("a remaining length in more bytes than it needs is understood", () => {
+test("accepts a remaining length in more bytes than necessary", () => {
   const client = new TestBroker().connected().send(subscribe(1, ["a", 0]));
   client.takes();
   client.send(hex("30 84 00 0001 61 78 c0 80 80 00"));
   expect(client.takes()).toEqual(["PINGRESP", 'PUBLISH a "x" q0']);
 });
 
-test("memory for partial packets is taken as bytes come, not as they are announced", () => {
+test("memory for a partial packet grows with the bytes received, not with the length announced", () => {
   const world = new TestBroker({ limits: { packetBytesMax: 1_000_000 } });
   world.connected().send(hex("30 c0 84 3d 0001 61"));
   expect(world.count("inputBytes")).toBeLessThan(5000);
 });
 
-test("who announces a long packet does not take the memory that others need for theirs", () => {
+test("a client that announces a long packet takes no memory from the packets of others", () => {
   const world = new TestBroker({ limits: { inputBytesMax: 8 * 1024 * 1024 } });
   const announced = hex("10f0ff3f00");
   const many = Array.from({ length: 2000 }, () => world.open().send(announced));
@@ -86,7 +86,7 @@ test("who announces a long packet does not take the memory that others need for 
   expect(client.takes()).toEqual(["SUBACK #1 0", "PUBLISH a 100000 bytes q0"]);
 });
 
-test("closes the one that asks for more than inputBytesMax", () => {
+test("closes the connection whose input exceeds inputBytesMax", () => {
   const limits = { inputBytesMax: 1_048_576, packetBytesMax: 1_000_000 };
   const world = new TestBroker({ limits });
   const packet = publish("a", new Uint8Array(900_000));

@@ -66,7 +66,7 @@ const malformed: Record<string, readonly [bytes: string, reason: number]> = {
   "DISCONNECT with a body": ["e0 01 00", Reason.MalformedPacket],
 };
 
-describe("closes, counts, and touches nobody else", () => {
+describe("closes the connection, counts the fault, and affects no other connection", () => {
   test.each(Object.entries(malformed))("%s", (_, [bytes, reason]) => {
     const world = new TestBroker();
     const healthy = world.connected("healthy").send(subscribe(1, ["h", 1]));
@@ -87,7 +87,7 @@ describe("closes, counts, and touches nobody else", () => {
   });
 });
 
-describe("replies before a fault arrive", () => {
+describe("sends the replies before a fault", () => {
   test.each([3, 4] as const)("all in one chunk, at level %i", (level) => {
     const world = new TestBroker();
     const client = world.open();
@@ -100,7 +100,7 @@ describe("replies before a fault arrive", () => {
     ]);
   });
 
-  test("unless the transport takes none within a second", () => {
+  test("unless the transport takes no bytes within a second", () => {
     const world = new TestBroker();
     const client = world.connected();
     client.writable(false);
@@ -111,13 +111,13 @@ describe("replies before a fault arrive", () => {
     expect(client.takes()).toEqual([]);
   });
 
-  test("a client that was told nothing is cut off", () => {
+  test("aborts a connection that has no replies to send", () => {
     const client = new TestBroker().open().send(hex("36 00"));
     expect(client.ended).toBe(EffectKind.Abort);
   });
 });
 
-describe("3.1 is laxer", () => {
+describe("3.1 allows more", () => {
   test.each([
     ["SUBSCRIBE with DUP", "8a 06 0001 0001 61 00", ["SUBACK #1 0"]],
     ["PUBREL with DUP", "6a 02 0001", ["PUBCOMP #1"]],

@@ -24,7 +24,7 @@ function fanout(count: number, options = {}) {
   return { world, readers, publisher: world.connected("p") };
 }
 
-test("several packets for one socket leave in one poll", () => {
+test("sends several packets for one connection in one poll", () => {
   const { world, readers, publisher } = fanout(1);
   world.drains = false;
   for (let n = 0; n < 100; n++) publisher.send(publish("t", `${n}`));
@@ -34,7 +34,7 @@ test("several packets for one socket leave in one poll", () => {
   expect(world.broker.pollSend(out, world.now)).toBe(NO_CONN);
 });
 
-test("connections with much to send take turns", () => {
+test("connections with much output take turns", () => {
   const { world, publisher } = fanout(3);
   world.drains = false;
   for (let n = 0; n < 100; n++) publisher.send(publish("t", "x".repeat(1000)));
@@ -44,7 +44,7 @@ test("connections with much to send take turns", () => {
   expect(order.slice(3)).toEqual(order.slice(0, 3));
 });
 
-test("a long payload is the tail of the buffer, and a packet of any size fits any buffer", () => {
+test("a long payload is the tail of the output buffer, and a packet of any size fits any buffer", () => {
   const world = new TestBroker({ outBytes: 4096, limits: { topicBytesMax: 65_535 } });
   const topic = "x".repeat(30_000);
   const reader = world.connected("r").send(subscribe(1, ["#", 2]));
@@ -62,7 +62,7 @@ test("a long payload is the tail of the buffer, and a packet of any size fits an
   }
 });
 
-test("a subscriber that stops reading costs others nothing, and loses QoS 0 beyond outputBytesMax", () => {
+test("a blocked subscriber delays no other, and loses QoS 0 messages beyond outputBytesMax", () => {
   const { world, readers, publisher } = fanout(2, { limits: { outputBytesMax: 2000 } });
   const [slow, fast] = readers as [(typeof readers)[0], (typeof readers)[0]];
   slow.writable(false);
@@ -77,7 +77,7 @@ test("a subscriber that stops reading costs others nothing, and loses QoS 0 beyo
   expect(world.count("messages")).toBe(0);
 });
 
-test("QoS 1 to a reader that is slow is kept, within the queue's limits", () => {
+test("keeps QoS 1 messages for a slow subscriber within the queue's limits", () => {
   const { world, readers, publisher } = fanout(1, { limits: { queuedMessagesMax: 30 } });
   const [slow] = readers as [(typeof readers)[0]];
   slow.writable(false);
@@ -88,7 +88,7 @@ test("QoS 1 to a reader that is slow is kept, within the queue's limits", () => 
   expect(slow.takes()).toHaveLength(20);
 });
 
-test("the backlog is what is ready for those who take it", () => {
+test("the backlog counts the output of connections that take bytes", () => {
   const { world, readers, publisher } = fanout(2);
   readers[0]!.writable(false);
   publisher.send(publish("t", "x".repeat(1000)));
@@ -100,7 +100,7 @@ test("the backlog is what is ready for those who take it", () => {
   expect(world.broker.backlogBytes).toBe(0);
 });
 
-test("one who sends without taking the answers is not read until they are gone", () => {
+test("stops reading a client that does not take its replies until they are sent", () => {
   const world = new TestBroker();
   const client = world.connected();
   client.writable(false);
@@ -114,7 +114,7 @@ test("one who sends without taking the answers is not read until they are gone",
   expect(world.count("inputBytes")).toBe(0);
 });
 
-test("a fan-out beyond fanoutSlice goes in slices, in order, and its publisher waits for it", () => {
+test("a fan-out beyond fanoutSlice is delivered in slices, in order, while its publisher waits", () => {
   const { world, readers, publisher } = fanout(100, { limits: { fanoutSlice: 16 } });
   world.drains = false;
   const chunk = [1, 2, 3].map((id) => publish("t", `${id}`, { qos: 1, id }));
@@ -130,7 +130,7 @@ test("a fan-out beyond fanoutSlice goes in slices, in order, and its publisher w
   expect(world.count("messages")).toBe(300 / 100); // in flight to all of them
 });
 
-test("a session that ends and one that begins during a fan-out get what is theirs", () => {
+test("a session that begins or ends during a fan-out does not disturb the fan-out", () => {
   const { world, readers, publisher } = fanout(60, {
     limits: { fanoutSlice: 16, sessionsMax: 100 },
   });
@@ -146,7 +146,7 @@ test("a session that ends and one that begins during a fan-out get what is their
   expect(world.count("messages")).toBe(0);
 });
 
-test("a QoS 2 PUBLISH that did not fit is taken when it is sent again", () => {
+test("a QoS 2 PUBLISH that exceeded the memory limit is accepted when it is sent again", () => {
   const limits = { messageBytesMax: 1_048_576, packetBytesMax: 1_000_000 };
   const world = new TestBroker({ limits });
   const fill = world.connected("fill");
@@ -163,7 +163,7 @@ test("a QoS 2 PUBLISH that did not fit is taken when it is sent again", () => {
   expect(world.count("publishesDuplicate")).toBe(0);
 });
 
-test("a PUBLISH that does not fit in messageBytesMax is not acknowledged, and its publisher is closed", () => {
+test("a PUBLISH beyond messageBytesMax is not acknowledged, and its publisher is closed", () => {
   const limits = { messageBytesMax: 1_048_576, packetBytesMax: 1_000_000 };
   const { world, readers, publisher } = fanout(1, { limits });
   readers[0]!.writable(false);
@@ -176,7 +176,7 @@ test("a PUBLISH that does not fit in messageBytesMax is not acknowledged, and it
   expect(world.count("droppedNoMemory")).toBe(2);
 });
 
-test("shutdown refuses newcomers, sends what is owed, then closes everybody, without wills", () => {
+test("shutdown refuses new connections, sends pending output, then closes every connection without wills", () => {
   const { world, readers, publisher } = fanout(2);
   const mortal = world.connected({ clientId: "m", will: { topic: "t", payload: "gone" } });
   const silent = world.open();
@@ -195,7 +195,7 @@ test("shutdown refuses newcomers, sends what is owed, then closes everybody, wit
   expect(world.count("clientsConnected")).toBe(0);
 });
 
-test("what the host publishes is delivered, retained, and refused where it is no topic name", () => {
+test("a message that the host publishes is delivered and retained, and refused if its topic name is invalid", () => {
   const { world, readers } = fanout(1);
   const say = (topic: string): void => {
     const payload = new TextEncoder().encode("hi");
@@ -211,7 +211,7 @@ test("what the host publishes is delivered, retained, and refused where it is no
   for (const topic of ["", "a/+", "#", "a\0"]) expect(() => say(topic)).toThrow("topic:");
 });
 
-test("published events are told only while they are observed", () => {
+test("reports published events only while they are observed", () => {
   const { world, publisher } = fanout(1);
   world.events();
   publisher.send(publish("t", "unseen"));
@@ -270,7 +270,7 @@ test.each([4096, 65_536])(
   },
 );
 
-test("a long payload that the host still reads is not written, and one that it does not is used again", () => {
+test("does not reuse the memory of a long payload while the host reads it, and reuses it after", () => {
   const { world, readers, publisher } = fanout(1);
   world.drains = false;
   const out: OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
@@ -292,7 +292,7 @@ test("a long payload that the host still reads is not written, and one that it d
   expect(second).toEqual(new Uint8Array(40_000).fill(2));
 });
 
-test("a client that takes no answers is not read beyond a quarter of a megabyte of them, however long each is", () => {
+test("stops reading a client that takes no replies at a quarter of a megabyte of replies, however long each is", () => {
   const world = new TestBroker();
   const client = world.connected();
   const filters = Array.from({ length: 20_000 }, (_, n) => [`${n}`, 0] as const);

@@ -8,7 +8,7 @@ function decide(world: TestBroker, client: TestClient, decision: Decision): void
   world.drain();
 }
 
-test("[MQTT311-3.2.2-4] a denied client is told code 5 without, code 4 with a user name, and closed", () => {
+test("[MQTT311-3.2.2-4] refuses a denied client with code 5 without a user name and code 4 with one, and closes", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Deny } });
   const anonymous = world.open().send(connect());
   expect(anonymous.takes()).toEqual(["CONNACK present=0 code=5"]);
@@ -18,7 +18,7 @@ test("[MQTT311-3.2.2-4] a denied client is told code 5 without, code 4 with a us
   expect(world.count("connectsRefused")).toBe(2);
 });
 
-test("the policy is told who wants to connect", () => {
+test("gives the policy the identity of a connecting client", () => {
   const seen: unknown[] = [];
   const authenticate = (request: unknown) => {
     seen.push(request);
@@ -31,7 +31,7 @@ test("the policy is told who wants to connect", () => {
   ]);
 });
 
-test("a client may send before its CONNACK; it is handled after the decision", () => {
+test("handles the packets that a client sends before its CONNACK after the decision", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
   const other = world.open();
   const client = world.open();
@@ -46,7 +46,7 @@ test("a client may send before its CONNACK; it is handled after the decision", (
   expect(world.count("inputBytes")).toBe(0);
 });
 
-test("a pending CONNECT is refused with the reason that was decided", () => {
+test("refuses a pending CONNECT with the reason of the decision", () => {
   for (const [reason, code] of [
     [Reason.BadUserNameOrPassword, 4],
     [Reason.NotAuthorized, 5],
@@ -59,7 +59,7 @@ test("a pending CONNECT is refused with the reason that was decided", () => {
   }
 });
 
-test("a client that goes while its decision is pending leaves nothing behind", () => {
+test("a client that leaves during its pending decision leaves nothing behind", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
   const client = world.open().send(concat(connect(), pingreq));
   client.cut();
@@ -68,7 +68,7 @@ test("a client that goes while its decision is pending leaves nothing behind", (
   expect(world.count("inputBytes")).toBe(0);
 });
 
-describe("[MQTT311-3.3.5-2] a PUBLISH that is denied is acknowledged and goes nowhere", () => {
+describe("[MQTT311-3.3.5-2] a denied PUBLISH is acknowledged and not delivered", () => {
   test.each([
     [0, []],
     [1, ["PUBACK #5"]],
@@ -85,7 +85,7 @@ describe("[MQTT311-3.3.5-2] a PUBLISH that is denied is acknowledged and goes no
   });
 });
 
-test("a pending PUBLISH parks its connection, in order, and nobody else's", () => {
+test("a pending PUBLISH parks its own connection and no other, and keeps the order", () => {
   const policy = {
     publish: (_: number, topic: string) => (topic === "ask" ? Verdict.Pending : Verdict.Allow),
   };
@@ -107,7 +107,7 @@ test("a pending PUBLISH parks its connection, in order, and nobody else's", () =
   expect(watcher.takes()).toEqual(['PUBLISH ask "6" q0']);
 });
 
-test("a pending PUBLISH that came in pieces is handled whole", () => {
+test("handles a pending PUBLISH that arrived in several chunks", () => {
   const world = new TestBroker({ policy: { publish: () => Verdict.Pending } });
   const client = world.connected().send(subscribe(1, ["a", 0]));
   client.takes();
@@ -118,7 +118,7 @@ test("a pending PUBLISH that came in pieces is handled whole", () => {
   expect(client.takes()).toEqual(["PINGRESP", "PUBLISH a 30000 bytes q0"]);
 });
 
-test("a SUBSCRIBE that is denied fails filter by filter; 3.1 is told what it asked for", () => {
+test("a denied SUBSCRIBE fails filter by filter; 3.1 gets the QoS it requested", () => {
   const policy = { subscribe: (_: number, filter: string) => Number(filter === "no") as 0 | 1 };
   const world = new TestBroker({ policy });
   const client = world.connected("a").send(subscribe(1, ["yes", 1], ["no", 1]));
@@ -130,7 +130,7 @@ test("a SUBSCRIBE that is denied fails filter by filter; 3.1 is told what it ask
   expect(world.count("subscriptions")).toBe(1);
 });
 
-test("a pending SUBSCRIBE is answered filter by filter", () => {
+test("answers a pending SUBSCRIBE filter by filter", () => {
   const world = new TestBroker({ policy: { subscribe: () => Verdict.Pending } });
   const client = world.connected().send(subscribe(1, ["a", 1], ["b", 2]));
   expect(world.requests).toMatchObject([
@@ -152,7 +152,7 @@ test("a pending SUBSCRIBE is answered filter by filter", () => {
   expect(client.takes()).toEqual(["SUBACK #2 128", "SUBACK #3 0"]);
 });
 
-test("a will is asked for as a publish, at CONNECT", () => {
+test("asks the policy at CONNECT whether the client may publish its will", () => {
   const will = { topic: "w", payload: "x" };
   const deny = new TestBroker({ policy: { publish: () => Verdict.Deny } });
   expect(deny.open().send(connect({ will })).takes()).toEqual(["CONNACK present=0 code=5"]);
@@ -167,7 +167,7 @@ test("a will is asked for as a publish, at CONNECT", () => {
   expect(world.count("messages")).toBe(0);
 });
 
-test("clients may not publish to $SYS, whatever the policy says", () => {
+test("refuses a client's PUBLISH to $SYS whatever the policy says", () => {
   const world = new TestBroker();
   const client = world.connected().send(subscribe(1, ["$SYS/#", 0]));
   client.takes();
@@ -176,7 +176,7 @@ test("clients may not publish to $SYS, whatever the policy says", () => {
   expect(world.count("publishesDenied")).toBe(2);
 });
 
-test("a policy that calls the broker is a fault of its host, told at once", () => {
+test("throws if a policy calls the broker", () => {
   const world = new TestBroker({
     policy: {
       authenticate: () => {

@@ -23,7 +23,7 @@ function pair(granted: number, limits = {}) {
   return { world, subscriber, publisher: world.connected("p") };
 }
 
-describe("delivers at the smaller of the published and the granted QoS [MQTT311-3.8.4-6]", () => {
+describe("delivers at the lower of the published and the granted QoS [MQTT311-3.8.4-6]", () => {
   for (const published of [0, 1, 2] as const) {
     for (const granted of [0, 1, 2]) {
       test(`published ${published}, granted ${granted}`, () => {
@@ -63,7 +63,7 @@ test("a QoS 2 receipt outlives the connection of a persistent session", () => {
   expect(subscriber.takes()).toHaveLength(1);
 });
 
-test("[MQTT311-4.3.2-1] sends QoS 1 until PUBACK, and forgets it then", () => {
+test("[MQTT311-4.3.2-1] resends a QoS 1 message until PUBACK, and forgets it then", () => {
   const { world, subscriber, publisher } = pair(1);
   publisher.send(publish("t", "x", { qos: 1 }));
   expect(subscriber.takes()).toEqual(['PUBLISH t "x" q1 #1']);
@@ -90,7 +90,7 @@ test("[MQTT311-4.3.3-1] sends QoS 2 through PUBREC, PUBREL and PUBCOMP", () => {
   expect(world.count("messages")).toBe(0);
 });
 
-test("[MQTT311-4.4.0-1] sends again in order on reconnect: PUBREL, PUBLISH with DUP, then the rest", () => {
+test("[MQTT311-4.4.0-1] resends in order on reconnect: PUBREL, PUBLISH with DUP, then new messages", () => {
   const { world, subscriber, publisher } = pair(2, { inflightMax: 4 });
   for (let id = 1; id <= 6; id++) {
     publisher.send(publish("t", `${id}`, { qos: id % 2 === 0 ? 1 : 2, id }));
@@ -149,7 +149,7 @@ test("keeps at most inflightMax messages unacknowledged, and the order of the re
   ]);
 });
 
-test("QoS 0 passes what waits for the window", () => {
+test("QoS 0 messages overtake messages that wait for the window", () => {
   const { subscriber, publisher } = pair(1, { inflightMax: 1 });
   publisher.send(publish("t", "1", { qos: 1 }), publish("t", "2", { qos: 1 }), publish("t", "0"));
   expect(subscriber.takes()).toEqual(['PUBLISH t "1" q1 #1', 'PUBLISH t "0" q0']);
@@ -197,7 +197,7 @@ describe("closes on an acknowledgement of the wrong kind", () => {
   });
 });
 
-test("[MQTT311-4.6.0-6] keeps the order of a publisher, over any placement of drains", () => {
+test("[MQTT311-4.6.0-6] keeps the order of a publisher, wherever the output is drained", () => {
   const { world, subscriber, publisher } = pair(0);
   const expected: string[] = [];
   for (let n = 0; n < 500; n++) {
@@ -209,7 +209,7 @@ test("[MQTT311-4.6.0-6] keeps the order of a publisher, over any placement of dr
   expect(subscriber.takes()).toEqual(expected);
 });
 
-test("acknowledges in the order of what it acknowledges [MQTT311-4.6.0-2]", () => {
+test("acknowledges in the order of the messages [MQTT311-4.6.0-2]", () => {
   const { publisher } = pair(0);
   const packets = [1, 2, 3, 4, 5].map((id) => publish("t", "", { qos: id % 2 === 0 ? 1 : 2, id }));
   publisher.send(concat(...packets));

@@ -18,7 +18,7 @@ const publishes = (ids: readonly number[], qos: PublishFields["qos"]): Uint8Arra
   ids.map((id) => publish("t", `${id}`, { qos: qos!, id }));
 
 for (const level of [3, 4] as const) {
-  test(`level ${level}: QoS 2 messages beyond receiveMax are received, released and delivered`, () => {
+  test(`level ${level}: receives, releases and delivers QoS 2 messages beyond receiveMax`, () => {
     const world = new TestBroker({ limits: { receiveMax: 1 } });
     const reader = world.connected("r").send(subscribe(1, ["t", 0]));
     reader.takes();
@@ -36,7 +36,7 @@ for (const level of [3, 4] as const) {
   });
 }
 
-test("every packet identifier may have a QoS 2 message open, whatever receiveMax is", () => {
+test("every packet identifier may have an open QoS 2 exchange, whatever receiveMax is", () => {
   const world = new TestBroker({ limits: { receiveMax: 1 } });
   const writer = world.connected({ clientId: "w", clean: false });
   writer.send(concat(...publishes(range(1, 65_535), 2)));
@@ -45,7 +45,7 @@ test("every packet identifier may have a QoS 2 message open, whatever receiveMax
   expect(writer.takes()).toEqual(["PUBREC #1", "PUBCOMP #65535"]);
 });
 
-test("at most receiveMax messages wait for the store; the rest is read as commits answer them", () => {
+test("at most receiveMax messages wait for the store, and commits let the rest be read", () => {
   for (const qos of [1, 2] as const) {
     const world = new TestBroker({ durable: "when told", limits: { receiveMax: 3 } });
     const reader = world.open();
@@ -72,7 +72,7 @@ test("at most receiveMax messages wait for the store; the rest is read as commit
   }
 });
 
-test("a message that comes again is answered again, and counts until then", () => {
+test("a repeated message is acknowledged again, and counts until that acknowledgement", () => {
   const world = new TestBroker({ durable: "when told", limits: { receiveMax: 2 } });
   const writer = world.open();
   writer.send(connect({ clientId: "w", clean: false }));
@@ -87,7 +87,7 @@ test("a message that comes again is answered again, and counts until then", () =
   expect(writer.takes()).toEqual(["PUBCOMP #1"]);
 });
 
-test("a payload that the transport has yet to read is not written over by what is read meanwhile", () => {
+test("input does not overwrite a payload that the transport has yet to read", () => {
   const world = new TestBroker({ limits: { receiveMax: 1 } });
   const client = world.connected("c").send(subscribe(1, ["t", 0]));
   client.takes();
@@ -99,7 +99,7 @@ test("a payload that the transport has yet to read is not written over by what i
   expect(letters.map((x) => sent.includes(x.repeat(20_000)))).toEqual([true, true, true]);
 });
 
-test("a client that takes nothing is not read beyond receiveMax, and is when it takes what it was sent", () => {
+test("stops reading a client that takes no bytes at receiveMax, and resumes when it takes its replies", () => {
   const world = new TestBroker({ limits: { receiveMax: 2 } });
   const writer = world.connected("w");
   writer.writable(false);
@@ -111,7 +111,7 @@ test("a client that takes nothing is not read beyond receiveMax, and is when it 
   expect(writer.isReading).toBe(true);
 });
 
-test("what a question holds up is read on in the order in which it came", () => {
+test("input held up by a pending decision is handled in its order of arrival", () => {
   const world = new TestBroker({
     limits: { receiveMax: 2 },
     policy: { publish: () => Verdict.Pending },

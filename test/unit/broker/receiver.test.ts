@@ -6,7 +6,7 @@ import { TestBroker } from "../../support/broker.ts";
 import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
 import { concat } from "../../support/packets.ts";
 
-test("[MQTT-3.14.0-1] a fault in the chunk of the CONNECT is told after CONNACK, and after what was answered", () => {
+test("[MQTT-3.14.0-1] for a fault in the chunk of the CONNECT, DISCONNECT follows CONNACK and the other replies", () => {
   const client = new TestBroker().open();
   client.send(
     concat(
@@ -21,7 +21,7 @@ test("[MQTT-3.14.0-1] a fault in the chunk of the CONNECT is told after CONNACK,
   expect(client.isOpen).toBe(false);
 });
 
-test("[MQTT-3.14.0-1] who is taken over before its CONNACK has left is told both", () => {
+test("[MQTT-3.14.0-1] a client that is taken over before its CONNACK is sent receives CONNACK and DISCONNECT", () => {
   const world = new TestBroker();
   world.drains = false;
   const [first, second] = [world.open(), world.open()];
@@ -32,7 +32,7 @@ test("[MQTT-3.14.0-1] who is taken over before its CONNACK has left is told both
   expect(packetsTo(second).map(({ type }) => type)).toEqual(["CONNACK"]);
 });
 
-test("what waits for the store is not told to one that is closed, what did not is", () => {
+test("a closing connection sends the replies that wait for no commit, and not those that do", () => {
   const world = new TestBroker({ durable: "when told" });
   const client = world.open();
   client.send(wire.connect(5, { clientId: "kept", props: { SessionExpiryInterval: 9 } }));
@@ -89,7 +89,7 @@ test.each([1, 2])(
   },
 );
 
-test("[MQTT-3.3.4-9] what was received before the connection ended counts until PUBCOMP", () => {
+test("[MQTT-3.3.4-9] a QoS 2 message received on an earlier connection counts against Receive Maximum until PUBCOMP", () => {
   const world = new TestBroker();
   const props = { SessionExpiryInterval: 100 };
   const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
@@ -102,7 +102,7 @@ test("[MQTT-3.3.4-9] what was received before the connection ended counts until 
   expect(again.takes().map(({ type, id }) => [type, id])).toEqual([["PUBLISH", 2]]);
 });
 
-test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes back is not sent again, and makes room", () => {
+test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message beyond a resumed client's Maximum Packet Size is not resent, and frees its place in the window", () => {
   const world = new TestBroker();
   const props = { SessionExpiryInterval: 100, ReceiveMaximum: 3 };
   const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));
@@ -125,7 +125,7 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is too long for a client that comes b
   expect(world.count("inflight")).toBe(2);
 });
 
-test("[MQTT-3.1.2-24] [MQTT-3.2.0-1] a client that can not be told what CONNACK has to say is not let in", () => {
+test("[MQTT-3.1.2-24] [MQTT-3.2.0-1] refuses a client whose Maximum Packet Size is too small for its CONNACK", () => {
   const world = new TestBroker();
   const here = new Mqtt5Client(world, { clientId: "small", will: { topic: "w" } });
   const fits = here.connack.bytes.length;
@@ -142,7 +142,7 @@ test("[MQTT-3.1.2-24] [MQTT-3.2.0-1] a client that can not be told what CONNACK 
   expect(world.count("messages")).toBe(0);
 });
 
-test("[MQTT-3.1.2-24] a Server Reference goes only to those who take packets that long", () => {
+test("[MQTT-3.1.2-24] leaves out a Server Reference that exceeds Maximum Packet Size", () => {
   const world = new TestBroker();
   const props = { MaximumPacketSize: 20 };
   const here = new Mqtt5Client(world, { props });
@@ -157,7 +157,7 @@ test("[MQTT-3.1.2-24] a Server Reference goes only to those who take packets tha
   expect(roomy.connack.props["ServerReference"]).toBe(reference);
 });
 
-test("[MQTT-3.1.2-24] a challenge that the client does not take ends the exchange", () => {
+test("[MQTT-3.1.2-24] an AUTH beyond the client's Maximum Packet Size ends the authentication exchange", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
   const client = world.open();
   const method = "a method";
@@ -170,7 +170,7 @@ test("[MQTT-3.1.2-24] a challenge that the client does not take ends the exchang
   expect(client.isOpen).toBe(false);
 });
 
-test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message that just fits is sent as often as it comes, one byte more is not", () => {
+test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] sends each message of exactly Maximum Packet Size, and none of one byte more", () => {
   const world = new TestBroker();
   const topic = "a/topic/worth/an/alias";
   const fits = wire.publish(5, { topic, payload: "x".repeat(50) }).length;
@@ -193,7 +193,7 @@ test("[MQTT-3.1.2-24] [MQTT-3.1.2-25] a message that just fits is sent as often 
   expect(world.count("droppedTooLarge")).toBe(8);
 });
 
-test("PUBRELs are sent again in the order of the PUBRECs", () => {
+test("resends PUBREL packets in the order of the PUBREC packets", () => {
   const world = new TestBroker();
   const props = { SessionExpiryInterval: 100 };
   const first = new Mqtt5Client(world, { props }).send(wire.subscribe(5, 1, [["t", 2]]));

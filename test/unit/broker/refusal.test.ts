@@ -20,7 +20,7 @@ function asking(props: wire.Properties = {}, options: TestBrokerOptions = {}) {
   return { world, client };
 }
 
-describe("a CONNECT that the policy denies at once for a reason", () => {
+describe("a CONNECT that the policy denies at once with a reason", () => {
   test.each([
     [Reason.UnsupportedProtocolVersion, 1],
     [Reason.ClientIdentifierNotValid, 2],
@@ -46,7 +46,7 @@ describe("a CONNECT that the policy denies at once for a reason", () => {
     );
   });
 
-  test("for which 3.1.1 has no return code closes the connection without a CONNACK", () => {
+  test("that 3.1.1 has no return code for closes the connection without a CONNACK", () => {
     const world = new TestBroker({ policy: { authenticate: () => Reason.ImplementationSpecific } });
     const client = world.open().send(connect());
     expect(client.takes()).toEqual([]);
@@ -54,7 +54,7 @@ describe("a CONNECT that the policy denies at once for a reason", () => {
   });
 });
 
-describe("a CONNECT is refused in the policy's own words", () => {
+describe("a refused CONNECT carries the policy's Reason String", () => {
   const decision: Decision = {
     kind: "deny",
     reason: Reason.UseAnotherServer,
@@ -62,14 +62,14 @@ describe("a CONNECT is refused in the policy's own words", () => {
     serverReference: "other.example",
   };
 
-  test("to a client of 5.0", () => {
+  test("for a 5.0 client", () => {
     const { world, client } = asking();
     decide(world, client, decision);
     const props = { ReasonString: "the house is full", ServerReference: "other.example" };
     expect(packetsTo(client)).toMatchObject([{ type: "CONNACK", reason: 0x9c, props }]);
   });
 
-  test("unless the client asked for none, or takes no packet that long [MQTT-3.1.2-29]", () => {
+  test("unless the client asked for none, or it exceeds Maximum Packet Size [MQTT-3.1.2-29]", () => {
     const { world, client } = asking({ RequestProblemInformation: 0 });
     decide(world, client, decision);
     expect(packetsTo(client)[0]!.props).toEqual({ ServerReference: "other.example" });
@@ -81,7 +81,7 @@ describe("a CONNECT is refused in the policy's own words", () => {
     expect(packetsTo(briefer.client)[0]).toMatchObject({ reason: 0x9c, props: {} });
   });
 
-  test("also for its will, and when it authenticates again", () => {
+  test("also for a denied will and a denied re-authentication", () => {
     const reasonString = "no such will";
     const world = new TestBroker({ policy: { publish: pending } });
     const client = world.open();
@@ -105,7 +105,7 @@ describe("a PUBLISH that the policy denies", () => {
   const reason = Reason.QuotaExceeded;
   const reasonString = "enough for today";
 
-  test("at once is acknowledged with the reason; 3.1.1 has none", () => {
+  test("at once is acknowledged with the reason; in 3.1.1 without one", () => {
     const world = new TestBroker({ policy: { publish: () => reason } });
     const mqtt5 = new Mqtt5Client(world);
     mqtt5.send(wire.publish(5, { topic: "t", qos: 1 }), wire.publish(5, { topic: "t", qos: 2 }));
@@ -121,24 +121,27 @@ describe("a PUBLISH that the policy denies", () => {
     expect(denied.takes()).toMatchObject([{ type: "PUBACK", reason: Reason.Unspecified }]);
   });
 
-  test.each([1, 2])("is acknowledged at QoS %i in the policy's words, as often as it is", (qos) => {
-    const world = new TestBroker({ policy: { publish: pending }, limits: { receiveMax: 2 } });
-    const mqtt5 = new Mqtt5Client(world);
-    for (let id = 1; id <= 10; id++) {
-      mqtt5.send(wire.publish(5, { topic: "t", qos, id }));
-      decide(world, mqtt5.client, { kind: "deny", reason, reasonString });
-      const type = qos === 1 ? "PUBACK" : "PUBREC";
-      expect(mqtt5.takes()).toMatchObject([
-        { type, id, reason, props: { ReasonString: reasonString } },
-      ]);
-    }
-    mqtt5.send(wire.publish(5, { topic: "t", qos, id: 11 }));
-    decide(world, mqtt5.client, { kind: "deny", reason });
-    expect(mqtt5.takes()).toMatchObject([{ reason, props: { ReasonString: "quota exceeded" } }]);
-    expect(world.count("publishesDenied")).toBe(11);
-  });
+  test.each([1, 2])(
+    "is acknowledged at QoS %i with the policy's Reason String, each time",
+    (qos) => {
+      const world = new TestBroker({ policy: { publish: pending }, limits: { receiveMax: 2 } });
+      const mqtt5 = new Mqtt5Client(world);
+      for (let id = 1; id <= 10; id++) {
+        mqtt5.send(wire.publish(5, { topic: "t", qos, id }));
+        decide(world, mqtt5.client, { kind: "deny", reason, reasonString });
+        const type = qos === 1 ? "PUBACK" : "PUBREC";
+        expect(mqtt5.takes()).toMatchObject([
+          { type, id, reason, props: { ReasonString: reasonString } },
+        ]);
+      }
+      mqtt5.send(wire.publish(5, { topic: "t", qos, id: 11 }));
+      decide(world, mqtt5.client, { kind: "deny", reason });
+      expect(mqtt5.takes()).toMatchObject([{ reason, props: { ReasonString: "quota exceeded" } }]);
+      expect(world.count("publishesDenied")).toBe(11);
+    },
+  );
 
-  test("is acknowledged without words that are too long for the client, and not at QoS 0", () => {
+  test("is acknowledged without a Reason String that exceeds Maximum Packet Size, and not at QoS 0", () => {
     const world = new TestBroker({ policy: { publish: pending } });
     const mqtt5 = new Mqtt5Client(world, { props: { MaximumPacketSize: 20 } });
     mqtt5.send(wire.publish(5, { topic: "t", qos: 1 }));
@@ -167,7 +170,7 @@ describe("a SUBSCRIBE that the policy denies", () => {
     expect(old.takes()).toEqual(["SUBACK #1 128 1"]);
   });
 
-  test("is answered in the policy's words, where the client takes them", () => {
+  test("is answered with the policy's Reason String if the client accepts it", () => {
     for (const [props, told] of [
       [{}, { ReasonString: reasonString }],
       [{ MaximumPacketSize: 20 }, {}],
@@ -186,7 +189,7 @@ describe("a SUBSCRIBE that the policy denies", () => {
     }
   });
 
-  test("for a reason that is no failure is denied all the same", () => {
+  test("with a reason code of success is denied too", () => {
     const world = new TestBroker({ policy: { subscribe: pending } });
     const mqtt5 = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
     decide(world, mqtt5.client, { kind: "deny", reason: Reason.Success });

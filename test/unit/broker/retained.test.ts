@@ -29,7 +29,7 @@ function gets(world: TestBroker, filter: string, qos = 0): string[] {
   return lines;
 }
 
-test("[MQTT311-3.3.1-6] a new subscription gets the retained messages, with RETAIN [MQTT311-3.3.1-8]", () => {
+test("[MQTT311-3.3.1-6] a new subscription receives the retained messages with RETAIN 1 [MQTT311-3.3.1-8]", () => {
   const { world } = retaining({ "a/1": "x", "a/2": "y", "b/1": "z" });
   expect(gets(world, "a/+", 2)).toEqual([
     'PUBLISH a/1 "x" q1 #1 retain',
@@ -46,7 +46,7 @@ test("[MQTT311-3.3.1-5] the last retained message replaces the one before", () =
   expect(world.count("retainedMessages")).toBe(1);
 });
 
-test("[MQTT311-3.3.1-10] an empty payload removes it, and is delivered as a message [MQTT311-3.3.1-11]", () => {
+test("[MQTT311-3.3.1-10] an empty payload removes the retained message, and is delivered as a message [MQTT311-3.3.1-11]", () => {
   const { world, publisher } = retaining({ a: "1" });
   const client = world.connected("s").send(subscribe(1, ["a", 0]));
   client.takes();
@@ -57,7 +57,7 @@ test("[MQTT311-3.3.1-10] an empty payload removes it, and is delivered as a mess
   expect(world.count("retainedBytes")).toBe(0);
 });
 
-test("[MQTT311-3.3.1-9] an established subscription gets it with RETAIN 0", () => {
+test("[MQTT311-3.3.1-9] an existing subscription receives a retained message with RETAIN 0", () => {
   const world = new TestBroker();
   const client = world.connected("s").send(subscribe(1, ["a", 0]));
   client.takes();
@@ -65,13 +65,13 @@ test("[MQTT311-3.3.1-9] an established subscription gets it with RETAIN 0", () =
   expect(client.takes()).toEqual(['PUBLISH a "x" q0']);
 });
 
-test("[MQTT311-3.3.1-12] a message without RETAIN leaves the retained one alone", () => {
+test("[MQTT311-3.3.1-12] a message without RETAIN does not change the retained message", () => {
   const { world, publisher } = retaining({ a: "1" });
   publisher.send(publish("a", "2"), publish("a", ""));
   expect(gets(world, "a")).toEqual(['PUBLISH a "1" q0 retain']);
 });
 
-test("[MQTT311-3.8.4-3] an identical filter replaces the subscription and gets them again", () => {
+test("[MQTT311-3.8.4-3] a repeated subscription receives the retained messages again", () => {
   const { world, publisher } = retaining({ a: "1" });
   const client = world.connected("s").send(subscribe(1, ["a", 0]), subscribe(2, ["a", 1]));
   expect(client.takes()).toEqual([
@@ -84,7 +84,7 @@ test("[MQTT311-3.8.4-3] an identical filter replaces the subscription and gets t
   expect(client.takes()).toEqual(['PUBLISH a "2" q1 #2']);
 });
 
-test("wildcards find what they match, and no topic of the server's", () => {
+test("a wildcard subscription receives matching retained messages, and none of $SYS", () => {
   const { world } = retaining({ a: "", b: "" });
   expect(world.count("retainedMessages")).toBe(0);
   const { world: w } = retaining({
@@ -105,7 +105,7 @@ test("wildcards find what they match, and no topic of the server's", () => {
   expect(names("/+")).toEqual(["/", "/a"]);
 });
 
-test("a wildcard over very many is paced by the receiver's window, and misses none", () => {
+test("retained messages for a wildcard are paced by the subscriber's window, and none is missed", () => {
   const world = new TestBroker({ limits: { inflightMax: 5, queuedMessagesMax: 10 } });
   const publisher = world.connected("p");
   for (let n = 0; n < 1000; n++)
@@ -126,7 +126,7 @@ test("a wildcard over very many is paced by the receiver's window, and misses no
   expect(world.count("droppedQueueFull")).toBe(0);
 });
 
-test("a wildcard at QoS 0 over very many waits for a reader that is slow", () => {
+test("retained messages at QoS 0 wait for a slow subscriber", () => {
   const world = new TestBroker({ limits: { outputBytesMax: 2000 } });
   const publisher = world.connected("p");
   for (let n = 0; n < 500; n++) publisher.send(publish(`r/${n}`, "x".repeat(50), { retain: true }));
@@ -139,7 +139,7 @@ test("a wildcard at QoS 0 over very many waits for a reader that is slow", () =>
   expect(world.count("droppedSlowReader")).toBe(0);
 });
 
-test("what comes while a replay goes on is not sent twice", () => {
+test("a message retained during a retained scan is not sent twice", () => {
   const { world, publisher } = retaining(
     { "r/1": "1", "r/2": "2", "r/3": "3" },
     {
@@ -163,7 +163,7 @@ test("what comes while a replay goes on is not sent twice", () => {
   ]);
 });
 
-test("a replay goes on after a reconnect, and ends with its subscription", () => {
+test("a retained scan continues after a reconnect, and ends with its subscription", () => {
   const { world } = retaining(
     { "r/1": "1", "r/2": "2", "r/3": "3" },
     { limits: { inflightMax: 1 } },
@@ -180,7 +180,7 @@ test("a replay goes on after a reconnect, and ends with its subscription", () =>
   expect(back.takes()).toEqual(["UNSUBACK #2"]);
 });
 
-test("retained messages expire after retainedMillisMax, from their last", () => {
+test("a retained message expires retainedMillisMax after its last PUBLISH", () => {
   const { world, publisher } = retaining(
     { a: "1", b: "1" },
     { limits: { retainedMillisMax: 5000 } },
@@ -195,13 +195,13 @@ test("retained messages expire after retainedMillisMax, from their last", () => 
   expect(world.count("messages")).toBe(0);
 });
 
-test("by default they stay", () => {
+test("retained messages do not expire by default", () => {
   const { world } = retaining({ a: "1" });
   world.advance(30 * 86_400_000);
   expect(world.count("retainedMessages")).toBe(1);
 });
 
-test("a topic beyond retainedMessagesMax is delivered and not retained; known ones go on", () => {
+test("beyond retainedMessagesMax, a message to a new topic is delivered and not retained; known topics are still replaced", () => {
   const { world, publisher } = retaining(
     { a: "1", b: "1" },
     { limits: { retainedMessagesMax: 2 } },
@@ -214,14 +214,14 @@ test("a topic beyond retainedMessagesMax is delivered and not retained; known on
   expect(world.count("retainedRefused")).toBe(1);
 });
 
-test("retainedBytesMax bounds their bytes, and what cannot be retained does not leave the old one", () => {
+test("retainedBytesMax bounds retained bytes, and a message that cannot be retained removes the old one", () => {
   const { world, publisher } = retaining({ a: "1" }, { limits: { retainedBytesMax: 100 } });
   publisher.send(publish("a", "x".repeat(200), { retain: true }));
   expect(gets(world, "a")).toEqual([]);
   expect(world.count("retainedBytes")).toBe(0);
 });
 
-test("filters that match little among many retained messages keep nobody waiting", () => {
+test("a filter that matches few of many retained messages delays no other client", () => {
   const world = new TestBroker();
   const publisher = world.connected("p");
   for (let n = 0; n < 20_000; n++) publisher.send(publish(`r/${n}/v`, "x", { retain: true }));
@@ -238,7 +238,7 @@ test("filters that match little among many retained messages keep nobody waiting
   expect(world.broker.pollTimeout()).toBeGreaterThan(world.now);
 });
 
-test("[MQTT-3.8.4-3] retained messages that are still to come are not lost where the subscription is replaced", () => {
+test("[MQTT-3.8.4-3] a replaced subscription still receives the retained messages that were pending", () => {
   const names = ["r/1", "r/2", "r/3", "r/4"];
   const { world } = retaining(Object.fromEntries(names.map((name) => [name, "x"])), {
     limits: { inflightMax: 1 },
@@ -259,7 +259,7 @@ test("[MQTT-3.8.4-3] retained messages that are still to come are not lost where
   expect(came).toEqual([...names.map((name) => [name, 1]), ...names.map((name) => [name, 3])]);
 });
 
-test("a client that subscribes again without end is sent the retained messages of the last eight", () => {
+test("a client that keeps subscribing receives the retained messages of its last eight subscriptions", () => {
   const { world } = retaining({ "r/1": "x", "r/2": "x" });
   const client = new Mqtt5Client(world);
   client.client.writable(false);

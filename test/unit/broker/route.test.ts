@@ -16,7 +16,7 @@ import { Random } from "../../support/random.ts";
 
 const names = ["a", "a/b", "$other/x", "$SYS/of/mine"];
 
-test.each(names)("a subscription made or ended shows in the next message to %j", (topic) => {
+test.each(names)("a new or ended subscription takes effect for the next message to %j", (topic) => {
   const world = new TestBroker();
   const say = (): void => {
     world.broker.handleCommand(
@@ -40,7 +40,7 @@ test.each(names)("a subscription made or ended shows in the next message to %j",
   }
 });
 
-test("in one chunk, subscriptions and messages of the same client take turns", () => {
+test("subscriptions and messages alternate in one chunk of a client", () => {
   const world = new TestBroker();
   const client = world.connected("c");
   client.send(
@@ -60,7 +60,7 @@ test("in one chunk, subscriptions and messages of the same client take turns", (
   ]);
 });
 
-test("what a session that ended was subscribed to is not matched by the next in its slot", () => {
+test("a new session in the slot of an ended one does not inherit its subscriptions", () => {
   const world = new TestBroker();
   const publisher = world.connected("p");
   world
@@ -72,7 +72,7 @@ test("what a session that ended was subscribed to is not matched by the next in 
   expect(two.takes()).toEqual([]);
 });
 
-test("the table of names is emptied in the middle of a chunk, and every message finds its readers", () => {
+test("every message reaches its subscribers when the topic table is emptied in the middle of a chunk", () => {
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
   const random = new Random(5);
   const readers = Array.from({ length: 10 }, (_, n) => {
@@ -104,7 +104,7 @@ test("the table of names is emptied in the middle of a chunk, and every message 
   }
 });
 
-test("many topics with many receivers each take a bounded memory", () => {
+test("many topics with many subscribers each take bounded memory", () => {
   const world = new TestBroker();
   world.drains = false;
   // Of those who are away, who cost nothing at QoS 0 but their place in the routes.

@@ -23,7 +23,7 @@ function away(limits = {}) {
   return { world, publisher: world.connected("p") };
 }
 
-test("[MQTT311-3.1.2-4] a session without Clean Session is resumed, [MQTT311-3.2.2-2] and said to be", () => {
+test("[MQTT311-3.1.2-4] resumes a session without Clean Session, and sets session present [MQTT311-3.2.2-2]", () => {
   const world = new TestBroker();
   const first = world.connected(kept);
   expect(first.isSessionPresent).toBe(false); // [MQTT311-3.2.2-3]
@@ -34,7 +34,7 @@ test("[MQTT311-3.1.2-4] a session without Clean Session is resumed, [MQTT311-3.2
   expect(second.takes()).toEqual(['PUBLISH t "x" q0']);
 });
 
-test("[MQTT311-3.1.2-6] Clean Session discards what was there, and itself at its end", () => {
+test("[MQTT311-3.1.2-6] Clean Session discards the session before, and its own at its end", () => {
   const { world, publisher } = away();
   publisher.send(publish("t", "lost", { qos: 1 }));
   const clean = world.connected({ clientId: "s", clean: true });
@@ -46,14 +46,14 @@ test("[MQTT311-3.1.2-6] Clean Session discards what was there, and itself at its
   expect(world.count("subscriptions")).toBe(0);
 });
 
-test("[MQTT311-3.1.2-5] keeps QoS 1 and 2 messages for a session that is away, not QoS 0", () => {
+test("[MQTT311-3.1.2-5] keeps QoS 1 and 2 messages for an offline session, not QoS 0", () => {
   const { world, publisher } = away();
   publisher.send(publish("t", "0"), publish("t", "1", { qos: 1 }), publish("t", "2", { qos: 2 }));
   expect(world.count("queued")).toBe(2);
   expect(world.connected(kept).takes()).toEqual(['PUBLISH t "1" q1 #1', 'PUBLISH t "2" q1 #2']);
 });
 
-test("keeps QoS 0 messages too with queueQos0", () => {
+test("with queueQos0, keeps QoS 0 messages too", () => {
   const { world, publisher } = away({ queueQos0: 1 });
   publisher.send(publish("t", "0"), publish("t", "1", { qos: 1 }), publish("t", "00"));
   expect(world.connected(kept).takes()).toEqual([
@@ -63,7 +63,7 @@ test("keeps QoS 0 messages too with queueQos0", () => {
   ]);
 });
 
-test("what was ready and not sent is sent on the next connection", () => {
+test("messages that were ready and not sent are sent on the next connection", () => {
   const world = new TestBroker();
   const subscriber = world.connected(kept).send(subscribe(1, ["t", 1]));
   subscriber.takes();
@@ -83,7 +83,7 @@ test("what was ready and not sent is sent on the next connection", () => {
   expect(got).toEqual(Array.from({ length: 25 }, (_, i) => `${i + 1}`));
 });
 
-test("a session that stays away longer than sessionMillisMax ends", () => {
+test("a session ends after sessionMillisMax offline", () => {
   const { world, publisher } = away({ sessionMillisMax: 60_000 });
   publisher.send(publish("t", "x", { qos: 1 }), disconnect);
   world.advance(59_999);
@@ -96,7 +96,7 @@ test("a session that stays away longer than sessionMillisMax ends", () => {
   expect(world.connected(kept).isSessionPresent).toBe(false);
 });
 
-test("a session that comes back in time does not expire while it is there", () => {
+test("a resumed session does not expire while it is connected", () => {
   const { world } = away({ sessionMillisMax: 60_000 });
   world.advance(59_000);
   const back = world.connected(kept);
@@ -106,13 +106,13 @@ test("a session that comes back in time does not expire while it is there", () =
   expect(back.takes()).toEqual(["PINGRESP"]);
 });
 
-test("by default a session is kept for thirty days", () => {
+test("keeps an offline session for thirty days by default", () => {
   const { world } = away();
   world.advance(30 * 86_400_000 - 1);
   expect(world.connected(kept).isSessionPresent).toBe(true);
 });
 
-test("[MQTT311-3.1.4-2] the same client identifier takes over, and the session goes with it", () => {
+test("[MQTT311-3.1.4-2] a second connection with the same client identifier takes over the session", () => {
   const world = new TestBroker();
   const first = world.connected(kept).send(subscribe(1, ["t", 1]));
   const second = world.connected(kept);
@@ -125,7 +125,7 @@ test("[MQTT311-3.1.4-2] the same client identifier takes over, and the session g
   expect(world.count("clientsConnected")).toBe(1);
 });
 
-test("a takeover of a clean session starts anew", () => {
+test("a takeover of a clean session starts a new session", () => {
   const world = new TestBroker();
   world.connected("s").send(subscribe(1, ["t", 1]));
   const second = world.connected("s").send(publish("t", "x"));
@@ -133,7 +133,7 @@ test("a takeover of a clean session starts anew", () => {
   expect(world.count("sessions")).toBe(1);
 });
 
-test("a takeover within one drain leaves one owner, and the loser's late bytes do nothing", () => {
+test("a takeover within one drain leaves one connection, and late bytes of the other do nothing", () => {
   const world = new TestBroker();
   world.drains = false;
   const [a, b, c] = [world.open(), world.open(), world.open()];
@@ -145,7 +145,7 @@ test("a takeover within one drain leaves one owner, and the loser's late bytes d
   expect(world.count("sessions")).toBe(1);
 });
 
-test("refuses a session that is to be kept beyond sessionsMax with code 3, and lets known clients in", () => {
+test("beyond sessionsMax, refuses a new kept session with code 3 and accepts known clients", () => {
   const world = new TestBroker({ limits: { sessionsMax: 2 } });
   world.connected({ clientId: "a", clean: false }).send(disconnect);
   world.connected({ clientId: "b", clean: false });
@@ -155,7 +155,7 @@ test("refuses a session that is to be kept beyond sessionsMax with code 3, and l
   expect(world.connected({ clientId: "a", clean: false }).isSessionPresent).toBe(true);
 });
 
-test("those who are away leave room for sessions that end with their connection", () => {
+test("sessions that end with their connection do not count against sessionsMax", () => {
   const world = new TestBroker({ limits: { sessionsMax: 1, connectionsMax: 3 } });
   world.connected({ clientId: "a", clean: false }).send(disconnect);
   const clean = ["b", "c", "d"].map((clientId) => world.connected({ clientId }));
@@ -175,7 +175,7 @@ test("refuses transports beyond connectionsMax", () => {
   expect(world.connected("c").isOpen).toBe(true);
 });
 
-test("drops the newest beyond queuedMessagesMax and queuedBytesMax, counted", () => {
+test("drops and counts the newest messages beyond queuedMessagesMax and queuedBytesMax", () => {
   const { world, publisher } = away({ queuedMessagesMax: 2 });
   for (let id = 1; id <= 4; id++) publisher.send(publish("t", `${id}`, { qos: 1, id }));
   expect(world.count("droppedQueueFull")).toBe(2);
@@ -189,7 +189,7 @@ test("drops the newest beyond queuedMessagesMax and queuedBytesMax, counted", ()
   expect(bytes.publisher.takes()).toHaveLength(4);
 });
 
-test("an UNSUBSCRIBE ends what it names and nothing else", () => {
+test("UNSUBSCRIBE ends the subscriptions it names and no others", () => {
   const world = new TestBroker();
   const client = world.connected().send(subscribe(1, ["a", 0], ["b", 0], ["+", 0]));
   client.send(unsubscribe(2, "a", "nothing", "+"));
@@ -199,7 +199,7 @@ test("an UNSUBSCRIBE ends what it names and nothing else", () => {
   expect(world.count("subscriptions")).toBe(1);
 });
 
-test("what happened is told as events", () => {
+test("reports connections, sessions and subscriptions as events", () => {
   const world = new TestBroker();
   const client = world.connected(kept).send(subscribe(1, ["a", 1]), unsubscribe(2, "a"));
   client.send(disconnect);
@@ -213,14 +213,14 @@ test("what happened is told as events", () => {
   ]);
 });
 
-test("events beyond eventsMax are dropped, oldest first, and counted", () => {
+test("drops and counts the oldest events beyond eventsMax", () => {
   const world = new TestBroker({ limits: { eventsMax: 2 } });
   world.connected("a").send(subscribe(1, ["x", 0], ["y", 0]));
   expect(world.events().map(({ kind }) => kind)).toEqual(["subscribed", "subscribed"]);
   expect(world.count("eventsDropped")).toBe(1);
 });
 
-test("one message that waits for very many sessions takes no more memory than messages may", () => {
+test("a message queued for very many sessions stays within messageBytesMax", () => {
   const limits = { messageBytesMax: 1_048_576 };
   const world = new TestBroker({ limits });
   const clients = Array.from({ length: 40 }, (_, n) => ({ clientId: `r${n}`, clean: false }));

@@ -28,7 +28,7 @@ const names = [
     .flatMap((name) => [1, 5, 15].map((minutes) => `load/${name}/${minutes}min`)),
 ];
 
-test("every $SYS topic of mosquitto 2.0 is there at once for a new subscriber, retained", () => {
+test("a new subscriber gets every $SYS topic of mosquitto 2.0, retained", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   world.advance(0);
   const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
@@ -44,7 +44,7 @@ test("every $SYS topic of mosquitto 2.0 is there at once for a new subscriber, r
   }
 });
 
-test("heap is the memory that the host tells of, and its maximum what it told at most", () => {
+test("heap is the memory that the host reports, and its maximum the largest report", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   const client = world.connected("s").send(subscribe(1, ["$SYS/broker/heap/#", 0]));
   const heap = (): (string | undefined)[] => {
@@ -63,7 +63,7 @@ test("heap is the memory that the host tells of, and its maximum what it told at
   }
 });
 
-test("heap of a host that does not tell is the memory for messages and input", () => {
+test("without a report of the host, heap is the memory of messages and input", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   const publisher = world.connected("p");
   publisher.send(publish("a", new Uint8Array(100_000), { retain: true }));
@@ -74,7 +74,7 @@ test("heap of a host that does not tell is the memory for messages and input", (
   expect(bytes).toBeLessThan(400_000);
 });
 
-test("shared subscriptions are counted by member, apart from the others", () => {
+test("counts shared subscriptions by member, apart from other subscriptions", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   const a = world.connected("a").send(subscribe(1, ["x", 0], ["$share/g/x", 0], ["$share/g/y", 0]));
   world.connected("b").send(subscribe(1, ["$share/g/x", 0]), subscribe(2, ["$share/g/x", 1]));
@@ -90,7 +90,7 @@ test("shared subscriptions are counted by member, apart from the others", () => 
   expect(counts()).toEqual([undefined, "1"]);
 });
 
-test("what is dropped has a load of its own", () => {
+test("dropped messages have their own load average", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000, queuedMessagesMax: 1 } });
   world
     .connected({ clientId: "r", clean: false })
@@ -107,7 +107,7 @@ test("what is dropped has a load of its own", () => {
   expect(Number(seen.get("load/publish/dropped/1min"))).toBeCloseTo(18 * (1 - Math.exp(-1 / 6)), 1);
 });
 
-test("they are published at their interval, when they changed, from the counters", () => {
+test("publishes $SYS topics at their interval if their counters changed", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
   world.advance(9999);
@@ -132,7 +132,7 @@ test("they are published at their interval, when they changed, from the counters
   );
 });
 
-test("what it says does not expire with what clients retain", () => {
+test("$SYS topics do not expire with the clients' retained messages", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000, retainedMillisMax: 25_000 } });
   world.connected("p").send(publish("a", "x", { retain: true }));
   world.advance(60_000);
@@ -143,7 +143,7 @@ test("what it says does not expire with what clients retain", () => {
   ]);
 });
 
-test("an interval of 0 publishes none", () => {
+test("with an interval of 0, publishes no $SYS topics", () => {
   const world = new TestBroker({ limits: { sysMillis: 0 } });
   const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
   world.advance(1_000_000);

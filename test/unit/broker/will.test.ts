@@ -15,7 +15,7 @@ function watched() {
   return { world, watcher, client };
 }
 
-describe("[MQTT311-3.1.2-8] the will is published when the connection ends by", () => {
+describe("[MQTT311-3.1.2-8] publishes the will when the connection ends by", () => {
   const endings: Record<string, (w: ReturnType<typeof watched>) => void> = {
     "a reset": ({ client }) => client.cut(),
     "the peer closing without DISCONNECT": ({ client }) => client.cut(CloseCause.Ended),
@@ -45,7 +45,7 @@ test("[MQTT311-3.1.2-10] DISCONNECT discards the will [MQTT311-3.14.4-3]", () =>
   expect(world.count("messages")).toBe(0);
 });
 
-test("[MQTT311-3.1.2-17] a will with RETAIN is retained, [MQTT311-3.1.2-16] one without is not", () => {
+test("[MQTT311-3.1.2-17] retains a will with RETAIN, and not one without [MQTT311-3.1.2-16]", () => {
   for (const retain of [true, false]) {
     const world = new TestBroker();
     world.connected({ clientId: "m", will: { ...will, retain } }).cut();
@@ -61,14 +61,14 @@ test("a will with QoS 2 is delivered at QoS 2", () => {
   expect(watcher.takes().at(-1)).toBe('PUBLISH w "gone" q2 #1');
 });
 
-test("an empty will message is one too [MQTT311-3.1.2-9]", () => {
+test("publishes a will with an empty payload [MQTT311-3.1.2-9]", () => {
   const world = new TestBroker();
   const watcher = world.connected("watcher").send(subscribe(1, ["w", 0]));
   world.connected({ clientId: "m", will: { topic: "w" } }).cut();
   expect(watcher.takes().at(-1)).toBe('PUBLISH w "" q0');
 });
 
-test("the will of a connection that was never accepted is not published", () => {
+test("does not publish the will of a connection that was never accepted", () => {
   const world = new TestBroker();
   const watcher = world.connected("watcher").send(subscribe(1, ["w", 0]));
   watcher.takes();
@@ -76,7 +76,7 @@ test("the will of a connection that was never accepted is not published", () => 
   expect(watcher.takes()).toEqual([]);
 });
 
-test("a will reaches a persistent session that is away", () => {
+test("queues a will for an offline session", () => {
   const world = new TestBroker();
   const kept = { clientId: "k", clean: false } as const;
   world.connected(kept).send(subscribe(1, ["w", 1]), disconnect);
@@ -84,12 +84,12 @@ test("a will reaches a persistent session that is away", () => {
   expect(world.connected(kept).takes()).toEqual(['PUBLISH w "gone" q1 #1']);
 });
 
-test("a will to a topic of the server's is refused with code 5", () => {
+test("refuses a will to a $SYS topic with code 5", () => {
   const client = new TestBroker().open().send(connect({ will: { topic: "$SYS/broker/x" } }));
   expect(client.takes()).toEqual(["CONNACK present=0 code=5"]);
 });
 
-test("a will published in the middle of a chunk may empty the interning table without harm", () => {
+test("a will published in the middle of a chunk may empty the topic table without harm", () => {
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
   const watcher = world.connected("watcher").send(subscribe(1, ["t/#", 0], ["w", 0]));
   watcher.takes();
