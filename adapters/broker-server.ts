@@ -1,24 +1,19 @@
 /** The broker as a library: options in, a running broker out, whatever the runtime. */
 
-import type { CodecKind } from "../codec-wasm/mod.ts";
 import { codecKinds, createCodec } from "../codec-wasm/mod.ts";
 import type {
   BrokerConfig,
   BrokerEvent,
   ConnInfo,
   CounterName,
-  LimitName,
   Limits,
   OutBuffer,
   Policy,
   Ports,
-  PropertyValues,
-  QoS,
 } from "../core/mod.ts";
 import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
-import type { PolicyOptions } from "./auth/policy.ts";
 import { ComposedPolicy } from "./auth/policy.ts";
-import type { InnerOptions } from "./broker-options.ts";
+import type { InnerOptions, PublishOptions } from "./broker-options.ts";
 import { checkInnerOptions, publishNames } from "./broker-options.ts";
 import { clearTimeout, queueMicrotask, setTimeout, unixMillis } from "./captured.ts";
 import {
@@ -33,77 +28,10 @@ import {
 import { Driver } from "./driver.ts";
 import type { HostLoop } from "./host.ts";
 import { checkOptions } from "./options.ts";
-import type { Recorder } from "./record/options.ts";
-import type { RecordingBroker } from "./record/recording-broker.ts";
+import type { RecordedBroker } from "./record/options.ts";
 import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
 import { forgetRequest } from "./upgrade-request.ts";
-
-export interface ListenOptions {
-  /**
-   * One address of the machine or several, all on the same port. `localhost` is `127.0.0.1` and `::1`, or the
-   * one of the two that the machine has; `::` includes `0.0.0.0`. Default: `localhost`.
-   */
-  readonly host?: string | readonly string[];
-  /** 0 takes a free one. Default: 1883 for TCP, 8083 for WebSocket. */
-  readonly port?: number;
-}
-
-export interface WebSocketOptions extends ListenOptions {
-  /**
-   * A path or several; `/sub/*` is all below `/sub`, `/*` any. A slash at the end makes no difference. Default:
-   * `/mqtt`.
-   */
-  readonly path?: string | readonly string[];
-}
-
-export interface BrokerOptions extends PolicyOptions {
-  /** Where to serve MQTT over TCP; false for nowhere. Default: port 1883 of `localhost`. */
-  readonly tcp?: ListenOptions | false;
-  /** Where to serve MQTT over WebSocket. Default: nowhere. */
-  readonly ws?: WebSocketOptions | false;
-  /**
-   * Reverse proxies whose `X-Forwarded-For` and `Forwarded` are believed: their addresses, such as `127.0.0.1`, ranges
-   * of them, such as `10.0.0.0/8`, or `unix`. A WebSocket client then has its own address instead of theirs. Default:
-   * none.
-   */
-  readonly trustedProxies?: string | readonly string[];
-  /** Limits other than the defaults; `limitTable` has the meaning and the range of each. */
-  readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
-  /** Default: memory. */
-  readonly store?: Store;
-  /**
-   * What finds packets in bytes and subscribers of topics: WebAssembly, TypeScript, or, by default, the
-   * faster of the two for each chunk.
-   */
-  readonly codec?: CodecKind;
-  /** What CONNACK tells MQTT 5.0 clients that ask where responses are to go. */
-  readonly responseInformation?: string;
-  /** Where all clients are sent instead, from the start; `moveClients` does so later. */
-  readonly serverReference?: string;
-  /** Writes down every input, for a replay of this run: `recorder` of `sansmq/record`. Default: nothing is. */
-  readonly record?: Recorder;
-}
-
-/** How the program publishes. */
-export interface PublishOptions {
-  /** Default: 0. */
-  readonly qos?: QoS;
-  readonly retain?: boolean;
-  /** Of MQTT 5.0: those that receivers get, and MessageExpiryInterval. */
-  readonly properties?: MessageProperties;
-}
-
-/** The properties of a message of the program's own. */
-export type MessageProperties = Pick<
-  PropertyValues,
-  | "PayloadFormatIndicator"
-  | "MessageExpiryInterval"
-  | "ContentType"
-  | "ResponseTopic"
-  | "CorrelationData"
-  | "UserProperty"
->;
 
 /** What `BrokerServer.on` takes, and what its listeners get. */
 export type BrokerEvents = {
@@ -143,7 +71,7 @@ export class BrokerServer {
   protected readonly driver: Driver;
   readonly #broker: Broker;
   /** The same, where it is recorded. */
-  readonly #recording: RecordingBroker | null;
+  readonly #recording: RecordedBroker | null;
   readonly #policy: ComposedPolicy;
   /** The program said that anonymous clients are welcome. */
   readonly #allowsAnonymous: boolean;

@@ -1,15 +1,9 @@
 /** Listeners of a broker, apart from it: one that listens nowhere is bundled without. */
 import type { Limits } from "../core/mod.ts";
 import { ConfigError } from "../core/mod.ts";
-import type { InnerOptions } from "./broker-options.ts";
+import type { BrokerOptions, InnerOptions, WebSocketOptions } from "./broker-options.ts";
 import { checkBrokerOptions, innerOptions, tcpNames, webSocketNames } from "./broker-options.ts";
-import type {
-  BrokerOptions,
-  BrokerServer,
-  Listener,
-  Runtime,
-  WebSocketOptions,
-} from "./broker-server.ts";
+import type { BrokerServer, Listener, Runtime } from "./broker-server.ts";
 import { checkWhole } from "./checks.ts";
 import type { Driver } from "./driver.ts";
 import { type Host, hostsOf, isAbsent, isLoopback, LOCALHOST } from "./hosts.ts";

@@ -10,23 +10,23 @@ export {
   Reason,
   reasonName,
 } from "../core/mod.ts";
+export type { ClientIdentity, ConnectingClient } from "./auth/client-identity.ts";
 export type {
   AuthenticationExchange,
   AuthenticationMethod,
   AuthenticationStep,
 } from "./auth/method.ts";
-export type { ClientIdentity, ConnectingClient, PolicyOptions } from "./auth/policy.ts";
+export type { PolicyOptions } from "./auth/policy.ts";
 export type { Answer, ConnectRefusal, Refusal } from "./auth/refusal.ts";
 export { SCRAM_SHA_256, scramMethod } from "./auth/scram.ts";
 export type {
-  BrokerEvents,
   BrokerOptions,
-  BrokerServer,
   ListenOptions,
   MessageProperties,
   PublishOptions,
   WebSocketOptions,
-} from "./broker-server.ts";
+} from "./broker-options.ts";
+export type { BrokerEvents, BrokerServer } from "./broker-server.ts";
 export type { Recorder } from "./record/options.ts";
 export type { Store } from "./storage/store.ts";
 export type { UpgradeRequest } from "./upgrade-request.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
-import type { BrokerOptions } from "../adapters/broker-server.ts";
+import type { BrokerOptions } from "../adapters/broker-options.ts";
 import { BrokerServer } from "../adapters/broker-server.ts";
 import { type ListeningRuntime, listen } from "../adapters/listen.ts";
 import { localRuntime } from "../adapters/local/bare-broker.ts";

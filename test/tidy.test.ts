@@ -152,6 +152,11 @@ describe("the checks find", () => {
       { path: "core/c.ts", text: 'import type { a } from "./a.ts";' },
     ];
     expect(checkCycles(files)).toHaveLength(1);
+    const types = [
+      { path: "core/c.ts", text: 'import type { D } from "./d.ts";' },
+      { path: "core/d.ts", text: 'import { c } from "./c.ts";' },
+    ];
+    expect(checkCycles(types)).toHaveLength(1);
   });
 
   test("a citation of nothing", () => {

@@ -1,7 +1,7 @@
 /** Authentication methods of MQTT 5.0 §4.12: the interface for methods of the embedding program and for the included one. */
 import { ConfigError } from "../../core/mod.ts";
 import { checkedBytes, checkObject, checkText, FIELD_BYTES_MAX } from "../checks.ts";
-import type { ConnectingClient } from "./policy.ts";
+import type { ConnectingClient } from "./client-identity.ts";
 import type { ConnectRefusal } from "./refusal.ts";
 import { checkedRefusal } from "./refusal.ts";
 

@@ -18,27 +18,13 @@ import {
   checkText,
   checkUsers,
 } from "../checks.ts";
-import type { UpgradeRequest } from "../upgrade-request.ts";
 import { requestOf } from "../upgrade-request.ts";
+import type { ClientIdentity, ConnectingClient } from "./client-identity.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { checkedStep } from "./method.ts";
 import type { Answer, ConnectRefusal, Question } from "./refusal.ts";
 import { refusalOf } from "./refusal.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
-
-/** The client whose request is checked. Every function gets the same object for one connection. */
-export interface ClientIdentity {
-  readonly clientId: string;
-  readonly username: string | null;
-  /** Such as `192.0.2.1:53490`. For a client behind a trusted proxy, the client's own address, which may lack a port. */
-  readonly remote: string;
-}
-
-/** A client that connects. */
-export interface ConnectingClient extends ClientIdentity {
-  /** The HTTP request of its WebSocket; null for other transports, and once the client is connected. */
-  readonly request: UpgradeRequest | null;
-}
 
 export interface PolicyOptions {
   /** User name → password. Anonymous clients are then refused unless `allowAnonymous` is true. */

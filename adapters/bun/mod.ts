@@ -1,5 +1,5 @@
 /** sansmq on Bun, by its own sockets and its own WebSocket server. */
-import type { BrokerOptions } from "../broker-server.ts";
+import type { BrokerOptions } from "../broker-options.ts";
 import { BrokerServer } from "../broker-server.ts";
 import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";

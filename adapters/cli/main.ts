@@ -4,7 +4,8 @@
  * configuration.
  */
 import { ConfigError } from "../../core/mod.ts";
-import type { BrokerOptions, BrokerServer } from "../broker-server.ts";
+import type { BrokerOptions } from "../broker-options.ts";
+import type { BrokerServer } from "../broker-server.ts";
 import { hostsOf } from "../hosts.ts";
 import { bracketed } from "../peer-address.ts";
 import type { RecordingEnd } from "../record/mod.ts";

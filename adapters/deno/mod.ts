@@ -1,5 +1,5 @@
 /** sansmq on Deno, by its own TCP connections. */
-import type { BrokerOptions } from "../broker-server.ts";
+import type { BrokerOptions } from "../broker-options.ts";
 import { BrokerServer } from "../broker-server.ts";
 import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";

@@ -1,6 +1,6 @@
 /** What a client within the process is asked, and what it answers. */
 import type { PropertyValues, QoS } from "../../core/mod.ts";
-import type { MessageProperties } from "../broker-server.ts";
+import type { MessageProperties } from "../broker-options.ts";
 
 export interface ConnectOptions {
   /** Default: one that the broker makes up. */

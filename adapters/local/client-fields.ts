@@ -1,8 +1,8 @@
 /** What the program asks of a client, checked, as the fields of packets. Everything throws ConfigError. */
 import type { Limits, PropertyName, PropertyValues } from "../../core/mod.ts";
 import { ConfigError, PacketType, WILL_PROPERTIES } from "../../core/mod.ts";
+import type { PublishOptions } from "../broker-options.ts";
 import { publishNames } from "../broker-options.ts";
-import type { PublishOptions } from "../broker-server.ts";
 import {
   checkedBytes,
   checkedMessage,

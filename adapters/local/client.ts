@@ -1,7 +1,7 @@
 /** A client within the process, of MQTT 5.0: what a program that has the broker in itself speaks to it with. */
 import type { Limits, Millis, PropertyValues } from "../../core/mod.ts";
 import { encodeReason, FAILURE_MIN, FirstByte, NEVER, Reason } from "../../core/mod.ts";
-import type { PublishOptions } from "../broker-server.ts";
+import type { PublishOptions } from "../broker-options.ts";
 import { afterInput } from "../captured.ts";
 import { checkFunction } from "../checks.ts";
 import type { HostLoop, TransportHost } from "../host.ts";

@@ -2,8 +2,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConfigError, parseLimits } from "../../core/mod.ts";
-import type { InnerOptions } from "../broker-options.ts";
-import type { Runtime, WebSocketOptions } from "../broker-server.ts";
+import type { InnerOptions, WebSocketOptions } from "../broker-options.ts";
+import type { Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { checkSupplied } from "../checks.ts";
 import { mayServe, PATH } from "../listen.ts";

@@ -1,6 +1,6 @@
 /** sansmq on Node. */
 import { randomFillSync, timingSafeEqual } from "node:crypto";
-import type { BrokerOptions } from "../broker-server.ts";
+import type { BrokerOptions } from "../broker-options.ts";
 import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";
 import { version } from "../version.ts";

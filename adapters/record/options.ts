@@ -1,7 +1,6 @@
 /** What a recording is told, apart from what makes it: who does not record does not load it. */
 import type { CodecKind } from "../../codec-wasm/mod.ts";
-import type { BrokerConfig, Ports } from "../../core/mod.ts";
-import type { RecordingBroker } from "./recording-broker.ts";
+import type { Broker, BrokerConfig, Ports } from "../../core/mod.ts";
 import type { RecordingEnd, RecordSink } from "./writer.ts";
 
 export interface RecordOptions {
@@ -21,9 +20,17 @@ export const recordBytesMax: Readonly<Record<"default" | "min" | "max", number>>
   max: 2 ** 31,
 };
 
+/** A broker that records its input. */
+export interface RecordedBroker extends Broker {
+  /** Hands the sink what it does not have yet. */
+  flushRecording(): void;
+  /** Ends the recording in order; the broker goes on. */
+  endRecording(): void;
+}
+
 /** Makes the broker that is recorded; `codec` is what `ports.ingest` was made of. */
 export type Recorder = (
   config: BrokerConfig,
   ports: Ports,
   codec: { readonly kind: CodecKind; readonly seed: number },
-) => RecordingBroker;
+) => RecordedBroker;

@@ -10,7 +10,7 @@ import { text } from "node:stream/consumers";
 import mqtt from "mqtt";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import type { ConnectingClient } from "../../adapters/auth/policy.ts";
+import type { ConnectingClient } from "../../adapters/auth/client-identity.ts";
 import { type BrokerOptions, createBroker } from "../../adapters/node/mod.ts";
 import { codecKind } from "../support/codecs.ts";
 import { connect, pingreq, publish } from "../support/packets.ts";

@@ -1,6 +1,6 @@
 /** What a program's functions may answer, and what becomes of it. */
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { BrokerOptions } from "../../adapters/broker-server.ts";
+import type { BrokerOptions } from "../../adapters/broker-options.ts";
 import { Reason } from "../../adapters/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
 import * as wire from "../conformance/wire.ts";

@@ -2,16 +2,9 @@
  * Every normative statement of MQTT 3.1.1 (`MQTT311-…`) and 5.0 (`MQTT-…`), and what to say of it: the
  * matrix that the report, the coverage test and the citations in the code rest on.
  */
+import type { StatementRow } from "./statements/row.ts";
 import { statements5 } from "./statements/v5.ts";
 import { statements311 } from "./statements/v311.ts";
-
-/** Number, whom it binds, what it asks, and where it binds the server but can not be seen, why not. */
-export type StatementRow = readonly [
-  number: string,
-  binds: "server" | "client" | "both",
-  asks: string,
-  unseen?: string,
-];
 
 export interface Statement {
   /** `MQTT-3.1.2-1`, `MQTT311-3.1.2-1`. */

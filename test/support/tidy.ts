@@ -153,13 +153,13 @@ export function checkPurity({ path, text }: SourceFile): Offence[] {
   );
 }
 
-/** Cycles of imports that are there when the program runs. */
+/** Cycles of imports, those of types included. */
 export function checkCycles(files: readonly SourceFile[]): Offence[] {
   const graph = new Map(
     files.map(({ path, text }) => [
       path,
       importsOf(text)
-        .filter(({ isType, specifier }) => !isType && specifier.startsWith("."))
+        .filter(({ specifier }) => specifier.startsWith("."))
         .map(({ specifier }) => resolved(path, specifier)),
     ]),
   );

@@ -1,5 +1,5 @@
 /** The normative statements of MQTT 3.1.1: whom each binds, and what it asks, in our words. */
-import type { StatementRow } from "../statements.ts";
+import type { StatementRow } from "./row.ts";
 
 export const statements311: readonly StatementRow[] = [
   ["1.5.3-1", "both", "ill-formed UTF-8 closes the connection"],

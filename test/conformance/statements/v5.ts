@@ -1,5 +1,5 @@
 /** The normative statements of MQTT 5.0: whom each binds, and what it asks, in our words. */
-import type { StatementRow } from "../statements.ts";
+import type { StatementRow } from "./row.ts";
 
 export const statements5: readonly StatementRow[] = [
   ["1.5.4-1", "both", "a text has no surrogates and is well-formed"],
