@@ -244,12 +244,12 @@ mqtt5(
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());
     const clientId = t.clientId();
-    const will = { topic: t.topic(), payload: "late", props: { WillDelayInterval: 1 } };
+    const will = { topic: t.topic(), payload: "late", props: { WillDelayInterval: 3 } };
     const client = await t.connect({ ...kept, clientId, will });
     client.cut();
     await t.sleep(300);
     await t.connect({ ...kept, clientId });
-    await t.sleep(1500);
+    await t.sleep(3500);
     await watcher.quiet();
   },
 );
