@@ -1,5 +1,5 @@
 /** Writes to standard error without waiting for its reader. */
-import { writeSync } from "node:fs";
+import { constants, openSync, writeSync } from "node:fs";
 import type { LogSink } from "./log-output.ts";
 
 /** The part of Deno's interface that is used here. */
@@ -22,8 +22,27 @@ export function standardError(): LogSink {
       writeNow: (bytes) => stderr.writeSync(bytes),
     };
   }
-  const write = (bytes: Uint8Array): number => writeSync(STANDARD_ERROR, bytes);
+  const descriptor = process.stderr.isTTY ? openTerminal() : STANDARD_ERROR;
+  const write = (bytes: Uint8Array): number => writeSync(descriptor, bytes);
   return { write, writeNow: write };
 }
 
+/**
+ * Opens the terminal at standard error again, as non-blocking. Node and Bun write to a terminal with blocking writes, so a
+ * terminal whose output is stopped (Ctrl-S, a stalled SSH connection) would stop the broker. The flag is not set on standard
+ * error itself, because the shell shares it.
+ */
+function openTerminal(): number {
+  // Only the process's own terminal can be opened if it belongs to another user, or if the system is not Linux.
+  for (const path of [`/proc/self/fd/${STANDARD_ERROR}`, "/dev/tty"]) {
+    try {
+      return openSync(path, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+    } catch {
+      // The next path may work.
+    }
+  }
+  return STANDARD_ERROR;
+}
+
+const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
 const STANDARD_ERROR = 2;

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { needs } from "../support/needs.ts";
 import { concat, connect, pingreq, subscribe } from "../support/packets.ts";
 import { run, runSansmqOn } from "../support/process.ts";
 import { describeOn, runtimes } from "../support/runtimes.ts";
@@ -73,4 +74,53 @@ describeOn(Object.keys(runtimes), (_, runtime) => {
     expect(await exited).toBe(0);
     broker.child.stderr!.resume();
   });
+
+  test(
+    "a terminal that is not read holds up neither clients nor the end",
+    needs("Python 3", "Linux"),
+    async () => {
+      const broker = runSansmqOn(["python3", "-c", UNREAD_TERMINAL, ...runtime], ...listening);
+      const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
+      const client = await openSocket(tcp!);
+      client.send(connect({ clientId: "c" }));
+      const filters = Array.from(
+        { length: 100 },
+        (_, n) => [`${n}/${"x".repeat(900)}`, 0] as const,
+      );
+      client.send(concat(subscribe(1, ...filters), subscribe(2, ...filters), pingreq));
+      await client.takes(4);
+      const started = performance.now();
+      broker.child.kill("SIGTERM");
+      expect((await broker.finished).code).toBe(0);
+      expect(performance.now() - started).toBeLessThan(2000);
+    },
+  );
+
+  test("a terminal that is read gets every line", needs("Python 3", "Linux"), async () => {
+    const broker = runSansmqOn(["python3", "-c", READ_TERMINAL, ...runtime], ...listening);
+    const [, tcp] = await broker.says(/sansmq listening (tcp:\S+)/);
+    const client = await openSocket(tcp!);
+    client.send(connect({ clientId: "c" }));
+    const filters = Array.from({ length: 400 }, (_, n) => [`${n}/${"x".repeat(900)}`, 0] as const);
+    client.send(concat(subscribe(1, ...filters), pingreq));
+    await client.takes(3);
+    const written = () => broker.stdout.match(/"message":"subscribed"/g)?.length ?? 0;
+    while (written() < 400) await once(broker.child.stdout!, "data");
+    expect(broker.stdout).not.toContain("log lines were lost");
+  });
 });
+
+const listening = ["--port", "0", "--no-ws", "--log-level", "debug"] as const;
+/** Python that runs a command with a terminal as its standard error, which nobody reads. */
+const UNREAD_TERMINAL = `
+import os, pty, sys
+reader, terminal = pty.openpty()
+os.set_inheritable(reader, True)
+os.dup2(terminal, 2)
+os.execvp(sys.argv[1], sys.argv[1:])
+`;
+/** Python that runs a command in a terminal, and copies what it writes there to standard output. */
+const READ_TERMINAL = `
+import pty, sys
+pty.spawn(sys.argv[1:])
+`;

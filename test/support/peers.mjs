@@ -42,6 +42,7 @@ export const peers = {
     probe: ["/usr/bin/python3", "-c", "import paho.mqtt.client"],
     failure: "/usr/bin/python3 has no module paho.mqtt.client",
   },
+  "Python 3": { debian: "python3", commands: ["python3"] },
   stdbuf: { debian: "coreutils", commands: ["stdbuf"] },
   Chromium: { debian: "chromium", commands: [chromiumCommand] },
   "systemd-analyze": { debian: "systemd", commands: ["systemd-analyze"] },
