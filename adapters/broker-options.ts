@@ -10,60 +10,59 @@ import type { Store } from "./storage/store.ts";
 
 export interface ListenOptions {
   /**
-   * One address of the machine or several, all on the same port. `localhost` is `127.0.0.1` and `::1`, or the
+   * One or more addresses of the machine, all on the same port. `localhost` stands for `127.0.0.1` and `::1`, or for the
    * one of the two that the machine has; `::` includes `0.0.0.0`. Default: `localhost`.
    */
   readonly host?: string | readonly string[];
-  /** 0 takes a free one. Default: 1883 for TCP, 8083 for WebSocket. */
+  /** 0 picks a free port. Default: 1883 for TCP, 8083 for WebSocket. */
   readonly port?: number;
 }
 
 export interface WebSocketOptions extends ListenOptions {
   /**
-   * A path or several; `/sub/*` is all below `/sub`, `/*` any. A slash at the end makes no difference. Default:
-   * `/mqtt`.
+   * One or more paths. `/sub/*` matches `/sub` and every path below it, `/*` every path. A slash at the end makes no
+   * difference. Default: `/mqtt`.
    */
   readonly path?: string | readonly string[];
 }
 
 export interface BrokerOptions extends PolicyOptions {
-  /** Where to serve MQTT over TCP; false for nowhere. Default: port 1883 of `localhost`. */
+  /** The listener for MQTT over TCP; false: none. Default: port 1883 of `localhost`. */
   readonly tcp?: ListenOptions | false;
-  /** Where to serve MQTT over WebSocket. Default: nowhere. */
+  /** The listener for MQTT over WebSocket. Default: none. */
   readonly ws?: WebSocketOptions | false;
   /**
-   * Reverse proxies whose `X-Forwarded-For` and `Forwarded` are believed: their addresses, such as `127.0.0.1`, ranges
-   * of them, such as `10.0.0.0/8`, or `unix`. A WebSocket client then has its own address instead of theirs. Default:
-   * none.
+   * Reverse proxies whose `X-Forwarded-For` and `Forwarded` headers are trusted: addresses such as `127.0.0.1`, ranges
+   * such as `10.0.0.0/8`, or `unix`. A WebSocket client behind them then has its own address. Default: none.
    */
   readonly trustedProxies?: string | readonly string[];
-  /** Limits other than the defaults; `limitTable` has the meaning and the range of each. */
+  /** Limits that differ from the defaults; `limitTable` has the meaning and the range of each. */
   readonly limits?: Readonly<Partial<Record<LimitName, number>>>;
-  /** Default: memory. */
+  /** Default: a store in memory. */
   readonly store?: Store;
   /**
-   * What finds packets in bytes and subscribers of topics: WebAssembly, TypeScript, or, by default, the
+   * The implementation that finds packets in bytes and subscribers of topics: WebAssembly, TypeScript, or, by default, the
    * faster of the two for each chunk.
    */
   readonly codec?: CodecKind;
-  /** What CONNACK tells MQTT 5.0 clients that ask where responses are to go. */
+  /** The Response Information in CONNACK for MQTT 5.0 clients that request it. */
   readonly responseInformation?: string;
-  /** Where all clients are sent instead, from the start; `moveClients` does so later. */
+  /** Refuses all clients from the start and refers them to this server; `moveClients` does so later. */
   readonly serverReference?: string;
-  /** Writes down every input, for a replay of this run: `recorder` of `sansmq/record`. Default: nothing is. */
+  /** Records all input, for a replay of this run: `recorder` of `sansmq/record`. Default: no recording. */
   readonly record?: Recorder;
 }
 
-/** How the program publishes. */
+/** The options of a publish by the program. */
 export interface PublishOptions {
   /** Default: 0. */
   readonly qos?: QoS;
   readonly retain?: boolean;
-  /** Of MQTT 5.0: those that receivers get, and MessageExpiryInterval. */
+  /** MQTT 5.0 properties: those that receivers get, and MessageExpiryInterval. */
   readonly properties?: MessageProperties;
 }
 
-/** The properties of a message of the program's own. */
+/** The properties of a message that the program publishes. */
 export type MessageProperties = Pick<
   PropertyValues,
   | "PayloadFormatIndicator"
@@ -74,7 +73,7 @@ export type MessageProperties = Pick<
   | "UserProperty"
 >;
 
-/** The options of a broker that listens nowhere. */
+/** The options of a broker that does not listen. */
 export type InnerOptions = Omit<BrokerOptions, "tcp" | "ws" | "trustedProxies">;
 
 const innerNames: Names<InnerOptions> = {
@@ -94,12 +93,12 @@ export const tcpNames: Names<ListenOptions> = { host: true, port: true };
 export const webSocketNames: Names<WebSocketOptions> = { ...tcpNames, path: true };
 export const publishNames: Names<PublishOptions> = { qos: true, retain: true, properties: true };
 
-/** Of a broker that listens. */
+/** Checks the options of a broker that listens. */
 export function checkBrokerOptions(options: unknown): asserts options is BrokerOptions {
   checkOptions("options", options, outerNames, (name) => adviceOn(name, outerNames));
 }
 
-/** Of a broker that listens nowhere, which may have options of its own. */
+/** Checks the options of a broker that does not listen, which may have further options. */
 export function checkInnerOptions<T extends InnerOptions>(
   options: unknown,
   names: Names<Omit<T, keyof InnerOptions>>,
@@ -107,12 +106,12 @@ export function checkInnerOptions<T extends InnerOptions>(
   const all = { ...innerNames, ...names } as Names<T>;
   const advice = (name: string): string | null =>
     name === "tcp" || name === "ws"
-      ? "this broker listens nowhere; createBroker of sansmq does"
+      ? "this broker does not listen; use createBroker of sansmq"
       : adviceOn(name, all);
   checkOptions("options", options, all, advice);
 }
 
-/** What is in `options` for the broker within, inherited or not. */
+/** The options for the broker without listeners, inherited or not. */
 export function innerOptions(options: InnerOptions): InnerOptions {
   return picked<InnerOptions>(options, innerNames);
 }
@@ -124,19 +123,19 @@ function adviceOn(name: string, names: Readonly<Record<string, true>>): string |
   return limit === null ? null : `did you mean limits.${limit}?`;
 }
 
-/** Options of aedes and mosca, of the command, and of servers in general. */
+/** Options of aedes and mosca, of the command, and of servers in general, with their replacements. */
 const elsewhere: Readonly<Record<string, string>> = {
-  authorizeForward: "use authorizeSubscribe: who may subscribe to a topic receives its messages",
-  preConnect:
-    "use authenticate: it is told the address, and no client is connected before it answers",
+  authorizeForward:
+    "use authorizeSubscribe: a client that may subscribe to a topic receives its messages",
+  preConnect: "use authenticate: it gets the address, and no client is connected before it answers",
   published: 'use broker.on("published", listener)',
-  decodeProtocol: "the protocol is found out from the packets",
+  decodeProtocol: "leave it out: the broker recognises the protocol by the packets",
   persistence: "use store",
   backend: "use store",
-  mq: "there is nothing to use: messages go from client to client in the process",
-  concurrency: "there is nothing to use: no client waits for another; see limits.fanoutSlice",
+  mq: "leave it out: messages are routed within the process",
+  concurrency: "leave it out: no client waits for another; see limits.fanoutSlice",
   id: "leave it out: a broker has no identifier",
-  heartbeatInterval: "use limits.sysMillis: how often $SYS is published",
+  heartbeatInterval: "use limits.sysMillis: the interval of $SYS",
   connectTimeout: "use limits.connectMillisMax",
   drainTimeout: "use limits.stallMillisMax",
   keepaliveLimit: "use limits.keepAliveSecondsMax",
@@ -144,14 +143,14 @@ const elsewhere: Readonly<Record<string, string>> = {
   maxInflightInbound: "use limits.receiveMax",
   maxInflightMessages: "use limits.inflightMax",
   queueLimit: "use limits.queuedMessagesMax",
-  stats: "use limits.sysMillis: how often $SYS is published",
+  stats: "use limits.sysMillis: the interval of $SYS",
   host: "use tcp: { host }, and ws: { host }",
   port: "use tcp: { port }",
   path: "use ws: { path }",
   wsPort: "use ws: { port }",
   wsPath: "use ws: { path }",
   trustProxy: "use trustedProxies: the addresses of the proxies",
-  http: "use ws, or attachWebSocket of the broker for a server that is there already",
+  http: "use ws, or attachWebSocket of the broker for your own server",
   server: "use attachWebSocket of the broker",
   username: "use users: { name: password }",
   password: "use users: { name: password }",

@@ -1,4 +1,4 @@
-/** The broker as a library: options in, a running broker out, whatever the runtime. */
+/** The broker as a library: makes a running broker from options, on every runtime. */
 
 import { codecKinds, createCodec } from "../codec-wasm/mod.ts";
 import type {
@@ -33,57 +33,57 @@ import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
 import { forgetRequest } from "./upgrade-request.ts";
 
-/** What `BrokerServer.on` takes, and what its listeners get. */
+/** The events of `BrokerServer.on`, and the objects that their listeners get. */
 export type BrokerEvents = {
   [K in BrokerEvent["kind"]]: Extract<BrokerEvent, { kind: K }>;
 } & {
-  /** A function of the program, a listener of its, or the store failed; the broker went on. */
+  /** A function or listener of the program, or the store, failed; the broker goes on. */
   error: { readonly kind: "error"; readonly error: unknown };
 };
 
 /** A listener that a runtime opened. */
 export interface Listener {
-  /** Such as `tcp://127.0.0.1:1883`; of WebSocket one for each path. */
+  /** Such as `tcp://127.0.0.1:1883`; a WebSocket listener has one address for each path. */
   readonly addresses: readonly string[];
   readonly port: number;
-  /** Accepts no more. Transports that are open stay. */
+  /** Stops accepting. Open transports stay open. */
   close(): Promise<void>;
 }
 
-/** What a runtime supplies to make a broker of the core. */
+/** What a runtime supplies to run a broker. */
 export interface Runtime {
   readonly loop: HostLoop;
   readonly out: OutBuffer;
   readonly serverName: string;
   entropy(out: Uint8Array): void;
-  /** Unix time, in milliseconds, at the zero of the loop's clock. Default: by the host's wall clock. */
+  /** Unix time, in milliseconds, at zero of the loop's clock. Default: from the host's wall clock. */
   readonly epochMillis?: number;
-  /** Memory whose contents do not matter, where that is cheaper than a new Uint8Array. */
+  /** Allocates memory with arbitrary contents, if that is cheaper than a new Uint8Array. */
   allocate?(byteCount: number): Uint8Array;
-  /** The memory of the process, in bytes, where the runtime tells it. */
+  /** The memory of the process, in bytes, if the runtime reports it. */
   memoryBytes?(): number;
   isSame(a: Uint8Array, b: Uint8Array): boolean;
 }
 
 /** A running broker. */
 export class BrokerServer {
-  /** What moves the bytes, for transports that are opened some other way. */
+  /** The driver, for transports that are opened in another way than by a listener. */
   protected readonly driver: Driver;
   readonly #broker: Broker;
-  /** The same, where it is recorded. */
+  /** The same broker if it is recorded, else null. */
   readonly #recording: RecordedBroker | null;
   readonly #policy: ComposedPolicy;
-  /** The program said that anonymous clients are welcome. */
+  /** The program explicitly allowed anonymous clients. */
   readonly #allowsAnonymous: boolean;
   readonly #limits: Limits;
   readonly #store: Store;
   readonly #listeners: Listener[] = [];
   readonly #handlers = new Map<string, Set<(event: never) => void>>();
-  /** Which codec runs, such as `wasm-simd`. */
+  /** The codec in use, such as `wasm-simd`. */
   readonly codec: string;
   #closing: Promise<void> | null = null;
 
-  /** Opens nothing yet: `createBroker` does. Throws ConfigError. */
+  /** Opens no listener; `createBroker` does. Throws ConfigError. */
   constructor(runtime: Runtime, options: InnerOptions) {
     checkInnerOptions<InnerOptions>(options, {});
     const { store = memoryStore(), limits: given = {}, record } = options;
@@ -135,14 +135,14 @@ export class BrokerServer {
   }
 
   /**
-   * Where it serves, such as `tcp://127.0.0.1:1883`: TCP and WebSocket at the first host, then at the second and
-   * so on. The ports are the same at each.
+   * The addresses of the listeners, such as `tcp://127.0.0.1:1883`: TCP and WebSocket at the first host, then at the second and
+   * so on. The ports are the same at each host.
    */
   get addresses(): readonly string[] {
     return this.#listeners.flatMap((listener) => listener.addresses);
   }
 
-  /** Every counter by name, now. */
+  /** The current value of every counter, by name. */
   get counters(): Readonly<Record<CounterName, number>> {
     const { counters } = this.#broker;
     return Object.fromEntries(
@@ -151,8 +151,8 @@ export class BrokerServer {
   }
 
   /**
-   * Publishes a message of the program's own. Throws ConfigError for what no client could send. A policy may
-   * publish too, and disconnect: it is done once the broker has the policy's answer.
+   * Publishes a message. Throws ConfigError for a message that no client could send. A policy may also call this and
+   * `disconnect`: the broker then executes the call after it has the policy's answer.
    */
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): void {
     checkOptions("options", options, publishNames);
@@ -167,8 +167,8 @@ export class BrokerServer {
   }
 
   /**
-   * Sends clients to another server: those that are connected are disconnected, and those that come are
-   * refused, with its address for those of MQTT 5.0. Null: they are welcome again. Throws ConfigError.
+   * Refers clients to another server: connected clients are disconnected and new ones refused; MQTT 5.0 clients get the server's
+   * address. Null: clients may connect again. Throws ConfigError.
    */
   moveClients(reference: string | null, options: { readonly isForGood?: boolean } = {}): void {
     checkOptions("options", options, { isForGood: true });
@@ -195,7 +195,7 @@ export class BrokerServer {
     return this;
   }
 
-  /** Serves at the listeners that `open` opens, until it closes. @internal */
+  /** Serves at the listeners that `open` opens, until `close`. @internal */
   async serve(
     open: (driver: Driver, limits: Limits) => Promise<readonly Listener[]>,
   ): Promise<void> {
@@ -203,8 +203,8 @@ export class BrokerServer {
   }
 
   /**
-   * Stops accepting, sends what is owed, closes every connection, and resolves; after `graceMillis`
-   * what is left is cut off. Throws ConfigError.
+   * Stops accepting, sends pending output, closes every connection, and resolves. After `graceMillis`
+   * the remaining connections are cut off. Throws ConfigError.
    */
   close(graceMillis = 1500): Promise<void> {
     checkWhole("graceMillis", graceMillis, 0, 2 ** 31 - 1);
@@ -227,12 +227,12 @@ export class BrokerServer {
     await this.#store.close().finally(() => this.endRecording());
   }
 
-  /** Ends the recording, if there is one, in order: for a process that ends without `close`. */
+  /** Ends the recording in order, if there is one. For a process that ends without `close`. */
   endRecording(): void {
     this.#recording?.endRecording();
   }
 
-  /** Tells of an error of the program's own; where nobody listens, it is thrown when all else is done. */
+  /** Reports an error of the program to listeners of `error`. Without listeners it is thrown after the current work. */
   protected report(error: unknown): void {
     if (this.#handlers.has("error")) this.#emit("error", { kind: "error", error });
     else throwLater(error);
@@ -264,13 +264,13 @@ export class BrokerServer {
     this.driver.command({ kind: "observe", publishes });
   }
 
-  /** Whether clients may come without a name, of which the program has said nothing. @internal */
+  /** Whether anonymous clients may connect although the program did not explicitly allow them. @internal */
   get isOpenUnasked(): boolean {
     return !this.#allowsAnonymous && this.#policy.isOpen;
   }
 }
 
-/** An error that nobody catches, from nowhere that it would stop. */
+/** Throws an uncaught error where it does not interrupt the broker. */
 function throwLater(error: unknown): void {
   queueMicrotask(() => {
     throw error;
@@ -289,19 +289,19 @@ const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ published: true, denied: true, error: true },
 };
 
-/** How a transport's peer is named. */
+/** The information about a transport's peer. */
 export function connInfo(transport: ConnInfo["transport"], remote: string): ConnInfo {
   return { transport, remote, peer: null };
 }
 
-/** A WebSocket message may hold several packets; one that is much longer than any packet is nothing of ours. */
+/** Maximum size of a WebSocket message. It may hold several packets, but no message needs to be much longer than a packet. */
 export function webSocketBytesMax({ packetBytesMax }: Limits): number {
   return Math.max(packetBytesMax, WEB_SOCKET_BYTES_MIN) + WEB_SOCKET_BYTES_MIN;
 }
 
 const WEB_SOCKET_BYTES_MIN = 65_536;
 
-/** A text that packets are to tell; null: there is none. */
+/** A checked string for packets; null: there is none. */
 function told(field: string, value: string | undefined): string | null {
   if (value === undefined) return null;
   checkText(field, value);

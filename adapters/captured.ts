@@ -2,11 +2,11 @@
  * The clock and the timers of the host, taken when this module loads.
  *
  * Test frameworks replace the globals (`vi.useFakeTimers`, `jest.useFakeTimers`, sinon, node:test), often while a
- * broker runs. A broker that called the replacements would stop with them, and its time would jump. Adapters
- * therefore take these from here; the linter forbids them the globals.
+ * broker runs. A broker that called the replacements would stop with them, and its time would jump. Therefore adapters
+ * import these functions, and the linter forbids the globals.
  */
 
-/** What `setTimeout` returns: a number or an object, by the host. */
+/** The result of `setTimeout`: a number or an object, depending on the host. */
 export type Timer = number | object;
 
 interface HostGlobals {
@@ -25,20 +25,20 @@ export const queueMicrotask: HostGlobals["queueMicrotask"] = host.queueMicrotask
 /** Milliseconds of the clock that measures durations. */
 export const monotonicMillis: () => number = performance.now.bind(performance);
 
-/** Unix time in milliseconds, by the wall clock. */
+/** Unix time in milliseconds, from the wall clock. */
 export const unixMillis: () => number = Date.now;
 
 const HostDate = Date;
 
-/** Unix time in milliseconds as a text: ISO 8601, in UTC. */
+/** Formats Unix time in milliseconds: ISO 8601, in UTC. */
 export function isoTime(millis: number): string {
   return new HostDate(millis).toISOString();
 }
 
-/** Calls `turn` once the input that waits has been handled. */
+/** Calls `turn` after the waiting input has been handled. */
 export const afterInput: (turn: () => void) => void = immediate();
 
-/** Browsers have no setImmediate, and their timers wait longer than a turn. */
+/** Browsers have no setImmediate, and their timers wait longer than one turn. */
 function immediate(): (turn: () => void) => void {
   const { setImmediate } = host;
   if (setImmediate !== undefined) return (turn) => void setImmediate(turn);

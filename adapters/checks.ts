@@ -1,6 +1,6 @@
 /**
- * What a program asks, checked before anything is done about it: what cannot be is a ConfigError with the
- * field, the value and what is allowed, and the broker never hears of it.
+ * Checks the arguments of a program before they are used. An invalid argument throws a ConfigError with the
+ * field, the value and what is allowed, and never reaches the broker.
  */
 import type { Limits, PropertyName, PropertyPlace, PropertyValues, QoS } from "../core/mod.ts";
 import {
@@ -17,7 +17,7 @@ import {
   unknownName,
 } from "../core/mod.ts";
 
-/** A message as it is asked for, with whatever a program in JavaScript may have put there. */
+/** A message as given by the program. Its fields are unknown, because a program in JavaScript may pass anything. */
 interface AskedMessage {
   readonly topic: unknown;
   readonly payload: unknown;
@@ -34,7 +34,7 @@ export interface CheckedMessage {
   readonly properties: PropertyValues;
 }
 
-/** A message to be published; `field` names its parts, and is empty where they are arguments themselves. */
+/** Checks a message to be published. `field` is the prefix of the names of its fields, and empty if they are arguments. */
 export function checkedMessage(
   asked: AskedMessage,
   limits: Limits,
@@ -66,7 +66,7 @@ export function checkFilter(
   value: unknown,
   { topicBytesMax, topicLevelsMax }: Limits,
 ): asserts value is string {
-  // None is empty.
+  // An empty string is no topic filter.
   const text = isText(value) ? value : "";
   const bytes = encodeUtf8(text);
   const isFilter = isTopicFilter(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax);
@@ -75,7 +75,7 @@ export function checkFilter(
   }
 }
 
-/** The bytes of a text, or bytes as they are: a payload is no string of MQTT's, and may be any text. */
+/** The bytes of a string, or the given bytes. A payload is not an MQTT string, so any string is allowed. */
 export function checkedBytes(field: string, value: unknown, bytesMax: number): Uint8Array {
   const bytes = typeof value === "string" ? encodeUtf8(value) : value;
   if (!(bytes instanceof Uint8Array))
@@ -86,7 +86,7 @@ export function checkedBytes(field: string, value: unknown, bytesMax: number): U
   return bytes;
 }
 
-/** A UTF-8 string as MQTT has them. */
+/** Checks a UTF-8 string as MQTT defines it. */
 export function checkText(
   field: string,
   value: unknown,
@@ -97,7 +97,7 @@ export function checkText(
   throw new ConfigError(field, value, allowed);
 }
 
-/** Half a pair of surrogates has no UTF-8, and would go out as another character [MQTT-1.5.4-1] [MQTT-1.5.4-2]. */
+/** A lone surrogate has no UTF-8 form and would be sent as another character [MQTT-1.5.4-1] [MQTT-1.5.4-2]. */
 function isText(value: unknown): value is string {
   return typeof value === "string" && !value.includes("\0") && !/\p{Surrogate}/u.test(value);
 }
@@ -128,7 +128,7 @@ export function checkFunction(field: string, value: unknown): void {
   if (typeof value !== "function") throw new ConfigError(field, value, "a function");
 }
 
-/** What the program supplies: an object, or whatever else has functions by these names. */
+/** Checks an object of the program, such as a store: an object or function with functions of these names. */
 export function checkSupplied(field: string, value: unknown, ...names: readonly string[]): void {
   if (typeof value !== "function" && !isObject(value))
     throw new ConfigError(field, value, "an object");
@@ -137,8 +137,7 @@ export function checkSupplied(field: string, value: unknown, ...names: readonly 
   }
 }
 
-/** An object whose entries have names: a Map would look as if it had none, and a promise not waited for too. */
-/** A text or several, as a list, each with commas between as many as there are. */
+/** Checks a string or an array of strings, and divides each at its commas. */
 export function listOf(field: string, value: unknown, allowed: string): readonly string[] {
   const given: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (given.length === 0) throw new ConfigError(field, "[]", allowed);
@@ -148,6 +147,7 @@ export function listOf(field: string, value: unknown, allowed: string): readonly
   });
 }
 
+/** Checks a plain object. A Map, or a promise that was not awaited, would look like an object without entries. */
 export function checkObject(field: string, value: unknown): asserts value is object {
   if (!isObject(value)) throw new ConfigError(field, value, "an object");
   if (Symbol.iterator in value) {
@@ -162,21 +162,21 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** User name → password. */
+/** Checks an object of user name → password. */
 export function checkUsers(users: unknown): asserts users is Readonly<Record<string, string>> {
-  // A text there may be a name with its password.
+  // A string may contain a name and its password.
   if (typeof users === "string") throw new ConfigError("users", HIDDEN, "an object");
   checkObject("users", users);
   for (const [name, password] of Object.entries(users)) {
     checkText("users", name);
-    // A missing password would be the empty one.
+    // A missing password would otherwise be the empty password.
     if (typeof password !== "string") {
       throw new ConfigError("users", name, "a user name whose password is a string");
     }
   }
 }
 
-/** Properties that may stand at `place` and are not `reserved`, each of its type and in its range. */
+/** Checks properties: allowed at `place`, not `reserved`, each with the right type and range. */
 export function checkProperties(
   values: unknown,
   place: PropertyPlace,
@@ -224,14 +224,14 @@ function checkProperty(field: string, name: PropertyName, value: unknown): void 
   }
 }
 
-/** Those of a PUBLISH that are written for each receiver, and what a will has beside its properties. */
+/** Properties of PUBLISH that the broker writes for each receiver, and the delay of a will, which is not a message property. */
 const RECEIVERS_OWN: readonly PropertyName[] = [
   ...(["TopicAlias", "SubscriptionIdentifier", "WillDelayInterval"] as const),
 ];
-/** Of a text or binary field. */
+/** Maximum size of a string or binary field. */
 export const FIELD_BYTES_MAX = 65_535;
-/** Together with the longest payload and the longest topic they make a packet that is not too long. */
+/** Together with the longest payload and the longest topic, properties of this size still fit a packet. */
 const PROPERTIES_BYTES_MAX = 900_000;
-/** What any packet holds beside the longest topic and long properties. */
+/** A payload of this size fits a packet together with the longest topic and properties. */
 const PAYLOAD_BYTES_MAX = 268_435_455 - 1024 * 1024;
 const NO_BYTES = new Uint8Array(0);

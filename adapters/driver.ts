@@ -1,6 +1,6 @@
 /**
- * The loop that drives a broker, the same on every runtime: inputs come as the transports have them,
- * outputs leave once a turn of the event loop, many packets in one write.
+ * The loop that drives a broker, the same on every runtime. It passes on input as it arrives, and writes output once per
+ * turn of the event loop, many packets in one write.
  */
 import type {
   Broker,
@@ -26,12 +26,12 @@ export interface DriverOptions {
   readonly store: Store;
   /** The first buffer that packets are encoded into. */
   readonly out: OutBuffer;
-  /** The memory of the process, for `$SYS`; null: nobody knows it, or nobody asks. */
+  /** The memory of the process, for `$SYS`; null: it is not known or not needed. */
   readonly memoryBytes: (() => number) | null;
-  /** Answers what the policy could not answer at once; a rejection denies. */
+  /** Decides a request that the policy answered with Pending. A rejection denies the request. */
   decide(request: DecisionRequest): Promise<Decision>;
   handleEvent(event: BrokerEvent): void;
-  /** Something outside failed: a decision, the store. */
+  /** Handles an error outside the core: of a decision or the store. */
   handleError(error: unknown): void;
 }
 
@@ -44,7 +44,7 @@ export class Driver implements DeferringHost {
   /** Socket by connection slot. */
   readonly #sockets: (HostSocket | null)[] = [];
   readonly #batch = new WriteBatch();
-  /** Asked while the core was in a call. */
+  /** Calls that were requested while the core was in a call. */
   readonly #deferred: (() => void)[] = [];
   #openCount = 0;
   /** Short chunks since the last turn. */
@@ -53,7 +53,7 @@ export class Driver implements DeferringHost {
   #isCommitting = false;
   #isScheduled = false;
   #isStopped = false;
-  /** When the memory may be looked at again. */
+  /** When the memory may be measured again. */
   #measureAt = 0;
   #alarm: unknown = null;
   #alarmAt: Millis = NEVER;
@@ -72,7 +72,7 @@ export class Driver implements DeferringHost {
     this.#schedule();
   }
 
-  /** A transport was opened. NO_CONN: refused, the caller closes it. */
+  /** A transport was opened. NO_CONN: it is refused, and the caller closes it. */
   open(socket: HostSocket, info: ConnInfo): ConnId {
     const conn = this.#broker.handleOpen(info, this.#loop.now());
     if (conn !== NO_CONN) {
@@ -88,9 +88,9 @@ export class Driver implements DeferringHost {
     const readsOn = this.#broker.handleBytes(conn, chunk, this.#loop.now());
     this.#catchUp();
     this.#schedule();
-    // Sent while it is warm, and before a burst for one reader outgrows what may wait for it.
+    // Sends while the data is in the cache, and before a burst for one client exceeds its output limit.
     if (this.#broker.backlogBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
-    // Few come, and few wait: there is nothing to batch, and the first need not wait for the others.
+    // With few short chunks there is nothing to batch, so the first replies do not wait for the others.
     else if (chunk.length <= EAGER_BYTES && this.#reads++ < EAGER_READS) this.#send(EAGER_READS);
     return readsOn;
   }
@@ -105,7 +105,7 @@ export class Driver implements DeferringHost {
     this.#schedule();
   }
 
-  /** The transport is gone: called once for each that was opened. */
+  /** The transport is gone. Called once for each opened transport. */
   closed(conn: ConnId, cause: CloseCause): void {
     this.#sockets[slotOf(conn)] = null;
     this.#broker.handleClose(conn, cause, this.#loop.now());
@@ -113,13 +113,13 @@ export class Driver implements DeferringHost {
     if (--this.#openCount === 0) this.#handleIdle?.();
   }
 
-  /** Asked from within a call of the core, as by a policy that publishes, it is done when that has returned. */
+  /** Executes a command. Within a call of the core, such as by a policy that publishes, it is executed after that call. */
   command(command: Command): void {
     const kept = this.#broker.isBusy ? owned(command) : command;
     this.whenFree(() => this.#broker.handleCommand(kept, this.#loop.now()));
   }
 
-  /** Calls `what`, which calls the core: at once, or when it has returned from the call that it is in. In order. */
+  /** Calls `what`, which may call the core: at once, or after the current call of the core. In order. */
   whenFree(what: () => void): void {
     if (this.#broker.isBusy) {
       this.#deferred.push(what);
@@ -130,15 +130,15 @@ export class Driver implements DeferringHost {
     this.#schedule();
   }
 
-  /** Calls `handler` once no transport is open, at once if none is. */
+  /** Calls `handler` when no transport is open; at once if none is. */
   onIdle(handler: () => void): void {
     if (this.#openCount === 0) handler();
     else this.#handleIdle = handler;
   }
 
   /**
-   * Ends every transport that is left, and sets no alarm any more, which would keep a process alive. The events so far
-   * are told: there may be no turn after.
+   * Aborts all remaining transports, and sets no further alarm, which would keep the process alive. Reports all events, because
+   * there may be no further turn.
    */
   stop(): void {
     this.#isStopped = true;
@@ -153,7 +153,7 @@ export class Driver implements DeferringHost {
     this.#loop.schedule(this.#onTurn);
   }
 
-  /** Does what was asked while the core was in a call. */
+  /** Executes the calls that were requested while the core was in a call. */
   #catchUp(): void {
     if (this.#deferred.length > 0) for (const what of this.#deferred.splice(0)) what();
   }
@@ -174,7 +174,7 @@ export class Driver implements DeferringHost {
     this.#setAlarm(now);
   }
 
-  /** Tells the core what the process takes, before it says so in `$SYS`. */
+  /** Tells the core the memory of the process before `$SYS` is published. */
   #measure(now: Millis): void {
     const { memoryBytes } = this.#options;
     if (memoryBytes === null || now < this.#measureAt) return;
@@ -188,11 +188,11 @@ export class Driver implements DeferringHost {
     for (; sends > 0; sends--) {
       const conn = this.#broker.pollSend(this.#out, now);
       if (conn === NO_CONN) return;
-      // No socket: it closed while its bytes were on their way.
+      // No socket: the transport has closed meanwhile.
       const isTaken = this.#sockets[slotOf(conn)]?.write(this.#out) ?? true;
       if (!isTaken) this.#broker.handleWritable(conn, false, now);
     }
-    // The budget is spent: the event loop reads, then it goes on.
+    // The maximum is reached: the event loop reads first, then sending continues.
     this.#schedule();
   }
 
@@ -221,7 +221,7 @@ export class Driver implements DeferringHost {
     });
   }
 
-  /** Hands what was written since the last time to the store, one batch at a time. */
+  /** Gives new journal writes to the store, one batch at a time. */
   #commit(): void {
     if (this.#isCommitting || !this.#broker.pollJournal(this.#batch)) return;
     this.#isCommitting = true;
@@ -232,7 +232,7 @@ export class Driver implements DeferringHost {
         this.#broker.handleCommit(lastSeq, this.#loop.now());
         this.#schedule();
       },
-      // The gates stay shut: what was not stored is not acknowledged.
+      // The gates stay closed: messages that were not stored are not acknowledged.
       (error: unknown) => {
         this.#broker.handleCommitFailure(lastSeq, false, this.#loop.now());
         this.#options.handleError(error);
@@ -249,8 +249,8 @@ export class Driver implements DeferringHost {
   #setAlarm(now: Millis): void {
     if (this.#isStopped) return;
     const at = this.#broker.pollTimeout();
-    // An alarm that is earlier than needed stays: it fires, and is set anew. One that should have fired by now is
-    // set anew too: a test framework may have taken it away, as Bun's does with all timers set while they are fake.
+    // An alarm that is earlier than needed stays: it fires and is set again. An overdue alarm is set again too, because a test
+    // framework may have removed it, as Bun's does with all timers that were set while timers are fake.
     if (at >= this.#alarmAt && now < this.#alarmAt) return;
     this.#loop.clearAlarm(this.#alarm);
     this.#alarmAt = at;
@@ -260,7 +260,7 @@ export class Driver implements DeferringHost {
   }
 }
 
-/** A command that its program may change once it has asked. */
+/** A copy of a command, because the program may change its own after the call. */
 function owned(command: Command): Command {
   if (command.kind !== "publish") return command;
   const { payload, properties = {} } = command;
@@ -271,14 +271,14 @@ function owned(command: Command): Command {
   };
 }
 
-/** Writes of one turn, after which the event loop reads again. */
+/** Maximum writes of one turn; then the event loop reads again. */
 const SENDS_MAX = 4096;
-/** The memory is looked at no more often: that takes time. */
+/** Minimum time between measurements of the memory, because they take time. */
 const MEASURE_MILLIS = 1000;
-/** So many short chunks of a turn are answered at once. */
+/** This many short chunks of a turn are answered at once. */
 const EAGER_READS = 4;
 const EAGER_BYTES = 256;
-/** Bytes made ready after which they are sent at once. */
+/** Pending output beyond this is sent at once. */
 const DRAIN_BYTES = 262_144;
-/** The longest delay that timers of every runtime take. */
+/** The longest timer delay that every runtime supports. */
 const DELAY_MILLIS_MAX = 2 ** 31 - 1;

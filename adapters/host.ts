@@ -1,54 +1,54 @@
-/** What a runtime supplies to the driver, and what the driver supplies to a transport. */
+/** The interfaces between a runtime, the driver and a transport. */
 import type { CloseCause, ConnId, ConnInfo, Effect, Millis, OutBuffer } from "../core/mod.ts";
 
-/** One transport, as the driver writes to it and ends it. */
+/** One transport: the driver writes to it and ends it. */
 export interface HostSocket {
   /**
-   * Writes `out.bytes[0, out.length)`, then `out.tail`. False: not all of it was taken at once; the
-   * socket then keeps `out.bytes` until it was, puts another buffer in its place, and calls
+   * Writes `out.bytes[0, out.length)`, then `out.tail`. False: the transport did not take all bytes at once. The
+   * socket then keeps `out.bytes` until they are written, puts another buffer in its place, and calls
    * `Driver.writable` when it takes more.
    */
   write(out: OutBuffer): boolean;
-  /** Reads on after it was told to stop. */
+  /** Resumes reading. */
   resume(): void;
-  /** Ends the transport once what was written has gone out. */
+  /** Ends the transport after all written bytes have been sent. */
   close(reason: number): void;
-  /** Ends it now. */
+  /** Ends the transport at once. */
   abort(): void;
 }
 
-/** What a transport tells of itself: the driver, or what stands between the two. */
+/** The receiver of a transport's input and events: the driver, or a link in front of it. */
 export interface TransportHost {
-  /** It was opened. NO_CONN: it is refused. */
+  /** The transport was opened. NO_CONN: it is refused. */
   open(socket: HostSocket, info: ConnInfo): ConnId;
-  /** `chunk` is lent. False: no more until `HostSocket.resume`. */
+  /** `chunk` is lent. False: stop reading until `HostSocket.resume`. */
   bytes(conn: ConnId, chunk: Uint8Array): boolean;
-  /** It takes more bytes, or does not. */
+  /** The transport takes more bytes, or none for now. */
   writable(conn: ConnId, writable: boolean): void;
   /** The peer writes no more, and may still read: `HostSocket.close` is called once it is owed nothing. */
   ended(conn: ConnId): void;
-  /** It is gone: said once for each that was opened. */
+  /** The transport is gone. Called once for each opened transport. */
   closed(conn: ConnId, cause: CloseCause): void;
 }
 
-/** One that a program's own clients tell something at any time: also a policy, which the core waits for. */
+/** A host for the program's own clients, which may call it at any time, also from a policy within a call of the core. */
 export interface DeferringHost extends TransportHost {
-  /** Calls `what`, which may tell it something: at once, or when the core has returned from its call. In order. */
+  /** Calls `what`, which may call the host: at once, or after the current call of the core. In order. */
   whenFree(what: () => void): void;
 }
 
 /** The event loop: its clock, its next turn, its alarm. */
 export interface HostLoop {
-  /** Whole milliseconds on a clock that should not go back: where it does, the broker's time stands still. */
+  /** Whole milliseconds. The clock should not go back; if it does, the broker's time stands still. */
   now(): Millis;
-  /** Calls `turn` once what is ready to be read has been read. */
+  /** Calls `turn` after all waiting input has been read. */
   schedule(turn: () => void): void;
-  /** Calls `alarm` in `delayMillis`; returns what `clearAlarm` takes. */
+  /** Calls `alarm` after `delayMillis`; returns a handle for `clearAlarm`. */
   setAlarm(alarm: () => void, delayMillis: number): unknown;
   clearAlarm(handle: unknown): void;
 }
 
-/** The one record that effects are polled into. */
+/** A record to poll effects into. */
 export function emptyEffect(): Effect {
   return { kind: 0, conn: 0 as ConnId, reason: 0, request: null };
 }

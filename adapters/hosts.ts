@@ -1,11 +1,11 @@
-/** The addresses of the machine that a `host` option names. */
+/** The addresses that a `host` option stands for. */
 import { ConfigError } from "../core/mod.ts";
 import { checkText } from "./checks.ts";
 
 /** An address to listen on. */
 export interface Host {
   readonly address: string;
-  /** `localhost` names it and the machine may lack it, such as `::1` where there is no IPv6. */
+  /** The address comes from `localhost`, and the machine may lack it, such as `::1` without IPv6. */
   readonly isOptional: boolean;
 }
 
@@ -22,12 +22,12 @@ export function hostsOf(option: unknown, field: string): readonly Host[] {
       isRequired.set(address, isRequired.get(address) === true || !isLocal);
     }
   }
-  // A listener on `::` takes IPv4 connections too, so that one on 0.0.0.0 would find its port in use.
+  // A listener on `::` also accepts IPv4 connections, so a listener on 0.0.0.0 would find its port in use.
   if (isRequired.has("::")) isRequired.delete("0.0.0.0");
   return Array.from(isRequired, ([address, isIt]) => ({ address, isOptional: !isIt }));
 }
 
-/** Whether an error of a runtime says that the machine lacks the address, or that Deno has no leave for it. */
+/** Whether an error says that the machine lacks the address, or that Deno has no permission for it. */
 export function isAbsent(error: unknown): boolean {
   const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
   return ABSENT.has(code) || name === "NotCapable";
@@ -37,7 +37,7 @@ export function isLoopback(host: string): boolean {
   return host === LOCALHOST || host === "::1" || /^(::ffff:)?127(\.\d+){3}$/.test(host);
 }
 
-/** As URLs have IPv6 addresses. */
+/** An address without the brackets that IPv6 addresses have in URLs. */
 function unbracketed(host: string): string {
   return /^\[(.+)\]$/.exec(host)?.[1] ?? host;
 }

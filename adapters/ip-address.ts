@@ -1,12 +1,12 @@
-/** IP addresses and ranges of them, from text. */
+/** Parses IP addresses and address ranges. */
 
-/** An address as its 16 bytes; an IPv4 address is that of its IPv6 counterpart, RFC 4291 §2.5.5.2. */
+/** The 16 bytes of an address; an IPv4 address is in its IPv6-mapped form, RFC 4291 §2.5.5.2. */
 export type AddressBytes = Uint8Array;
 
-/** An address, and the port where there is one: of `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`. */
+/** An address and its port, if it has one, such as `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`. */
 export interface Endpoint {
   readonly bytes: AddressBytes;
-  /** As people write it, an IPv4 address always as one. */
+  /** The address in its usual text form; an IPv4-mapped address as IPv4. */
   readonly address: string;
   readonly port: number | null;
 }
@@ -17,14 +17,14 @@ export interface AddressRange {
   readonly bitCount: number;
 }
 
-/** Null: it is no address. */
+/** Null: the text is not an address. */
 export function addressBytes(text: string): AddressBytes | null {
   const four = ipv4(text);
   if (four !== null) return mapped(four);
   return text.includes(":") ? ipv6(text.toLowerCase()) : null;
 }
 
-/** An address, with a port or without; null: neither. A port that is no number is passed over. */
+/** Parses an address with or without a port; null: it is neither. A port that is not a number is ignored. */
 export function endpoint(text: string): Endpoint | null {
   const [, inBrackets, ipv4Text, port] = ENDPOINT.exec(text) ?? [];
   const address = (inBrackets ?? ipv4Text ?? text).toLowerCase();
@@ -35,7 +35,7 @@ export function endpoint(text: string): Endpoint | null {
   return { bytes, address: isMapped(bytes) ? bytes.subarray(12).join(".") : address, port: number };
 }
 
-/** Of an address, or of a range such as `10.0.0.0/8`; null: it is neither. */
+/** Parses an address, or a range such as `10.0.0.0/8`; null: it is neither. */
 export function addressRange(text: string): AddressRange | null {
   const [, address, prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
   const bytes = addressBytes(address ?? "");
@@ -67,7 +67,7 @@ function ipv6(text: string): AddressBytes | null {
   const [before, after] = halves.map((half) => (half === "" ? [] : groups(half)));
   if (before === null || before === undefined || after === null) return null;
   const missing = 16 - before.length - (after?.length ?? 0);
-  // `::` stands for one group at least.
+  // `::` stands for at least one group.
   if (after === undefined ? missing !== 0 : missing < 2) return null;
   return Uint8Array.from([...before, ...new Array<number>(missing).fill(0), ...(after ?? [])]);
 }

@@ -1,4 +1,4 @@
-/** Listeners of a broker, apart from it: one that listens nowhere is bundled without. */
+/** Opens the listeners of a broker. A separate file, so that a bundle of a broker without listeners leaves it out. */
 import type { Limits } from "../core/mod.ts";
 import { ConfigError } from "../core/mod.ts";
 import type { BrokerOptions, InnerOptions, WebSocketOptions } from "./broker-options.ts";
@@ -12,7 +12,7 @@ import { bracketed } from "./peer-address.ts";
 import { TrustedProxies } from "./trusted-proxies.ts";
 import { WebSocketPaths } from "./websocket-paths.ts";
 
-/** Where one listener is to be. */
+/** The address of one listener. */
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
@@ -30,8 +30,8 @@ export interface ListeningRuntime extends Runtime {
 }
 
 /**
- * Makes a broker and opens its listeners; rejects where one cannot be, and closes those that were. What can be
- * told of the options before is: a broker that is made has a recording, and time that keeps a process there.
+ * Creates a broker and opens its listeners. If one cannot be opened, closes the others and rejects. Options are checked before
+ * the broker is created as far as possible, because a broker has a recording, and a timer that keeps the process alive.
  */
 export async function listen<Server extends BrokerServer>(
   runtime: ListeningRuntime,
@@ -61,7 +61,7 @@ export async function listen<Server extends BrokerServer>(
         await closeAll(opened);
         throw error;
       }
-      // Stable, so that TCP stays before WebSocket.
+      // The sort is stable, so TCP stays before WebSocket.
       return opened.sort((a, b) => a.rank - b.rank).map(({ listener }) => listener);
     });
     return server;
@@ -97,7 +97,7 @@ function checkedPlace(field: Place["field"], where: WebSocketOptions): Place {
   return { field, hosts, port, paths: new WebSocketPaths(`${field}.path`, path) };
 }
 
-/** One listener for each host, all on one port. */
+/** Opens one listener for each host, all on the same port. */
 async function openAll(
   place: Place,
   open: (at: ListenAddress) => Promise<Listener>,
@@ -109,7 +109,7 @@ async function openAll(
       return opened;
     } catch (error) {
       await closeAll(opened);
-      // A free port of the first host may be in use at the next.
+      // A port that is free at the first host may be in use at the next.
       const isOther = place.port === 0 && opened.length > 0 && isTaken(error);
       if (!isOther || tries === PORT_TRIES) throw error;
     }
@@ -140,7 +140,7 @@ async function closeAll(opened: readonly OpenListener[]): Promise<void> {
   await Promise.all(opened.map(({ listener }) => listener.close()));
 }
 
-/** Where it cannot be opened, the runtime's error says where, and by its code why: not all do. */
+/** If it cannot be opened, adds the address and the error code to the message, because not every runtime does. */
 async function at(
   address: ListenAddress,
   open: (at: ListenAddress) => Promise<Listener>,
@@ -164,7 +164,7 @@ function isTaken(error: unknown): boolean {
   return (error as { readonly code?: unknown }).code === "EADDRINUSE";
 }
 
-/** Whether clients may be served at this address of the machine; none: at no address of a network. */
+/** Whether clients may be served at this address of the machine; undefined: not a network address. */
 export function mayServe(server: BrokerServer, host: string | undefined): boolean {
   return !server.isOpenUnasked || host === undefined || isLoopback(host);
 }
@@ -177,8 +177,8 @@ function checkExposure(server: BrokerServer, hosts: readonly Host[]): void {
   }
 }
 
-/** Where WebSocket clients look for MQTT unless told otherwise. */
+/** The default path of WebSocket clients. */
 export const PATH = "/mqtt";
 const PORTS = { tcp: 1883, ws: 8083 } as const;
-/** Free ports of the first host that are tried at the others. */
+/** How many free ports of the first host are tried at the other hosts. */
 const PORT_TRIES = 10;

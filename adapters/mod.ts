@@ -1,4 +1,4 @@
-/** What every runtime's module has beside `createBroker`. */
+/** The exports of every runtime's module in addition to `createBroker`. */
 export type { CodecKind } from "../codec-wasm/mod.ts";
 export {
   ConfigError,

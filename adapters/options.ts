@@ -1,17 +1,17 @@
 /**
- * Objects of options: a name that is not one of theirs is told, never passed over.
+ * Checks objects of options: an unknown name is an error and is never ignored.
  *
- * A broker that passed over `autenticate` would look guarded and let everybody in.
+ * A broker that ignored `autenticate` would look protected and accept every client.
  */
 import { unknownName } from "../core/mod.ts";
 import { checkObject } from "./checks.ts";
 
-/** Every name of a type: a name that is added to the type alone does not compile. */
+/** All names of a type. A name that is missing here does not compile. */
 export type Names<T> = Readonly<Record<keyof T, true>>;
 
 /**
- * An object with no other names than these. `field` names the object, and is left out before the names of an argument
- * called `options`. `advice` says what to use instead of a name that other libraries have; null: nothing.
+ * Checks that an object has only these names. Errors name the object by `field`, except for an argument
+ * called `options`. `advice` gives a replacement for a name that other libraries use; null: none.
  */
 export function checkOptions<T extends object>(
   field: string,
@@ -21,7 +21,7 @@ export function checkOptions<T extends object>(
 ): asserts value is T {
   checkObject(field, value);
   const prefix = field === "options" ? "" : `${field}.`;
-  // Inherited names too, such as those of `Object.create(defaults)`.
+  // This includes inherited names, such as those of `Object.create(defaults)`.
   for (const name in value) {
     if (Object.hasOwn(names, name)) continue;
     const given = (value as Readonly<Record<string, unknown>>)[name];
@@ -29,7 +29,7 @@ export function checkOptions<T extends object>(
   }
 }
 
-/** What `options` has under these names, inherited or not. */
+/** The values of `options` with these names, inherited or not. */
 export function picked<T extends object>(options: T, names: Names<T>): T {
   const given = (Object.keys(names) as (keyof T)[]).filter((name) => options[name] !== undefined);
   return Object.fromEntries(given.map((name) => [name, options[name]])) as T;

@@ -1,6 +1,6 @@
 /**
- * Where a WebSocket client is that came through proxies, by what they say in `X-Forwarded-For` or `Forwarded`
- * (RFC 7239): believed of those proxies alone that the operator trusts, because anybody can send these headers.
+ * Finds the address of a WebSocket client behind proxies from `X-Forwarded-For` or `Forwarded` (RFC 7239). Only headers from
+ * proxies that the operator trusts are used, because anybody can send these headers.
  */
 import { ConfigError } from "../core/mod.ts";
 import { listOf } from "./checks.ts";
@@ -8,14 +8,14 @@ import type { AddressRange, Endpoint } from "./ip-address.ts";
 import { addressRange, endpoint, isInRange } from "./ip-address.ts";
 import { peerAddress } from "./peer-address.ts";
 
-/** A header of a request by its name in lower case; null: there is none. Several of one name are joined by commas. */
+/** A header of a request by its name in lower case; null: it is missing. Headers of the same name are joined by commas. */
 export type HeaderOf = (name: string) => string | null;
 
 export class TrustedProxies {
   readonly #ranges: AddressRange[] = [];
   #trustsUnix = false;
 
-  /** Addresses and ranges of them, as a list or separated by commas. Throws ConfigError. */
+  /** Addresses and address ranges, in an array or separated by commas. Throws ConfigError. */
   constructor(field: string, given: unknown) {
     for (const text of Array.isArray(given) && given.length === 0
       ? []
@@ -29,7 +29,7 @@ export class TrustedProxies {
 
   /**
    * The address of the client whose request came from `peer`, an address as `peerAddress` writes it. Null: the headers
-   * cannot be read, or name different clients, so that a proxy wrote one and the client the other.
+   * cannot be read, or they name different clients, because a proxy wrote one and the client the other.
    */
   clientOf(peer: string, headerOf: HeaderOf): string | null {
     if (!this.#hasPeer(peer)) return peer;
@@ -39,7 +39,7 @@ export class TrustedProxies {
     if (elements === null) return null;
     const one = this.#walk(forwardedFor === null ? [] : forwardedFor.split(","));
     const other = this.#walk(elements);
-    // A header that names proxies alone says nothing of the client.
+    // A header that names only proxies does not name the client.
     if (one.isTrusted || other.isTrusted) {
       const told = one.isTrusted && !other.isTrusted ? other : one;
       return shown(told.endpoint ?? other.endpoint) ?? peer;
@@ -58,8 +58,8 @@ export class TrustedProxies {
   }
 
   /**
-   * The last address that is no trusted proxy's: each proxy adds at the end whom it was asked by, and what stands before
-   * may be the client's own invention. Where all are trusted it is the first that is readable.
+   * The last address that does not belong to a trusted proxy. Each proxy adds the address of its peer at the end, and the client may
+   * have invented the addresses before. If all addresses are trusted, it is the first readable one.
    */
   #walk(chain: readonly (string | null)[]): {
     readonly endpoint: Endpoint | null;
@@ -76,7 +76,7 @@ export class TrustedProxies {
   }
 }
 
-/** What each element of `Forwarded` says after `for=`, or null; null alone: the header cannot be read. */
+/** The value of `for=` in each element of `Forwarded`, or null for none. Null as the result: the header cannot be read. */
 function forElements(header: string): readonly (string | null)[] | null {
   const elements: (string | null)[] = [];
   let element: string | null = null;
@@ -103,8 +103,8 @@ function shown(at: Endpoint | null): string | null {
   return at.address.includes(":") ? `[${at.address}]` : at.address;
 }
 
-/** The peer of a server that listens at a path of the file system. */
+/** The peer of a server that listens on a Unix domain socket. */
 export const UNIX = "unix";
-/** `name=value` or `name="value"` with what ends it. More than a token is taken for a value: proxies quote too little. */
+/** `name=value` or `name="value"`, and its end. The value may have more characters than a token, because proxies quote too little. */
 const PAIR = /[ \t]*([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))[ \t]*(;|,|$)/y;
-const ALLOWED = `addresses such as 192.0.2.1 or 2001:db8::1, ranges of them such as 10.0.0.0/8, or "${UNIX}"`;
+const ALLOWED = `addresses such as 192.0.2.1 or 2001:db8::1, ranges such as 10.0.0.0/8, or "${UNIX}"`;

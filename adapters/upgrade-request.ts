@@ -1,16 +1,16 @@
 /**
- * The requests by which WebSocket clients came, until they are let in.
+ * Keeps the HTTP requests of WebSocket clients until the clients are connected.
  *
- * Kept beside `ConnInfo`, not in it: that is recorded, inspected and told in events, and a request has cookies,
+ * They are not part of `ConnInfo`, which appears in recordings, in `inspect` and in events. A request contains cookies,
  * tokens and passwords.
  */
 import type { ConnInfo } from "../core/mod.ts";
 
 /** The HTTP request that became a WebSocket. */
 export interface UpgradeRequest {
-  /** What was asked for: the path, with its query. */
+  /** The path and the query. */
   readonly url: string;
-  /** Values by name in lower case; several of one name are joined by commas. Without a prototype. */
+  /** Values by header name in lower case. Values of the same name are joined by commas. The object has no prototype. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -28,12 +28,12 @@ export function keepRequest(info: ConnInfo, request: UpgradeRequest): ConnInfo {
   return info;
 }
 
-/** Null: it did not come by WebSocket, or is connected already. */
+/** Null: the client does not use WebSocket, or is already connected. */
 export function requestOf(info: ConnInfo): UpgradeRequest | null {
   return requests.get(info) ?? null;
 }
 
-/** It would cost memory for as long as the client is there. */
+/** Drops the request, which would cost memory for as long as the client is connected. */
 export function forgetRequest(info: ConnInfo): void {
   requests.delete(info);
 }

@@ -1,2 +1,2 @@
-/** The version of this package, in a module of its own: a file would need leave to be read. A test compares. */
+/** The version of this package. It is in a module, because reading a file needs permission on Deno. A test compares it. */
 export const version: string = "0.1.0";

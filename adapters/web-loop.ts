@@ -1,4 +1,4 @@
-/** An event loop of the web's own interfaces, which every runtime has, and what runtimes without Node share. */
+/** An event loop on web interfaces, which every runtime has, and other code that all runtimes except Node share. */
 import type { Millis } from "../core/mod.ts";
 import type { Timer } from "./captured.ts";
 import { afterInput, clearTimeout, monotonicMillis, setTimeout } from "./captured.ts";
@@ -12,7 +12,7 @@ export const webLoop: HostLoop = {
   clearAlarm: (handle) => clearTimeout(handle as Timer | undefined),
 };
 
-/** The heap of the process and what it refers to outside, in bytes, on Node, Bun and Deno. */
+/** The heap of the process and the memory outside it that it refers to, in bytes, on Node, Bun and Deno. */
 export function memoryBytes(): number {
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
@@ -25,14 +25,14 @@ export function webEntropy(out: Uint8Array): void {
   crypto.getRandomValues(out as Uint8Array<ArrayBuffer>);
 }
 
-/** In a time that does not tell where they differ. */
+/** Compares in a time that does not depend on where the bytes differ. */
 export function isSame(a: Uint8Array, b: Uint8Array): boolean {
   let difference = a.length ^ b.length;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ (b[i] ?? 0);
   return difference === 0;
 }
 
-/** The subprotocol that is answered: the client's first that is MQTT [MQTT311-6.0.0-4]; null: it offers none of ours. */
+/** The subprotocol for the response: the first offered one that is MQTT [MQTT311-6.0.0-4]; null: the client offers none. */
 export function chosenProtocol(offered: string | null): string | null {
   for (const protocol of (offered ?? "").split(/\s*,\s*/)) {
     if (PROTOCOLS.has(protocol)) return protocol;

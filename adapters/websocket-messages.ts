@@ -1,21 +1,21 @@
 /**
- * The messages that a WebSocket client is sent. MQTT lets a packet be spread over messages [MQTT-6.0.0-2], but there
- * are clients that take a message for whole packets: a message ends where a packet does. It is one frame, for there
- * are clients that put no frames together either.
+ * Divides output into WebSocket messages. MQTT allows a packet to be divided over messages [MQTT-6.0.0-2], but some clients
+ * expect whole packets in a message, so a message ends where a packet ends. A message is one frame, because some clients do not
+ * join frames.
  */
 import type { OutBuffer } from "../core/mod.ts";
 import { frameBytes } from "../core/mod.ts";
 
 type Send = (bytes: Uint8Array, tail: Uint8Array | null) => void;
 
-/** Calls `send` for each message that `out` makes: one, unless it is too long. The tail of a message follows its bytes. */
+/** Calls `send` for each message of `out`: one, unless it is too long. The tail of a message follows its bytes. */
 export function sendMessages({ bytes, length, tail }: OutBuffer, send: Send): void {
   const first = bytes.subarray(0, length);
   if (tail === null || length + tail.length <= MESSAGE_BYTES_MAX) send(first, tail);
   else sendApart(first, tail, send);
 }
 
-/** The packets before the last, which has the tail, are a message; so is the last, unless it is too long alone. */
+/** Sends the packets before the last as one message. Then sends the last packet, which has the tail, as one message or several. */
 function sendApart(bytes: Uint8Array, tail: Uint8Array, send: Send): void {
   const start = lastPacket(bytes);
   if (start > 0) send(bytes.subarray(0, start), null);
@@ -26,7 +26,7 @@ function sendApart(bytes: Uint8Array, tail: Uint8Array, send: Send): void {
   }
 }
 
-/** Where the packet begins that goes on behind `bytes`. */
+/** The start of the packet that continues after `bytes`. */
 function lastPacket(bytes: Uint8Array): number {
   for (let at = 0; ; ) {
     const end = at + frameBytes(bytes, at, bytes.length);
@@ -35,7 +35,7 @@ function lastPacket(bytes: Uint8Array): number {
   }
 }
 
-/** The header of a frame that a server sends, RFC 6455 §5.2, with room behind it for so many bytes of what it holds. */
+/** The header of a server's frame, RFC 6455 §5.2, followed by room for `room` bytes of its payload. */
 export function frameHead(opcode: number, length: number, room = 0): Uint8Array {
   const headBytes = length < 126 ? 2 : length < 65_536 ? 4 : 10;
   const head = new Uint8Array(headBytes + room);
@@ -51,7 +51,7 @@ export const BINARY = 2;
 export const FINAL = 0x80;
 const NO_BYTES = new Uint8Array(0);
 /**
- * The longest message that WebSocket libraries of MQTT clients take unless told otherwise: `URLSession` of Apple's
- * systems and `websockets` of Python take 1 MiB, in however many frames; others more.
+ * The longest message that WebSocket libraries of MQTT clients accept by default: `URLSession` of Apple's
+ * systems and `websockets` of Python accept 1 MiB, in any number of frames; others accept more.
  */
 export const MESSAGE_BYTES_MAX: number = 1024 * 1024;

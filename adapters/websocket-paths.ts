@@ -2,15 +2,15 @@
 import { ConfigError } from "../core/mod.ts";
 import { listOf } from "./checks.ts";
 
-/** Which paths are served. A slash at the end makes no difference, nor does what follows a `?`. */
+/** A set of served paths. A slash at the end and a query make no difference. */
 export class WebSocketPaths {
-  /** As they were given. */
+  /** The paths as given. */
   readonly given: readonly string[];
   readonly #exact = new Set<string>();
-  /** Of `/sub/*` it is `/sub`, of `/*` it is empty. */
+  /** `/sub` for `/sub/*`, and the empty string for `/*`. */
   readonly #roots: string[] = [];
 
-  /** A path or several, as a list or separated by commas. Throws ConfigError. */
+  /** One or more paths, in an array or separated by commas. Throws ConfigError. */
   constructor(field: string, given: unknown) {
     this.given = listOf(field, given, ALLOWED);
     for (const path of this.given) {
@@ -20,7 +20,7 @@ export class WebSocketPaths {
     }
   }
 
-  /** Whether they have the target of a request, such as `/mqtt?token=1`. */
+  /** Whether the target of a request, such as `/mqtt?token=1`, is served. */
   has(target: string): boolean {
     const path = withoutSlash(withoutAuthority(target).split("?", 1)[0]!);
     if (this.#exact.has(path)) return true;
@@ -28,12 +28,12 @@ export class WebSocketPaths {
   }
 }
 
-/** What a request to another path is answered. */
+/** The response text for a request to another path. */
 export function notFoundText(paths: readonly string[]): string {
   return `Not Found: MQTT over WebSocket is at ${paths.join(", ")}\n`;
 }
 
-/** The target of a request without the authority that it has as a whole URL, RFC 9112 §3.2. */
+/** The target of a request without the authority, which a target in absolute form has, RFC 9112 §3.2. */
 export function withoutAuthority(target: string): string {
   return target.replace(/^[a-z]+:\/\/[^/?]*/i, "");
 }
@@ -44,7 +44,7 @@ function withoutSlash(path: string): string {
   return path.slice(0, end);
 }
 
-/** Visible ASCII but for `#`, `*` and `?`, and a `*` as the last segment. */
+/** Visible ASCII except `#`, `*` and `?`; `*` is allowed as the last segment. */
 const PATH = /^\/(?:[!"$-)+->@-~]*\/)?(?:[!"$-)+->@-~]*|\*)$/;
 const ALLOWED =
-  "paths that begin with /, such as /mqtt, or /sub/* for all below /sub, or /* for any";
+  "paths that begin with /, such as /mqtt; /sub/* for all paths below /sub; /* for every path";

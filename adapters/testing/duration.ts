@@ -1,14 +1,18 @@
-/** Lengths of time as people write them: `"90s"`, `"1h30m"`, or milliseconds. */
+/** Durations as people write them: `"90s"`, `"1h30m"`, or milliseconds. */
 import { ConfigError } from "../../core/mod.ts";
 
 /** `"500ms"`, `"90s"`, `"5m"`, `"2h"`, `"1d"`, several of them in a row, or a number of milliseconds. */
 export type Duration = number | string;
 
-/** In whole milliseconds. Throws ConfigError for what is no length of time. */
+/** The duration in whole milliseconds. Throws ConfigError if it is not a duration. */
 export function durationMillis(duration: Duration): number {
   const millis = typeof duration === "string" ? parsed(duration) : duration;
   if (Number.isFinite(millis) && millis >= 0) return Math.round(millis);
-  throw new ConfigError("duration", duration, 'such as "500ms", "90s", "5m", "2h", "1d", or 1500');
+  throw new ConfigError(
+    "duration",
+    duration,
+    'a duration such as "500ms", "90s", "5m", "2h", "1d", or 1500',
+  );
 }
 
 function parsed(text: string): number {

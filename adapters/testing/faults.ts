@@ -1,4 +1,4 @@
-/** What goes wrong between clients and the broker, on request. */
+/** Faults between clients and the broker, on request. */
 import { ConfigError, PacketType } from "../../core/mod.ts";
 import { checkWhole, isWhole } from "../checks.ts";
 import type { Names } from "../options.ts";
@@ -6,32 +6,32 @@ import { checkOptions } from "../options.ts";
 
 export type Direction = "toBroker" | "toClient";
 
-/** A packet that can be dropped on its way. */
+/** A packet that can be dropped in transit. */
 export type Droppable =
   | ("CONNACK" | "PUBACK" | "PUBREC" | "PUBREL" | "PUBCOMP")
   | ("SUBACK" | "UNSUBACK" | "PINGRESP");
 
-/** What goes wrong from the beginning of a connection. */
+/** Faults from the beginning of a connection. */
 export interface FaultOptions {
-  /** Its connection is refused: with this reason code in a CONNACK, or with true, by the transport. */
+  /** The connection is refused: with this reason code in CONNACK; true: by the transport. */
   readonly refuse?: number | true;
-  /** Nothing goes through until it is released, both ways or one. */
+  /** No bytes pass until `release`, in one direction or (true) in both. */
   readonly stall?: Direction | true;
-  /** It breaks after so many bytes. */
+  /** The connection breaks after this many bytes. */
   readonly cutAfter?: Readonly<Partial<Record<Direction, number>>>;
-  /** The first of each of these is lost. */
+  /** The first packet of each of these types is lost. */
   readonly drop?: Droppable | readonly Droppable[];
 }
 
-/** What a connection does where faults say so. */
+/** The actions of a connection that faults control. */
 export interface FaultyConnection {
   cut(): void;
-  /** What was stalled goes on, if it may. */
+  /** Passes on stalled bytes, in the directions that are not stalled any more. */
   goOn(): void;
   limit(direction: Direction, bytes: number): void;
 }
 
-/** Faults of one connection, or of all that are given them. */
+/** Faults of one connection, or of all connections that share this object. */
 export class Faults {
   readonly #connections = new Set<FaultyConnection>();
   readonly #stalled = new Set<Direction>();
@@ -39,7 +39,7 @@ export class Faults {
   #refusals: { readonly reason: number | null; count: number }[] = [];
   #drops: { readonly type: number; readonly direction: Direction | null; count: number }[] = [];
 
-  /** Throws ConfigError, as everything here does that is asked for what cannot be. */
+  /** Throws ConfigError for invalid options, like all methods. */
   constructor(options: FaultOptions = {}) {
     checkOptions<FaultOptions>("options", options, faultNames);
     const { refuse, stall, cutAfter = {}, drop = [] } = options;
@@ -53,7 +53,7 @@ export class Faults {
     for (const packet of Array.isArray(drop) ? drop : [drop]) this.drop(packet);
   }
 
-  /** Refuses the next connections: with a reason code in a CONNACK, or without one, by the transport. */
+  /** Refuses the next connections: with a reason code in CONNACK; without a reason code by the transport. */
   refuse(options: { readonly reason?: number; readonly count?: number } = {}): this {
     checkOptions("options", options, { reason: true, count: true });
     const { reason, count = 1 } = options;
@@ -65,7 +65,7 @@ export class Faults {
     return this;
   }
 
-  /** Nothing goes through until `release`: the transport takes nothing, and gives nothing. */
+  /** No bytes pass until `release`: the transport accepts none and delivers none. */
   stall(direction?: Direction): this {
     for (const one of directions(direction)) this.#stalled.add(one);
     return this;
@@ -77,13 +77,13 @@ export class Faults {
     return this;
   }
 
-  /** Breaks the connections there are now. */
+  /** Breaks the current connections. */
   cut(): this {
     for (const connection of [...this.#connections]) connection.cut();
     return this;
   }
 
-  /** Breaks each connection after so many bytes more. */
+  /** Breaks each connection after this many further bytes. */
   cutAfter(bytes: number, direction: Direction): this {
     checkWhole("cutAfter", bytes, 0, Number.MAX_SAFE_INTEGER);
     checkDirection(direction);
@@ -92,7 +92,7 @@ export class Faults {
     return this;
   }
 
-  /** Loses the next packets of a kind. Without a direction: whoever sends them. */
+  /** Loses the next packets of a type. Without a direction: in both directions. */
   drop(
     packet: Droppable,
     options: { readonly count?: number; readonly direction?: Direction } = {},
@@ -108,7 +108,7 @@ export class Faults {
     return this;
   }
 
-  /** Nothing goes wrong any more. What was stalled goes on. */
+  /** Ends all faults. Stalled bytes pass. */
   clear(): this {
     this.#refusals = [];
     this.#drops = [];
@@ -129,7 +129,7 @@ export class Faults {
     return this.#cutAfter.get(direction) ?? Number.POSITIVE_INFINITY;
   }
 
-  /** How a connection that opens is refused; null: it is not. @internal */
+  /** The refusal of a connection that opens; null: none. @internal */
   takeRefusal(): { readonly reason: number | null } | null {
     const refusal = this.#refusals[0];
     if (refusal === undefined) return null;

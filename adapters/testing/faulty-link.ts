@@ -1,36 +1,36 @@
-/** What stands between a client and the broker, and lets go wrong what it is told to. */
+/** A link between a client and the broker that applies faults. */
 import type { CloseCause as Cause, ConnId, ConnInfo, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, connectReturnCode, NO_CONN } from "../../core/mod.ts";
 import type { DeferringHost, HostSocket } from "../host.ts";
 import type { Direction, Faults, FaultyConnection } from "./faults.ts";
 import { PacketFilter } from "./packet-filter.ts";
 
-/** To the client it is the broker's end of one transport, and to the broker the client's. */
+/** For the client it is the broker's end of a transport, and for the broker the client's end. */
 export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   readonly #host: DeferringHost;
   readonly #faults: readonly Faults[];
   readonly #gone: () => void;
   #socket!: HostSocket;
   #conn: ConnId = NO_CONN;
-  /** The bytes of a CONNECT that is refused here, and with what. */
+  /** If the link refuses the connection itself: the reason, and the bytes of CONNECT so far. */
   #refusing: { readonly reason: number; bytes: number[] } | null = null;
   readonly #left: Record<Direction, number>;
   readonly #filters: Readonly<Record<Direction, PacketFilter>>;
-  /** What is stalled. */
+  /** The stalled chunks. */
   readonly #held: Readonly<Record<Direction, Uint8Array[]>> = { toBroker: [], toClient: [] };
-  /** The broker reads no more for now. */
+  /** The broker has stopped reading. */
   #isBrokerBusy = false;
   /** The client writes no more. */
   #hasPeerEnded = false;
-  /** The client takes no more for now. */
+  /** The client takes no more bytes for now. */
   #isClientBusy = false;
-  /** The broker's end is closed, and the client does not hear of it yet. */
+  /** The broker's end is closed, but the stalled client is not told yet. */
   #isEndHeld = false;
-  /** Broken: nothing goes through. */
+  /** The connection is broken: no bytes pass. */
   #isCut = false;
   #isClosed = false;
 
-  /** `gone` is called once nothing can come of it any more. */
+  /** `gone` is called when the link can pass nothing any more. */
   constructor(host: DeferringHost, faults: readonly Faults[], gone: () => void) {
     this.#host = host;
     this.#gone = gone;
@@ -125,7 +125,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     if (this.#isCut) return;
     this.#isCut = true;
     this.#isEndHeld = false;
-    // Later: the broker may be the one who calls.
+    // Later, because the caller may be the broker.
     void Promise.resolve().then(() => this.#tellClosed(CloseCause.Error));
     this.#socket.abort();
   }
@@ -166,7 +166,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     }
   }
 
-  /** Towards the broker. False: it reads no more for now. */
+  /** Passes a chunk to the broker. False: the broker has stopped reading. */
   #pass(chunk: Uint8Array): boolean {
     const bytes = this.#whole("toBroker", this.#filters.toBroker.filter(chunk));
     this.#isBrokerBusy = bytes.length > 0 && !this.#host.bytes(this.#conn, bytes);
@@ -174,7 +174,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     return !this.#isBrokerBusy;
   }
 
-  /** Towards the client. False: it takes no more for now. */
+  /** Passes bytes to the client. False: the client takes no more bytes for now. */
   #give(parts: readonly Uint8Array[]): boolean {
     for (const part of parts) {
       const bytes = this.#whole("toClient", this.#filters.toClient.filter(part));
@@ -187,14 +187,14 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     return !this.#isClientBusy;
   }
 
-  /** As many of the bytes as go through before it breaks. */
+  /** The bytes that pass before the connection breaks. */
   #whole(direction: Direction, bytes: Uint8Array): Uint8Array {
     const passing = bytes.subarray(0, Math.min(bytes.length, this.#left[direction]));
     this.#left[direction] -= passing.length;
     return passing;
   }
 
-  /** The broker is done with it; the client hears of it once it is released. */
+  /** The broker has ended the connection; the client is told after `release`. */
   #endLater(): void {
     this.#isEndHeld = true;
     void Promise.resolve().then(() => this.#tellClosed(CloseCause.Asked));
@@ -216,7 +216,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     return this.#faults.some((faults) => faults.isStalled(direction));
   }
 
-  /** Answers a CONNECT in the broker's place, once its protocol level can be read. */
+  /** Refuses a CONNECT in place of the broker, once its protocol level can be read. */
   #refuse(chunk: Uint8Array): void {
     const { reason, bytes } = this.#refusing!;
     bytes.push(...chunk.subarray(0, CONNECT_BYTES));
@@ -229,13 +229,13 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     const level = byte & 0x7f;
     const code = level === 5 ? reason : connectReturnCode(reason as 0x80);
     const connack = Uint8Array.of(...(level === 5 ? [0x20, 3, 0, code, 0] : [0x20, 2, 0, code]));
-    // MQTT 3.1.1 has no code for some reasons: such a client is not told.
+    // MQTT 3.1.1 has no code for some reasons: then the client gets no CONNACK.
     if (code >= 0) this.#socket.write({ bytes: connack, length: connack.length, tail: null });
     this.#socket.close(reason);
   }
 }
 
-/** A connection that the broker does not know of. */
+/** A connection that the broker does not know. */
 const REFUSED = -1 as ConnId;
-/** More than what stands before the protocol level. */
+/** More bytes than there are before the protocol level. */
 const CONNECT_BYTES = 16;

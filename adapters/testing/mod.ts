@@ -1,5 +1,5 @@
 /**
- * sansmq for the tests of applications: a broker in the process whose time goes on only when it is told to,
+ * sansmq for tests of applications: a broker in the process whose time passes only on request,
  * and whose connections fail on request.
  */
 
@@ -26,26 +26,26 @@ export { Faults } from "./faults.ts";
 export type { VirtualClock } from "./virtual-loop.ts";
 
 export interface TestBrokerOptions extends LocalBrokerOptions {
-  /** The same seed makes the same client identifiers, where clients leave the choice to the broker. Default: 1. */
+  /** The same seed gives the same client identifiers to clients without one. Default: 1. */
   readonly seed?: number;
-  /** What the wall clock says when the broker is made. Default: the beginning of 2026. */
+  /** The wall-clock time at which the broker is created. Default: the beginning of 2026. */
   // biome-ignore lint/style/noRestrictedGlobals: a type, not the clock.
   readonly startsAt?: Date;
 }
 
 export interface TestConnectOptions extends ConnectOptions {
-  /** What goes wrong with this connection; `Faults` where it is to go wrong later. */
+  /** Faults of this connection; a `Faults` object can add faults later. */
   readonly faults?: Faults | FaultOptions;
 }
 
-/** A broker in virtual time. `$SYS` is not published, unless `limits.sysMillis` says how often. */
+/** A broker in virtual time. `$SYS` is published only if `limits.sysMillis` is set. */
 export class TestBroker extends LocalBroker {
   readonly clock: VirtualClock;
-  /** What goes wrong with every connection that is made from now on, and with those that are there. */
+  /** Faults of all connections, current and future. */
   readonly faults: Faults = new Faults();
   readonly #links = new Set<FaultyLink>();
 
-  /** `createTestBroker` does. Throws ConfigError. */
+  /** Called by `createTestBroker`. Throws ConfigError. */
   constructor(options: TestBrokerOptions) {
     checkInnerOptions<TestBrokerOptions>(options, { seed: true, startsAt: true });
     const { seed = 1, startsAt, limits = {} } = options;
@@ -54,7 +54,7 @@ export class TestBroker extends LocalBroker {
     const epochMillis = startsAt === undefined ? STARTS_AT : dateMillis("startsAt", startsAt);
     const loop = new VirtualLoop(DATE_MILLIS_MAX - Math.max(epochMillis, 0));
     const runtime = { ...localRuntime(), loop, entropy: seededEntropy(seed), epochMillis };
-    // Without $SYS, whose every update would be a stop on the way of a day that passes.
+    // Without $SYS, because each update would be a stop while the test lets a day pass.
     super(runtime, { ...innerOptions(options), limits: { sysMillis: 0, ...limits } });
     this.clock = {
       get now() {
@@ -64,7 +64,7 @@ export class TestBroker extends LocalBroker {
     };
   }
 
-  /** A transport of bytes, for a client that speaks MQTT itself. Such a client's own time is the real one. */
+  /** Two byte streams for any MQTT client. The client itself runs in real time. */
   override pipe(options: Pick<TestConnectOptions, "faults"> = {}): BytePipe {
     checkOptions("options", options, { faults: true });
     return openPipe(this.#link(options));
@@ -79,12 +79,12 @@ export class TestBroker extends LocalBroker {
     }
   }
 
-  /** Resolves once everything that is under way has happened; time stands still. */
+  /** Resolves when all work under way is done. No time passes. */
   async settled(): Promise<void> {
     await this.clock.advance(0);
   }
 
-  /** As of every broker; what is stalled is cut off. */
+  /** Like `close` of every broker; stalled connections are cut off. */
   override close(graceMillis?: number): Promise<void> {
     for (const link of this.#links) if (link.isStalled) link.cut();
     return super.close(graceMillis);
@@ -102,12 +102,12 @@ export class TestBroker extends LocalBroker {
   }
 }
 
-/** Starts a broker for a test. Throws ConfigError where an option is wrong. */
+/** Starts a broker for a test. Throws ConfigError for an invalid option. */
 export function createTestBroker(options: TestBrokerOptions = {}): TestBroker {
   return new TestBroker(options);
 }
 
-/** Of any realm, and of a Date that a test framework put in the place of the host's. */
+/** Accepts a Date of any realm, and of a test framework that has replaced the host's Date. */
 function dateMillis(field: string, value: unknown): number {
   const isDate = Object.prototype.toString.call(value) === "[object Date]";
   const millis = isDate ? (value as TestBrokerOptions["startsAt"])!.getTime() : Number.NaN;
@@ -117,5 +117,5 @@ function dateMillis(field: string, value: unknown): number {
 
 /** The beginning of 2026. */
 const STARTS_AT = 1_767_225_600_000;
-/** The last time that a Date tells; what is due after it is still a whole number. */
+/** The latest time of a Date. Times after it are still whole numbers. */
 const DATE_MILLIS_MAX = 8.64e15;

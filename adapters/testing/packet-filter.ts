@@ -1,18 +1,18 @@
-/** Takes packets out of a stream by their type, wherever the chunks are cut. */
+/** Removes packets from a byte stream by their type, wherever the stream is divided into chunks. */
 export class PacketFilter {
   readonly #isDropped: (type: number) => boolean;
-  /** Bytes of this packet that are still to come; -1 while its length is read, -2 before it begins. */
+  /** Remaining bytes of the current packet; -1 while its length is read, -2 before it begins. */
   #left = BEFORE;
   #length = 0;
   #shift = 0;
   #drops = false;
 
-  /** `isDropped` is asked once for each packet, as it begins. */
+  /** `isDropped` is called once for each packet, at its first byte. */
   constructor(isDropped: (type: number) => boolean) {
     this.#isDropped = isDropped;
   }
 
-  /** What is left of `chunk`, as a copy. */
+  /** A copy of the bytes of `chunk` that are not removed. */
   filter(chunk: Uint8Array): Uint8Array {
     const kept = new Uint8Array(chunk.length);
     let count = 0;

@@ -1,9 +1,9 @@
 /**
- * An event loop whose clock stands still until it is told to go on.
+ * An event loop in virtual time: its clock stands still until `advance`.
  *
- * Turns run by themselves, as on any loop, so that whoever awaits an answer gets it; time, and with it every
- * alarm, goes only where `advance` takes it. Turns are taken from the host's own loop, as it was when this
- * was loaded: tests that replace timers do not stop it, and a program that goes round for ever can be ended.
+ * Turns run by themselves, as on any loop, so that awaited replies arrive. Time passes, and alarms fire, only in `advance`. Turns
+ * run on the host's event loop as it was when this module was loaded: tests that replace timers do not stop them, and
+ * a program in an endless loop of turns can be ended.
  */
 import type { Millis } from "../../core/mod.ts";
 import { ConfigError } from "../../core/mod.ts";
@@ -14,11 +14,11 @@ import { durationMillis } from "./duration.ts";
 
 /** The time of a test. */
 export interface VirtualClock {
-  /** Milliseconds since the broker was made. */
+  /** Milliseconds since the broker was created. */
   readonly now: number;
   /**
-   * Lets time pass. Everything that is due by then has happened, in its order and at its time, and clients of
-   * the process have heard of it, when this resolves.
+   * Lets time pass. When the promise resolves, everything that was due has happened, in its order and at its time, and the
+   * clients in the process have been told.
    */
   advance(duration: Duration): Promise<void>;
 }
@@ -31,16 +31,16 @@ interface Alarm {
 export class VirtualLoop implements HostLoop {
   readonly #millisMax: number;
   #now = 0;
-  /** Where it will be when all that was asked for has passed. */
+  /** The time after all calls of `advance` so far. */
   #until = 0;
   #turns: (() => void)[] = [];
-  /** In the order they were set in. */
+  /** In the order in which they were set. */
   readonly #alarms = new Set<Alarm>();
-  /** Counts whatever happens. */
+  /** Counts turns and alarms, to notice that the loop is idle. */
   #activity = 0;
   #advancing: Promise<void> = Promise.resolve();
 
-  /** Its time ends at `millisMax`. */
+  /** Time ends at `millisMax`. */
   constructor(millisMax: number) {
     this.#millisMax = millisMax;
   }
@@ -69,11 +69,11 @@ export class VirtualLoop implements HostLoop {
     const millis = durationMillis(duration);
     const until = this.#until + millis;
     if (until > this.#millisMax) {
-      const allowed = `what a Date can tell: up to ${this.#millisMax - this.#until} ms more`;
+      const allowed = `at most ${this.#millisMax - this.#until} ms more, the end of the range of Date`;
       throw new ConfigError("duration", duration, allowed);
     }
     this.#until = until;
-    // One after the other: time that passes twice at once passes twice.
+    // One after the other: two concurrent calls let both durations pass.
     this.#advancing = this.#advancing.then(() => this.#advance(until));
     return this.#advancing;
   }
@@ -91,7 +91,7 @@ export class VirtualLoop implements HostLoop {
     await this.#settle();
   }
 
-  /** Waits until nothing happens any more but by time. */
+  /** Waits until nothing more happens without time passing. */
   async #settle(): Promise<void> {
     for (let quiet = 0; quiet < QUIET_TURNS; ) {
       const before = this.#activity;
@@ -112,5 +112,5 @@ export class VirtualLoop implements HostLoop {
   }
 }
 
-/** Turns of the host's loop in which nothing happens, after which nothing does. */
+/** After this many idle turns of the host's loop, the loop counts as idle. */
 const QUIET_TURNS = 2;

@@ -40,7 +40,7 @@ describe("what an unknown option is told", () => {
 
   test("that a broker in the process listens nowhere", async () => {
     const error = await fault(() => createLocalBroker({ tcp: { port: 0 } } as object));
-    expect(error.message).toMatch(/^tcp: unknown name; this broker listens nowhere/);
+    expect(error.message).toMatch(/^tcp: unknown name; this broker does not listen/);
   });
 
   test("every option of aedes is an option, or is told", async () => {
