@@ -285,7 +285,9 @@ export class Broker {
       if (!isDone) context.sendQueue.schedule(slot);
       if (out.length > 0 || out.tail !== null) id = connection.id;
       if (connection.parked !== 0) resumeAfterReplies(context, connection);
-      if (isDone && connection.stage === Stage.Closing) this.#finishClosing(connection);
+      // Replies may have been queued by what went on behind those that were encoded.
+      const isFlushed = isDone && connection.replies === null;
+      if (isFlushed && connection.stage === Stage.Closing) this.#finishClosing(connection);
       else if (connection.hasPeerEnded) this.#finishPeer(connection, id !== NO_CONN);
     }
     if (id !== NO_CONN) context.counters[Counter.bytesSent]! += byteCount(out);

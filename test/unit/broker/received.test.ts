@@ -5,6 +5,7 @@ import { TestBroker } from "../../support/broker.ts";
 import {
   concat,
   connect,
+  disconnect,
   type PublishFields,
   pingreq,
   publish,
@@ -33,6 +34,18 @@ for (const level of [3, 4] as const) {
     expect(reader.takes()).toEqual(ids.map((id) => `PUBLISH t "${id}" q0`));
     expect(writer.isOpen).toBe(true);
     expect(world.count("inputBytes")).toBe(0);
+  });
+}
+
+for (const end of [disconnect, Uint8Array.of(0xf0, 0)]) {
+  const name = end === disconnect ? "DISCONNECT" : "a malformed packet";
+  test(`every message beyond receiveMax is acknowledged before ${name} of the same chunk ends the connection`, () => {
+    const world = new TestBroker({ limits: { receiveMax: 10 } });
+    const writer = world.connected({ clientId: "w" });
+    const ids = range(1, 59);
+    writer.send(concat(...publishes(ids, 1), pingreq, end));
+    expect(writer.takes()).toEqual([...ids.map((id) => `PUBACK #${id}`), "PINGRESP"]);
+    expect(writer.isOpen).toBe(false);
   });
 }
 
