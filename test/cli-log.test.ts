@@ -42,7 +42,7 @@ async function visit(address: string, how: "end" | "reset" | string): Promise<vo
   await closed;
 }
 
-test("a peer that sends no CONNECT is no warning, and is told by what it did", async () => {
+test("a peer that sends no CONNECT is no warning, and its line says what it did", async () => {
   const run = await serving("--max-connect-millis", "1000");
   const visits = {
     end: "closed before CONNECT",
@@ -65,7 +65,7 @@ test("a peer that sends no CONNECT is no warning, and is told by what it did", a
   }
 });
 
-test("visits from one address are ten lines a minute, and those of clients are written as ever", async () => {
+test("logs ten visits a minute from one address, and every connection of a client", async () => {
   const run = await serving();
   for (let n = 0; n < 30; n++) await visit(run.tcp, "end");
   for (let n = 0; n < 12; n++) {
@@ -78,7 +78,7 @@ test("visits from one address are ten lines a minute, and those of clients are w
   expect([count("closed before CONNECT"), count("connected")]).toEqual([10, 12]);
 });
 
-test("a client that may not connect is a warning", async () => {
+test("logs a refused client as a warning", async () => {
   const run = await serving("--username", "ada", "--password", "secret", "--log-level", "warn");
   const client = await openSocket(run.tcp);
   client.send(connect({ clientId: "c", username: "ada", password: "wrong" }));
@@ -95,7 +95,7 @@ test("a client that may not connect is a warning", async () => {
   expect(run.broker.stderr).not.toMatch(/wrong|secret/);
 });
 
-test("what a client is refused is a warning with client, topic and reason", async () => {
+test("logs a refused PUBLISH or SUBSCRIBE as a warning with client, topic and reason", async () => {
   const limits = ["--max-subscriptions-per-client", "1", "--max-retained-messages", "1"];
   const run = await serving("--log-level", "warn", ...limits, "--sys-millis", "0");
   const client = await openSocket(run.tcp);
@@ -124,7 +124,7 @@ test("what a client is refused is a warning with client, topic and reason", asyn
   for (const line of linesOf(run.broker)) expect(line).toMatchObject({ level: "WARN" });
 });
 
-test("refusals are ten lines a minute for each client, and a long topic is cut short", async () => {
+test("logs ten refusals a minute for each client, and truncates a long topic", async () => {
   const run = await serving("--log-level", "warn");
   const loud = await openSocket(run.tcp);
   const topic = `$SYS/${"x".repeat(3000)}`;

@@ -29,7 +29,7 @@ test.each(["SIGINT", "SIGTERM"] as const)("%s sends what is owed and exits 0", a
   expect(client.waiting).toEqual(['PUBLISH a "last" q1 #1']);
 });
 
-test("it stops within two seconds though a client takes nothing", async () => {
+test("stops within two seconds though a client takes no bytes", async () => {
   const { broker, tcp } = await serving(...quiet);
   const [reader, publisher] = [await openSocket(tcp), await openSocket(tcp)];
   reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
@@ -70,11 +70,11 @@ async function endsByTerm(started: Running): Promise<void> {
   expect(code).toBe(0);
 }
 
-test("npm start hands SIGTERM on", async () => {
+test("npm start forwards SIGTERM", async () => {
   await endsByTerm(run("npm", "start", "--", "--port", "0", "--no-ws"));
 });
 
-test("npx hands SIGTERM on where its shell is replaced, as the documentation says", async () => {
+test("npx forwards SIGTERM if its shell is replaced, as the documentation says", async () => {
   const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   mkdirSync(join(folder, "node_modules/.bin"), { recursive: true });

@@ -38,7 +38,7 @@ function configFile(content: string): string {
   return path;
 }
 
-test("says on one line of standard output where it serves, and logs on standard error", async () => {
+test("prints its addresses in one line on standard output, and logs on standard error", async () => {
   const flags = ["--port", "0", "--ws-port", "0", "--ws-path", "/x"];
   const { broker, addresses, tcp, ws } = await serving(...flags);
   expect(tcp).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
@@ -52,7 +52,7 @@ test("says on one line of standard output where it serves, and logs on standard 
   expect(broker.stdout.split("\n")).toHaveLength(2);
 });
 
-test("--ws-path and --trusted-proxies take several, after commas and by flags of their own", async () => {
+test("--ws-path and --trusted-proxies accept several values, separated by commas or in repeated flags", async () => {
   const paths = ["--ws-path", "/mqtt,/", "--ws-path", "/sub/*"];
   const proxies = ["--trusted-proxies", "10.0.0.0/8", "--trusted-proxies", "::1,127.0.0.1"];
   const flags = ["--host", "127.0.0.1", "--port", "0", "--ws-port", "0"];
@@ -74,7 +74,7 @@ test("--ws-path and --trusted-proxies take several, after commas and by flags of
   expect(broker.stderr).not.toContain("secret");
 });
 
-test("--no-ws listens for TCP alone", async () => {
+test("--no-ws listens for TCP only", async () => {
   expect((await serving("--port", "0", "--no-ws", "--log-level", "silent")).ws).toBeUndefined();
 });
 
@@ -89,13 +89,13 @@ describe("the codec", () => {
     return logged;
   };
 
-  test("that runs is in the log and in $SYS", async () => {
+  test("in use is in the log and in $SYS", async () => {
     expect(await codecOf(await serving(...flags))).toBe("wasm-simd");
     expect(await codecOf(await serving(...flags, "--codec", "wasm"))).toBe("wasm-simd");
     expect(await codecOf(await serving(...flags, "--codec", "ts"))).toBe("ts");
   });
 
-  test("is TypeScript where there is no WebAssembly, unless it was asked for", async () => {
+  test("is TypeScript without WebAssembly, unless another is requested", async () => {
     expect(await codecOf(await served(runWithoutWasm(...flags)))).toBe("ts");
     const { code, stderr } = await runWithoutWasm(...flags, "--codec", "wasm").finished;
     expect(code).toBe(2);
@@ -214,7 +214,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
   });
 });
 
-test("a port that is taken, and an address that is not here, are one line and exit code 1", async () => {
+test("a port in use or an address of another machine is one line and exit code 1", async () => {
   const { tcp } = await serving(...quiet);
   const { port } = new URL(tcp);
   for (const where of [
@@ -259,7 +259,7 @@ test("flags go before the file, and the file before the defaults", async () => {
   await other.takes(3);
 });
 
-test("the configuration file of the documentation is taken, and a limit's flag names it there", async () => {
+test("accepts the configuration file of the documentation, where a limit has its flag's name", async () => {
   const operations = readFileSync(new URL("../docs/OPERATIONS.md", import.meta.url), "utf8");
   const [, example] = /^```json\n(.*?)^```$/ms.exec(operations)!;
   const config = configFile(example!);
@@ -268,7 +268,7 @@ test("the configuration file of the documentation is taken, and a limit's flag n
   expect(stderr).toMatch(/^sansmq: maxInflight: 0 is not allowed/);
 });
 
-test("--server-reference sends everybody elsewhere, and clients of 5.0 know where", async () => {
+test("--server-reference refuses every client, and tells 5.0 clients the other server", async () => {
   const file = configFile(JSON.stringify({ serverReference: "other.example:1883" }));
   for (const flags of [
     ["--server-reference", "other.example:1883"],
@@ -288,7 +288,7 @@ test("--server-reference sends everybody elsewhere, and clients of 5.0 know wher
   }
 });
 
-test("--username and --password let in one user", async () => {
+test("--username and --password accept one user", async () => {
   const { tcp } = await serving(...quiet, "--username", "ada", "--password", "secret");
   for (const [fields, code] of [
     [{ username: "ada", password: "secret" }, 0],
@@ -301,7 +301,7 @@ test("--username and --password let in one user", async () => {
   }
 });
 
-test("a program whose broker is closed ends by itself", async () => {
+test("a program ends by itself when its broker is closed", async () => {
   const library = new URL("../dist/adapters/node/mod.js", import.meta.url);
   const program = `import { createBroker } from "${library}";
     const broker = await createBroker({ tcp: { port: 0 }, ws: { port: 0 } });
@@ -334,7 +334,7 @@ test("the example of the documentation runs", async () => {
   expect((await example.finished).code).toBe(0);
 });
 
-test("the health check tells a broker from none", async () => {
+test("the health check succeeds with a broker and fails without one", async () => {
   const path = fileURLToPath(new URL("../docs/deploy/healthcheck.mjs", import.meta.url));
   const { broker, tcp } = await serving(...quiet, "--username", "ada", "--password", "secret");
   const { port } = new URL(tcp);
@@ -365,7 +365,7 @@ describe("--record", () => {
     await broker.finished;
   }
 
-  test("makes a file that replays as it was, and shows the state at any step", async () => {
+  test("writes a file that replays to the same output and shows the state at any step", async () => {
     const path = join(newFolder(), "r");
     await stopped(await runOnce(path), "SIGINT");
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -393,14 +393,14 @@ describe("--record", () => {
     return JSON.parse(stdout);
   }
 
-  test("has no password, and without payloads none of them", async () => {
+  test("writes no password, and no payload if payloads are off", async () => {
     const path = join(newFolder(), "r");
     await stopped(await runOnce(path, "--no-record-payloads"), "SIGTERM");
     expect(readFileSync(path, "latin1")).not.toMatch(/secret|hush/);
     expect((await runSansmq("replay", path).finished).stdout).toContain("over their lengths");
   });
 
-  test("keeps recordings of earlier runs, as many as it is told", async () => {
+  test("keeps the configured number of recordings of earlier runs", async () => {
     const path = join(newFolder(), "r");
     const sizes: number[] = [];
     for (let n = 0; n < 4; n++) {
@@ -412,7 +412,7 @@ describe("--record", () => {
     expect((await runSansmq("replay", `${path}.2`).finished).code).toBe(0);
   });
 
-  test("of a broker that cannot serve is none, and those that are there stay", async () => {
+  test("writes nothing if the broker cannot listen, and keeps the earlier recordings", async () => {
     const path = join(newFolder(), "r");
     const before = await runOnce(path);
     await stopped(before, "SIGKILL");
@@ -431,7 +431,7 @@ describe("--record", () => {
     expect(existsSync(`${path}.1`)).toBe(false);
   });
 
-  test("of a process that is killed replays as far as it was written", async () => {
+  test("writes a file that replays to its end though the process is killed", async () => {
     const path = join(newFolder(), "r");
     const broker = await runOnce(path, "--sys-millis", "100");
     const before = statSync(path).size;
@@ -444,7 +444,7 @@ describe("--record", () => {
     expect(code).toBe(0);
   });
 
-  test("ends at its bound with a line in the log; another output is exit code 1", async () => {
+  test("ends at its size limit with a line in the log; a differing replay is exit code 1", async () => {
     const path = join(newFolder(), "r");
     const { broker, tcp } = await serving(...record, path, "--record-max-bytes", "1048576");
     const client = await openSocket(tcp);

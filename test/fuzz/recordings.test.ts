@@ -89,7 +89,7 @@ test.each(Array.from({ length: 4 }, (_, n) => n + 1))(
   },
 );
 
-test("any one name in the header that is another is damage", () => {
+test("any changed name in the header is reported as damage", () => {
   const whole = recorded();
   const text = Buffer.from(whole.subarray(0, headerEnd(whole))).toString("latin1");
   const names = Array.from(text.matchAll(/"(\w+)":/g), (match) => match.index + 2);

@@ -185,7 +185,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
     }
   }
 
-  test("has messages that are retained on one side retained on the other", async () => {
+  test("retains on each side the messages retained on the other", async () => {
     const ours = await startBroker();
     const bridge = await startBridge(ours.port, { version, topics: ["# both 1"] });
     const here = await reader(ours.address, { protocolVersion: 5 });
@@ -206,7 +206,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
     }
   });
 
-  test("tells that it is there, and that it is gone, in $SYS/broker/connection/ID/state", async () => {
+  test("publishes its state in $SYS/broker/connection/ID/state", async () => {
     const ours = await startBroker();
     const watcher = await client(ours.address);
     const states: string[] = [];
@@ -229,7 +229,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
     expect(states).toEqual([`${topic} 1`, `${topic} 0`]);
   });
 
-  test("loses nothing of QoS 1 over a connection that is cut", async () => {
+  test("loses no QoS 1 message when its connection is cut", async () => {
     const ours = await startBroker();
     const proxy = await CutProxy.to(ours.port);
     const bridge = await startBridge(proxy.port, {

@@ -50,7 +50,7 @@ describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
     }
   }
 
-  test("a retained message is there for who comes, until it is cleared", async () => {
+  test("a new subscriber receives a retained message until it is cleared", async () => {
     const { sub, pub } = await start();
     await pub(...v, "-t", "r/1", "-m", "kept", "-r", "-q", "1");
     const first = await sub(...v, "-t", "r/+", "-C", "1", "-F", "%r %t %p");
@@ -61,7 +61,7 @@ describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
     expect((await second.finished).stdout).toBe("r only this\n");
   });
 
-  test("the will of a client that is killed", async () => {
+  test("publish the will of a killed client", async () => {
     const { sub } = await start();
     const watcher = await sub(...v, "-t", "will", "-C", "1", "-q", "2", "-F", "%q %p");
     const will = ["--will-topic", "will", "--will-payload", "gone", "--will-qos", "2"];
@@ -88,7 +88,7 @@ describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
   });
 });
 
-test("$SYS says who we are, and what happens", clients, async () => {
+test("$SYS shows the broker's version and its counters", clients, async () => {
   const { sub } = await start({ limits: { sysMillis: 100 } });
   const version = await sub("-t", "$SYS/broker/version", "-C", "1");
   expect((await version.finished).stdout).toMatch(/^sansmq \d+\.\d+\.\d+\n$/);
@@ -119,7 +119,7 @@ test("a request and its response with mosquitto_rr in 3.1.1", clients, async () 
 describe("mosquitto's clients with 5.0", clients, () => {
   const mqtt5 = ["-V", "mqttv5"] as const;
 
-  test("properties are shown as they were given, across a broker", async () => {
+  test("properties arrive as they were published", async () => {
     const { sub, pub } = await start();
     const format = ["-F", "%t %p %C %R %D %P %E %F %S"];
     const identifier = ["-D", "subscribe", "subscription-identifier", "42"];
@@ -202,7 +202,7 @@ describe("mosquitto's clients with 5.0", clients, () => {
   });
 });
 
-test("user name and password", clients, async () => {
+test("checks user name and password", clients, async () => {
   const { at, pub } = await start({ users: { ada: "secret" } });
   await pub("-u", "ada", "-P", "secret", "-t", "a", "-m", "x");
   const wrong = run("mosquitto_pub", ...at, "-u", "ada", "-P", "no", "-t", "a", "-m", "x");

@@ -67,7 +67,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
       expect(broker.broker.counters.retainedMessages).toBe(0);
     });
 
-    test("the will of a client that vanishes", async () => {
+    test("publishes the will of a client that vanishes", async () => {
       const broker = await start();
       const watcher = await client(broker[transport], protocol);
       await watcher.subscribeAsync("will");
@@ -94,7 +94,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
     });
   });
 
-  test("thousands at QoS 2 without waiting, none lost and none twice", async () => {
+  test("delivers thousands of QoS 2 messages exactly once", async () => {
     const broker = await start();
     const c = await client(broker[transport]);
     await c.subscribeAsync("many", { qos: 2 });
@@ -105,7 +105,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
     expect(await all).toEqual(Array.from({ length: 3000 }, (_, n) => `many ${n} 2`));
   });
 
-  test("a subscription that is denied is told", async () => {
+  test("a denied subscription is reported to the client", async () => {
     const { [transport]: address } = await start({
       authorizeSubscribe: (_, filter) => filter !== "no",
     });
@@ -114,7 +114,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
     await c.subscribeAsync("yes");
   });
 
-  test("a large payload both ways", async () => {
+  test("carries a large payload both ways", async () => {
     const broker = await start();
     const c = await client(broker[transport]);
     await c.subscribeAsync("big");
@@ -203,7 +203,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
     expect(await next).toEqual(["t x 1"]);
   });
 
-  test("shared subscriptions, and what fails says why", async () => {
+  test("shared subscriptions, and reason codes of failures", async () => {
     const broker = await start();
     const members = await Promise.all([1, 2].map(() => client(broker[transport], mqtt5)));
     let count = 0;
@@ -223,7 +223,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
   });
 });
 
-test("user name and password", async () => {
+test("checks user name and password", async () => {
   const { tcp, ws } = await start({ users: { ada: "secret" } });
   for (const address of [tcp, ws]) {
     await client(address, { username: "ada", password: "secret" });

@@ -84,7 +84,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     await broker.says(/^sansmq listening \S+ ws:\S+\/here.*\n/);
   });
 
-  test("something thrown that nobody catches leaves the recording whole", async () => {
+  test("an uncaught exception leaves a complete recording", async () => {
     const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const file = join(folder, "r");
@@ -104,7 +104,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     expect(stdout).not.toContain("incomplete");
   });
 
-  test("a log that nobody reads any more leaves the broker serving", async () => {
+  test("the broker serves on when its log reader is gone", async () => {
     const { broker, addresses } = await serving();
     broker.child.stderr!.destroy();
     for (const clientId of ["first", "second", "third"]) {

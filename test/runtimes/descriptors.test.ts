@@ -71,7 +71,7 @@ const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
     },
   );
 
-  test("SIGTERM ends it in order where there is no descriptor left", async () => {
+  test("SIGTERM ends it regularly when no file descriptor is left", async () => {
     const { broker, exhausted } = await serving("tcp");
     await exhausted();
     broker.child.kill("SIGTERM");

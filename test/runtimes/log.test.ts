@@ -36,7 +36,7 @@ describeOn(Object.keys(runtimes), (_, runtime) => {
     },
   );
 
-  test("the log makes nobody wait while its reader does not read; what was lost is told when it does", async () => {
+  test("a log reader that stalls delays no client, and learns the number of lost lines when it resumes", async () => {
     const broker = runSansmqOn(runtime, "--port", "0", "--no-ws", "--log-level", "debug");
     const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
     const stderr = broker.child.stderr!;
@@ -60,7 +60,7 @@ describeOn(Object.keys(runtimes), (_, runtime) => {
     expect(written() + lost()).toBe(5002);
   });
 
-  test("the log does not hold up the end while its reader does not read", async () => {
+  test("a log reader that stalls does not delay the end of the process", async () => {
     const broker = runSansmqOn(runtime, "--port", "0", "--no-ws", "--log-level", "debug");
     const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
     broker.child.stderr!.pause();

@@ -26,7 +26,7 @@ test("docs/limits.md has every limit that is not a switch, in the order of the t
   expect(rows).toEqual(limits.map((name) => [name, limitTable[name].default]));
 });
 
-describe("a bad limit is named, with its value and what is allowed", () => {
+describe("an error about a limit names it, its value and the allowed range", () => {
   test.each([
     [
       { inflightMax: 0 },
@@ -49,7 +49,7 @@ describe("a bad limit is named, with its value and what is allowed", () => {
   });
 });
 
-test("an error about a field that may hold a password tells no value, however it is printed", () => {
+test("an error about a field that may hold a password shows no value, however it is printed", () => {
   const wrong = [
     () => createLocalBroker({ users: "hush" as never }),
     () => createLocalBroker({ authenticate: "hush" as never }),

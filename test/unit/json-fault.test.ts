@@ -30,7 +30,7 @@ describe("the place where a text stops being JSON", () => {
     expect(jsonFault(text)).toEqual({ line, column });
   });
 
-  test("is none where JSON.parse takes it, and some where it does not", () => {
+  test("is none if JSON.parse accepts the text, and some if it does not", () => {
     const valid = fc
       .tuple(fc.jsonValue(), fc.constantFrom(0, 1, 2))
       .map(([value, indent]) => JSON.stringify(value, null, indent));

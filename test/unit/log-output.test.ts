@@ -39,7 +39,7 @@ class Sink implements LogSink {
   }
 }
 
-test("lines of one turn are one write", async () => {
+test("writes the lines of one turn at once", async () => {
   const sink = new Sink();
   const output = new LogOutput(sink, lost);
   for (let n = 0; n < 1000; n++) output.push(`line ${n}\n`);
@@ -51,7 +51,7 @@ test("lines of one turn are one write", async () => {
   expect(sink.writes).toHaveLength(2);
 });
 
-test("a sink that takes a part gets the rest, in order and nothing twice", async () => {
+test("a sink that accepts a part receives the rest, in order and nothing twice", async () => {
   const sink = new Sink();
   const output = new LogOutput(sink, lost);
   let writes = 0;
@@ -65,8 +65,8 @@ test("a sink that takes a part gets the rest, in order and nothing twice", async
   expect(sink.text).toBe(lines);
 });
 
-describe("a reader that takes nothing", () => {
-  test("costs a bound of memory; what is beyond is counted, and told when it reads again", async () => {
+describe("a reader that takes no bytes", () => {
+  test("costs bounded memory; lines beyond it are counted, and reported when it reads again", async () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     sink.take = () => {
@@ -81,7 +81,7 @@ describe("a reader that takes nothing", () => {
     expect(sink.text).toBe(`${line.repeat(1024)}the last of all\n${lost(976)}`);
   });
 
-  test("and then goes loses what waits, which is told to the next reader", async () => {
+  test("and then leaves loses the waiting lines, and the next reader is told", async () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     let hasGone: () => void = () => {};
@@ -119,7 +119,7 @@ describe("a reader that takes nothing", () => {
 });
 
 describe("a process that ends", () => {
-  test("writes everything at once, though the sink takes it in parts", () => {
+  test("writes everything at once, though the sink accepts it in parts", () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     let writes = 0;
@@ -133,7 +133,7 @@ describe("a process that ends", () => {
     expect(sink.text).toBe("abcdef\nghi\n");
   });
 
-  test("writes after what a thread is writing, not the same again", async () => {
+  test("writes after the lines that a thread is writing, and repeats none", async () => {
     const sink = new Sink();
     const written: string[] = [];
     const taken: ((count: number) => void)[] = [];
@@ -152,7 +152,7 @@ describe("a process that ends", () => {
     expect([written, sink.text]).toEqual([["first\n"], "second\n"]);
   });
 
-  test("in order waits until everything is written", async () => {
+  test("regularly waits until everything is written", async () => {
     const written: string[] = [];
     const slow: LogSink = {
       write: (bytes) => {
@@ -189,7 +189,7 @@ describe("a rate limit", () => {
     return { told, asks, endMinute: () => endMinute() };
   };
 
-  test("lets ten lines a minute through about each client, and tells how many it left out", () => {
+  test("lets through ten lines a minute for each client, and says how many it left out", () => {
     const { told, asks, endMinute } = limited();
     expect([asks("a", 25), asks("b", 3)]).toEqual([10, 3]);
     endMinute();
@@ -200,7 +200,7 @@ describe("a rate limit", () => {
     expect(told).toEqual([15, 1]);
   });
 
-  test("keeps a thousand clients apart, and has ten lines for all the others", () => {
+  test("counts a thousand clients apart, and all others together", () => {
     const { asks } = limited();
     for (let n = 0; n < 1000; n++) expect(asks(`client ${n}`, 1)).toBe(1);
     const others = Array.from({ length: 100 }, (_, n) => asks(`other ${n}`, 1));

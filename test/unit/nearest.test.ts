@@ -35,7 +35,7 @@ test.each(["", "x", "auth", "authorize", "tls", "id", "\0", "__proto__", "x".rep
   },
 );
 
-test("limits are known by the words of their flags", () => {
+test("finds a limit by the words of its flag", () => {
   expect(nearest("maxPacketByte", limitNames)).toBe("packetBytesMax");
   expect(nearest("max-connections", limitNames)).toBe("connectionsMax");
 });

@@ -55,7 +55,7 @@ describe("an address", () => {
     "1:2:3:4:5:6:7:1.2.3.4",
     `::${"0".repeat(60)}1`,
   ];
-  test.each([...none, ...noIpv6, ...noMixed])("%j is none", (text) => {
+  test.each([...none, ...noIpv6, ...noMixed])("%j is no address", (text) => {
     expect(addressBytes(text)).toBeNull();
   });
 
@@ -77,7 +77,7 @@ describe("an address", () => {
   });
 });
 
-describe("who is trusted", () => {
+describe("the trusted proxies", () => {
   test.each<[trusted: string, peer: string, isTrusted: boolean]>([
     ["127.0.0.1", "127.0.0.1:1", true],
     ["127.0.0.1", "127.0.0.2:1", false],
@@ -103,7 +103,7 @@ describe("who is trusted", () => {
     expect(clientOf(trusted, peer, xff("203.0.113.7"))).toBe(isTrusted ? "203.0.113.7" : peer);
   });
 
-  test("by default nobody is", () => {
+  test("are none by default", () => {
     expect(clientOf([], PROXY, xff("203.0.113.7"))).toBe(PROXY);
   });
 

@@ -29,8 +29,8 @@ function unframed(reader: FrameReader, bytes: Uint8Array, size = bytes.length): 
   return concat(...taken);
 }
 
-describe("what a client's frames hold", () => {
-  test("comes out whole, however they are cut, with pings between them", () => {
+describe("the payload of a client's frames", () => {
+  test("is complete however the frames are split, with pings between them", () => {
     const payload = fc.uint8Array({ maxLength: 70_000, size: "max" });
     fc.assert(
       fc.property(fc.array(payload, { maxLength: 4 }), fc.integer({ min: 1 }), (parts, size) => {
@@ -76,7 +76,7 @@ describe("what a client's frames hold", () => {
     expect([reader.isBroken, reader.closeCode]).toEqual([true, code]);
   });
 
-  test("a length that takes more bytes than it needs is taken, as by `ws`", () => {
+  test("accepts a length in more bytes than necessary, as `ws` does", () => {
     for (const head of [
       [0x82, 0xfe, 0, 1],
       [0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1],
@@ -87,7 +87,7 @@ describe("what a client's frames hold", () => {
     }
   });
 
-  test("a close is answered by its own code, or 1000", () => {
+  test("answers a close with its own code, or 1000", () => {
     for (const [payload, code] of [
       [[0x03, 0xe9], 1001],
       [[0x0f, 0xa0], 4000],

@@ -7,7 +7,7 @@ import { Slots } from "../../../core/base/slots.ts";
 import { PacketIdQueue } from "../../../core/session/packet-id-queue.ts";
 import { Random } from "../../support/random.ts";
 
-test("blocks never overlap, keep their bytes, and give their memory back", () => {
+test("blocks never overlap, keep their bytes, and release their memory", () => {
   const random = new Random(11);
   const pool = new BlockPool(64 * 1024 * 1024);
   const live = new Map<number, { size: number; mark: number }>();
@@ -49,7 +49,7 @@ test("blocks stay within their bound, pages and long ones together", () => {
   expect(pool.allocate(32)).toBeGreaterThan(0);
 });
 
-test("a long block is used again once it was freed, unless it is kept", () => {
+test("reuses a long block once it is freed, unless it is kept", () => {
   const pool = new BlockPool(2 ** 24);
   const allocated = (): [number, Uint8Array] => {
     const handle = pool.allocate(20_000);
@@ -68,7 +68,7 @@ test("a long block is used again once it was freed, unless it is kept", () => {
   expect([bytes, other]).not.toContain(allocated()[1]);
 });
 
-test("a pool of buffers keeps so many bytes, of the lengths that are asked for", () => {
+test("a buffer pool keeps a bounded number of bytes, of the requested lengths", () => {
   const pool = new BufferPool((byteCount) => new Uint8Array(byteCount));
   const buffers = Array.from({ length: 600 }, () => pool.acquire(20_000));
   expect(buffers[0]!.length).toBe(20_480);
@@ -97,7 +97,7 @@ test("a set of packet identifiers agrees with a Set", () => {
   for (let id = 1; id <= 65_535; id++) expect(tested.has(id)).toBe(model.has(id));
 });
 
-test("rings are first in, first out, and may be put before", () => {
+test("rings are first in, first out, and take items at their front", () => {
   const random = new Random(9);
   const [ring, pairs] = [new Ring(), new PairRing()];
   const [one, two]: [number[], [number, number][]] = [[], []];
@@ -122,7 +122,7 @@ test("rings are first in, first out, and may be put before", () => {
   }
 });
 
-test("slots are given once at a time, up to their number", () => {
+test("hands out each slot once at a time, up to their number", () => {
   const slots = new Slots(3);
   expect([slots.acquire(), slots.acquire(), slots.acquire(), slots.acquire()]).toEqual([
     1, 2, 3, 0,
@@ -154,7 +154,7 @@ test("a queue of packet identifiers keeps its order whatever is removed", () => 
   }
 });
 
-test("what is to be sent again is what was there, whatever is answered meanwhile", () => {
+test("resends what was unacknowledged, whatever is acknowledged meanwhile", () => {
   const queue = new PacketIdQueue();
   for (let id = 1; id <= 6; id++) queue.push(id, id, 1, null);
   queue.startResend();

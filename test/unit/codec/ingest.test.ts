@@ -43,7 +43,7 @@ describe.each(codecs)("%s", (_name, make) => {
     ]);
   });
 
-  test("a chunk cut at any byte yields the frames that are whole", () => {
+  test("a chunk cut at any byte yields its complete frames", () => {
     const packets = [publish("a", "x".repeat(150)), pingreq, publish("b/c", "")];
     const chunk = concat(...packets);
     const ingest = make(limits).ingest;
@@ -62,14 +62,14 @@ describe.each(codecs)("%s", (_name, make) => {
     expect(rows(make(limits).ingest, chunk)).toHaveLength(1);
   });
 
-  test("fills the table and goes on where it stopped", () => {
+  test("fills the frame table, and continues where it stopped", () => {
     const chunk = concat(...Array.from({ length: 100 }, (_, n) => publish(`t${n % 3}`, "x")));
     const ingest = make(limits).ingest;
     expect(rows(ingest, chunk)).toHaveLength(64);
     expect(rows(ingest, chunk, 64 * 7)).toHaveLength(36);
   });
 
-  describe("stops before a frame that is wrong, and names the reason when it is the first", () => {
+  describe("stops before an invalid frame, and returns the reason if it is the first", () => {
     const wrong: Record<string, readonly [string, number]> = {
       "a remaining length of five bytes": ["30 ff ff ff ff", Reason.MalformedPacket],
       "a topic that runs past its frame": ["30 03 0002 61 00", Reason.MalformedPacket],
@@ -88,14 +88,14 @@ describe.each(codecs)("%s", (_name, make) => {
     });
   });
 
-  test("a frame may be exactly as long as is allowed", () => {
+  test("accepts a frame of exactly the maximum length", () => {
     const packet = publish("a", new Uint8Array(93));
     const ingest = make(limits).ingest;
     expect(ingest.scan(packet, 0, table, 98)).toBe(1);
     expect(ingest.scan(packet, 0, table, 97)).toBe(-Reason.PacketTooLarge);
   });
 
-  test("ids are dense, and the same name has the same id", () => {
+  test("identifiers are dense, and the same name has the same identifier", () => {
     const ingest = make(limits).ingest;
     const chunk = concat(
       publish("a", ""),
@@ -110,7 +110,7 @@ describe.each(codecs)("%s", (_name, make) => {
     expect(ingest.intern(new Uint8Array(0), 0, 0)).toBe(0);
   });
 
-  test("names beyond the table's memory empty it, only at the first row of a call", () => {
+  test("names beyond the table's memory empty it, but only at the first row of a call", () => {
     const ingest = make({ ...limits, topicTableBytesMax: 65_536 }).ingest;
     let calls = 0;
     let frames = 0;
@@ -136,7 +136,7 @@ describe.each(codecs)("%s", (_name, make) => {
     expect(calls).toBeGreaterThan(200);
   });
 
-  test("a hundred thousand names are told apart", () => {
+  test("distinguishes a hundred thousand names", () => {
     const ingest = make({ ...limits, topicTableBytesMax: 2 ** 30 }).ingest;
     const encoder = new TextEncoder();
     const names = Array.from({ length: 100_000 }, (_, n) => encoder.encode(`site/${n % 97}/${n}`));

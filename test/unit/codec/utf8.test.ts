@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { decodeUtf8, encodeUtf8, isUtf8 } from "../../../core/codec/utf8.ts";
 import { Random } from "../../support/random.ts";
 
-test("agrees with the platform on every short sequence that may matter", () => {
+test("agrees with the platform on every short sequence of the relevant bytes", () => {
   const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const edges = [
     0x00, 0x01, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0,

@@ -14,7 +14,7 @@ const limits = parseLimits({ topicBytesMax: 65_535, packetBytesMax: 4_000_000 })
 const wasm = (given: Record<string, number> = {}) =>
   createCodec("wasm", parseLimits({ topicBytesMax: 65_535, ...given }), 7)!;
 
-test("the codes that the module shares are those of the core", () => {
+test("the module's reason codes are those of the core", () => {
   expect(layout.FAULT_MALFORMED).toBe(Reason.MalformedPacket);
   expect(layout.FAULT_TOO_LARGE).toBe(Reason.PacketTooLarge);
   expect(layout.FAULT_TOPIC_NAME).toBe(Reason.TopicNameInvalid);
@@ -23,13 +23,13 @@ test("the codes that the module shares are those of the core", () => {
   expect(layout.ADDED_NO_MEMORY).toBe(Added.NoMemory);
 });
 
-test("says which build runs, and that the host runs SIMD", () => {
+test("reports which build runs, and that the host supports SIMD", () => {
   expect(wasm().ingest.name).toBe("wasm-simd");
   expect(createCodec("auto", limits, 1, "wasm-plain")!.ingest.name).toBe("wasm-plain");
   expect(createCodec("ts", limits, 1)!.ingest.name).toBe("ts");
 });
 
-test("a host that forbids the module, as a page's policy does, is one without it", () => {
+test("runs without the module on a host that forbids it, as a page's policy does", () => {
   const compile = vi.spyOn(WebAssembly, "Module").mockImplementation(
     class {
       constructor() {
@@ -107,7 +107,7 @@ test("the deepest topic is matched by the deepest filter", () => {
 });
 
 describe("memory", () => {
-  test("that runs out refuses the filter it was asked for, and changes nothing else", () => {
+  test("that runs out refuses the requested filter, and changes nothing else", () => {
     const codec = wasm({ codecBytesMax: 4 * 1024 * 1024 });
     const index = codec.topics.create(limits);
     const filter = (n: number): Uint8Array => encodeUtf8(`site/${n % 10}/+/device-${n}/state`);
@@ -128,7 +128,7 @@ describe("memory", () => {
     expect(codec.memoryBytes().held).toBeLessThanOrEqual(4 * 1024 * 1024);
   });
 
-  test("that runs out empties the table of names rather than refuse one", () => {
+  test("that runs out empties the topic table instead of refusing a name", () => {
     const codec = wasm({ codecBytesMax: 2 * 1024 * 1024, topicTableBytesMax: 2 ** 30 });
     const table = new Uint32Array(64);
     for (let n = 0; n < 60_000; n++) {
@@ -140,7 +140,7 @@ describe("memory", () => {
     expect(codec.memoryBytes().held).toBeLessThanOrEqual(2 * 1024 * 1024);
   });
 
-  test("is all given back when filters come and go", () => {
+  test("is all released when filters come and go", () => {
     const codec = wasm();
     const index = codec.topics.create(limits);
     const before = codec.memoryBytes().used;
@@ -156,7 +156,7 @@ describe("memory", () => {
     expect(codec.memoryBytes().held).toBe(held);
   });
 
-  test("that has run out still gives a match all of its rows", () => {
+  test("that has run out still returns all rows of a match", () => {
     const codec = wasm({ codecBytesMax: 8 * 1024 * 1024, topicTableBytesMax: 65_536 });
     const index = codec.topics.create(limits);
     const filters = ["a/b", "+/b", "a/#", "#"].map((filter) => encodeUtf8(filter));
@@ -192,7 +192,7 @@ describe("memory", () => {
     expect((codec.memoryBytes().held - before) / 1_000_000).toBeLessThan(120);
   });
 
-  test("that was given back in one size is had in another", () => {
+  test("released in one size is reused in another", () => {
     const codec = wasm({ codecBytesMax: 4 * 1024 * 1024, topicTableBytesMax: 65_536 });
     const index = codec.topics.create(limits);
     const filter = (n: number, bytes: number): Uint8Array => encodeUtf8(`${n}/`.padEnd(bytes, "x"));
@@ -209,7 +209,7 @@ describe("memory", () => {
     expect(first[3]).toBeGreaterThan(first[0]!);
   });
 
-  test("stays flat while filters of every length come and go", () => {
+  test("does not grow while filters of every length come and go", () => {
     const codec = wasm({ topicTableBytesMax: 65_536 });
     const index = codec.topics.create(limits);
     const held: number[] = [];
@@ -225,7 +225,7 @@ describe("memory", () => {
     expect(held.at(-1)).toBeLessThan(8 * 1024 * 1024);
   });
 
-  test("that grows is seen at once, by matches and names", () => {
+  test("that grows is visible at once to matches and names", () => {
     const codec = wasm({ topicTableBytesMax: 2 ** 28 });
     const index = codec.topics.create(limits);
     const out = new Uint32Array(2);
@@ -244,7 +244,7 @@ describe("memory", () => {
   });
 });
 
-test("more subscribers than fit are counted, and those that fit are written", () => {
+test("counts all matching subscribers, and writes those that fit", () => {
   const codec = wasm();
   const index = codec.topics.create(limits);
   for (let n = 1; n <= 3000; n++) index.add(encodeUtf8(n % 2 === 0 ? "a" : "#"), n, 1);

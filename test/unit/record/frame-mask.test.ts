@@ -36,34 +36,34 @@ const mqtt5 = wire.connect(5, {
   },
 } as never);
 
-describe("what is recorded of a connection's bytes", () => {
-  test.each([3, 4, 5] as const)("has no password, protocol level %i", (level) => {
+describe("the recorded bytes of a connection", () => {
+  test.each([3, 4, 5] as const)("have no password, protocol level %i", (level) => {
     const bytes = wire.connect(level, { ...secrets, will });
     const result = masked(true, bytes);
     expect(text(result)).toBe(text(bytes).replace("secret", "xxxxxx"));
     expect(text(masked(false, bytes))).toBe(text(result).replace("gone", "xxxx"));
   });
 
-  test.each([3, 4, 5] as const)("has no password of a bridge, protocol level %i", (level) => {
+  test.each([3, 4, 5] as const)("have no password of a bridge, protocol level %i", (level) => {
     const bytes = connect({ level, isBridge: true, username: "u", password: "secret" });
     const after = publish("a", "b");
     const result = text(masked(true, concat(bytes, after)));
     expect(result).toBe(text(concat(bytes, after)).replace("secret", "xxxxxx"));
   });
 
-  test("has no authentication data, of CONNECT and of AUTH", () => {
+  test("have no authentication data, of CONNECT and of AUTH", () => {
     const props = { AuthenticationMethod: "M", AuthenticationData: Buffer.from("hush") };
     const bytes = concat(mqtt5, wire.auth(0x18, props));
     const result = text(masked(true, bytes));
     expect(result).toBe(text(bytes).replace("secret", "xxxxxx").replaceAll("hush", "xxxx"));
   });
 
-  test("has the password of a second CONNECT as little", () => {
+  test("have no password of a second CONNECT", () => {
     const bytes = concat(connect(secrets), publish("a", "b"), connect(secrets));
     expect(text(masked(true, bytes))).not.toContain("secret");
   });
 
-  test("has payloads only where they are wanted, and all else as it was", () => {
+  test("have payloads only if they are requested, and everything else unchanged", () => {
     const long = publish("long", new Uint8Array(40_000).fill(0x61), { qos: 1, id: 7 });
     const bytes = concat(
       connect(),
@@ -81,7 +81,7 @@ describe("what is recorded of a connection's bytes", () => {
     expect(result).toHaveLength(bytes.length);
   });
 
-  test("a payload that says it is text stays text, and one that is none stays none", () => {
+  test("a payload keeps whether it is the UTF-8 that it declares", () => {
     const props = { PayloadFormatIndicator: 1, UserProperty: [["k", "v"]] } as const;
     const of = (payload: Uint8Array, more = {}): Uint8Array =>
       wire.publish(5, { topic: "t", payload, props: { ...props, ...more } } as never);
@@ -99,7 +99,7 @@ describe("what is recorded of a connection's bytes", () => {
     }
   });
 
-  test("a packet that is none, or too long, hides all that follows", () => {
+  test("are masked from an invalid or overlong packet on", () => {
     const malformed = Uint8Array.of(0x30, 0x80, 0x80, 0x80, 0x80, 0x01);
     const long = Uint8Array.of(0x30, 0xff, 0xff, 0x7f, 0x00, 0x01, 0x61);
     for (const bad of [malformed, long]) {
@@ -111,7 +111,7 @@ describe("what is recorded of a connection's bytes", () => {
     }
   });
 
-  test("a protocol that is not known, and fields that do not fit, hide the rest of their packet", () => {
+  test("are masked to the end of a packet with an unknown protocol or with fields that do not fit", () => {
     const unknown = connect(secrets);
     unknown[8] = 9;
     expect(text(masked(true, unknown))).toBe(
@@ -123,7 +123,7 @@ describe("what is recorded of a connection's bytes", () => {
     expect(masked(true, tooLong, pingreq).subarray(-2)).toEqual(pingreq);
   });
 
-  test("is the same however the bytes are cut", () => {
+  test("are the same however they are split into chunks", () => {
     const random = new Random(7);
     const bytes = concat(
       mqtt5,

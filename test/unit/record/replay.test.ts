@@ -52,7 +52,7 @@ function liveAWhile(world: TestBroker): void {
 
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
 
-test("a flood of refusals that is polled in parts replays to the same events", () => {
+test("a flood of refusals polled in parts replays to the same events", () => {
   const { world, broker } = recorded({ policy: { publish: () => Verdict.Deny } });
   const client = world.connected("c");
   for (let round = 0; round < 3; round++) {
@@ -62,7 +62,7 @@ test("a flood of refusals that is polled in parts replays to the same events", (
   broker.endRecording();
 });
 
-describe("a replay gives out, byte for byte, what was given out", () => {
+describe("a replay sends the recorded output byte for byte", () => {
   test.each([undefined, "at once"] as const)("with store: %s", (durable) => {
     const { world, recording, broker } = recorded({
       limits: { sysMillis: 1000 },
@@ -78,7 +78,7 @@ describe("a replay gives out, byte for byte, what was given out", () => {
     expect(state).toEqual(inspect(broker));
   });
 
-  test("with a policy that says no, and later, and with identifiers that are assigned", () => {
+  test("with denied and pending decisions, and with assigned identifiers", () => {
     const answers = [Verdict.Deny, Verdict.Allow, Verdict.Pending];
     const { world } = recorded({
       policy: {
@@ -112,7 +112,7 @@ describe("a replay gives out, byte for byte, what was given out", () => {
     expect(world.count("publishesDenied")).toBeGreaterThan(0);
   });
 
-  test("where the store fails, first for a while and then for good", () => {
+  test("with a store that fails for a while, and then for good", () => {
     const { world } = recorded({ durable: "when told" });
     const client = world.open().send(connect({ clientId: "c", clean: false }));
     world.commit();
@@ -124,7 +124,7 @@ describe("a replay gives out, byte for byte, what was given out", () => {
     world.open().send(connect({ clientId: "late" }));
   });
 
-  test.each([1, 2])("under fire, seed %i, with payloads and without", (seed) => {
+  test.each([1, 2])("under random traffic, seed %i, with payloads and without", (seed) => {
     // At the end days pass, which are to be replayed too.
     const limits = { sysMillis: 3_600_000 };
     fire(seed, 300, { limits, record: new Recording() });
@@ -133,7 +133,7 @@ describe("a replay gives out, byte for byte, what was given out", () => {
 });
 
 describe("what is not recorded", () => {
-  test("passwords never are, payloads where they are not wanted; the replay is the same", () => {
+  test("passwords never, and payloads if they are left out; the replay is the same", () => {
     for (const payloads of [true, false]) {
       const { world, recording, broker } = recorded(
         { durable: "at once" },
@@ -148,7 +148,7 @@ describe("what is not recorded", () => {
     }
   });
 
-  test("nor what a method of authentication and its client say to each other", () => {
+  test("nor the data exchanged in enhanced authentication", () => {
     const { world, recording, broker } = recorded({
       policy: { authenticate: () => Verdict.Pending },
     });
@@ -170,7 +170,7 @@ describe("what is not recorded", () => {
     expect(recording.replays().state.connections).toMatchObject([{ clientId: "c" }]);
   });
 
-  test("a payload that is not the text it says is refused in the replay too", () => {
+  test("the replay too refuses a payload that is not the UTF-8 that it declares", () => {
     const { world } = recorded(
       { limits: { payloadFormatCheck: 1 } },
       new Recording({ payloads: false }),
@@ -187,7 +187,7 @@ describe("what is not recorded", () => {
   });
 });
 
-test("everything that a broker can be asked, and that changes it, is recorded", () => {
+test("records every input that changes the broker", () => {
   const asked = Object.getOwnPropertyNames(Broker.prototype).filter((name) =>
     /^(handle|poll)/.test(name),
   );
@@ -196,8 +196,8 @@ test("everything that a broker can be asked, and that changes it, is recorded", 
   expect(asked.filter((name) => !isRecorded(name))).toEqual(["pollTimeout"]);
 });
 
-describe("a recording that does not end in order", () => {
-  test("is replayed up to its last whole step, wherever it is torn", () => {
+describe("a recording without a regular end", () => {
+  test("is replayed up to its last complete step, wherever it is cut", () => {
     const { world, recording, broker } = recorded({ limits: { sysMillis: 1000 } });
     liveAWhile(world);
     broker.endRecording();
@@ -218,7 +218,7 @@ describe("a recording that does not end in order", () => {
     expect(last).toBeGreaterThan(10);
   });
 
-  test("at its bound it is cut, says so, and the broker goes on", async () => {
+  test("ends with a notice at its size limit, and the broker goes on", async () => {
     const { world, recording } = recorded({}, new Cut({ bytesMax: 2 ** 20 }));
     const client = world.connected();
     client.send(subscribe(1, ["a", 0]));
@@ -232,7 +232,7 @@ describe("a recording that does not end in order", () => {
     expect(end).toEqual({ cause: "full", hash });
   });
 
-  test("where the sink fails it ends, says so, and the broker goes on", async () => {
+  test("ends with a notice if its sink fails, and the broker goes on", async () => {
     const recording = new Cut();
     let writes = 0;
     const { write } = recording.sink;
@@ -250,7 +250,7 @@ describe("a recording that does not end in order", () => {
     expect(recording.replays().end?.cause).toBe("torn");
   });
 
-  test("a bound that can not be is a fault of the configuration", () => {
+  test("an invalid size limit is a ConfigError", () => {
     expect(() => new TestBroker({ record: new Recording({ bytesMax: 10 }) })).toThrow(ConfigError);
   });
 });
@@ -270,7 +270,7 @@ function headerEnd(bytes: Uint8Array): number {
   return 12 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true);
 }
 
-test("what a policy said of why it denies is told again", () => {
+test("a replay repeats the policy's Reason String", () => {
   const { world } = recorded({
     policy: {
       authenticate: ({ clientId }) => (clientId === "busy" ? Reason.ServerBusy : Verdict.Allow),
@@ -287,8 +287,8 @@ test("what a policy said of why it denies is told again", () => {
   expect(client.takesBytes().length).toBeGreaterThan(20);
 });
 
-describe("a replay tells", () => {
-  test("where the output is another, and why", () => {
+describe("a replay reports", () => {
+  test("where the output differs, and why", () => {
     const { world, recording, broker } = recorded();
     const client = world.connected({ clientId: "c" });
     client.send(concat(subscribe(1, ["a", 0]), publish("a", "hello")));
@@ -304,7 +304,7 @@ describe("a replay tells", () => {
     expect(replay(other).difference?.why).toBe("the output is not what it was");
   });
 
-  test("that the broker breaks, and at what", () => {
+  test("that the broker throws, and at which step", () => {
     const { world, recording, broker } = recorded({}, new Cut());
     world.connected({ clientId: "c" });
     world.advance(50);
@@ -320,7 +320,7 @@ describe("a replay tells", () => {
     });
   });
 
-  test("what the broker held after any step", () => {
+  test("the broker's state after any step", () => {
     const { world, recording, broker } = recorded();
     liveAWhile(world);
     broker.endRecording();
@@ -338,7 +338,7 @@ describe("a replay tells", () => {
     });
   });
 
-  test("what is no recording, or one that is damaged", () => {
+  test("a file that is no recording, or a damaged one", () => {
     const { world, recording, broker } = recorded();
     world.connected();
     broker.endRecording();
@@ -360,7 +360,7 @@ describe("a replay tells", () => {
   });
 });
 
-test("Close and abort are output too", () => {
+test("compares close and abort as output", () => {
   const { world, broker } = recorded();
   const client = world.open().send(Uint8Array.of(0xf0, 0));
   expect(client.ended).not.toBe(EffectKind.None);

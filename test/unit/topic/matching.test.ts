@@ -16,7 +16,7 @@ describe("a filter matches a name", () => {
   });
 });
 
-test("a filter is valid where its wildcards stand alone, and # is last", () => {
+test("a filter is valid if each wildcard is a level of its own and # is last", () => {
   const isFilter = (text: string): boolean => {
     const bytes = encodeUtf8(text);
     return isTopicFilter(bytes, 0, bytes.length, 65_535, 200);
@@ -45,7 +45,7 @@ test("a filter is valid where its wildcards stand alone, and # is last", () => {
   expect(isTopicFilter(encodeUtf8("a/b"), 0, 3, 3, 1)).toBe(false);
 });
 
-test("a name is valid without wildcards and U+0000", () => {
+test("a name is valid if it has no wildcard and no U+0000", () => {
   const isName = (text: string): boolean => {
     const bytes = encodeUtf8(text);
     return isTopicName(bytes, 0, bytes.length, 65_535, 200);
@@ -54,7 +54,7 @@ test("a name is valid without wildcards and U+0000", () => {
   for (const bad of ["", "+", "#", "a/+", "a#", "\0", "a\0b"]) expect(isName(bad)).toBe(false);
 });
 
-test("a tree of names is walked by filters as the rule says, and survives change meanwhile", () => {
+test("filters walk a tree of names as the rule says, also while it changes", () => {
   const random = new Random(7);
   for (let round = 0; round < 300; round++) {
     const tree = new NameTree();

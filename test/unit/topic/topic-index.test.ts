@@ -81,7 +81,7 @@ const randomSteps: readonly Step[] = (() => {
 })();
 
 describe.each(codecs)("%s", (_name, make) => {
-  test("every vector is matched as the rule says", () => {
+  test("matches every vector as the rule says", () => {
     for (const [filter, name, matches] of topicVectors) {
       const tested = new Tested(make(limits));
       tested.index.add(encodeUtf8(filter), 7, 2);
@@ -93,7 +93,7 @@ describe.each(codecs)("%s", (_name, make) => {
     }
   });
 
-  test("random adds, removes and matches agree with the rule itself", () => {
+  test("random additions, removals and matches agree with the rule", () => {
     const tested = new Tested(make(limits));
     for (const { action, filter, subscriber, options, outcome, size, match } of randomSteps) {
       const bytes = encodeUtf8(filter);
@@ -104,7 +104,7 @@ describe.each(codecs)("%s", (_name, make) => {
     }
   });
 
-  test("very many subscribers of one filter come and go", () => {
+  test("handles very many subscribers of one filter that come and go", () => {
     const tested = new Tested(make(limits));
     const filter = encodeUtf8("a/+/c");
     for (let n = 1; n <= 50_000; n++) tested.index.add(filter, n, n % 3);
@@ -113,7 +113,7 @@ describe.each(codecs)("%s", (_name, make) => {
     expect(tested.match("a/b/c").size).toBe(25_000);
   });
 
-  test("the deepest filter and name are matched", () => {
+  test("matches the deepest filter and name", () => {
     const tested = new Tested(make(limits));
     const deep = Array.from({ length: 100 }, () => "l").join("/");
     tested.index.add(encodeUtf8(`${deep}/#`), 1, 0);
