@@ -44,12 +44,15 @@ export class LogOutput {
     this.#schedule();
   }
 
-  /** Writes all lines at once, for a process that is about to end. Waits for a slow reader, but not for long. */
-  flush(): void {
-    if (this.#hasEnded) return;
+  /**
+   * Writes all lines at once, for a process that is about to end. Waits for a slow reader, but not for long; false: it did not
+   * take everything.
+   */
+  flush(): boolean {
+    if (this.#hasEnded) return true;
     if (this.#writingSince >= 0) {
       // The reader does not read, and waiting for it would keep the process alive.
-      if (monotonicMillis() - this.#writingSince > FLUSH_MILLIS_MAX) return;
+      if (monotonicMillis() - this.#writingSince > FLUSH_MILLIS_MAX) return false;
       // The runtime writes these bytes before the ones written below.
       this.#rest = NO_BYTES;
     }
@@ -58,10 +61,11 @@ export class LogOutput {
       try {
         this.#rest = this.#rest.subarray(this.#sink.writeNow(this.#rest));
       } catch (error) {
-        if (!isFull(error) || monotonicMillis() > until) return;
+        if (!isFull(error) || monotonicMillis() > until) return false;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MILLIS_MIN);
       }
     }
+    return true;
   }
 
   /** Resolves when all lines are written, or after a timeout. Further lines are ignored. */

@@ -66,8 +66,8 @@ export function createLog(level: LogLevel): Log {
   const log = new Log(level, output);
   process.on("uncaughtExceptionMonitor", (error) => {
     log.fatal("uncaught exception", { error });
-    // Deno emits no "exit" in this case.
-    output.flush();
+    // Deno emits no "exit" in this case. The runtime prints the error itself, and would wait for a terminal that is not read.
+    if (!output.flush() && process.stderr.isTTY) process.exit(1);
   });
   if ("Bun" in globalThis) {
     // Bun does not pass rejections to the monitor.
@@ -75,7 +75,7 @@ export function createLog(level: LogLevel): Log {
       throw error;
     });
   }
-  process.on("exit", () => output.flush());
+  process.on("exit", () => void output.flush());
   return log;
 }
 

@@ -8,7 +8,7 @@ import { run, runSansmqOn } from "../support/process.ts";
 import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
 
-describeOn(Object.keys(runtimes), (_, runtime) => {
+describeOn(Object.keys(runtimes), (name, runtime) => {
   const [program, ...flags] = runtime;
   const withoutLeave = flags.filter((flag) => !flag.startsWith("--allow"));
   const script = fileURLToPath(new URL("log-ends.mjs", import.meta.url));
@@ -93,6 +93,17 @@ describeOn(Object.keys(runtimes), (_, runtime) => {
       broker.child.kill("SIGTERM");
       expect((await broker.finished).code).toBe(0);
       expect(performance.now() - started).toBeLessThan(2000);
+    },
+  );
+
+  // Deno gives no non-blocking terminal without more leave, so that a write of the last turn waits there.
+  test.each(name === "Deno" ? [] : ["throw", "reject"])(
+    "a terminal that is not read does not hold up the end by: %s",
+    needs("Python 3", "Linux"),
+    async (manner) => {
+      const command = [...runtime, script, manner];
+      const { code } = await run("python3", "-c", UNREAD_TERMINAL, ...command).finished;
+      expect(code).toBe(1);
     },
   );
 
