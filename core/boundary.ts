@@ -4,7 +4,7 @@
  * Inputs are `handle*`, outputs are `poll*`. The caller owns buffers and records; an outside
  * decision is a value; nothing here is a callback.
  */
-import type { PropertyValues } from "./codec/properties.ts";
+import type { PropertyName, PropertyValue } from "./codec/properties.ts";
 import type { ReasonCode } from "./reason.ts";
 
 declare const brand: unique symbol;
@@ -172,6 +172,12 @@ export interface DenyDecision {
   /** The Server Reference for these clients, with UseAnotherServer or ServerMoved in CONNACK. */
   readonly serverReference?: string;
 }
+
+/**
+ * MQTT 5.0 properties by name: numbers, texts, bytes, and User Property as pairs in order. A PUBLISH
+ * may have several Subscription Identifiers.
+ */
+export type PropertyValues = { readonly [K in PropertyName]?: PropertyValue<K> };
 
 /** The commands of the host program. */
 export type Command =

@@ -13,7 +13,7 @@ export type {
   PropertyId,
   PropertyName,
   PropertyPlace,
-  PropertyValues,
+  PropertyValue,
 } from "./codec/properties.ts";
 export { Property, propertyTable, WILL_PROPERTIES } from "./codec/properties.ts";
 export { decodeProperties, encodeProperties, joined } from "./codec/property-values.ts";

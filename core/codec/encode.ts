@@ -4,8 +4,8 @@
  * output/encode-output.ts).
  */
 
+import type { PropertyValues } from "../boundary.ts";
 import { FirstByte } from "./packet.ts";
-import type { PropertyValues } from "./properties.ts";
 import { encodeProperties, joined } from "./property-values.ts";
 import { remainingLengthBytes, writeRemainingLength } from "./varint.ts";
 

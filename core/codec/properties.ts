@@ -106,13 +106,8 @@ export type PropertyId = (typeof rows)[PropertyName]["id"];
 /** Identifiers by name. */
 export const Property: { readonly [K in PropertyName]: (typeof rows)[K]["id"] } = identifiers();
 
-/**
- * Properties by name: numbers, texts, bytes, and User Property as pairs in order. A PUBLISH has a
- * Subscription Identifier for each subscription that it matches.
- */
-export type PropertyValues = {
-  readonly [K in PropertyName]?: Values[(typeof rows)[K]["type"]];
-};
+/** The value of a property in `PropertyValues`. */
+export type PropertyValue<K extends PropertyName> = Values[(typeof rows)[K]["type"]];
 
 /** A place for properties: a packet type, or the will of a CONNECT. */
 export type PropertyPlace = number;

@@ -3,9 +3,10 @@
  * people.
  */
 import { ownBytes } from "../base/bytes.ts";
+import type { PropertyValues } from "../boundary.ts";
 import { Reason } from "../reason.ts";
 import { PacketType } from "./packet.ts";
-import type { PropertyId, PropertyName, PropertyValues } from "./properties.ts";
+import type { PropertyId, PropertyName } from "./properties.ts";
 import { Property, PropertyScan, propertyTable } from "./properties.ts";
 import { Reader, VARINT_BYTES } from "./reader.ts";
 import { decodeUtf8, encodeUtf8 } from "./utf8.ts";

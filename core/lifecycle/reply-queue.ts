@@ -5,9 +5,10 @@
  * then the packet identifier in the low sixteen. A packet that does not fit into a word is kept in
  * `Connection.encodedReplies`, and its word is `ENCODED_REPLY`.
  */
+
 import { Ring } from "../base/ring.ts";
+import type { PropertyValues } from "../boundary.ts";
 import { FirstByte } from "../codec/packet.ts";
-import type { PropertyValues } from "../codec/properties.ts";
 import { CommitGate } from "../connection/commit-gate.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Parked } from "../connection/connection.ts";

@@ -4,11 +4,10 @@
  * A packet handler returns a fault, which is a reason code. The dispatcher derives the cause and
  * calls `endConnection`, the only code that moves a connection to `Closing` or `Ended`.
  */
-import type { DenyDecision, Millis } from "../boundary.ts";
+import type { DenyDecision, Millis, PropertyValues } from "../boundary.ts";
 import { EffectKind } from "../boundary.ts";
 import { encodeConnack, encodeConnack5, encodeReason } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
-import type { PropertyValues } from "../codec/properties.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Stage } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";

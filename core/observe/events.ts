@@ -2,8 +2,7 @@
  * Control-plane events for logs and hooks: a bounded queue that drops the oldest event and counts
  * it.
  */
-import type { ConnId, ConnInfo, ProtocolLevel, QoS } from "../boundary.ts";
-import type { PropertyValues } from "../codec/properties.ts";
+import type { ConnId, ConnInfo, PropertyValues, ProtocolLevel, QoS } from "../boundary.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Counter } from "./counters.ts";
 

@@ -3,11 +3,10 @@
  * method, MQTT 5.0 §4.12.
  */
 import { ownBytes } from "../base/bytes.ts";
-import type { AuthenticateRequest, Decision } from "../boundary.ts";
+import type { AuthenticateRequest, Decision, PropertyValues } from "../boundary.ts";
 import type { ConnectPacket } from "../codec/decode-connect.ts";
 import { encodeReason } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
-import type { PropertyValues } from "../codec/properties.ts";
 import type { Connection } from "../connection/connection.ts";
 import { reasonOf } from "../connection/denials.ts";
 import type { Exchange } from "../connection/exchange.ts";

@@ -1,10 +1,9 @@
 /** Attaches the session to an accepted CONNECT and queues the CONNACK. */
-import type { Millis } from "../boundary.ts";
+import type { Millis, PropertyValues } from "../boundary.ts";
 import type { ConnectPacket } from "../codec/decode-connect.ts";
 import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
 import { REMAINING_MAX } from "../codec/layout.ts";
 import { FirstByte } from "../codec/packet.ts";
-import type { PropertyValues } from "../codec/properties.ts";
 import { limitTable } from "../config.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Stage } from "../connection/connection.ts";

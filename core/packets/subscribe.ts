@@ -1,5 +1,5 @@
 /** SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 and 3.1.1 §3.8 to §3.11. */
-import type { Decision, QoS } from "../boundary.ts";
+import type { Decision, PropertyValues, QoS } from "../boundary.ts";
 import type { FilterField, FilterPacket } from "../codec/decode-subscribe.ts";
 import {
   decodeFilters,
@@ -10,7 +10,6 @@ import {
 } from "../codec/decode-subscribe.ts";
 import { encodeFilterAck, encodeSuback } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
-import type { PropertyValues } from "../codec/properties.ts";
 import type { Connection } from "../connection/connection.ts";
 import { tellDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
