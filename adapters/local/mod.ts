@@ -2,19 +2,16 @@
 import type { Limits } from "../../core/mod.ts";
 import { parseLimits } from "../../core/mod.ts";
 import type { Runtime } from "../broker-server.ts";
+import type { LocalClient } from "../client/client.ts";
+import { connectClient } from "../client/client.ts";
+import type { ConnectOptions } from "../client/client-api.ts";
+import { ClientSessions } from "../client/client-session.ts";
+import { IDENTIFIER_MAX, OWN_IDENTIFIER_MIN } from "../client/incoming.ts";
 import type { DeferringHost, HostLoop } from "../host.ts";
 import type { LocalBrokerOptions } from "./bare-broker.ts";
 import { BareBroker, localRuntime } from "./bare-broker.ts";
-import type { LocalClient } from "./client.ts";
-import { connectClient } from "./client.ts";
-import type { ConnectOptions } from "./client-api.ts";
-import { ClientSessions } from "./client-session.ts";
-import { IDENTIFIER_MAX, OWN_IDENTIFIER_MIN } from "./incoming.ts";
 
-export * from "../mod.ts";
-export type { LocalBrokerOptions } from "./bare-broker.ts";
-export { BareBroker, createBareBroker } from "./bare-broker.ts";
-export { LocalClient } from "./client.ts";
+export { LocalClient } from "../client/client.ts";
 export type {
   Closed,
   ConnectOptions,
@@ -25,13 +22,16 @@ export type {
   PublishResult,
   SubscribeOptions,
   WillOptions,
-} from "./client-api.ts";
-export { ClosedError, RefusedError } from "./errors.ts";
+} from "../client/client-api.ts";
+export { ClosedError, RefusedError } from "../client/errors.ts";
+export { Subscription } from "../client/subscription.ts";
+export * from "../mod.ts";
+export type { LocalBrokerOptions } from "./bare-broker.ts";
+export { BareBroker, createBareBroker } from "./bare-broker.ts";
 export type { BytePipe } from "./pipe.ts";
 export type { BytePort } from "./port-link.ts";
 export type { PortSocket } from "./port-socket.ts";
 export { portSocket } from "./port-socket.ts";
-export { Subscription } from "./subscription.ts";
 
 /** A broker that clients of the same process, tab or browser reach. */
 export class LocalBroker extends BareBroker {

@@ -6,8 +6,8 @@
 import { ConfigError } from "../../core/mod.ts";
 import { checkInnerOptions, innerOptions } from "../broker-options.ts";
 import { checkObject, checkWhole } from "../checks.ts";
+import { connectNames } from "../client/client-fields.ts";
 import { localRuntime } from "../local/bare-broker.ts";
-import { connectNames } from "../local/client-fields.ts";
 import type { BytePipe, ConnectOptions, LocalBrokerOptions, LocalClient } from "../local/mod.ts";
 import { LocalBroker } from "../local/mod.ts";
 import { openPipe } from "../local/pipe.ts";

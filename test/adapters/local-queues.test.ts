@@ -1,6 +1,6 @@
 /** What a client in the process has under way: each costs the same however much that is, and is not lost at its end. */
 import { expect, test } from "vitest";
-import { Subscription } from "../../adapters/local/subscription.ts";
+import { Subscription } from "../../adapters/client/subscription.ts";
 import { startLocal as start } from "../support/local.ts";
 
 // If each moved those behind it, as an array's shift does, the test would take longer than it may.
