@@ -182,7 +182,7 @@ export class Driver implements DeferringHost {
     this.#broker.handleCommand({ kind: "memory", bytes: memoryBytes() }, now);
   }
 
-  /** Gives each connection in turn what it is owed, up to `sends` writes. */
+  /** Writes the output of one connection after another, up to `sends` writes. */
   #send(sends: number): void {
     const now = this.#loop.now();
     for (; sends > 0; sends--) {

@@ -25,7 +25,7 @@ export interface TransportHost {
   bytes(conn: ConnId, chunk: Uint8Array): boolean;
   /** The transport takes more bytes, or none for now. */
   writable(conn: ConnId, writable: boolean): void;
-  /** The peer writes no more, and may still read: `HostSocket.close` is called once it is owed nothing. */
+  /** The peer writes no more and may still read: the host calls `HostSocket.close` once it has no more output for the peer. */
   ended(conn: ConnId): void;
   /** The transport is gone. Called once for each opened transport. */
   closed(conn: ConnId, cause: CloseCause): void;
