@@ -4,8 +4,7 @@ import { BrokerServer } from "../broker-server.ts";
 import type { ListeningRuntime } from "../listen.ts";
 import { listen } from "../listen.ts";
 import { OutBuffers } from "../out-buffers.ts";
-import { version } from "../version.ts";
-import { isSame, memoryBytes, webEntropy, webLoop } from "../web-loop.ts";
+import { webRuntime } from "../web-runtime.ts";
 import { listenTcp } from "./tcp.ts";
 import { listenWebSocket } from "./websocket.ts";
 
@@ -19,12 +18,7 @@ export * from "../mod.ts";
 export async function createBroker(options: BrokerOptions = {}): Promise<BrokerServer> {
   const buffers = new OutBuffers();
   const runtime: ListeningRuntime = {
-    loop: webLoop,
-    out: buffers.outBuffer(),
-    serverName: `sansmq ${version}`,
-    memoryBytes,
-    entropy: webEntropy,
-    isSame,
+    ...webRuntime(buffers),
     listenTcp: async (driver, where) => listenTcp(driver, where, buffers),
     listenWebSocket: async (driver, where, limits) => listenWebSocket(driver, where, limits),
   };
