@@ -71,7 +71,7 @@ async function expectFaults(asked: object, method: string, wrong: Record<string,
   }
 }
 
-test("the broker, which goes on, and has none of it in its recording", async () => {
+test("the broker, which goes on and records none of it", async () => {
   const recording = new Recording();
   const broker = createLocalBroker({ record: recording.recorder });
   const steps = (): number => {
@@ -214,7 +214,7 @@ test.each([createBroker, createLocalBroker, createBareBroker, createTestBroker])
   },
 );
 
-test("where to listen: no recording hears of it, and a broker that may not serve there is closed", async () => {
+test("addresses to listen on: none is recorded, and a broker that must not listen there is closed", async () => {
   const recording = new Recording();
   const record = recording.recorder;
   await expectFaults({ createBroker }, "createBroker", {
@@ -244,7 +244,7 @@ test("where to listen: no recording hears of it, and a broker that may not serve
   expect(closes).toBe(1);
 });
 
-test("a server of the program's own", async () => {
+test("an HTTP server of the program", async () => {
   const broker = await createBroker({ tcp: false });
   onTestFinished(() => broker.close(100));
   const server = createServer();
@@ -258,7 +258,7 @@ test("a server of the program's own", async () => {
   expect(server.listeners("upgrade")).toEqual([]);
 });
 
-test("what goes wrong in a test", async () => {
+test("faults injected in a test", async () => {
   const broker = createTestBroker();
   onTestFinished(() => broker.close(100));
   const options: Record<string, unknown[]> = {
@@ -412,7 +412,7 @@ function mapped(of: object, to: (value: unknown) => unknown[][]): Record<string,
   return Object.fromEntries(Object.entries(of).map(([name, value]) => [name, to(value)]));
 }
 
-test("a payload may be any text: it is UTF-8 as TextEncoder makes it", async () => {
+test("a payload may be any text, encoded as TextEncoder does", async () => {
   const broker = createLocalBroker();
   onTestFinished(() => broker.close(100));
   const loop = await (await broker.connect()).subscribe("t");
@@ -420,7 +420,7 @@ test("a payload may be any text: it is UTF-8 as TextEncoder makes it", async () 
   expect((await loop.next()).value.payload).toEqual(new TextEncoder().encode("\ufffd\0"));
 });
 
-test("what may be asked is asked as ever: text of any kind, Node's buffers, what is left out", async () => {
+test("valid arguments are accepted: any text, Node's buffers, omitted options", async () => {
   const broker = createLocalBroker();
   onTestFinished(() => broker.close(100));
   const client: LocalClient = await broker.connect({ will: { topic: "w" } });

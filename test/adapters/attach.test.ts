@@ -57,7 +57,7 @@ transportSuite(
 );
 
 describe("in an HTTP server of the program's own", () => {
-  test("requests and MQTT.js are served side by side", async () => {
+  test("serves HTTP requests and MQTT.js side by side", async () => {
     const { server, at, text } = await program();
     const broker = await start();
     broker.attachWebSocket(server, { path: "/broker" });
@@ -74,7 +74,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(broker.addresses).toEqual([]);
   });
 
-  test("other upgrades are the program's, whichever came first", async () => {
+  test("leaves other upgrades to the program, whichever handler was added first", async () => {
     const { server, at } = await program();
     const chat = new WebSocketServer({ noServer: true });
     chat.on("connection", (socket) => socket.close(4000));
@@ -95,7 +95,7 @@ describe("in an HTTP server of the program's own", () => {
     client.destroy();
   });
 
-  test("brokers share a server by their paths, and a path of nobody is refused once", async () => {
+  test("brokers share a server by their paths, and a path without a broker is refused once", async () => {
     const { server, at } = await program();
     const [one, two] = [await start(), await start()];
     one.attachWebSocket(server, { path: "/one" });
@@ -113,7 +113,7 @@ describe("in an HTTP server of the program's own", () => {
     await expect(openWs(`ws://${at}/three`, ["mqtt"])).rejects.toThrow("404");
   });
 
-  test("a broker has several paths, and a path of nobody is told of all", async () => {
+  test("a broker serves several paths, and the refusal of another path lists them", async () => {
     const { server, at } = await program();
     const [one, two] = [await start(), await start()];
     one.attachWebSocket(server, { path: ["/one", "/uno/*"] });
@@ -126,7 +126,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(await text(response)).toBe("Not Found: MQTT over WebSocket is at /one, /uno/*, /two\n");
   });
 
-  test("a client behind a trusted proxy has its own address, and its request is the policy's", async () => {
+  test("a client behind a trusted proxy has its own address, and the policy sees its request", async () => {
     const { server, at } = await program();
     const recording = new Recording();
     const asked: unknown[] = [];
@@ -166,7 +166,7 @@ describe("in an HTTP server of the program's own", () => {
     }
   });
 
-  test("a proxy may come by a path of the file system", async () => {
+  test("accepts a proxy that connects by a Unix socket", async () => {
     const path = join(mkdtempSync(join(tmpdir(), "sansmq-")), "socket");
     const server = createServer();
     await new Promise<void>((done) => server.listen(path, done));
@@ -190,7 +190,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(remotes).toEqual(["unix", "203.0.113.7"]);
   });
 
-  test("of two on one path the first serves, and one upgrade is not taken twice", async () => {
+  test("of two brokers on one path the first serves, and no upgrade is handled twice", async () => {
     const { server, at } = await program();
     const [one, two] = [await start(), await start()];
     for (const broker of [one, one, two]) broker.attachWebSocket(server);
@@ -210,7 +210,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(await told).toMatchObject({ name: "ConfigError", field: "socket" });
   });
 
-  test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] the subprotocol is chosen as on a server of its own", async () => {
+  test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] chooses the subprotocol as a broker's own server does", async () => {
     const { server, at } = await program();
     (await start()).attachWebSocket(server);
     const client = await openWs(`ws://${at}/mqtt`, ["other", "mqttv3.1"]);
@@ -232,7 +232,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(await text("/")).toBe("you asked /");
   });
 
-  test("what is detached serves nobody new, and who is there stays", async () => {
+  test("a detached broker accepts no new client, and keeps the connected ones", async () => {
     const { server, at } = await program();
     const detach = (await start()).attachWebSocket(server);
     const client = await openSocket(`ws://${at}/mqtt`);
@@ -244,7 +244,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(server.listenerCount("upgrade")).toBe(0);
   });
 
-  describe("an upgrade that the program takes itself", () => {
+  describe("an upgrade that the program handles itself", () => {
     async function offering(options: BrokerOptions, localAddress: string | null = null) {
       const { server, at } = await program();
       const broker = await start(options);

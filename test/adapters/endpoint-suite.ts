@@ -60,7 +60,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       return socket;
     };
 
-    test("are those that were given, with a slash at the end or a query or not", async () => {
+    test("are the configured ones, with or without a final slash or a query", async () => {
       const path = ["/mqtt", "/", "/tenants/*"];
       const { addresses } = await started({ ws: { host: "127.0.0.1", port: 0, path } });
       for (const served of [
@@ -79,7 +79,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       }
     });
 
-    test("are any, if wanted", async () => {
+    test("are all, if configured so", async () => {
       const { addresses } = await started({ ws: { host: "127.0.0.1", port: 0, path: "/*" } });
       for (const served of ["/", "/mqtt", "/a/b?c"]) await at(addresses.ws, served);
     });
@@ -119,7 +119,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       return { told: await told(), addresses };
     }
 
-    test("has its own address where the proxy is trusted", async () => {
+    test("has its own address if the proxy is trusted", async () => {
       const { told } = await toldOf({ trustedProxies: ["10.0.0.0/8", "127.0.0.1"] });
       expect(told).toMatchObject([
         { client: { remote: "203.0.113.7" } },
@@ -127,7 +127,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       ]);
     });
 
-    test("has the address of the proxy where that is not trusted", async () => {
+    test("has the proxy's address if the proxy is not trusted", async () => {
       for (const trustedProxies of [[], "10.0.0.0/8,::1"]) {
         const { told } = await toldOf({ trustedProxies });
         const remote = expect.stringMatching(/^127\.0\.0\.1:\d+$/);
@@ -135,7 +135,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       }
     });
 
-    test("is refused where the proxy cannot have written all that the headers say", async () => {
+    test("is refused if it has both kinds of forwarding header", async () => {
       const both = { "X-Forwarded-For": "203.0.113.7", Forwarded: "for=198.51.100.1" };
       await expect(toldOf({ trustedProxies: "127.0.0.1" }, both)).rejects.toThrow("400");
       const { told } = await toldOf({ trustedProxies: "10.0.0.1" }, both);

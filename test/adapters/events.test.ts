@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { createLocalBroker } from "../../adapters/local/mod.ts";
 import { type BrokerEvents, Reason } from "../../adapters/mod.ts";
 
-test("a program hears what its clients are refused", async () => {
+test("reports refusals of clients to the program", async () => {
   const broker = createLocalBroker({ authorizePublish: (_, topic) => topic !== "no" });
   onTestFinished(() => broker.close(100));
   const heard = new Promise<BrokerEvents["denied"]>((resolve) => broker.on("denied", resolve));
@@ -13,7 +13,7 @@ test("a program hears what its clients are refused", async () => {
   expect(await heard).toMatchObject({ clientId: "c", action: "publish", topic: "no", reason });
 });
 
-test("a program hears of the end of every connection before close resolves", async () => {
+test("reports the end of every connection before close resolves", async () => {
   const broker = createLocalBroker();
   const heard: string[] = [];
   broker.on("disconnected", ({ clientId }) => heard.push(clientId));

@@ -37,7 +37,7 @@ afterEach(() => {
   mock.timers.reset();
 });
 
-describe.each(Object.entries(frameworks))("while %s has replaced the timers", (_, framework) => {
+describe.each(Object.entries(frameworks))("while %s replaces the timers", (_, framework) => {
   test.each(["tcp", "ws"])("a broker serves over %s, and afterwards", async (transport) => {
     const broker = await createBroker({ tcp: { port: 0 }, ws: { port: 0 } });
     onTestFinished(() => broker.close(100));
@@ -87,7 +87,7 @@ describe.each(Object.entries(frameworks))("while %s has replaced the timers", (_
     await broker.close(10);
   });
 
-  test("a broker that starts then serves and closes, also where a peer stays", async () => {
+  test("a broker starts, serves and closes, also with a peer that stays", async () => {
     framework.fake();
     const broker = await createBroker({ tcp: { port: 0 } });
     const client = await openSocket(broker.addresses[0]!);
@@ -118,7 +118,7 @@ describe.each(Object.entries(frameworks))("while %s has replaced the timers", (_
     expect(broker.counters.clockHeld).toBe(0);
   });
 
-  test("the time of a test broker goes where it is told, and nowhere else", async () => {
+  test("the time of a test broker advances only when told", async () => {
     framework.fake();
     const broker = createTestBroker();
     onTestFinished(() => broker.close(100));
@@ -172,7 +172,7 @@ async function withSilentClient() {
 }
 
 describe("a clock of the host", () => {
-  test("that goes back is held and counted, and keep alive goes on from there", async () => {
+  test("that goes back is counted, and keep alive continues from the time before", async () => {
     const { loop, broker, turn } = await withSilentClient();
     loop.millis += 60_000;
     await turn();
@@ -187,7 +187,7 @@ describe("a clock of the host", () => {
     expect(broker.counters).toMatchObject({ closedKeepAlive: 1, clockHeld: 1 });
   });
 
-  test("that comes back to where it had been is followed: no deadline comes early", async () => {
+  test("that returns to the right time makes no deadline early", async () => {
     const { loop, broker, turn } = await withSilentClient();
     loop.millis = 0;
     await turn();
@@ -203,7 +203,7 @@ describe("a clock of the host", () => {
     expect(broker.counters.closedKeepAlive).toBe(1);
   });
 
-  test("that stands still keeps the broker from turning round and round", async () => {
+  test("that stands still does not make the broker spin", async () => {
     const { loop, turn } = await withSilentClient();
     let rings = 0;
     for (; rings < 20; rings++) {
@@ -219,7 +219,7 @@ describe("a clock of the host", () => {
     expect(loop.alarms.size).toBe(1);
   });
 
-  test("whose alarm was taken away gets another once something happens", async () => {
+  test("whose timer was removed gets another at the next event", async () => {
     const { loop, broker, turn } = await withSilentClient();
     loop.alarms.clear();
     loop.millis += 30_000;
@@ -236,7 +236,7 @@ describe("a clock of the host", () => {
 const fixture = fileURLToPath(new URL("fake-timers-fixture.mjs", import.meta.url));
 
 describeOn(Object.keys(runtimes), (_, [command, ...flags]) => {
-  test("a broker goes on while the globals are replaced, and afterwards", async () => {
+  test("a broker works while the globals are replaced, and after", async () => {
     const { stdout } = await promisify(execFile)(command, [...flags, fixture], { timeout: 60_000 });
     expect(JSON.parse(stdout)).toEqual({ during: 22, after: 2, ended: ["b", 0x8d], held: 0 });
   });

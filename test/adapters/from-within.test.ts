@@ -137,7 +137,7 @@ test("a policy opens a pipe, writes to it and reads from it", async () => {
   await writer.close();
 });
 
-test("a policy opens a pipe and gives it up again", async () => {
+test("a policy opens a pipe and closes it", async () => {
   const broker: LocalBroker = start(
     doing({
       cancel: () => void broker.pipe().readable.cancel(),
@@ -151,7 +151,7 @@ test("a policy opens a pipe and gives it up again", async () => {
   expect(broker.counters.connectionsOpened).toBe(2);
 });
 
-test("a policy has a port served", async () => {
+test("a policy attaches a port", async () => {
   const { port1, port2 } = new MessageChannel();
   const broker: LocalBroker = start(doing({ serve: () => broker.servePort(port2) }));
   onTestFinished(() => port1.close());
@@ -165,7 +165,7 @@ test("a policy has a port served", async () => {
   expect(await connack).toEqual(Uint8Array.of(0x20, 2, 0, 0));
 });
 
-test("in a test's broker, a policy opens a pipe, connects, and lets go on what was stalled", async () => {
+test("in a test broker, a policy opens a pipe, connects, and releases a stalled connection", async () => {
   const faults = new Faults();
   const opened: Promise<unknown>[] = [];
   const broker: TestBroker = createTestBroker(
@@ -185,7 +185,7 @@ test("in a test's broker, a policy opens a pipe, connects, and lets go on what w
   expect(broker.counters.clientsConnected).toBe(4);
 });
 
-test("what is asked after that comes after it", async () => {
+test("the calls of a policy take effect before later calls", async () => {
   const broker: LocalBroker = start({
     authorizePublish: (_, topic) => {
       if (topic === "t") broker.publish("log", "1");

@@ -15,7 +15,7 @@ async function take(subscription: Subscription, count: number): Promise<string[]
 }
 
 describe("a client in the process", () => {
-  test.each([0, 1, 2] as const)("publishes and is sent at QoS %i, in order", async (qos) => {
+  test.each([0, 1, 2] as const)("publishes and receives at QoS %i, in order", async (qos) => {
     const broker = start();
     const reader = await broker.connect({ clientId: "r" });
     const writer = await broker.connect({ clientId: "w" });
@@ -28,7 +28,7 @@ describe("a client in the process", () => {
     expect(reader.dropped).toBe(0);
   });
 
-  test("properties go round, and those of CONNACK are told", async () => {
+  test("properties arrive as published, and those of CONNACK are available", async () => {
     const broker = start({ responseInformation: "answers/" });
     const client = await broker.connect({ properties: { RequestResponseInformation: 1 } });
     expect(client.clientId).toMatch(/^auto-/);
@@ -50,7 +50,7 @@ describe("a client in the process", () => {
     expect(value.payload.length).toBe(0);
   });
 
-  test("a large payload both ways", async () => {
+  test("carries a large payload both ways", async () => {
     const client = await start({ limits: { packetBytesMax: 1_048_576 } }).connect();
     const subscription = await client.subscribe("big", { qos: 1 });
     const payload = new Uint8Array(1_000_000).fill(0x2e);
@@ -63,7 +63,7 @@ describe("a client in the process", () => {
     expect(client.isClosed).toBe(false);
   });
 
-  test("retained messages, as the subscription asks for them", async () => {
+  test("receives retained messages by the subscription's Retain Handling", async () => {
     const broker = start();
     const client = await broker.connect();
     await client.publish("a/1", "kept", { qos: 1, retain: true });
@@ -78,7 +78,7 @@ describe("a client in the process", () => {
     expect(await take(others, 1)).toEqual(["a/1 other q0"]);
   });
 
-  test("filters that overlap each have a message once, and so has a subscription of several", async () => {
+  test("overlapping subscriptions each receive a message once, also a subscription to several filters", async () => {
     const client = await start().connect();
     const wide = await client.subscribe("a/#", { qos: 1 });
     const narrow = await client.subscribe(["a/b", "a/+", "a/b"], { qos: 2 });
@@ -93,7 +93,7 @@ describe("a client in the process", () => {
     expect(await take(wide, 1)).toEqual(["a/b 3 q1"]);
   });
 
-  test("two subscriptions of one filter both have it, until the last leaves", async () => {
+  test("two subscriptions to one filter both receive messages until each ends", async () => {
     const broker = start();
     const client = await broker.connect();
     const [one, other] = [await client.subscribe("a"), await client.subscribe("a")];
@@ -106,7 +106,7 @@ describe("a client in the process", () => {
     expect(await other.next()).toEqual({ done: true, value: undefined });
   });
 
-  test("shared subscriptions share, also with one of the same client that does not", async () => {
+  test("shared subscriptions share messages, also beside an ordinary subscription of the client", async () => {
     const broker = start();
     const [a, b] = [await broker.connect(), await broker.connect()];
     const got: string[] = [];
@@ -136,7 +136,7 @@ describe("a client in the process", () => {
     expect(await take(other, 30)).toHaveLength(30);
   });
 
-  test("a subscription that was ended can be read to its end", async () => {
+  test("an ended subscription can be read to its end", async () => {
     const broker = start();
     const client = await broker.connect();
     const subscription = await client.subscribe("a", { qos: 1 });
@@ -149,7 +149,7 @@ describe("a client in the process", () => {
     expect(broker.counters.clientsConnected).toBe(0);
   });
 
-  test("a function has one message at a time, and what it throws is told", async () => {
+  test("a function handles one message at a time, and its exception is reported", async () => {
     const broker = start();
     const errors: unknown[] = [];
     broker.on("error", ({ error }) => void errors.push(error));
@@ -174,8 +174,8 @@ describe("a client in the process", () => {
   });
 });
 
-describe("a consumer that does not take", () => {
-  test("has as many of QoS 1 and 2 as the window has, and the rest later", async () => {
+describe("a consumer that stalls", () => {
+  test("receives as many QoS 1 and 2 messages as its window allows, and the rest later", async () => {
     const broker = start({ limits: { inflightMax: 10 } });
     const client = await broker.connect({ receiveMaximum: 5 });
     const subscription = await client.subscribe("a", { qos: 2 });
@@ -186,7 +186,7 @@ describe("a consumer that does not take", () => {
     expect(got).toEqual(Array.from({ length: 40 }, (_, n) => `a ${n} q${(n % 2) + 1}`));
   });
 
-  test("costs a bounded queue of QoS 0, and what is dropped is counted", async () => {
+  test("costs a bounded queue of QoS 0 messages, and dropped messages are counted", async () => {
     const broker = start();
     const client = await broker.connect({ queuedMessagesMax: 10 });
     const subscription = await client.subscribe("a");
@@ -207,8 +207,8 @@ describe("a consumer that does not take", () => {
   });
 });
 
-describe("who is refused", () => {
-  test("is told the reason", async () => {
+describe("a refusal", () => {
+  test("gives the client the reason", async () => {
     const broker = start({
       users: { ada: "lovelace" },
       authorizePublish: (_, topic) => topic !== "secret",
@@ -271,7 +271,7 @@ describe("who is refused", () => {
 });
 
 describe("the end of a connection", () => {
-  test("in order: what is asked then fails, and loops end", async () => {
+  test("in order: later requests fail, and loops end", async () => {
     const client = await start().connect();
     const subscription = await client.subscribe("a");
     const waiting = subscription.next();
@@ -287,7 +287,7 @@ describe("the end of a connection", () => {
     expect(await subscription.return()).toEqual({ done: true, value: undefined });
   });
 
-  test("by the broker: a loop that waits is told, but not of a broker that closes", async () => {
+  test("by the broker: a waiting loop throws, but ends if the broker closes", async () => {
     const broker = start();
     const [kicked, other] = [await broker.connect({ clientId: "k" }), await broker.connect()];
     const loops = [await kicked.subscribe("a"), await other.subscribe("a")];
@@ -333,7 +333,7 @@ describe("the end of a connection", () => {
 describe("a session that is resumed", () => {
   const options = { clientId: "c", sessionExpirySeconds: 60 };
 
-  test("has what came meanwhile, by a subscription or by onMessage", async () => {
+  test("receives the messages queued meanwhile, by a subscription or by onMessage", async () => {
     const broker = start();
     const first = await broker.connect(options);
     await first.subscribe(["a/+", "b"], { qos: 2 });
@@ -352,7 +352,7 @@ describe("a session that is resumed", () => {
     expect(third.sessionPresent).toBe(false);
   });
 
-  test("has what waited for a loop once more, and not what was taken", async () => {
+  test("receives again the messages that a loop had not taken, and no others", async () => {
     const broker = start();
     const first = await broker.connect(options);
     const loop = await first.subscribe("a", { qos: 2 });

@@ -4,7 +4,7 @@ import { Subscription } from "../../adapters/client/subscription.ts";
 import { startLocal as start } from "../support/local.ts";
 
 // If each moved those behind it, as an array's shift does, the test would take longer than it may.
-test("a loop takes 300 000 messages that wait, in their order", async () => {
+test("a loop takes 300 000 queued messages in order", async () => {
   const count = 300_000;
   let taken = 0;
   const subscription = new Subscription(["a"], null, {
@@ -26,7 +26,7 @@ test("a loop takes 300 000 messages that wait, in their order", async () => {
   expect(subscription.dropped).toBe(0);
 });
 
-test("disconnect lets what was asked before be answered", async () => {
+test("disconnect waits for the replies to earlier requests", async () => {
   const broker = start({ authorizePublish: async () => true });
   const reader = await (await broker.connect()).subscribe("a", { qos: 2 });
   const client = await broker.connect();
@@ -42,7 +42,7 @@ test("disconnect lets what was asked before be answered", async () => {
   for (const qos of [0, 1, 2]) expect((await reader.next()).value.qos).toBe(qos);
 });
 
-test("disconnect does not wait for ever for an answer", async () => {
+test("disconnect waits for a reply only for a bounded time", async () => {
   const broker = start({ authorizePublish: () => new Promise(() => {}) });
   const client = await broker.connect();
   const published = client.publish("a", "x", { qos: 1 });

@@ -6,7 +6,7 @@ import { startLocal as start, words } from "../support/local.ts";
 const next = async (subscription: Subscription): Promise<string> =>
   words((await subscription.next()).value as LocalMessage);
 
-test("a later one that asks for less lowers nothing, one that asks for more raises all", async () => {
+test("a later subscription with a lower QoS lowers none, and one with a higher QoS raises all", async () => {
   const broker = start();
   const client = await broker.connect();
   const one = await client.subscribe("a", { qos: 1 });
@@ -21,7 +21,7 @@ test("a later one that asks for less lowers nothing, one that asks for more rais
   expect(broker.counters.subscriptions).toBe(2);
 });
 
-test("what a client publishes itself is left out where all ask for that", async () => {
+test("leaves out the client's own messages if every subscription has No Local", async () => {
   const client = await start().connect();
   const one = await client.subscribe("a");
   const two = await client.subscribe("a", { noLocal: true, retainAsPublished: true });
@@ -36,7 +36,7 @@ test("what a client publishes itself is left out where all ask for that", async 
   expect((await alone.next()).done).toBe(true);
 });
 
-test("one that is refused leaves the others as they are", async () => {
+test("a refused subscription does not change the others", async () => {
   const broker = start({ authorizeSubscribe: (_, __, qos) => qos < 2 });
   const client = await broker.connect();
   const one = await client.subscribe("a", { qos: 1 });
@@ -47,7 +47,7 @@ test("one that is refused leaves the others as they are", async () => {
   expect([await next(one), await next(two)]).toEqual(["a x q1", "a x q1"]);
 });
 
-test("retained messages come to the one that asked for them, and to none where nobody did", async () => {
+test("retained messages go only to the subscription that requested them", async () => {
   const broker = start();
   const client = await broker.connect();
   await client.publish("a", "kept", { retain: true, qos: 1 });
@@ -61,7 +61,7 @@ test("retained messages come to the one that asked for them, and to none where n
   for (const each of [one, two, three, four]) expect(await next(each)).toBe("a new q0");
 });
 
-test("what is published with RETAIN comes to all, also where some have the retained messages still to come", async () => {
+test("a message with RETAIN goes to all, also while some still await their retained messages", async () => {
   const broker = start();
   const client = await broker.connect();
   const topics = Array.from({ length: 300 }, (_, n) => `r/${n}`);
@@ -82,7 +82,7 @@ test("what is published with RETAIN comes to all, also where some have the retai
   expect(came[2]).toEqual(live);
 });
 
-test("overlapping filters get the retained messages of each that asked, and no other", async () => {
+test("overlapping filters receive the retained messages that each requested, and no others", async () => {
   const broker = start();
   const client = await broker.connect();
   broker.publish("a/b", "kept", { retain: true });
@@ -100,7 +100,7 @@ test("overlapping filters get the retained messages of each that asked, and no o
   for (const each of [wide, narrow, again, both]) expect(await next(each)).toBe("a/b new q0");
 });
 
-test("retained messages for one that has left go to nobody, and to one that is subscribed again", async () => {
+test("retained messages for an ended subscription are dropped, and a new one receives its own", async () => {
   const broker = start();
   const client = await broker.connect();
   const left: string[] = [];

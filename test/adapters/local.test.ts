@@ -25,7 +25,7 @@ async function mqttjs(broker: LocalBroker, options = {}): Promise<MqttClient> {
 }
 
 describe("a broker with no socket", () => {
-  test.each([4, 5] as const)("MQTT.js talks to it, protocol %i", async (protocolVersion) => {
+  test.each([4, 5] as const)("serves MQTT.js, protocol %i", async (protocolVersion) => {
     const broker = start();
     const reader = await mqttjs(broker, { protocolVersion, clientId: "r" });
     const writer = await mqttjs(broker, { protocolVersion, clientId: "w" });
@@ -46,7 +46,7 @@ describe("a broker with no socket", () => {
     await writer.endAsync();
   });
 
-  test("a large payload both ways", async () => {
+  test("carries a large payload both ways", async () => {
     const client = await mqttjs(start());
     await client.subscribeAsync("big");
     const payload = Buffer.alloc(1_000_000, 0x2e);
@@ -57,7 +57,7 @@ describe("a broker with no socket", () => {
     expect((await came).equals(payload)).toBe(true);
   });
 
-  test("a reader that does not read keeps nobody waiting, and its end is noticed", async () => {
+  test("a client that does not read delays no other, and its end is noticed", async () => {
     const broker = start({ outputBytesMax: 20_000 });
     const slow = broker.pipe();
     const writer = slow.writable.getWriter();
@@ -74,7 +74,7 @@ describe("a broker with no socket", () => {
     expect(await gone).toMatchObject({ clientId: "slow" });
   });
 
-  test("a packet that is wrong ends the streams", async () => {
+  test("an invalid packet ends the streams", async () => {
     const { readable, writable } = start().pipe();
     await writable.getWriter().write(publish("a", "before CONNECT"));
     const reader = readable.getReader();
@@ -93,7 +93,7 @@ describe("a broker with no socket", () => {
     await expect(writer.write(connect())).rejects.toThrow("ended");
   });
 
-  test("a pipe that the broker has no room for ends at once", async () => {
+  test("a pipe beyond connectionsMax ends at once", async () => {
     const broker = start({ connectionsMax: 1 });
     broker.pipe();
     const { readable, writable } = broker.pipe();
@@ -118,7 +118,7 @@ describe("a broker with no socket", () => {
     },
   );
 
-  test("a listener that throws is an error event, and the others are told all the same", async () => {
+  test("a listener that throws causes an error event, and the other listeners still run", async () => {
     const broker = start();
     const told: unknown[] = [];
     broker.on("connected", () => {
@@ -132,7 +132,7 @@ describe("a broker with no socket", () => {
     await client.endAsync();
   });
 
-  test("closing it ends its clients in order", async () => {
+  test("closing the broker ends its clients regularly", async () => {
     const broker = createLocalBroker({ codec: codecKind });
     const client = await mqttjs(broker, { protocolVersion: 5 });
     const told = new Promise((resolve) =>

@@ -36,7 +36,7 @@ export function messagesSuite(target: Target): void {
       },
     );
 
-    test("of many packets in one burst each ends where a packet does", async () => {
+    test("of a burst of many packets end at packet boundaries", async () => {
       const { publisher, reader } = await pair({ outputBytesMax: 67_108_864 });
       const sizes = Array.from(
         { length: 120 },
@@ -49,7 +49,7 @@ export function messagesSuite(target: Target): void {
       expect(frames.length).toBeLessThan(sizes.length);
     });
 
-    test("only a packet that is longer than clients take at once is spread over several", async () => {
+    test("a packet is split over several messages only if it exceeds the length of one", async () => {
       const { publisher, reader } = await pair({ packetBytesMax: 4 * MESSAGE_BYTES });
       const [short, long] = ["short", new Uint8Array(2.5 * MESSAGE_BYTES)];
       publisher.send(concat(publish("a/b", short), publish("a/b", long), publish("a/b", short)));

@@ -87,7 +87,7 @@ describe("WebSocket", () => {
     await expect(openWs(ws, ["other"])).rejects.toThrow("400");
   });
 
-  test("another path is 404, a plain request is 426", async () => {
+  test("answers another path with 404 and a plain request with 426", async () => {
     const { ws } = await start({ ws: { port: 0, path: "/here" } });
     await expect(openWs(ws.replace("/here", "/mqtt"), ["mqtt"])).rejects.toThrow("404");
     const status = (path: string): Promise<number | undefined> =>
@@ -101,7 +101,7 @@ describe("WebSocket", () => {
     expect(await status("/")).toBe(404);
   });
 
-  test("who is no WebSocket yet is cut off when the broker closes", async () => {
+  test("closing the broker cuts off connections before their WebSocket handshake", async () => {
     const { broker, ws } = await start();
     const sockets = Array.from({ length: 3 }, () => connectTcp(Number(new URL(ws).port)));
     const closed = sockets.map((socket) =>
@@ -117,7 +117,7 @@ describe("WebSocket", () => {
     await Promise.all(closed);
   }, 5000);
 
-  test("a handshake that was refused leaves no socket behind", async () => {
+  test("a refused handshake leaves no socket behind", async () => {
     const { ws, broker } = await start();
     const { port } = new URL(ws);
     const socket = connectTcp({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
@@ -133,14 +133,14 @@ describe("WebSocket", () => {
     expect(broker.counters.connectionsOpened).toBe(0);
   });
 
-  test("no compression is agreed on", async () => {
+  test("negotiates no compression", async () => {
     const { ws } = await start();
     const client = await openWs(ws, ["mqtt"]);
     expect(client.socket.extensions).toBe("");
     client.destroy();
   });
 
-  test("TCP and WebSocket clients meet", async () => {
+  test("TCP and WebSocket clients exchange messages", async () => {
     const { tcp, ws } = await start();
     const reader = await openSocket(ws);
     reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
@@ -165,7 +165,7 @@ test("a half-open peer is closed by its keep alive", async () => {
   await end;
 });
 
-test("a peer that ends its side is gone, and its will is published", async () => {
+test("a half-close without DISCONNECT ends the connection and publishes the will", async () => {
   const { tcp, broker } = await start();
   const published = new Promise((resolve) => broker.on("published", resolve));
   const { port } = new URL(tcp);
@@ -177,7 +177,7 @@ test("a peer that ends its side is gone, and its will is published", async () =>
   expect(await published).toMatchObject({ topic: "w" });
 });
 
-test("a peer that ends its side before it is let in is told, and what it asks is done", async () => {
+test("a peer that half-closes before its CONNACK receives it, and its packets are handled", async () => {
   // The broker hears of the end long before, for others are served again and again.
   const othersServed = async (): Promise<true> => {
     for (let n = 0; n < 20; n++) await other.send(pingreq).takes(1);
@@ -197,7 +197,7 @@ test("a peer that ends its side before it is let in is told, and what it asks is
 });
 
 describe("the library", () => {
-  test("publishes, tells what happens, and counts", async () => {
+  test("publishes, reports events, and counts", async () => {
     const { broker, tcp } = await start();
     const kinds: string[] = [];
     for (const kind of ["connected", "subscribed", "published", "disconnected"] as const) {
@@ -220,7 +220,7 @@ describe("the library", () => {
     expect(() => broker.publish("a", new Uint8Array(268_435_440))).toThrow("payload: ");
   });
 
-  test("lets in who is known, with codes 4 and 5 for the others", async () => {
+  test("accepts known users, and refuses others with codes 4 and 5", async () => {
     const { tcp } = await start({ users: { ada: "secret" } });
     const code = async (fields: object): Promise<string> => {
       const client = await openSocket(tcp);
@@ -236,7 +236,7 @@ describe("the library", () => {
     expect(await code({})).toBe("5");
   });
 
-  test("refuses a client and tells the program where authenticate answers nothing sensible", async () => {
+  test("refuses a client and reports an error if authenticate returns an invalid value", async () => {
     const { broker, tcp } = await start({
       authenticate: ({ clientId }) => {
         const answers: Record<string, unknown> = {
@@ -266,7 +266,7 @@ describe("the library", () => {
     expect(errors).toMatchObject(Array.from({ length: 4 }, () => ({ name: "ConfigError" })));
   });
 
-  test("asks the program, at once or later, and refuses with code 3 where it fails", async () => {
+  test("accepts a synchronous or asynchronous authenticate, and refuses with code 3 if it fails", async () => {
     const errors: unknown[] = [];
     const { broker, tcp } = await start({
       authenticate: ({ username }) => {
@@ -289,7 +289,7 @@ describe("the library", () => {
     expect(errors).toHaveLength(2);
   });
 
-  test("asks the program who may publish and subscribe, in order", async () => {
+  test("asks the program in order which clients may publish and subscribe", async () => {
     const seen: string[] = [];
     const { tcp } = await start({
       authorizePublish: ({ clientId }, topic) => {
@@ -325,7 +325,7 @@ describe("the library", () => {
     );
   });
 
-  test("refuses to serve anonymous clients to other machines unless told to", async () => {
+  test("refuses to serve anonymous clients on other machines unless it is allowed", async () => {
     const open = { tcp: { host: "0.0.0.0", port: 0 } };
     await expect(createBroker(open)).rejects.toThrow('host: "0.0.0.0" is not allowed');
     for (const options of [{ allowAnonymous: true }, { users: { a: "b" } }]) {
@@ -334,13 +334,13 @@ describe("the library", () => {
     }
   });
 
-  test("rejects where the port is taken, and leaves nothing open", async () => {
+  test("rejects if the port is in use, and leaves nothing open", async () => {
     const { tcp } = await start();
     const port = Number(new URL(tcp).port);
     await expect(createBroker({ tcp: { port: 0 }, ws: { port } })).rejects.toThrow("EADDRINUSE");
   });
 
-  test("closes at once when nobody is connected, and twice is once", async () => {
+  test("closes at once without clients, and closing twice is closing once", async () => {
     const broker = await createBroker({ tcp: { port: 0 } });
     const closing = broker.close(60_000);
     expect(broker.close()).toBe(closing);
@@ -369,7 +369,7 @@ describe("a store of one's own", () => {
     return { store, waiting, letThrough };
   }
 
-  test("an acknowledgement leaves when the batch is stored, one batch at a time", async () => {
+  test("sends an acknowledgement once its batch is stored, one batch at a time", async () => {
     const { store, waiting, letThrough } = slowStore();
     const { broker, tcp } = await start({ store });
     const client = await openSocket(tcp);
@@ -386,7 +386,7 @@ describe("a store of one's own", () => {
     expect(rest).toContain("SUBACK #1 1");
   });
 
-  test("who says its last before its message is stored is told when it is", async () => {
+  test("a client that half-closes before its message is stored receives the acknowledgement", async () => {
     const { store, waiting, letThrough } = slowStore();
     const { broker, tcp } = await start({ store });
     const other = await openSocket(tcp);
@@ -400,7 +400,7 @@ describe("a store of one's own", () => {
     await client.closed;
   });
 
-  test("a store that fails is told of, and acknowledges nothing", async () => {
+  test("reports a store failure, and acknowledges nothing after it", async () => {
     const { store, waiting } = slowStore();
     const { broker, tcp } = await start({ store });
     const errors: unknown[] = [];
@@ -431,7 +431,7 @@ test("accepted sockets read into the shared buffer on this Node", async () => {
   expect(chunks.join("")).toBe("hello");
 });
 
-test("who reset its connection before it was accepted is no connection of the broker's", async () => {
+test("ignores a connection that was reset before it was accepted", async () => {
   const { broker, tcp } = await start();
   const script = `require("node:net").connect(${new URL(tcp).port}, "127.0.0.1", function () {
     this.resetAndDestroy();
@@ -444,7 +444,7 @@ test("who reset its connection before it was accepted is no connection of the br
   expect(broker.counters.connectionsOpened).toBe(1);
 });
 
-test("a socket is not told twice to end, which would build an error for each connection", async () => {
+test("ends a socket only once, because a second end would create an error for each connection", async () => {
   const { tcp } = await start();
   const end = vi.spyOn(Socket.prototype, "end");
   onTestFinished(() => end.mockRestore());
@@ -464,7 +464,7 @@ test("a socket is not told twice to end, which would build an error for each con
   expect(endedBefore).toBe(0);
 });
 
-test("who goes on sending after DISCONNECT is cut off", async () => {
+test("cuts off a client that goes on sending after DISCONNECT", async () => {
   const { broker, tcp } = await start();
   const { hostname, port } = new URL(tcp);
   const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });

@@ -112,7 +112,7 @@ test.each([null, {}, "port", { postMessage: 1 }])("what is no port is told at on
 });
 
 describe("a broker behind a MessagePort", () => {
-  test.each([4, 5] as const)("MQTT.js talks to it, protocol %i", async (protocolVersion) => {
+  test.each([4, 5] as const)("serves MQTT.js, protocol %i", async (protocolVersion) => {
     const broker = start();
     const reader = await mqttjs(() => served(broker), { protocolVersion, clientId: "r" });
     const writer = await mqttjs(() => served(broker), { protocolVersion, clientId: "w" });
@@ -133,7 +133,7 @@ describe("a broker behind a MessagePort", () => {
     await expect.poll(() => broker.counters.connectionsClosed).toBe(2);
   });
 
-  test("a payload of several windows comes whole both ways", async () => {
+  test("carries a payload of several windows both ways", async () => {
     const broker = start();
     const client = await mqttjs(() => served(broker));
     await client.subscribeAsync("big");
@@ -170,7 +170,7 @@ describe("a broker behind a MessagePort", () => {
     expect(await client.closed).toBe(1006);
   });
 
-  test("sends no more than its credit, and goes on once some is given", async () => {
+  test("sends no more than its credit, and continues when it receives more", async () => {
     const broker = start();
     const port = served(broker);
     const reader = byHand(port);
@@ -190,7 +190,7 @@ describe("a broker behind a MessagePort", () => {
     }
   });
 
-  test("a reader that gives no credit costs what its limits allow, and is closed", async () => {
+  test("a client that gives no credit stays within its limits, and is closed", async () => {
     const broker = start({ stallMillisMax: 300, outputBytesMax: 20_000 });
     const port = served(broker);
     const slow = byHand(port);
@@ -206,7 +206,7 @@ describe("a broker behind a MessagePort", () => {
     expect(slow.byteCount()).toBeLessThanOrEqual(262_144);
   });
 
-  test("a client that the broker does not read waits, and loses nothing", async () => {
+  test("a client that the broker stops reading waits, and loses nothing", async () => {
     let decide = (_: boolean): void => {};
     const decision = new Promise<boolean>((resolve) => {
       decide = resolve;
@@ -227,7 +227,7 @@ describe("a broker behind a MessagePort", () => {
     expect(broker.counters.publishesReceived).toBe(30);
   });
 
-  test("one that sends beyond its credit is cut off", async () => {
+  test("cuts off a client that sends beyond its credit", async () => {
     const decision = new Promise<boolean>(() => {});
     const broker = createLocalBroker({ codec: codecKind, authorizePublish: () => decision });
     onTestFinished(() => broker.close(100));
@@ -251,7 +251,7 @@ describe("a broker behind a MessagePort", () => {
     await expect.poll(() => broker.counters.connectionsClosed).toBe(1);
   });
 
-  test("a port that closes without a word publishes the will; DISCONNECT does not", async () => {
+  test("a port that closes without DISCONNECT publishes the will", async () => {
     const broker = start();
     const watcher = await connected(broker, "watcher");
     watcher.send(subscribe(1, ["w", 0]));
@@ -271,7 +271,7 @@ describe("a broker behind a MessagePort", () => {
     expect(await watcher.takes(1)).toEqual(["PINGRESP"]);
   });
 
-  test("what is sent before the end arrives before it", async () => {
+  test("delivers the bytes sent before the end", async () => {
     const broker = start();
     const reader = await connected(broker, "r");
     reader.send(subscribe(1, ["a", 0]));
@@ -283,14 +283,14 @@ describe("a broker behind a MessagePort", () => {
     expect(await writer.closed).toBe(1000);
   });
 
-  test("a broker that takes no more ends it at once", async () => {
+  test("a broker that accepts no more connections ends the port at once", async () => {
     const broker = start({ connectionsMax: 1 });
     await connected(broker, "first");
     const second = await opened(broker);
     expect(await second.closed).toBe(1000);
   });
 
-  test("closing the broker ends its clients in order", async () => {
+  test("closing the broker ends its clients regularly", async () => {
     const broker = createLocalBroker({ codec: codecKind });
     const client = await mqttjs(() => served(broker), { protocolVersion: 5 });
     const told = new Promise((resolve) =>
@@ -300,7 +300,7 @@ describe("a broker behind a MessagePort", () => {
     expect(await told).toBe(0x8b);
   });
 
-  test("MQTT.js connects again after the broker went and another came", async () => {
+  test("MQTT.js reconnects when another broker replaces the first", async () => {
     let broker = start();
     const client = await mqttjs(() => served(broker), { reconnectPeriod: 1 });
     const again = new Promise<void>((resolve) => client.on("connect", () => resolve()));

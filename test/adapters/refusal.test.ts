@@ -23,7 +23,7 @@ function answering(options: object) {
 }
 
 describe.each(Object.entries(ways))("a function that answers %s", (_, answers) => {
-  test("is given one and the same client object in every question of a connection", async () => {
+  test("receives the same client object for every question about a connection", async () => {
     // A program keeps what it knows of a client by that object, as in a WeakMap.
     const seen = new Set<object>();
     const see = (client: object): unknown => {
@@ -41,7 +41,7 @@ describe.each(Object.entries(ways))("a function that answers %s", (_, answers) =
     expect(seen.size).toBe(1);
   });
 
-  test("refuses a connection with a reason, in words of its own, and to another server", async () => {
+  test("refuses a connection with a reason code, a Reason String and a Server Reference", async () => {
     const refusals: Record<string, unknown> = {
       busy: { reason: Reason.ServerBusy },
       full: { reason: Reason.QuotaExceeded, reasonString: "the house is full" },
@@ -116,7 +116,7 @@ describe.each(Object.entries(ways))("a function that answers %s", (_, answers) =
     },
   );
 
-  test("with what is no answer lets nobody publish or subscribe, and the program is told", async () => {
+  test("refuses to publish and subscribe with an invalid answer, and reports an error", async () => {
     const { broker, errors } = answering({
       authorizePublish: () => answers(undefined),
       authorizeSubscribe: () => answers({ reason: Reason.BadUserNameOrPassword }),
@@ -134,7 +134,7 @@ describe.each(Object.entries(ways))("a function that answers %s", (_, answers) =
   });
 });
 
-test("a function of aedes, which has a callback, is told when the broker is made", async () => {
+test("a function with a callback, as in aedes, is an error when the broker is created", async () => {
   const authenticate = (_client: unknown, _name: unknown, _word: unknown, done: () => void) =>
     done();
   const options = { authenticate } as unknown as BrokerOptions;
@@ -151,7 +151,7 @@ test("a function of aedes, which has a callback, is told when the broker is made
   expect(errors).toMatchObject([{ name: "TypeError" }]);
 });
 
-test("a client of 3.1.1 is told the return code that is nearest to the reason", async () => {
+test("a 3.1.1 client receives the return code nearest to the reason", async () => {
   const reasons: Record<string, number> = { "3": 0x89, "4": 0x86, "5": 0x8a };
   const broker = await createBroker({
     tcp: { port: 0 },
@@ -196,7 +196,7 @@ describe("a method of authentication", () => {
     expect(errors).toMatchObject([{ name: "ConfigError", field }]);
   });
 
-  test("refuses with a reason, in words of its own", async () => {
+  test("refuses with a reason code and a Reason String", async () => {
     const plain = await told({ kind: "refuse" });
     expect(plain.packet.reason).toBe(Reason.NotAuthorized);
     const reasonString = "the key is revoked";

@@ -62,7 +62,7 @@ export function transportSuite(
         await client.closed;
       });
 
-      test("many packets in one write, and one packet over many", async () => {
+      test("handles many packets in one write, and one packet over many writes", async () => {
         const { connected } = await started();
         const client = await connected("c");
         client.send(subscribe(1, ["a", 0]));
@@ -91,7 +91,7 @@ export function transportSuite(
         }
       });
 
-      test("a reset in the middle of a packet leaves the others alone, and publishes the will", async () => {
+      test("a reset in the middle of a packet publishes the will and affects no other client", async () => {
         const { address, connected, broker } = await started();
         const watcher = await connected("watcher");
         watcher.send(subscribe(1, ["w", 0]));
@@ -114,7 +114,7 @@ export function transportSuite(
         expect(await good.takes(1)).toEqual(["PINGRESP"]);
       });
 
-      test("who is thrown out finds an end, no reset that would cost it what came before", async () => {
+      test("a disconnected client sees an end, and no reset that would discard earlier packets", async () => {
         const { address } = await started();
         const { socket, framed } = await openRawTransport(address);
         socket.write(framed(connect()));
@@ -155,7 +155,7 @@ export function transportSuite(
         await client.closed;
       });
 
-      test("a reader that stops never slows the others, and is closed after stallMillisMax", async () => {
+      test("a stalled subscriber never slows others, and is closed after stallMillisMax", async () => {
         const { connected, broker } = await started({
           stallMillisMax: 700,
           outputBytesMax: 65_536,
@@ -185,7 +185,7 @@ export function transportSuite(
         await slow.closed;
       });
 
-      test("a reader that stops and goes on gets everything at QoS 1, in order", async () => {
+      test("a subscriber that stalls and resumes receives every QoS 1 message in order", async () => {
         const { connected } = await started();
         const [reader, publisher] = [await connected("r"), await connected("p")];
         reader.send(subscribe(1, ["a", 1]));
@@ -204,7 +204,7 @@ export function transportSuite(
         }
       });
 
-      test("a reader that stopped is served again, however little was being written to it", async () => {
+      test("a stalled subscriber is served again, however little output was pending", async () => {
         const { connected, broker } = await started({ outputBytesMax: 65_536 });
         const [reader, publisher] = [await connected("r"), await connected("p")];
         reader.send(subscribe(1, ["a", 0]));
@@ -230,7 +230,7 @@ export function transportSuite(
         }
       });
 
-      test("one who takes no answers is not read for ever", async () => {
+      test("stops reading a client that takes no replies", async () => {
         const { connected, broker } = await started();
         const [greedy, good] = [await connected("greedy"), await connected("good")];
         greedy.pause();
@@ -279,7 +279,7 @@ export function transportSuite(
           }
         });
       if (transport === "tcp")
-        test("who says its last still gets what waits for it in the broker", async () => {
+        test("a client that half-closes still receives its pending messages", async () => {
           const { connected } = await started();
           const publisher = await connected("p");
           const names = Array.from({ length: 60 }, (_, n) => `a/${n}`);
@@ -302,7 +302,7 @@ export function transportSuite(
           await reader.closed;
         });
       if (transport === "tcp")
-        test("who says its last with a request is answered that", async () => {
+        test("a client that half-closes after a request receives the reply", async () => {
           const { connected } = await started();
           const [client, other] = [await connected("c"), await connected("other")];
           // So that its end is there when the broker comes to read the request.
@@ -312,7 +312,7 @@ export function transportSuite(
           await client.closed;
         });
 
-      test("thousands of clients come and go", async () => {
+      test("serves thousands of clients that come and go", async () => {
         const { connected, broker } = await started();
         const clients: SocketClient[] = [];
         while (clients.length < CLIENTS) {
@@ -346,7 +346,7 @@ export function transportSuite(
         expect(await first.takes(1)).toEqual(["PINGRESP"]);
       });
 
-      test("a reader that takes nothing is cut off", async () => {
+      test("cuts off a client that takes no bytes", async () => {
         const { broker, address, connected } = await started({
           stallMillisMax: 500,
           outputBytesMax: 65_536,
@@ -367,7 +367,7 @@ export function transportSuite(
         expect(await reset).toMatchObject({ code: expect.stringMatching(/EPIPE|ECONNRESET/) });
       });
 
-      test("stopping sends what is owed, tells those of 5.0 why, and closes", async () => {
+      test("stopping sends pending output, sends 5.0 clients the reason, and closes", async () => {
         const { broker, address, connected } = await started();
         const [reader, publisher] = [await connected("r"), await connected("p")];
         const mqtt5 = await openSocket(address);
@@ -424,13 +424,13 @@ export function serverSuite(target: Target): void {
     },
   );
 
-  test("a frame that is longer than any packet closes, with code 1009", async () => {
+  test("a frame longer than any packet closes with code 1009", async () => {
     const client = await openWs(await started({ packetBytesMax: 65_536 }), ["mqtt"]);
     client.send(new Uint8Array(1_000_000));
     expect(await client.closed).toBe(1009);
   });
 
-  test("a message that is longer than any packet, and never ends, closes", async () => {
+  test("an endless message longer than any packet closes", async () => {
     const client = await openWs(await started({ packetBytesMax: 65_536 }), ["mqtt"]);
     const fragments = setInterval(() => {
       client.socket.send(new Uint8Array(10_000), { fin: false });
@@ -439,14 +439,14 @@ export function serverSuite(target: Target): void {
     expect(await client.closed).toBeGreaterThan(1000);
   });
 
-  test("a frame that is not masked closes", async () => {
+  test("an unmasked frame closes", async () => {
     const { socket } = await openRawTransport(await started());
     const packet = connect();
     socket.write(concat(Uint8Array.of(0x82, packet.length), packet));
     await once(socket.resume(), "end");
   });
 
-  test("who says that it closes is gone, and its will published, though its TCP connection stays open", async () => {
+  test("a close frame ends the connection and publishes the will though TCP stays open", async () => {
     const address = await started();
     const watcher = await openSocket(address);
     watcher.send(concat(connect({ clientId: "watcher" }), subscribe(1, ["w", 0])));
@@ -481,7 +481,7 @@ export function serverSuite(target: Target): void {
     expect(answer.split("\r\n")[0]).toBe(`HTTP/1.1 ${status}`);
   });
 
-  test("who never becomes a WebSocket is closed soon after the time that a CONNECT may take", async () => {
+  test("a connection without a WebSocket handshake is closed soon after connectMillisMax", async () => {
     const address = await started({ connectMillisMax: 100 });
     const requests = ["", "GET /mqtt HTTP/1.1\r\n", "GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n"];
     const ends = requests.map((bytes) => {

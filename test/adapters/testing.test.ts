@@ -23,7 +23,7 @@ async function watched(broker: TestBroker, filter: string): Promise<string[]> {
 }
 
 describe("virtual time", () => {
-  test("goes only where it is told to, by lengths of every unit", async () => {
+  test("advances only when told, by durations of every unit", async () => {
     const { clock } = start();
     expect(clock.now).toBe(0);
     await clock.advance("500ms");
@@ -35,7 +35,7 @@ describe("virtual time", () => {
     }
   });
 
-  test("keeps a client alive that is there, and ends one that fell silent", async () => {
+  test("keeps a connected client alive, and ends a silent one", async () => {
     const broker = start();
     const wills = await watched(broker, "gone");
     const faults = new Faults();
@@ -54,7 +54,7 @@ describe("virtual time", () => {
     expect(await client.closed).toMatchObject({ by: "broker", reason: 0x8d });
   });
 
-  test("publishes a will when its delay has passed, and not where its client is back", async () => {
+  test("publishes a will after its delay, and not if its client has reconnected", async () => {
     const broker = start();
     const wills = await watched(broker, "gone/#");
     const connect = (clientId: string, cleanStart = true) =>
@@ -95,7 +95,7 @@ describe("virtual time", () => {
     expect(late.sessionPresent).toBe(false);
   });
 
-  test("everything is at its own time, and clients have heard of it", async () => {
+  test("each event happens at its own time, and clients have received its packets", async () => {
     const broker = start({ authorizePublish: async () => true });
     const at: number[] = [];
     const client = await broker.connect();
@@ -111,7 +111,7 @@ describe("virtual time", () => {
     expect(at).toEqual([10_000, 20_000, 30_000]);
   });
 
-  test("stands on its own where a test replaces timers", async () => {
+  test("does not depend on timers that a test replaces", async () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const broker = createTestBroker();
@@ -123,7 +123,7 @@ describe("virtual time", () => {
   });
 });
 
-test("the same seed makes the same run", async () => {
+test("the same seed gives the same run", async () => {
   const run = async (seed: number): Promise<string[]> => {
     const broker = start({ seed });
     const got: string[] = [];
@@ -141,7 +141,7 @@ test("the same seed makes the same run", async () => {
 });
 
 describe("a connection that is refused", () => {
-  test("is told why, as often as asked, or not at all", async () => {
+  test("receives the reason, a given number of times, or none", async () => {
     const broker = start();
     broker.faults.refuse({ reason: 0x89, count: 2 }).refuse();
     for (const reason of [0x89, 0x89]) {
@@ -158,7 +158,7 @@ describe("a connection that is refused", () => {
 });
 
 describe("a connection that is stalled", () => {
-  test("is as it was once it is released, in both directions", async () => {
+  test("continues in both directions once it is released", async () => {
     const broker = start();
     const faults = new Faults();
     const client = await broker.connect({ faults });
@@ -181,7 +181,7 @@ describe("a connection that is stalled", () => {
     expect(got).toEqual(["a 1", "a 2", "a 3"]);
   });
 
-  test("is closed by the broker when it takes nothing for too long", async () => {
+  test("is closed by the broker when it takes no bytes for too long", async () => {
     const broker = start({ limits: { stallMillisMax: 30_000 } });
     const client = await broker.connect({ clientId: "slow" });
     await client.subscribe("a");
@@ -199,7 +199,7 @@ describe("a connection that is stalled", () => {
 });
 
 describe("a connection that is cut", () => {
-  test("after so many bytes, either way", async () => {
+  test("is cut after a number of bytes, in either direction", async () => {
     const broker = start();
     for (const cutAfter of [{ toBroker: 0 }, { toBroker: 9 }, { toClient: 0 }, { toClient: 3 }]) {
       const connected = broker.connect({ faults: { cutAfter } });
@@ -218,7 +218,7 @@ describe("a connection that is cut", () => {
     expect(broker.counters.publishesReceived).toBe(1);
   });
 
-  test("and all of them at once", async () => {
+  test("is cut with all others at once", async () => {
     const broker = start();
     const clients = await Promise.all([broker.connect(), broker.connect()]);
     broker.faults.cut();

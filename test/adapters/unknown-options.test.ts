@@ -17,7 +17,7 @@ async function fault(ask: () => unknown): Promise<Error> {
   throw new Error("nothing was told");
 }
 
-describe("what an unknown option is told", () => {
+describe("the error for an unknown option", () => {
   const told: Readonly<Record<string, object>> = {
     "autenticate: unknown name; did you mean authenticate?": { autenticate: () => false },
     "authorizePublsh: unknown name; did you mean authorizePublish?": { authorizePublsh: null },
@@ -38,12 +38,12 @@ describe("what an unknown option is told", () => {
     expect(error.message).not.toContain("secret");
   });
 
-  test("that a broker in the process listens nowhere", async () => {
+  test("says that a broker in the process does not listen", async () => {
     const error = await fault(() => createLocalBroker({ tcp: { port: 0 } } as object));
     expect(error.message).toMatch(/^tcp: unknown name; this broker does not listen/);
   });
 
-  test("every option of aedes is an option, or is told", async () => {
+  test("every option of aedes is supported, or is an error", async () => {
     const source = readFileSync(
       new URL("../../node_modules/aedes/aedes.js", import.meta.url),
       "utf8",
@@ -61,7 +61,7 @@ describe("what an unknown option is told", () => {
   });
 });
 
-test("options that are inherited are options", async () => {
+test("accepts inherited options", async () => {
   const defaults = { users: { ada: "lovelace" } };
   const [local, tested] = [
     createLocalBroker(Object.create(defaults)),
