@@ -98,7 +98,7 @@ export class Connection {
   /** Replies that do not fit into a word, in the order of their words. */
   encodedReplies: Uint8Array[] = [];
   /** The total length of `encodedReplies`. */
-  packetBytes = 0;
+  encodedReplyBytes = 0;
   commitGate: CommitGate | null = null;
   /** The write that its CONNACK waits for. No output of its session is sent before. */
   connackSeq = 0;

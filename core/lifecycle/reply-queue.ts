@@ -109,9 +109,9 @@ export function fitsMaximumPacketSize({ packetBytesMax }: Connection, packet: Ui
 }
 
 /** Keeps an encoded packet, to be sent by an `ENCODED_REPLY` word. */
-export function keepPacket(connection: Connection, packet: Uint8Array): void {
+export function keepEncodedReply(connection: Connection, packet: Uint8Array): void {
   connection.encodedReplies.push(packet);
-  connection.packetBytes += packet.length;
+  connection.encodedReplyBytes += packet.length;
 }
 
 /**
@@ -124,10 +124,10 @@ export function replyEncoded(
   packet: Uint8Array,
 ): void {
   if (!fitsMaximumPacketSize(connection, packet)) return;
-  keepPacket(connection, packet);
+  keepEncodedReply(connection, packet);
   replyAfterCommit(context, connection, ENCODED_REPLY);
   // As with too many short replies: input is not read until they are sent.
-  if (connection.packetBytes >= PACKETS_BYTES_MAX) connection.parked |= Parked.Output;
+  if (connection.encodedReplyBytes >= PACKETS_BYTES_MAX) connection.parked |= Parked.Output;
 }
 
 /**
@@ -145,7 +145,7 @@ export function reasonString(connection: Connection, reason: ReasonCode | number
  * Like `reasonString`, with a text of the policy, which may exceed the Maximum Packet Size; null:
  * no text to send.
  */
-export function ownProblem(
+export function policyReasonString(
   connection: Connection,
   text: string | undefined,
 ): PropertyValues | null {

@@ -21,8 +21,8 @@ import {
   dropGatedReplies,
   ENCODED_REPLY,
   fitsMaximumPacketSize,
-  keepPacket,
-  ownProblem,
+  keepEncodedReply,
+  policyReasonString,
   reasonString,
   sendReply,
 } from "./reply-queue.ts";
@@ -174,7 +174,7 @@ function refuseConnect(
     if (returnCode < 0) return false;
     packet = encodeConnack(false, returnCode); // [MQTT311-3.2.2-4]
   }
-  keepPacket(connection, packet);
+  keepEncodedReply(connection, packet);
   connection.endReason = reason;
   connection.stage = Stage.Closing;
   sendReply(context, connection, ENCODED_REPLY);
@@ -190,7 +190,7 @@ function sendDisconnect(context: BrokerContext, connection: Connection, reason: 
   const packet = encodeWithReason(context, connection, reason, (properties) =>
     encodeReason(FirstByte.Disconnect, code, properties),
   );
-  keepPacket(connection, packet);
+  keepEncodedReply(connection, packet);
   sendReply(context, connection, ENCODED_REPLY);
 }
 
@@ -207,7 +207,7 @@ function encodeWithReason(
   const { denial } = connection;
   connection.denial = null;
   const reference = serverReference(context, reason, denial);
-  const own = ownProblem(connection, denial?.reasonString);
+  const own = policyReasonString(connection, denial?.reasonString);
   if (own !== null) {
     const packet = encode({ ...own, ...reference });
     if (fitsMaximumPacketSize(connection, packet)) return packet;

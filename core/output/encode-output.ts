@@ -51,7 +51,7 @@ function encodeReplies(context: BrokerContext, connection: Connection, out: OutB
         break;
       }
       connection.encodedReplies.shift();
-      connection.packetBytes -= packet.length;
+      connection.encodedReplyBytes -= packet.length;
     } else if (first === FirstByte.Pingresp) {
       to[at++] = first;
       to[at++] = 0;

@@ -15,7 +15,7 @@ import { requestDecision } from "../lifecycle/decisions.ts";
 import {
   ENCODED_REPLY,
   fitsMaximumPacketSize,
-  keepPacket,
+  keepEncodedReply,
   replyInOrder,
 } from "../lifecycle/reply-queue.ts";
 import { Counter } from "../observe/counters.ts";
@@ -104,7 +104,7 @@ export function sendAuth(
     ...(data === null ? {} : { AuthenticationData: data }),
   });
   if (!fitsMaximumPacketSize(connection, packet)) return false;
-  keepPacket(connection, packet);
+  keepEncodedReply(connection, packet);
   replyInOrder(context, connection, ENCODED_REPLY);
   return true;
 }

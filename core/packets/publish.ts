@@ -9,9 +9,9 @@ import type { BrokerContext } from "../context.ts";
 import { requestDecision } from "../lifecycle/decisions.ts";
 import {
   fitsMaximumPacketSize,
-  ownProblem,
   packReply,
   pauseWhileStoreBehind,
+  policyReasonString,
   replyAfterCommit,
   replyEncoded,
 } from "../lifecycle/reply-queue.ts";
@@ -163,7 +163,7 @@ function refuse(
   packet: PublishFields,
   reason: ReasonCode,
 ): void {
-  const own = ownProblem(connection, connection.denial?.reasonString);
+  const own = policyReasonString(connection, connection.denial?.reasonString);
   connection.denial = null;
   if (own !== null && packet.qos > 0) {
     const firstByte = packet.qos === 1 ? FirstByte.Puback : FirstByte.Pubrec;

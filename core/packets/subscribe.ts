@@ -16,8 +16,8 @@ import type { BrokerContext } from "../context.ts";
 import { requestDecision } from "../lifecycle/decisions.ts";
 import {
   fitsMaximumPacketSize,
-  ownProblem,
   packReply,
+  policyReasonString,
   reasonString,
   replyAfterCommit,
   replyEncoded,
@@ -175,7 +175,7 @@ function encodeSuback5(
 ): Uint8Array {
   const encode = (properties: PropertyValues): Uint8Array =>
     encodeFilterAck(FirstByte.Suback, packetId, codes, properties);
-  const properties = failed >= FAILURE_MIN ? ownProblem(connection, own) : null;
+  const properties = failed >= FAILURE_MIN ? policyReasonString(connection, own) : null;
   if (properties !== null) {
     const suback = encode(properties);
     if (fitsMaximumPacketSize(connection, suback)) return suback;
