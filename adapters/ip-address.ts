@@ -24,15 +24,20 @@ export function addressBytes(text: string): AddressBytes | null {
   return text.includes(":") ? ipv6(text.toLowerCase()) : null;
 }
 
-/** Parses an address with or without a port; null: it is neither. A port that is not a number is ignored. */
+/** Parses an address with or without a port; null: it is neither. A hidden port, RFC 7239 §6.3, is ignored. */
 export function endpoint(text: string): Endpoint | null {
   const [, inBrackets, ipv4Text, port] = ENDPOINT.exec(text) ?? [];
   const address = (inBrackets ?? ipv4Text ?? text).toLowerCase();
-  // A link-local address may name its network interface.
-  const bytes = addressBytes(address.split("%", 1)[0]!);
-  if (bytes === null) return null;
-  const number = port === undefined || !/^\d{1,5}$/.test(port) ? null : Number(port);
+  const [, withoutZone] = ZONED.exec(address) ?? [];
+  const bytes = addressBytes(withoutZone ?? address);
+  const number = port === undefined || HIDDEN_PORT.test(port) ? null : portNumber(port);
+  if (bytes === null || number === NO_PORT) return null;
   return { bytes, address: isMapped(bytes) ? bytes.subarray(12).join(".") : address, port: number };
+}
+
+function portNumber(text: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : NO_PORT;
+  return number > PORT_MAX ? NO_PORT : number;
 }
 
 /** Parses an address, or a range such as `10.0.0.0/8`; null: it is neither. */
@@ -101,3 +106,8 @@ function isMapped(bytes: AddressBytes): boolean {
 /** `[address]` or `[address]:port`, or an IPv4 `address:port`. */
 const ENDPOINT = /^(?:\[([^\]]*)\]|([^:]*))(?::([^:]*))?$/;
 const IPV6_LENGTH_MAX = 45;
+/** An address with the name of a network interface, RFC 4007 §11, in characters that need no escape in a URL. */
+const ZONED = /^([^%]*:[^%]*)%[\w.~-]{1,64}$/;
+const HIDDEN_PORT = /^_[\w.-]+$/;
+const PORT_MAX = 65_535;
+const NO_PORT = -1;

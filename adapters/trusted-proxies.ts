@@ -35,16 +35,13 @@ export class TrustedProxies {
     if (!this.#hasPeer(peer)) return peer;
     const forwardedFor = headerOf("x-forwarded-for");
     const forwarded = headerOf("forwarded");
-    const elements = forwarded === null || forwarded.trim() === "" ? [] : forElements(forwarded);
+    const elements = forElements(forwarded ?? "");
     if (elements === null) return null;
-    const one = this.#walk(forwardedFor === null ? [] : forwardedFor.split(","));
+    const one = this.#walk(forwardedFor?.trim() ? forwardedFor.split(",") : []);
     const other = this.#walk(elements);
-    // A header that names only proxies does not name the client.
-    if (one.isTrusted || other.isTrusted) {
-      const told = one.isTrusted && !other.isTrusted ? other : one;
-      return shown(told.endpoint ?? other.endpoint) ?? peer;
-    }
-    return isSameAddress(one.endpoint!, other.endpoint!) ? shown(one.endpoint) : null;
+    if (one === null || other === null) return shown((one ?? other)?.endpoint) ?? peer;
+    const told = agreed(one, other);
+    return told === null ? null : (shown(told.endpoint) ?? peer);
   }
 
   #hasPeer(peer: string): boolean {
@@ -59,52 +56,81 @@ export class TrustedProxies {
 
   /**
    * The last address that does not belong to a trusted proxy. Each proxy adds the address of its peer at the end, and the client may
-   * have invented the addresses before. If all addresses are trusted, it is the first readable one.
+   * have invented the addresses before. If all addresses are trusted, it is the first readable one. Null: the chain is empty.
    */
-  #walk(chain: readonly (string | null)[]): {
-    readonly endpoint: Endpoint | null;
-    readonly isTrusted: boolean;
-  } {
+  #walk(chain: readonly (string | null)[]): Walk | null {
+    if (chain.length === 0) return null;
     let last: Endpoint | null = null;
     for (const text of chain.toReversed()) {
       const next = endpoint(text?.trim() ?? "");
-      if (next === null) break;
+      if (next === null) return { end: "unknown", endpoint: last };
       last = next;
-      if (!this.#has(next)) return { endpoint: next, isTrusted: false };
+      if (!this.#has(next)) return { end: "client", endpoint: next };
     }
-    return { endpoint: last, isTrusted: true };
+    return { end: "proxy", endpoint: last };
   }
 }
 
-/** The value of `for=` in each element of `Forwarded`, or null for none. Null as the result: the header cannot be read. */
+/** The result of reading a header from its end. */
+interface Walk {
+  /** What stopped it: a client, the beginning of the header, or something that is not an address. */
+  readonly end: "client" | "proxy" | "unknown";
+  /** The last address that was read; null: none. */
+  readonly endpoint: Endpoint | null;
+}
+
+/** What both headers of a request say; null: they do not agree. */
+function agreed(a: Walk, b: Walk): Walk | null {
+  if (a.end === b.end) return isSameAddress(a.endpoint, b.endpoint) ? a : null;
+  // The proxy may have hidden the client in one header, and the client may have written the other.
+  if (a.end === "unknown" || b.end === "unknown") return null;
+  // A header that names only proxies does not name the client.
+  return a.end === "client" ? a : b;
+}
+
+/**
+ * The value of `for=` in each element of `Forwarded`, or null for none. Null as the result: the header cannot be read.
+ * Empty elements are ignored, RFC 9110 §5.6.1.2.
+ */
 function forElements(header: string): readonly (string | null)[] | null {
   const elements: (string | null)[] = [];
   let element: string | null = null;
+  let isEmpty = true;
   PAIR.lastIndex = 0;
   for (;;) {
     const pair = PAIR.exec(header);
     if (pair === null) return null;
     const [, name, quoted, token, end] = pair;
-    if (name!.toLowerCase() === "for") element = quoted?.replaceAll(/\\(.)/g, "$1") ?? token!;
+    if (name?.toLowerCase() === "for") {
+      // Each parameter may occur once, RFC 7239 §4.
+      if (element !== null) return null;
+      element = quoted?.replaceAll(/\\(.)/g, "$1") ?? token!;
+    }
+    isEmpty &&= name === undefined && end !== ";";
     if (end === ";") continue;
-    elements.push(element);
+    if (!isEmpty) elements.push(element);
     element = null;
+    isEmpty = true;
     if (end === "") return elements;
   }
 }
 
-function isSameAddress(a: Endpoint, b: Endpoint): boolean {
+function isSameAddress(a: Endpoint | null, b: Endpoint | null): boolean {
+  if (a === null || b === null) return a === b;
   return a.bytes.every((byte, index) => byte === b.bytes[index]);
 }
 
-function shown(at: Endpoint | null): string | null {
-  if (at === null) return null;
+function shown(at: Endpoint | null | undefined): string | null {
+  if (at === null || at === undefined) return null;
   if (at.port !== null) return peerAddress(at.address, at.port);
   return at.address.includes(":") ? `[${at.address}]` : at.address;
 }
 
 /** The peer of a server that listens on a Unix domain socket. */
 export const UNIX = "unix";
-/** `name=value` or `name="value"`, and its end. The value may have more characters than a token, because proxies quote too little. */
-const PAIR = /[ \t]*([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))[ \t]*(;|,|$)/y;
+/**
+ * `name=value`, `name="value"` or nothing, RFC 7239 §4, and its end. The value may have more characters than a token, because
+ * proxies quote too little.
+ */
+const PAIR = /[ \t]*(?:([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))[ \t]*)?(;|,|$)/y;
 const ALLOWED = `addresses such as 192.0.2.1 or 2001:db8::1, ranges such as 10.0.0.0/8, or "${UNIX}"`;

@@ -68,11 +68,30 @@ describe("an address", () => {
     ["[::ffff:192.0.2.1]:80", "192.0.2.1", 80],
     ["::ffff:c000:201", "192.0.2.1", null],
     ["192.0.2.1:_hidden", "192.0.2.1", null],
+    ["192.0.2.1:65535", "192.0.2.1", 65_535],
+    ["fe80::1%eth0.100", "fe80::1%eth0.100", null],
+    ["[fe80::1%25en0]:80", "fe80::1%25en0", 80],
   ])("%s may have a port", (text, address, port) => {
     expect(endpoint(text)).toMatchObject({ address, port });
   });
 
-  test.each(["unknown", "_hidden", "[192.0.2.1", "[::1]80", "a:80", ""])("%j has none", (text) => {
+  const noPort = [
+    "1.2.3.4:65536",
+    "[::1]:99999",
+    "1.2.3.4:999999",
+    "1.2.3.4:",
+    "1.2.3.4:a",
+    "[::1]80",
+  ];
+  const noZone = [
+    'fe80::1%eth0"<x>',
+    "fe80::1%",
+    "fe80::1%a b",
+    `fe80::1%${"a".repeat(65)}`,
+    "1.2.3.4%a",
+  ];
+  const noEndpoint = ["unknown", "_hidden", "[192.0.2.1", "a:80", ""];
+  test.each([...noPort, ...noZone, ...noEndpoint])("%j has none", (text) => {
     expect(endpoint(text)).toBeNull();
   });
 });
@@ -154,11 +173,25 @@ describe("the client of a trusted proxy", () => {
     [forwarded("for=_hidden"), PROXY],
     [forwarded("for=203.0.113.7, proto=http"), PROXY],
     [forwarded(""), PROXY],
+    // RFC 7239 §4 has empty pairs, RFC 9110 §5.6.1.2 empty elements.
+    [forwarded("for=203.0.113.7;"), "203.0.113.7"],
+    [forwarded(";for=203.0.113.7 ; ;proto=https"), "203.0.113.7"],
+    [forwarded(",for=203.0.113.7"), "203.0.113.7"],
+    [forwarded("for=198.51.100.1, , for=203.0.113.7 ,\t,"), "203.0.113.7"],
+    [forwarded(" , ,"), PROXY],
+    [forwarded("for=203.0.113.7, ;"), PROXY],
+    [xff("203.0.113.7:99999"), PROXY],
+    [xff('fe80::1%eth0"<x>'), PROXY],
     [{ ...xff("203.0.113.7"), ...forwarded("for=203.0.113.7:80") }, "203.0.113.7"],
     // One of the two names proxies alone: no client could gain by that.
     [{ ...xff("203.0.113.7"), ...forwarded("for=10.0.0.9") }, "203.0.113.7"],
     [{ ...xff("10.0.0.9"), ...forwarded("for=203.0.113.7") }, "203.0.113.7"],
-    [{ ...xff("unknown"), ...forwarded("for=10.0.0.9") }, "10.0.0.9"],
+    [{ ...xff(""), ...forwarded("for=203.0.113.7") }, "203.0.113.7"],
+    [{ ...xff("203.0.113.7"), ...forwarded("") }, "203.0.113.7"],
+    // Both say as much, and neither says who it is.
+    [{ ...xff("unknown"), ...forwarded("for=_hidden") }, PROXY],
+    [{ ...xff("unknown, 10.0.0.9"), ...forwarded("for=unknown, for=10.0.0.9") }, "10.0.0.9"],
+    [{ ...xff("10.0.0.8, 10.0.0.9"), ...forwarded("for=10.0.0.8, for=10.0.0.9") }, "10.0.0.8"],
   ])("%j", (headers, client) => {
     expect(clientOf("127.0.0.1,10.0.0.0/8", PROXY, headers)).toBe(client);
   });
@@ -169,7 +202,18 @@ describe("the client of a trusted proxy", () => {
     forwarded("for=198.51.100.1 203.0.113.7"),
     forwarded("203.0.113.7"),
     { ...xff("203.0.113.7"), ...forwarded("nonsense") },
+    // One of the two is the client's own, and may be the one that names somebody.
+    { ...xff("203.0.113.7"), ...forwarded("for=unknown") },
+    { ...xff("203.0.113.7"), ...forwarded("for=_hidden, for=10.0.0.9") },
+    { ...xff("203.0.113.7"), ...forwarded("proto=https") },
+    { ...xff("unknown"), ...forwarded("for=203.0.113.7") },
+    { ...xff("unknown"), ...forwarded("for=10.0.0.9") },
+    { ...xff("10.0.0.9"), ...forwarded("for=10.0.0.8") },
+    { ...xff("unknown, 10.0.0.9"), ...forwarded("for=unknown, for=10.0.0.8") },
+    // RFC 7239 §4: each parameter once.
+    forwarded("for=203.0.113.7;for=198.51.100.1"),
+    forwarded(`${" ".repeat(16_000)}"`),
   ])("%j: it cannot be told who wrote what", (headers) => {
-    expect(clientOf("127.0.0.1", PROXY, headers)).toBeNull();
+    expect(clientOf("127.0.0.1,10.0.0.0/8", PROXY, headers)).toBeNull();
   });
 });
