@@ -15,14 +15,14 @@ export class WebSocketPaths {
     this.given = listOf(field, given, ALLOWED);
     for (const path of this.given) {
       if (!PATH.test(path)) throw new ConfigError(field, path, ALLOWED);
-      if (path.endsWith("/*")) this.#roots.push(path.slice(0, -"/*".length));
-      else this.#exact.add(withoutSlash(path));
+      if (path.endsWith("/*")) this.#roots.push(resolved(path.slice(0, -"*".length)));
+      else this.#exact.add(resolved(path));
     }
   }
 
   /** Whether the target of a request, such as `/mqtt?token=1`, is served. */
   has(target: string): boolean {
-    const path = withoutSlash(withoutAuthority(target).split("?", 1)[0]!);
+    const path = resolved(withoutAuthority(target).split("?", 1)[0]!);
     if (this.#exact.has(path)) return true;
     return this.#roots.some((root) => path === root || path.startsWith(`${root}/`));
   }
@@ -36,6 +36,11 @@ export function notFoundText(paths: readonly string[]): string {
 /** The target of a request without the authority, which a target in absolute form has, RFC 9112 §3.2. */
 export function withoutAuthority(target: string): string {
   return target.replace(/^[a-z]+:\/\/[^/?]*/i, "");
+}
+
+/** As a URL has it, so that `/sub/../x` is not below `/sub` on any runtime, and without a slash at the end. */
+function resolved(path: string): string {
+  return withoutSlash(path.startsWith("/") ? new URL(`http://x${path}`).pathname : path);
 }
 
 function withoutSlash(path: string): string {

@@ -18,6 +18,13 @@ describe("the paths at which WebSocket clients are served", () => {
     ],
     ["/*", ["/", "", "/mqtt", "/a/b/", "/a?b", "http://x/a"], []],
     ["/sub/*", ["/sub", "/sub/", "/sub/a", "/sub/a/b?c"], ["/", "/subway", "/a/sub/b"]],
+    // As Bun and Deno have them before we see them, and clients of Node that build URLs.
+    [
+      "/sub/*",
+      ["/sub/./x", "/x/../sub/y", "/sub/x/..", "/sub/%2e/x"],
+      ["/sub/../x", "/sub/..", "/sub/x/../../y", "/sub/%2E%2e/x", "/sub\\..\\x"],
+    ],
+    ['/x/../mqtt,/q"', ["/mqtt", '/q"', "/q%22"], ["/x"]],
     ["/a/b/*,/", ["/a/b", "/a/b/c", "/"], ["/a", "/a/c"]],
   ])("%j", (given, served, notServed) => {
     const paths = new WebSocketPaths("path", given);
