@@ -32,6 +32,7 @@ describe("the command's --host", needs("IPv6"), () => {
     ["by default", []],
     ["localhost", ["--host", "localhost"]],
     ["both loopback addresses", ["--host", "127.0.0.1", "--host", "[::1]"]],
+    ["with a comma", ["--host", "127.0.0.1,::1"]],
     ["the file", ["--config", file]],
   ])("serves 127.0.0.1 and ::1 on one port each for TCP and WebSocket: %s", async (_, args) => {
     const addresses = await serving(...args);
@@ -59,6 +60,12 @@ describe("the command's --host", needs("IPv6"), () => {
     expect(hostsOf(addresses)).toEqual(["tcp://[::]", "ws://[::]"]);
     const { port } = new URL(addresses[0]!);
     for (const host of ["127.0.0.1", "[::1]"]) await openSocket(`tcp://${host}:${port}`);
+  });
+
+  test("opens 0.0.0.0 and ::1 where localhost is given beside 0.0.0.0", async () => {
+    const args = ["--host", "0.0.0.0", "--host", "localhost", "--allow-anonymous"];
+    const served = ["tcp://0.0.0.0", "ws://0.0.0.0", "tcp://[::1]", "ws://[::1]"];
+    expect(hostsOf(await serving(...args))).toEqual(served);
   });
 });
 
@@ -146,6 +153,34 @@ describe("a broker of the library", () => {
       host === "::1" ? "EADDRINUSE" : null,
     );
     expect(broker).toMatchObject({ code: "EADDRINUSE" });
+  });
+
+  test.each<[host: string | string[], opened: string[]]>([
+    [
+      ["0.0.0.0", "localhost"],
+      ["0.0.0.0", "[::1]"],
+    ],
+    [["127.0.0.1", "0.0.0.0", "192.0.2.1", "::ffff:192.0.2.2"], ["0.0.0.0"]],
+    [
+      ["0.0.0.0", "2001:db8::1"],
+      ["0.0.0.0", "[2001:db8::1]"],
+    ],
+    [["localhost", "::", "2001:db8::1", "fe80::1%eth0", "0.0.0.0", "192.0.2.1", "here"], ["[::]"]],
+    [["[0::0]", "::1"], ["[0::0]"]],
+    ["127.0.0.1,::1", ["127.0.0.1", "[::1]"]],
+    [
+      ["127.0.0.1, [::1]", "127.0.0.2"],
+      ["127.0.0.1", "[::1]", "127.0.0.2"],
+    ],
+  ])("opens no address that another one includes: %j", async (host, opened) => {
+    const { addresses } = await listens({ tcp: { port: 1, host }, allowAnonymous: true });
+    expect(addresses).toEqual(opened.map((address) => `tcp://${address}:1`));
+  });
+
+  test.each(["127.0.0.1,", "", ",::1"])("accepts no empty address: %j", async (host) => {
+    const { broker, open } = await listens({ tcp: { port: 1, host } });
+    expect(broker).toMatchObject({ name: "ConfigError", field: "tcp.host", value: "" });
+    expect(open.size).toBe(0);
   });
 
   test("opens each address once, in the order of the option, and its own for WebSocket", async () => {

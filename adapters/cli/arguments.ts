@@ -198,7 +198,7 @@ const optionTable: readonly {
 }[] = [
   {
     flags: "--host <address>",
-    help: "address to listen on; repeat it to listen on several (default: localhost, which is 127.0.0.1 and ::1)",
+    help: "address to listen on; repeat it, or use commas, to listen on several (default: localhost, which is 127.0.0.1 and ::1)",
     isRepeatable: true,
   },
   { flags: "--port <n>", help: "TCP port; 0 picks a free one (default: 1883)" },
