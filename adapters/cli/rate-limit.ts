@@ -2,9 +2,12 @@
 import { setTimeout } from "../captured.ts";
 
 export class RateLimit {
-  /** The number of lines in this minute, by key. */
+  /** The number of lines in this minute, by key; the key that was used last is the last one. */
   readonly #counts = new Map<string, number>();
+  /** The number of lines in this minute about all keys. */
+  #lineCount = 0;
   #leftOutCount = 0;
+  #isCounting = false;
   readonly #tellLeftOut: (count: number) => void;
   readonly #setTimer: typeof setTimeout;
 
@@ -16,23 +19,43 @@ export class RateLimit {
 
   /** Whether one more line may be written about `key`. */
   allows(key: string): boolean {
-    if (this.#counts.size === 0) this.#setTimer(() => this.#handleMinute(), WINDOW_MILLIS);
-    // Beyond KEYS_MAX all further keys share one count.
-    const known = this.#counts.has(key) || this.#counts.size < KEYS_MAX ? key : "";
-    const count = (this.#counts.get(known) ?? 0) + 1;
-    this.#counts.set(known, count);
-    if (count <= LINES_MAX) return true;
-    this.#leftOutCount++;
-    return false;
+    if (!this.#isCounting) this.#setTimer(() => this.#handleMinute(), WINDOW_MILLIS);
+    this.#isCounting = true;
+    const count = this.#counts.get(key) ?? 0;
+    this.#counts.delete(key);
+    if (this.#counts.size === KEYS_MAX) this.#forgetOldest();
+    const isAllowed = count < LINES_PER_KEY_MAX && this.#lineCount < LINES_MAX;
+    this.#counts.set(key, isAllowed ? count + 1 : count);
+    if (isAllowed) this.#lineCount++;
+    else this.#leftOutCount++;
+    return isAllowed;
+  }
+
+  /** Tells how many lines were left out until now, for a process that is about to end. */
+  end(): void {
+    const count = this.#leftOutCount;
+    this.#leftOutCount = 0;
+    if (count > 0) this.#tellLeftOut(count);
+  }
+
+  /** A client whose key is forgotten may have ten more lines, within the maximum for all keys. */
+  #forgetOldest(): void {
+    for (const key of this.#counts.keys()) {
+      this.#counts.delete(key);
+      return;
+    }
   }
 
   #handleMinute(): void {
+    this.#isCounting = false;
     this.#counts.clear();
-    if (this.#leftOutCount > 0) this.#tellLeftOut(this.#leftOutCount);
-    this.#leftOutCount = 0;
+    this.#lineCount = 0;
+    this.end();
   }
 }
 
 const WINDOW_MILLIS = 60_000;
-const LINES_MAX = 10;
-const KEYS_MAX = 1000;
+const LINES_PER_KEY_MAX = 10;
+const KEYS_MAX = 10_000;
+/** A peer that changes its client identifier for each connection must not fill the log. */
+const LINES_MAX = 20_000;

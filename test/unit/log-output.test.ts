@@ -186,7 +186,7 @@ describe("a rate limit", () => {
     const asks = (key: string, times: number): number =>
       Array.from({ length: times }, () => limit.allows(key)).filter((isAllowed) => isAllowed)
         .length;
-    return { told, asks, endMinute: () => endMinute() };
+    return { told, limit, asks, endMinute: () => endMinute() };
   };
 
   test("lets through ten lines a minute for each client, and says how many it left out", () => {
@@ -200,11 +200,38 @@ describe("a rate limit", () => {
     expect(told).toEqual([15, 1]);
   });
 
-  test("counts a thousand clients apart, and all others together", () => {
+  test("counts clients apart, however many there are", () => {
     const { asks } = limited();
-    for (let n = 0; n < 1000; n++) expect(asks(`client ${n}`, 1)).toBe(1);
-    const others = Array.from({ length: 100 }, (_, n) => asks(`other ${n}`, 1));
-    expect(others.reduce((a, b) => a + b)).toBe(10);
-    expect(asks("client 5", 20)).toBe(9);
+    for (let n = 0; n < 1020; n++) expect(asks(`client ${n}`, 12)).toBe(10);
+    expect(asks("one more", 12)).toBe(10);
+    expect(asks("client 5", 1)).toBe(0);
+  });
+
+  test("remembers ten thousand clients, and forgets the one that was quiet for longest first", () => {
+    const { asks } = limited();
+    expect([asks("loud", 10), asks("quiet", 10)]).toEqual([10, 10]);
+    for (let n = 0; n < 9_998; n++) asks(`client ${n}`, 1);
+    expect(asks("loud", 1)).toBe(0);
+    expect(asks("one more", 1)).toBe(1);
+    expect([asks("loud", 1), asks("quiet", 1)]).toEqual([0, 1]);
+  });
+
+  test("lets twenty thousand lines a minute through about all clients", () => {
+    const { told, asks, endMinute } = limited();
+    let count = 0;
+    for (let n = 0; n < 30_000; n++) count += asks(`client ${n}`, 1);
+    expect(count).toBe(20_000);
+    endMinute();
+    expect(told).toEqual([10_000]);
+    expect(asks("client 29999", 1)).toBe(1);
+  });
+
+  test("tells at the end of the process what it left out until then, once", () => {
+    const { told, limit, asks, endMinute } = limited();
+    asks("a", 25);
+    limit.end();
+    limit.end();
+    endMinute();
+    expect(told).toEqual([15]);
   });
 });
