@@ -139,3 +139,20 @@ test("logs ten refusals a minute for each client, and truncates a long topic", a
   expect(lines.map(({ clientId }) => clientId)).toEqual([...Array(10).fill("loud"), "quiet"]);
   expect(lines[0]!["topic"]).toBe(`${topic.slice(0, 1000)}… (3005 characters)`);
 });
+
+test("a broker that stops tells how many lines were left out until then", async () => {
+  const run = await serving();
+  for (let n = 0; n < 13; n++) await visit(run.tcp, "end");
+  const client = await openSocket(run.tcp);
+  client.send(connect({ clientId: "loud" }));
+  for (let n = 0; n < 15; n++) client.send(publish("$SYS/no", "x"));
+  client.send(pingreq);
+  await client.takes(2);
+  run.broker.child.kill("SIGTERM");
+  expect((await run.broker.finished).code).toBe(0);
+  const told = linesOf(run.broker).filter(({ count }) => count !== undefined);
+  expect(told).toMatchObject([
+    { level: "WARN", message: "log lines about refusals were left out", count: 5 },
+    { level: "INFO", message: "log lines about connections were left out", count: 3 },
+  ]);
+});

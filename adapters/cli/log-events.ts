@@ -35,6 +35,7 @@ function logConnections(broker: BrokerServer, log: Log): void {
   const limit = new RateLimit((count) =>
     log.info("log lines about connections were left out", { count }),
   );
+  log.beforeEnd(() => limit.end());
   broker.on("refused", (event) => {
     if (isHarmless(event) && limit.allows(hostOf(event.info.remote))) {
       log.info(nameOf(event), fieldsOf(event));
@@ -46,6 +47,7 @@ function logRefusals(broker: BrokerServer, log: Log): void {
   const limit = new RateLimit((count) =>
     log.warn("log lines about refusals were left out", { count }),
   );
+  log.beforeEnd(() => limit.end());
   broker.on("refused", (event) => {
     if (isHarmless(event)) return;
     const { clientId, info } = event;

@@ -17,6 +17,7 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export class Log {
   readonly #rank: number;
   readonly #output: LogOutput;
+  readonly #tellLast: (() => void)[] = [];
 
   constructor(level: LogLevel, output: LogOutput) {
     this.#rank = LOG_LEVELS.indexOf(level);
@@ -48,8 +49,19 @@ export class Log {
     this.#write("debug", message, fields);
   }
 
+  /** `tell` writes its last lines when the process is about to end, in order or by an error. It may be called twice. */
+  beforeEnd(tell: () => void): void {
+    this.#tellLast.push(tell);
+  }
+
+  /** Calls what `beforeEnd` was given. */
+  tellLast(): void {
+    for (const tell of this.#tellLast) tell();
+  }
+
   /** Resolves when all lines are written, or after a timeout if nobody reads. Call it last. */
   end(): Promise<void> {
+    this.tellLast();
     return this.#output.end();
   }
 
@@ -65,6 +77,7 @@ export function createLog(level: LogLevel): Log {
   );
   const log = new Log(level, output);
   process.on("uncaughtExceptionMonitor", (error) => {
+    log.tellLast();
     log.fatal("uncaught exception", { error });
     // Deno emits no "exit" in this case. The runtime prints the error itself, and would wait for a terminal that is not read.
     if (!output.flush() && process.stderr.isTTY) process.exit(1);
@@ -75,7 +88,10 @@ export function createLog(level: LogLevel): Log {
       throw error;
     });
   }
-  process.on("exit", () => void output.flush());
+  process.on("exit", () => {
+    log.tellLast();
+    output.flush();
+  });
   return log;
 }
 

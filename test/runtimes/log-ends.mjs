@@ -4,6 +4,11 @@ import { setImmediate } from "node:timers";
 import { createLog } from "../../dist/adapters/cli/log.js";
 
 const log = createLog("info");
+let isTold = false;
+log.beforeEnd(() => {
+  if (!isTold) log.info("told at the end");
+  isTold = true;
+});
 setImmediate(() => {
   for (let n = 1; n <= 2000; n++) log.info("a line", { n });
   const [, , manner] = process.argv;

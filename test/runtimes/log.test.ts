@@ -22,11 +22,13 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
       const numbers = Array.from({ length: 2000 }, (_, n) => n + 1);
       expect(told.slice(0, 2000).map(({ n }) => n)).toEqual(numbers);
       if (manner === "exit") {
-        expect([code, told.length]).toEqual([3, 2000]);
+        expect([code, told.length]).toEqual([3, 2001]);
+        expect(told.at(-1)).toMatchObject({ message: "told at the end" });
         return;
       }
       expect(code).toBe(1);
       expect(told.slice(2000)).toMatchObject([
+        { level: "INFO", message: "told at the end" },
         {
           level: "FATAL",
           message: "uncaught exception",
