@@ -117,14 +117,15 @@ export function innerOptions(options: InnerOptions): InnerOptions {
 }
 
 function adviceOn(name: string, names: Readonly<Record<string, true>>): string | null {
-  if (Object.hasOwn(elsewhere, name)) return elsewhere[name]!;
+  const known = elsewhere.get(name.toLowerCase());
+  if (known !== undefined) return known;
   if (nearest(name, Object.keys(names)) !== null) return null;
   const limit = nearest(name, limitNames);
   return limit === null ? null : `did you mean limits.${limit}?`;
 }
 
 /** Options of aedes and mosca, of the command, and of servers in general, with their replacements. */
-const elsewhere: Readonly<Record<string, string>> = {
+const replacements: Readonly<Record<string, string>> = {
   authorizeForward:
     "use authorizeSubscribe: a client that may subscribe to a topic receives its messages",
   preConnect: "use authenticate: it gets the address, and no client is connected before it answers",
@@ -154,6 +155,13 @@ const elsewhere: Readonly<Record<string, string>> = {
   server: "use attachWebSocket of the broker",
   username: "use users: { name: password }",
   password: "use users: { name: password }",
+  passwords: "use users: { name: password }",
+  passwd: "use users: { name: password }",
+  auth: "did you mean authenticate?",
   logger: 'use broker.on, such as broker.on("refused", listener)',
   logLevel: 'use broker.on, such as broker.on("refused", listener)',
 };
+/** Replacements by the name in lower case. */
+const elsewhere: ReadonlyMap<string, string> = new Map(
+  Object.entries(replacements).map(([name, advice]) => [name.toLowerCase(), advice]),
+);

@@ -93,7 +93,7 @@ export class BrokerServer {
     checkSwitch("store.isDurable", store.isDurable);
     this.#store = store;
     checkObject("limits", given);
-    const limits = parseLimits(given);
+    const limits = parseLimits(given, "limits.");
     this.#limits = limits;
     if (record !== undefined) checkFunction("record", record);
     const reference = told("serverReference", options.serverReference);

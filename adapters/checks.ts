@@ -167,6 +167,8 @@ export function checkUsers(users: unknown): asserts users is Readonly<Record<str
   // A string may contain a name and its password.
   if (typeof users === "string") throw new ConfigError("users", HIDDEN, "an object");
   checkObject("users", users);
+  // Users within an instance of a class, or inherited ones, would not be found.
+  if (!isPlain(users)) throw new ConfigError("users", users, "a plain object");
   for (const [name, password] of Object.entries(users)) {
     checkText("users", name);
     // A missing password would otherwise be the empty password.
@@ -174,6 +176,19 @@ export function checkUsers(users: unknown): asserts users is Readonly<Record<str
       throw new ConfigError("users", name, "a user name whose password is a string");
     }
   }
+}
+
+/** Whether an object has no prototype or that of plain objects, also from another realm. */
+export function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** For a function without options, which JavaScript may call with some. */
+export function checkNoOptions(given: readonly unknown[]): void {
+  // The index that `map` adds is none.
+  const options = given.find(isObject);
+  if (options !== undefined) throw new ConfigError("options", options, "no options");
 }
 
 /** Checks properties: allowed at `place`, not `reserved`, each with the right type and range. */

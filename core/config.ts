@@ -192,15 +192,17 @@ export function unknownName(
 }
 
 /**
- * The defaults, overridden by `given`. Throws ConfigError for an unknown name or an invalid value.
+ * The defaults, overridden by `given`. Throws ConfigError for an unknown name or an invalid value; `prefix` precedes the name there.
  */
-export function parseLimits(given: Readonly<Record<string, unknown>> = {}): Limits {
+export function parseLimits(given: Readonly<Record<string, unknown>> = {}, prefix = ""): Limits {
   const limits: Record<string, number> = {};
   for (const name of limitNames) limits[name] = limitTable[name].default;
-  for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(limitTable, name)) throw unknownName("", name, value, limitNames);
+  // Inherited names too, such as those of `Object.create(defaults)`.
+  for (const name in given) {
+    const value = given[name];
+    if (!Object.hasOwn(limitTable, name)) throw unknownName(prefix, name, value, limitNames);
     if (value === undefined) continue;
-    limits[name] = parseLimit(name as LimitName, value);
+    limits[name] = parseLimit(name as LimitName, value, `${prefix}${name}`);
   }
   return limits as Limits;
 }

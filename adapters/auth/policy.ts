@@ -17,7 +17,9 @@ import {
   checkSwitch,
   checkText,
   checkUsers,
+  isPlain,
 } from "../checks.ts";
+import { checkOptions } from "../options.ts";
 import { requestOf } from "../upgrade-request.ts";
 import type { ClientIdentity, ConnectingClient } from "./client-identity.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
@@ -90,6 +92,8 @@ export class ComposedPolicy implements Policy {
     for (const [name, method] of Object.entries(methods)) {
       checkText("methods", name);
       checkSupplied(`methods.${name}`, method, "begin");
+      // An instance of a class may have more of its own.
+      if (isPlain(method)) checkOptions(`methods.${name}`, method, { begin: true });
     }
     const shipped = hasUsers ? { [SCRAM_SHA_256]: scramMethod(options.users) } : {};
     this.#methods = new Map(Object.entries({ ...shipped, ...methods }));

@@ -5,6 +5,7 @@
 import type { InnerOptions } from "../broker-options.ts";
 import type { Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
+import { checkNoOptions } from "../checks.ts";
 import { OutBuffers } from "../out-buffers.ts";
 import { version } from "../version.ts";
 import { isSame, webEntropy, webLoop } from "../web-loop.ts";
@@ -18,7 +19,8 @@ export type LocalBrokerOptions = InnerOptions;
 
 export class BareBroker extends BrokerServer {
   /** A transport of bytes, for a client that speaks MQTT itself. */
-  pipe(): BytePipe {
+  pipe(...none: readonly []): BytePipe {
+    checkNoOptions(none);
     return openPipe(this.driver);
   }
 
@@ -26,8 +28,9 @@ export class BareBroker extends BrokerServer {
    * Serves one client at the other end of a MessageChannel, in whatever tab, worker or thread that is;
    * `portSocket` is what the client makes of its end. The port is the broker's from here on.
    */
-  servePort(port: BytePort): void {
+  servePort(port: BytePort, ...none: readonly []): void {
     checkPort(port);
+    checkNoOptions(none);
     this.driver.whenFree(() => openPort(this.driver, port));
   }
 }

@@ -3,6 +3,7 @@
  * for WebSockets needs no change: `mqtt.connect("ws://worker", { createWebsocket: () => portSocket(port) })`.
  */
 import { queueMicrotask } from "../captured.ts";
+import { checkNoOptions } from "../checks.ts";
 import type { BytePort, LinkEnd } from "./port-link.ts";
 import { checkPort, PortLink } from "./port-link.ts";
 
@@ -29,8 +30,9 @@ export interface PortSocket extends EventTarget {
 type Handler = (event: never) => void;
 
 /** Opens the client's end; the other end of the channel goes to `servePort` of a broker, before or after. */
-export function portSocket(port: BytePort): PortSocket {
+export function portSocket(port: BytePort, ...none: readonly unknown[]): PortSocket {
   checkPort(port);
+  checkNoOptions(none);
   return new LinkedSocket(port);
 }
 

@@ -1,7 +1,7 @@
 /** An option that is not one is told, with the one that was meant: passed over, it would leave a broker open. */
 import { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { createLocalBroker } from "../../adapters/local/mod.ts";
+import { createLocalBroker, portSocket } from "../../adapters/local/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
 import { createTestBroker } from "../../adapters/testing/mod.ts";
 import { connect } from "../support/packets.ts";
@@ -26,6 +26,24 @@ describe("the error for an unknown option", () => {
     "maxConnections: unknown name; did you mean limits.connectionsMax?": { maxConnections: 5 },
     "authorizeForward: unknown name; use authorizeSubscribe: ": { authorizeForward: () => null },
     "preConnect: unknown name; use authenticate: ": { preConnect: () => {} },
+    "authorizeforward: unknown name; use authorizeSubscribe: ": { authorizeforward: () => null },
+    "auth: unknown name; did you mean authenticate?": { auth: () => false },
+    "passwd: unknown name; use users: { name: password }": { passwd: "secret" },
+    "passwords: unknown name; use users: { name: password }": { passwords: { ada: "secret" } },
+    "limits.maxPacketBytes: unknown name; did you mean limits.packetBytesMax?": {
+      limits: { maxPacketBytes: 500 },
+    },
+    "limits.subscriptionMax: unknown name; did you mean limits.subscriptionsMax?": {
+      limits: Object.create({ subscriptionMax: 1 }),
+    },
+    "limits.packetBytesMax: 1 is not allowed": { limits: Object.create({ packetBytesMax: 1 }) },
+    "methods.X.proceed: unknown name; allowed are methods.X.begin": {
+      methods: { X: { begin() {}, proceed() {} } },
+    },
+    "users: [object WeakMap] is not allowed; allowed is a plain object": { users: new WeakMap() },
+    "users: [object Object] is not allowed; allowed is a plain object": {
+      users: Object.create({ ada: "secret" }),
+    },
     "published: unknown name; use broker.on(": { published: () => {} },
     "port: unknown name; use tcp: { port }": { port: 1883 },
     "password: unknown name; use users: { name: password }": { password: "secret" },
@@ -59,6 +77,21 @@ describe("the error for an unknown option", () => {
       expect(error, name).toMatchObject({ name: "ConfigError", field: name });
     }
   });
+});
+
+test("a function without options takes none", async () => {
+  const broker = createLocalBroker();
+  onTestFinished(() => broker.close(100));
+  const call = (ask: unknown, ...given: unknown[]) =>
+    fault(() => (ask as (...all: unknown[]) => unknown).apply(broker, given));
+  const { port1, port2 } = new MessageChannel();
+  onTestFinished(() => port1.close());
+  const error = { name: "ConfigError", field: "options", allowed: "no options" };
+  expect(await call(broker.pipe, { remote: "a" })).toMatchObject(error);
+  expect(await call(portSocket, port1, { remote: "a" })).toMatchObject(error);
+  expect(await call(broker.servePort, port2, { remote: "a" })).toMatchObject(error);
+  expect(() => broker.pipe()).not.toThrow();
+  expect(() => [port1].map(portSocket)).not.toThrow();
 });
 
 test("accepts inherited options", async () => {
