@@ -10,6 +10,7 @@ import {
   HIDDEN,
   isTopicFilter,
   isTopicName,
+  nearest,
   PacketType,
   Property,
   propertyTable,
@@ -207,7 +208,14 @@ export function checkProperties(
       : [],
   );
   for (const [name, value] of entries) {
-    if (!Object.hasOwn(Property, name)) throw unknownName(`${field}.`, name, value, allowed);
+    if (!Object.hasOwn(Property, name)) {
+      const meant = nearest(name, Object.keys(Property));
+      const isElsewhere = meant !== null && !allowed.some((known) => known === meant);
+      const advice = isElsewhere
+        ? `${meant} is not allowed here; allowed are ${allowed.join(", ")}`
+        : null;
+      throw unknownName(`${field}.`, name, value, allowed, advice);
+    }
     if (value === undefined) continue;
     if (!allowed.includes(name)) throw new ConfigError(field, name, allowed.join(", "));
     checkProperty(`${field}.${name}`, name, value);

@@ -79,6 +79,16 @@ describe("the error for an unknown option", () => {
   });
 });
 
+test("a misspelt property that is not allowed in its place is told as that one", async () => {
+  const broker = createLocalBroker();
+  onTestFinished(() => broker.close(100));
+  const properties = { WillDelayIntervl: 1 } as object;
+  const error = await fault(() => broker.connect({ will: { topic: "a", properties } }));
+  expect(error.message).toMatch(
+    /^will\.properties\.WillDelayIntervl: unknown name; WillDelayInterval is not allowed here; allowed are Payload/,
+  );
+});
+
 test("a function without options takes none", async () => {
   const broker = createLocalBroker();
   onTestFinished(() => broker.close(100));
