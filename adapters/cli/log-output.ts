@@ -1,7 +1,7 @@
 /**
- * Writes the log to standard error. Lines are collected and written together once per turn of the event loop. A reader that
- * is slow or gone never delays the broker: beyond a maximum, lines are left out and counted, and a line tells the count as soon
- * as the reader continues.
+ * Writes the log to standard error. A line is written after its turn of the event loop; lines that follow within a few
+ * milliseconds are collected and written together. A reader that is slow or gone never delays the broker: beyond a maximum,
+ * lines are left out and counted, and a line tells the count as soon as the reader continues.
  */
 import { afterInput, clearTimeout, monotonicMillis, setTimeout, type Timer } from "../captured.ts";
 
@@ -23,7 +23,9 @@ export class LogOutput {
   #lostCount = 0;
   /** When the current write began; -1: no write is under way. */
   #writingSince = -1;
-  #retry: Timer | null = null;
+  /** Earliest time of the next write: a write costs more than a line. */
+  #writesAt = 0;
+  #timer: Timer | null = null;
   #isScheduled = false;
   /** True: further lines are ignored. */
   #isEnding = false;
@@ -83,12 +85,24 @@ export class LogOutput {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#writingSince >= 0 || this.#retry !== null) return;
+    if (this.#isScheduled || this.#writingSince >= 0 || this.#timer !== null) return;
+    const delayMillis = this.#isEnding ? 0 : this.#writesAt - monotonicMillis();
+    if (delayMillis > 0) {
+      this.#writeIn(delayMillis);
+      return;
+    }
     this.#isScheduled = true;
     afterInput(() => {
       this.#isScheduled = false;
       this.#write();
     });
+  }
+
+  #writeIn(delayMillis: number): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#write();
+    }, delayMillis);
   }
 
   #write(): void {
@@ -128,7 +142,9 @@ export class LogOutput {
   #handleTaken(count: number): void {
     this.#writingSince = -1;
     this.#rest = this.#rest.subarray(count);
-    this.#schedule();
+    this.#writesAt = this.#rest.length > 0 ? 0 : monotonicMillis() + COLLECT_MILLIS;
+    const waiting = this.#rest.length + this.#text.length + this.#lostCount;
+    if (waiting > 0 || this.#isEnding) this.#schedule();
   }
 
   #handleFailure(error: unknown): void {
@@ -140,10 +156,7 @@ export class LogOutput {
       this.#rest = NO_BYTES;
       delay = RETRY_MILLIS_MAX;
     }
-    this.#retry = setTimeout(() => {
-      this.#retry = null;
-      this.#write();
-    }, delay);
+    this.#writeIn(delay);
   }
 }
 
@@ -163,6 +176,8 @@ const NO_BYTES = new Uint8Array(0);
 const NEWLINE = 0x0a;
 /** Maximum that waits for a reader, in characters and bytes. */
 const WAITING_MAX = 1_048_576;
+/** How long lines are collected after a write. A process that is killed loses them. */
+const COLLECT_MILLIS = 20;
 const RETRY_MILLIS_MIN = 10;
 const RETRY_MILLIS_MAX = 1000;
 /** Maximum time that an ending process waits for the reader of its log. */

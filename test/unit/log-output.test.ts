@@ -51,6 +51,20 @@ test("writes the lines of one turn at once", async () => {
   expect(sink.writes).toHaveLength(2);
 });
 
+test("collects the lines of several turns after a write", async () => {
+  const sink = new Sink();
+  const output = new LogOutput(sink, lost);
+  const began = performance.now();
+  for (let n = 0; n < 300; n++) {
+    output.push(`line ${n}\n`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await sink.has("line 299\n");
+  // 20 milliseconds lie between two writes; a timer may be early by a part of one.
+  const most = (performance.now() - began) / 18 + 2;
+  expect(sink.writes.length).toBeLessThan(most);
+});
+
 test("a sink that accepts a part receives the rest, in order and nothing twice", async () => {
   const sink = new Sink();
   const output = new LogOutput(sink, lost);
