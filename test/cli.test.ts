@@ -143,7 +143,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
     ],
     "no address at all": [
       () => file('{"host": []}'),
-      /^sansmq: host: "\[\]" .* one or more addresses$/m,
+      /^sansmq: host: "\[\]" .* one or more addresses/m,
     ],
     "an address that is none": [() => file('{"host": [1]}'), /^sansmq: host: 1 is not allowed/],
     "a bound of a recording that is none": [
