@@ -87,7 +87,7 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
   test("exposes the ports that are served unless others are asked for, to a user that is not root", async () => {
     const { stdout } = await runSansmq("--help").finished;
     const ports = Array.from(
-      stdout.matchAll(/port, 0 takes .*default: (\d+)/g),
+      stdout.matchAll(/port; 0 picks .*default: (\d+)/g),
       ([, port]) => port,
     );
     expect(image.ports).toEqual(ports.map(Number));
