@@ -29,8 +29,15 @@ export type Seq = Brand<number, "Seq">;
 export const NO_CONN: ConnId = 0 as ConnId;
 /** The slot of a connection, from 1 to `connectionsMax`. One connection has it at a time. */
 export function slotOf(conn: ConnId): number {
-  return conn & 0xf_ffff;
+  return conn & SLOT_MASK;
 }
+/** The id of the connection that takes `slot` after `generation` others. */
+export function connIdOf(slot: number, generation: number): ConnId {
+  return (((generation & GENERATION_MASK) << SLOT_BITS) | slot) as ConnId;
+}
+const SLOT_BITS = 20;
+const SLOT_MASK = 0xf_ffff;
+const GENERATION_MASK = 0x3ff;
 
 /** No deadline: `pollTimeout` returns it when nothing is due. */
 export const NEVER: Millis = Number.POSITIVE_INFINITY as Millis;

@@ -18,7 +18,15 @@ import type {
   OutBuffer,
   Seq,
 } from "./boundary.ts";
-import { CloseCause, EffectKind, NEVER, NO_CONN, OUT_BYTES_MIN, slotOf } from "./boundary.ts";
+import {
+  CloseCause,
+  connIdOf,
+  EffectKind,
+  NEVER,
+  NO_CONN,
+  OUT_BYTES_MIN,
+  slotOf,
+} from "./boundary.ts";
 import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
 import { Connection, Parked, Stage } from "./connection/connection.ts";
@@ -45,6 +53,7 @@ import { SteadyClock } from "./time/steady-clock.ts";
 export class Broker {
   readonly #context: BrokerContext;
   readonly #slots: Slots;
+  /** How many connections each slot has had. */
   readonly #generations: number[] = [0];
   readonly #sys: SysTopics;
   #sysAt: Millis;
@@ -97,7 +106,7 @@ export class Broker {
         connections.push(null);
         this.#generations.push(0);
       }
-      id = ((this.#generations[slot]! << SLOT_BITS) | slot) as ConnId;
+      id = connIdOf(slot, this.#generations[slot]!);
       const connection = new Connection(slot, id, info, now);
       connections[slot] = connection;
       sendQueue.open(slot);
@@ -164,7 +173,7 @@ export class Broker {
       endConnection(this.#context, connection, "transportClosed", reason);
       const { slot } = connection;
       this.#context.connections[slot] = null;
-      this.#generations[slot] = (this.#generations[slot]! + 1) & GENERATION_MASK;
+      this.#generations[slot]!++;
       this.#slots.release(slot);
       this.#context.counters[Counter.connectionsClosed]!++;
     }
@@ -397,6 +406,3 @@ export class Broker {
 function byteCount(out: OutBuffer): number {
   return out.length + (out.tail === null ? 0 : out.tail.length);
 }
-
-const SLOT_BITS = 20;
-const GENERATION_MASK = 0x3ff;

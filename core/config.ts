@@ -164,11 +164,11 @@ export class ConfigError extends Error {
   /** `message` replaces the usual text. */
   constructor(field: string, value: unknown, allowed: string, message?: string) {
     // Errors end up in logs, uncaught ones with all their fields.
-    const told = SECRET.test(field) && isTelling(value) ? HIDDEN : value;
-    super(message ?? `${field}: ${show(told)} is not allowed; allowed is ${allowed}`);
+    const shown = SECRET.test(field) && isTelling(value) ? HIDDEN : value;
+    super(message ?? `${field}: ${show(shown)} is not allowed; allowed is ${allowed}`);
     this.name = "ConfigError";
     this.field = field;
-    this.value = told;
+    this.value = shown;
     this.allowed = allowed;
   }
 }

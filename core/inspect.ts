@@ -38,10 +38,13 @@ export interface ConnectionState {
   readonly isBlocked: boolean;
   /** The reasons why its input is not handled. */
   readonly parked: readonly (keyof typeof Parked)[];
-  readonly answerCount: number;
+  /** Replies that wait to be sent. */
+  readonly replyCount: number;
   /** Replies that wait for a commit. */
   readonly gatedCount: number;
-  readonly heldBytes: number;
+  /** Input that was received while parked. */
+  readonly inputBacklogBytes: number;
+  /** The beginning of an incomplete packet. */
   readonly partialBytes: number;
   readonly hasWill: boolean;
 }
@@ -55,7 +58,7 @@ export interface SessionState {
   readonly readyCount: number;
   readonly readyBytes: number;
   /** Messages that wait for the window or the client. */
-  readonly heldCount: number;
+  readonly queuedCount: number;
   readonly windowFree: number;
   /**
    * `sentIds`: identifiers that await PUBACK or PUBREC; `releasedIds`: identifiers that await
@@ -114,9 +117,9 @@ function connectionState(context: BrokerContext, connection: Connection): Connec
     lastSeen,
     isBlocked: context.sendQueue.isBlocked(connection.slot),
     parked: parkedNames.filter((name) => (connection.parked & Parked[name]) !== 0),
-    answerCount: connection.replies?.count ?? 0,
+    replyCount: connection.replies?.count ?? 0,
     gatedCount: connection.commitGate?.count ?? 0,
-    heldBytes: connection.inputBacklog?.length ?? 0,
+    inputBacklogBytes: connection.inputBacklog?.length ?? 0,
     partialBytes: connection.partialBytes,
     hasWill: connection.will !== null,
   };
@@ -137,7 +140,7 @@ function sessionState(context: BrokerContext, session: Session): SessionState {
     })),
     readyCount: outbox.readyCount,
     readyBytes: outbox.readyBytes,
-    heldCount: outbox.queuedCount,
+    queuedCount: outbox.queuedCount,
     windowFree: outbox.windowFree,
     sentIds: counted(window.sentCount, (position) => window.sentPacketId(position)),
     releasedIds: counted(window.releasedCount, (position) => window.releasedId(position)),

@@ -24,7 +24,7 @@ export class BlockPool {
   readonly #open: (Page | null)[] = classSizes.map(() => null);
   readonly #large: (Uint8Array | null)[] = [];
   readonly #freeLarge: number[] = [];
-  #heldBytes = 0;
+  #usedBytes = 0;
 
   /** `bytesMax` bounds the sum of pages in use and large buffers. */
   constructor(bytesMax: number, buffers: BufferPool = plainBuffers()) {
@@ -34,7 +34,7 @@ export class BlockPool {
 
   /** Bytes of the pages in use and of the large buffers. */
   get usedBytes(): number {
-    return this.#heldBytes;
+    return this.#usedBytes;
   }
 
   /**
@@ -43,7 +43,7 @@ export class BlockPool {
    */
   allocate(byteCount: number): number {
     if (byteCount > SMALL_BYTES_MAX) {
-      if (this.#heldBytes + byteCount > this.#bytesMax) return 0;
+      if (this.#usedBytes + byteCount > this.#bytesMax) return 0;
       return this.adopt(this.#buffers.acquire(byteCount));
     }
     const sizeClass = classOf[(byteCount + CLASS_STEP - 1) >> CLASS_STEP_LOG2]!;
@@ -63,8 +63,8 @@ export class BlockPool {
    * exceeded.
    */
   adopt(buffer: Uint8Array): number {
-    if (this.#heldBytes + buffer.length > this.#bytesMax) return 0;
-    this.#heldBytes += buffer.length;
+    if (this.#usedBytes + buffer.length > this.#bytesMax) return 0;
+    this.#usedBytes += buffer.length;
     const index = this.#freeLarge.pop() ?? this.#large.length;
     this.#large[index] = buffer;
     return (index << 1) | 1;
@@ -74,7 +74,7 @@ export class BlockPool {
     if ((handle & 1) === 1) {
       const index = handle >> 1;
       const buffer = this.#large[index]!;
-      this.#heldBytes -= buffer.length;
+      this.#usedBytes -= buffer.length;
       if (!this.#kept.delete(buffer)) this.#buffers.release(buffer);
       this.#large[index] = null;
       this.#freeLarge.push(index);
@@ -111,10 +111,10 @@ export class BlockPool {
   }
 
   #openPage(sizeClass: number): Page | null {
-    if (this.#heldBytes + PAGE_BYTES > this.#bytesMax) return null;
+    if (this.#usedBytes + PAGE_BYTES > this.#bytesMax) return null;
     const index = this.#freePageIndices.pop() ?? this.#pages.length;
     if (index >= PAGES_MAX) return null;
-    this.#heldBytes += PAGE_BYTES;
+    this.#usedBytes += PAGE_BYTES;
     const page = this.#spare.pop() ?? new Page();
     page.open(index, sizeClass);
     this.#pages[index] = page;
@@ -129,7 +129,7 @@ export class BlockPool {
   #closePage(page: Page): void {
     if (page.previous === null && page.next === null) return;
     this.#unlink(page);
-    this.#heldBytes -= PAGE_BYTES;
+    this.#usedBytes -= PAGE_BYTES;
     this.#pages[page.index] = null;
     this.#freePageIndices.push(page.index);
     if (this.#spare.length < SPARE_PAGES_MAX) this.#spare.push(page);

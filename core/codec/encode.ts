@@ -66,8 +66,8 @@ export function encodeReason(
 }
 
 /** A packet: its first byte, its remaining length and the concatenated fields. */
-export function packet(firstByte: number, ...context: readonly Uint8Array[]): Uint8Array {
-  const body = joined(context);
+export function packet(firstByte: number, ...fields: readonly Uint8Array[]): Uint8Array {
+  const body = joined(fields);
   const bytes = new Uint8Array(1 + remainingLengthBytes(body.length) + body.length);
   bytes[0] = firstByte;
   bytes.set(body, writeRemainingLength(bytes, 1, body.length));

@@ -88,7 +88,7 @@ export class ReferenceIngest implements Ingest, NameTable {
   }
 
   #add(bytes: Uint8Array, start: number, end: number, hash: number, mayEmpty: boolean): number {
-    const fault = this.#faultOf(bytes, start, end);
+    const fault = this.#validateName(bytes, start, end);
     if (fault !== 0) return -fault;
     const length = end - start;
     const entries = this.#lastId + 1;
@@ -111,7 +111,7 @@ export class ReferenceIngest implements Ingest, NameTable {
     return id;
   }
 
-  #faultOf(bytes: Uint8Array, start: number, end: number): number {
+  #validateName(bytes: Uint8Array, start: number, end: number): number {
     if (end - start > this.#topicBytesMax) return Reason.TopicNameInvalid;
     let levels = 1;
     for (let i = start; i < end; i++) {

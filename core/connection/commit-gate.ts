@@ -14,16 +14,16 @@ export class CommitGate {
     return this.#waiting.count;
   }
 
-  /** `answer` waits for `seq`, which is at least that of the previous reply. */
-  push(seq: Seq, answer: number): void {
-    this.#waiting.push(seq >>> 0, answer);
+  /** `reply` waits for `seq`, which is at least that of the previous reply. */
+  push(seq: Seq, reply: number): void {
+    this.#waiting.push(seq >>> 0, reply);
   }
 
-  /** How many of the waiting replies equal `answer`. */
-  countOf(answer: number): number {
+  /** How many of the waiting replies equal `reply`. */
+  countOf(reply: number): number {
     let count = 0;
     for (let i = 0; i < this.#waiting.count; i++) {
-      if (this.#waiting.secondAt(i) === answer) count++;
+      if (this.#waiting.secondAt(i) === reply) count++;
     }
     return count;
   }
@@ -33,8 +33,8 @@ export class CommitGate {
     if (this.#waiting.count === 0) return 0;
     // Compares the low 32 bits by their distance, because they may wrap around.
     if (((this.#waiting.first() - committed) | 0) > 0) return 0;
-    const answer = this.#waiting.second();
+    const reply = this.#waiting.second();
     this.#waiting.drop();
-    return answer;
+    return reply;
   }
 }

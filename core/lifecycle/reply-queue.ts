@@ -72,10 +72,10 @@ function gateReply(context: BrokerContext, connection: Connection, word: number)
 
 /** Forgets the replies that wait for a commit. */
 export function dropGatedReplies(connection: Connection): void {
-  const { commitGate: gate } = connection;
+  const { commitGate } = connection;
   connection.commitGate = null;
   // The last of the encoded replies belong to them, because no reply overtakes a waiting one.
-  const count = gate?.countOf(ENCODED_REPLY) ?? 0;
+  const count = commitGate?.countOf(ENCODED_REPLY) ?? 0;
   if (count > 0) connection.encodedReplies.splice(-count);
 }
 

@@ -59,20 +59,26 @@ export class MessagePool {
    * `source.topic`.
    */
   create(source: PublishFields, topicEpoch = 0): MessageSlot {
-    const { propertyRanges: runs, topicEnd, payloadEnd, isAliased } = source;
+    const { propertyRanges, topicEnd, payloadEnd, isAliased } = source;
     let { topicStart, payloadStart } = source;
     const topicBytes = isAliased ? source.aliased!.bytes.length : topicEnd - topicStart;
     const payloadBytes = payloadEnd - payloadStart;
     let propertyBytes = 0;
-    for (let i = 0; i < runs.length; i += 2) propertyBytes += runs[i + 1]! - runs[i]!;
-    let propertyStart = runs.length === 0 ? 0 : runs[0]!;
+    for (let i = 0; i < propertyRanges.length; i += 2) {
+      propertyBytes += propertyRanges[i + 1]! - propertyRanges[i]!;
+    }
+    let propertyStart = propertyRanges.length === 0 ? 0 : propertyRanges[0]!;
     // Copy topic, properties and payload in one piece, together with the bytes between them: most
     // receivers get the same layout. A will is copied in pieces: its properties stand before its
     // topic.
-    const isPiece =
-      !isAliased && (runs.length === 0 || (runs.length === 2 && runs[0]! >= topicEnd));
-    const isOwned = isPiece && source.owned !== null;
-    const byteCount = isPiece ? payloadEnd - topicStart : topicBytes + propertyBytes + payloadBytes;
+    const isContiguous =
+      !isAliased &&
+      (propertyRanges.length === 0 ||
+        (propertyRanges.length === 2 && propertyRanges[0]! >= topicEnd));
+    const isOwned = isContiguous && source.owned !== null;
+    const byteCount = isContiguous
+      ? payloadEnd - topicStart
+      : topicBytes + propertyBytes + payloadBytes;
     let handle = 0;
     // Records count towards the limit too: they are most of the memory of short messages.
     if (this.byteCount + RECORD_BYTES <= this.#bytesMax) {
@@ -88,12 +94,12 @@ export class MessagePool {
       this.#adoptedCount++;
     } else {
       const at = this.#blocks.offset(handle);
-      if (isPiece) {
+      if (isContiguous) {
         this.#copy(source, topicStart, payloadEnd, handle, at);
         propertyStart += at - topicStart;
         payloadStart += at - topicStart;
       } else {
-        this.#copyParts(source, topicBytes, handle, at);
+        this.#copyPieces(source, topicBytes, handle, at);
         propertyStart = at + topicBytes;
         payloadStart = propertyStart + propertyBytes;
       }
@@ -123,14 +129,16 @@ export class MessagePool {
    * Copies the pieces of a message that is not contiguous: with an aliased topic or scattered
    * properties.
    */
-  #copyParts(source: PublishFields, topicBytes: number, handle: number, at: number): void {
-    const { propertyRanges: runs, topicStart, topicEnd, payloadStart, payloadEnd } = source;
+  #copyPieces(source: PublishFields, topicBytes: number, handle: number, at: number): void {
+    const { propertyRanges, topicStart, topicEnd, payloadStart, payloadEnd } = source;
     if (source.isAliased) this.#copy(source.aliased!, 0, topicBytes, handle, at);
     else this.#copy(source, topicStart, topicEnd, handle, at);
     let next = at + topicBytes;
-    for (let i = 0; i < runs.length; i += 2) {
-      this.#copy(source, runs[i]!, runs[i + 1]!, handle, next);
-      next += runs[i + 1]! - runs[i]!;
+    for (let i = 0; i < propertyRanges.length; i += 2) {
+      const start = propertyRanges[i]!;
+      const end = propertyRanges[i + 1]!;
+      this.#copy(source, start, end, handle, next);
+      next += end - start;
     }
     this.#copy(source, payloadStart, payloadEnd, handle, next);
   }

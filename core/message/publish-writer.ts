@@ -154,13 +154,13 @@ function writeShort(
   }
   if (propertyBytes !== NO_PROPERTIES) {
     to[at++] = propertyBytes;
-    const { subscriptionIds: ids } = delivery;
+    const { subscriptionIds } = delivery;
     if (alias > 0 && propertyBytes === ALIAS_BYTES) {
       to[at] = Property.TopicAlias;
       view.setUint16(at + 1, alias);
       at += ALIAS_BYTES;
-    } else if (ids !== null && propertyBytes === ids.length) {
-      for (let i = 0; i < ids.length; i++) to[at++] = ids[i]!; // [MQTT-3.3.4-3]
+    } else if (subscriptionIds !== null && propertyBytes === subscriptionIds.length) {
+      for (let i = 0; i < subscriptionIds.length; i++) to[at++] = subscriptionIds[i]!; // [MQTT-3.3.4-3]
     } else if (propertyBytes > 0) {
       at = writeProperties(messages, delivery, to, at);
     }

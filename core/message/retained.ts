@@ -100,13 +100,13 @@ export class RetainedMessages {
     return { filter, options, cursor, serialMax: this.#messages.lastSerial };
   }
 
-  /** The next message of a scan; 0 at its end; `UNFINISHED` if `walk` has no steps left. */
-  next(replay: RetainedScan, walk: ScanBudget): MessageSlot {
+  /** The next message of a scan; 0 at its end; `UNFINISHED` if `budget` has no steps left. */
+  next(scan: RetainedScan, budget: ScanBudget): MessageSlot {
     for (;;) {
-      const message = replay.cursor.next(walk);
+      const message = scan.cursor.next(budget);
       if (message === UNFINISHED) return UNFINISHED;
       if (message < 0) return 0;
-      if (this.#messages.serial(message) <= replay.serialMax) return message;
+      if (this.#messages.serial(message) <= scan.serialMax) return message;
     }
   }
 

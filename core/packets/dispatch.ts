@@ -13,7 +13,7 @@ import { handleAcknowledgement } from "./acknowledge.ts";
 import { handleAuth } from "./auth.ts";
 import { handleConnect } from "./connect.ts";
 import { handleDisconnect } from "./disconnect.ts";
-import { faultOfFirstByte } from "./first-byte.ts";
+import { validateFirstByte } from "./first-byte.ts";
 import { handlePublish } from "./publish.ts";
 import { handleSubscribe, handleUnsubscribe } from "./subscribe.ts";
 
@@ -35,7 +35,7 @@ export function dispatchFrames(
     if (count === 0) return start;
     if (count < 0) {
       // The same reason, whether the first byte arrived alone or with the rest.
-      const fault = faultOfFirstByte(context, connection, frames.bytes[start]!);
+      const fault = validateFirstByte(context, connection, frames.bytes[start]!);
       const reason = fault === Reason.Success ? (-count as ReasonCode) : fault;
       endConnection(context, connection, "packetFault", reason);
       return start;
@@ -68,7 +68,7 @@ function handlePacket(context: BrokerContext, connection: Connection, at: number
   const first = frames.firstByte(at);
   const start = frames.start(at);
   const end = start + frames.remaining(at);
-  const fault = faultOfFirstByte(context, connection, first);
+  const fault = validateFirstByte(context, connection, first);
   if (fault !== Reason.Success) {
     endConnection(context, connection, "packetFault", fault);
     return Reason.Success;

@@ -11,7 +11,7 @@ import { validateFlags } from "./publish.ts";
  * The fault of a packet that begins with `first`, whatever follows; Success: none so far. All
  * earlier packets of the connection must have been handled.
  */
-export function faultOfFirstByte(
+export function validateFirstByte(
   context: BrokerContext,
   connection: Connection,
   first: number,

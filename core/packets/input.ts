@@ -20,7 +20,7 @@ import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import { dispatchFrames, FEW_ROWS, MANY_ROWS } from "./dispatch.ts";
-import { faultOfFirstByte } from "./first-byte.ts";
+import { validateFirstByte } from "./first-byte.ts";
 
 /** Handles a lent chunk. False: the host must not read more until a `Read` effect. */
 export function receive(
@@ -145,7 +145,7 @@ function beginPartial(
   chunk: Uint8Array,
   start: number,
 ): void {
-  const fault = faultOfFirstByte(context, connection, chunk[start]!);
+  const fault = validateFirstByte(context, connection, chunk[start]!);
   const isFine = fault === Reason.Success;
   failUnless(context, connection, isFine ? keepPartial(context, connection, chunk, start) : fault);
 }

@@ -33,15 +33,15 @@ export function readProperties(
     packet.payloadStart += 1 + ALIAS_BYTES;
     const alias = (bytes[payloadStart + 2]! << 8) | bytes[payloadStart + 3]!;
     if (alias === 0) return Reason.TopicAliasInvalid; // [MQTT-3.3.2-8]
-    const { inboundAliases: clientAliases } = connection;
+    const { inboundAliases } = connection;
     if (
       packet.topic === 0 &&
-      clientAliases !== null &&
-      clientAliases.wasLast(alias, context.ingest)
+      inboundAliases !== null &&
+      inboundAliases.wasLast(alias, context.ingest)
     ) {
       // The same alias as in the previous packet: its topic is still at hand.
-      packet.topic = clientAliases.lastId;
-      if (packet.aliased !== clientAliases.lastField) packet.aliased = clientAliases.lastField;
+      packet.topic = inboundAliases.lastId;
+      if (packet.aliased !== inboundAliases.lastField) packet.aliased = inboundAliases.lastField;
       packet.isAliased = true;
       return Reason.Success;
     }

@@ -113,9 +113,9 @@ export function handleUnsubscribe(
 function validateFilters({ limits, frames }: BrokerContext, packet: FilterPacket): ReasonCode {
   const { bytes } = frames;
   const { topicBytesMax, topicLevelsMax } = limits;
-  for (const { start: from, end: to, text, options } of packet.filters) {
+  for (const { start, end, text, options } of packet.filters) {
     // [MQTT311-4.7.1-2] [MQTT311-4.7.1-3] [MQTT311-4.7.3-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]
-    const isFilter = isTopicFilter(bytes, from, to, topicBytesMax, topicLevelsMax);
+    const isFilter = isTopicFilter(bytes, start, end, topicBytesMax, topicLevelsMax);
     if (!isFilter) return Reason.TopicFilterInvalid;
     if (!isShared(text)) continue;
     if (sharedFilter(text) === null) return Reason.TopicFilterInvalid; // [MQTT-4.8.2-1] [MQTT-4.8.2-2]

@@ -34,8 +34,8 @@ export function renewRetainedScans(session: Session, filter: string, options: nu
 }
 
 /** The scan to continue next, or null. */
-export function nextRetainedScan({ retainedScans: scans }: Session): RetainedScan | null {
-  return scans?.values().next().value?.[0] ?? null;
+export function nextRetainedScan({ retainedScans }: Session): RetainedScan | null {
+  return retainedScans?.values().next().value?.[0] ?? null;
 }
 
 /** Removes the current scan, which is complete. */
@@ -47,8 +47,10 @@ export function endRetainedScan(session: Session, { filter }: RetainedScan): voi
 
 /** Drops the scans of a subscription that has ended. */
 export function dropRetainedScans(session: Session, filter: string): void {
-  const { retainedScans: scans } = session;
-  if (scans?.delete(filter) === true && scans.size === 0) session.retainedScans = null;
+  const { retainedScans } = session;
+  if (retainedScans?.delete(filter) === true && retainedScans.size === 0) {
+    session.retainedScans = null;
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ export class SysTopics {
   readonly #codecName: string;
   readonly #counters: Float64Array;
   /** The last published value of each topic; a topic is published only when its value changes. */
-  readonly #said = new Map<string, string>();
+  readonly #published = new Map<string, string>();
   readonly #loads: Load[] = [];
   #startedAt: Millis | null = null;
   #updatedAt = 0;
@@ -28,33 +28,33 @@ export class SysTopics {
 
   /** Calls `publish` for each topic whose value has changed since the last update. */
   update(now: Millis, publish: (topic: string, value: string) => void): void {
-    const say = (name: string, value: string): void => {
+    const update = (name: string, value: string): void => {
       const topic = `$SYS/broker/${name}`;
-      if (this.#said.get(topic) === value) return;
-      this.#said.set(topic, value);
+      if (this.#published.get(topic) === value) return;
+      this.#published.set(topic, value);
       publish(topic, value);
     };
     const seconds = this.#startedAt === null ? 0 : (now - this.#updatedAt) / 1000;
     this.#startedAt ??= now;
     this.#updatedAt = now;
 
-    say("version", this.#serverName);
-    say("codec", this.#codecName);
-    say("uptime", `${Math.floor((now - this.#startedAt) / 1000)} seconds`);
+    update("version", this.#serverName);
+    update("codec", this.#codecName);
+    update("uptime", `${Math.floor((now - this.#startedAt) / 1000)} seconds`);
     const count = (name: CounterName): number => this.#counters[Counter[name]]!;
     const away = count("sessions") - count("clientsConnected");
-    say("clients/disconnected", String(away));
-    say("clients/inactive", String(away));
-    say("publish/messages/dropped", String(this.#sum(dropped)));
+    update("clients/disconnected", String(away));
+    update("clients/inactive", String(away));
+    update("publish/messages/dropped", String(this.#sum(dropped)));
     // Like mosquitto, which counts members of shared subscriptions separately.
-    say("subscriptions/count", String(count("subscriptions") - count("sharedMembers")));
-    say("shared_subscriptions/count", String(count("sharedMembers")));
+    update("subscriptions/count", String(count("subscriptions") - count("sharedMembers")));
+    update("shared_subscriptions/count", String(count("sharedMembers")));
     const heapBytes = count("hostMemoryBytes") || this.#sum(accounted);
     this.#heapBytesMax = Math.max(this.#heapBytesMax, heapBytes);
-    say("heap/current", String(heapBytes));
-    say("heap/maximum", String(this.#heapBytesMax));
-    for (const [name, counter] of plainTopics) say(name, String(count(counter)));
-    for (const load of this.#loads) say(load.topic, this.#average(load, seconds));
+    update("heap/current", String(heapBytes));
+    update("heap/maximum", String(this.#heapBytesMax));
+    for (const [name, counter] of plainTopics) update(name, String(count(counter)));
+    for (const load of this.#loads) update(load.topic, this.#average(load, seconds));
   }
 
   #sum(names: readonly CounterName[]): number {

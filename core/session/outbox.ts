@@ -134,21 +134,22 @@ export class Outbox {
    * Moves entries from `queued` to `ready` while the window has room; true if any entry is ready.
    */
   refill(): boolean {
-    const held = this.#queued;
+    const queued = this.#queued;
     this.#dropExpired();
-    while (held !== null && held.count > 0) {
-      const delivery = held.word();
+    while (queued !== null && queued.count > 0) {
+      const delivery = queued.word();
       const isWindowed = (delivery & DELIVERY_QOS) !== 0;
       if (isWindowed && !this.hasWindow) break;
-      const message = held.message();
+      const message = queued.message();
       const bytes = this.#messages.size(message) + ENTRY_BYTES;
       // Recorded as sent before its queued record is removed, so that the record of the message
       // stays.
-      this.#pushReady(message, delivery, held.origin(), bytes);
+      this.#pushReady(message, delivery, queued.origin(), bytes);
       this.#dropQueued(message, delivery);
       this.#dropExpired();
     }
-    if (held !== null && held.count === 0 && held.capacity > KEPT_ENTRIES_MAX) this.#queued = null;
+    if (queued !== null && queued.count === 0 && queued.capacity > KEPT_ENTRIES_MAX)
+      this.#queued = null;
     return this.readyCount > 0;
   }
 

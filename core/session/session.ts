@@ -1,5 +1,5 @@
 /** The state that outlives a connection: subscriptions, outgoing messages, and QoS 2 receipts. */
-import { PacketIdSet } from "../base/bitset.ts";
+import { PacketIdSet } from "../base/packet-id-set.ts";
 import type { Limits } from "../config.ts";
 import type { Records } from "../journal/records.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";

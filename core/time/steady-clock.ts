@@ -16,7 +16,7 @@ export class SteadyClock {
   /** How far the host's clock is behind the broker's time. */
   #behind = 0;
   /** The last reading of the host's clock. */
-  #told = 0;
+  #reading = 0;
   /** The highest reading of the host's clock so far. */
   #latest = 0;
 
@@ -24,18 +24,18 @@ export class SteadyClock {
    * Takes a reading of the host's clock. Returns false if the reading went back, which leaves `now`
    * unchanged.
    */
-  advance(told: Millis): boolean {
-    const isCaughtUp = this.#told < this.#latest && told >= this.#latest;
-    if (isCaughtUp) this.#behind = Math.max(0, this.now - told);
-    this.#told = told;
-    if (told > this.#latest) this.#latest = told;
-    const now = told + this.#behind;
+  advance(reading: Millis): boolean {
+    const isCaughtUp = this.#reading < this.#latest && reading >= this.#latest;
+    if (isCaughtUp) this.#behind = Math.max(0, this.now - reading);
+    this.#reading = reading;
+    if (reading > this.#latest) this.#latest = reading;
+    const now = reading + this.#behind;
     if (now >= this.now) {
       this.now = now as Millis;
       return true;
     }
-    assert(!Number.isNaN(told), "the host's clock returns a number");
-    this.#behind = this.now - told;
+    assert(!Number.isNaN(reading), "the host's clock returns a number");
+    this.#behind = this.now - reading;
     return false;
   }
 

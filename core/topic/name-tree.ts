@@ -84,15 +84,15 @@ export class NameCursor {
   }
 
   /**
-   * The value of the next name; -1 at the end; `UNFINISHED` if `walk` has no steps left, and the
-   * caller is to call again later.
+   * The value of the next name; -1 at the end; `UNFINISHED` if `budget` has no steps left, and
+   * the caller is to call again later.
    */
-  next(walk: ScanBudget): number {
+  next(budget: ScanBudget): number {
     for (;;) {
       const top = this.#stack.at(-1);
       if (top === undefined) return -1;
-      if (walk.stepsLeft <= 0) return UNFINISHED;
-      walk.stepsLeft--;
+      if (budget.stepsLeft <= 0) return UNFINISHED;
+      budget.stepsLeft--;
       const { value: node, done } = top.nodes.next();
       if (done === true) {
         this.#stack.pop();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { PacketIdSet } from "../../../core/base/bitset.ts";
 import { BlockPool } from "../../../core/base/blocks.ts";
 import { BufferPool } from "../../../core/base/buffers.ts";
+import { PacketIdSet } from "../../../core/base/packet-id-set.ts";
 import { PairRing, Ring } from "../../../core/base/ring.ts";
 import { Slots } from "../../../core/base/slots.ts";
 import { PacketIdQueue } from "../../../core/session/packet-id-queue.ts";

@@ -299,7 +299,7 @@ test("stops reading a client that takes no replies at a quarter of a megabyte of
   client.writable(false);
   for (let n = 0; client.isReading; n++) client.send(subscribe(n + 1, ...filters));
   const [state] = inspect(world.broker).connections;
-  expect(state!.answerCount).toBe(14);
+  expect(state!.replyCount).toBe(14);
   client.writable(true);
   expect(client.isReading).toBe(true);
   expect(client.takesBytes().length).toBe(14 * 20_006);
