@@ -39,10 +39,10 @@ import { endConnection } from "./lifecycle/transitions.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
 import { encodeOutput } from "./output/encode-output.ts";
-import { receive, resume, resumeAfterCommit, resumeAfterReplies } from "./packets/input.ts";
+import { receiveChunk, resume, resumeAfterCommit, resumeAfterReplies } from "./packets/input.ts";
 import type { Ports } from "./ports.ts";
+import { publishCommand } from "./publishing/publish-command.ts";
 import { removeRetained } from "./publishing/publish-message.ts";
-import { publishOwn } from "./publishing/publish-own.ts";
 import { endSession } from "./publishing/session-end.ts";
 import { publishDelayedWill } from "./publishing/will.ts";
 import type { ReasonCode } from "./reason.ts";
@@ -111,8 +111,8 @@ export class Broker {
       connections[slot] = connection;
       sendQueue.open(slot);
       counters[Counter.connectionsOpened]!++;
-      const connectBy = now + this.#context.limits.connectMillisMax;
-      this.#context.deadlines.set(slot, connectBy as Millis);
+      const connectDeadline = now + this.#context.limits.connectMillisMax;
+      this.#context.deadlines.set(slot, connectDeadline as Millis);
     }
     this.#leave();
     return id;
@@ -125,9 +125,9 @@ export class Broker {
   handleBytes(conn: ConnId, chunk: Uint8Array, now: Millis): boolean {
     now = this.#enter(now);
     const connection = this.#connection(conn);
-    const readsOn = connection === null || receive(this.#context, connection, chunk);
+    const mayReadOn = connection === null || receiveChunk(this.#context, connection, chunk);
     this.#leave();
-    return readsOn;
+    return mayReadOn;
   }
 
   /**
@@ -146,8 +146,8 @@ export class Broker {
       } else {
         this.#context.sendQueue.block(connection.slot);
         if (connection.stalledAt < 0) connection.stalledAt = now;
-        const takeBy = connection.stalledAt + this.#context.limits.stallMillisMax;
-        this.#context.advanceDeadline(connection, takeBy as Millis);
+        const stallDeadline = connection.stalledAt + this.#context.limits.stallMillisMax;
+        this.#context.advanceDeadline(connection, stallDeadline as Millis);
       }
     }
     this.#leave();
@@ -263,7 +263,7 @@ export class Broker {
       this.#sysAt = (now + context.limits.sysMillis) as Millis;
       this.#sys.update(now, (topic, value) => {
         const payload = encodeUtf8(value);
-        publishOwn(context, { kind: "publish", topic, payload, qos: 0, retain: true });
+        publishCommand(context, { kind: "publish", topic, payload, qos: 0, retain: true });
       });
     }
     this.#leave();
@@ -297,7 +297,7 @@ export class Broker {
       // Replies may have been queued by what went on behind those that were encoded.
       const isFlushed = isDone && connection.replies === null;
       if (isFlushed && connection.stage === Stage.Closing) this.#finishClosing(connection);
-      else if (connection.hasPeerEnded) this.#finishPeer(connection, id !== NO_CONN);
+      else if (connection.hasPeerEnded) this.#finishEndedPeer(connection, id !== NO_CONN);
     }
     if (id !== NO_CONN) context.counters[Counter.bytesSent]! += byteCount(out);
     this.#leave();
@@ -371,7 +371,7 @@ export class Broker {
   }
 
   /** Ends a connection whose peer writes no more, once it is owed nothing. */
-  #finishPeer(connection: Connection, hasOutput: boolean): void {
+  #finishEndedPeer(connection: Connection, hasOutput: boolean): void {
     const { storeBlocked, retainedScans, router, sendQueue } = this.#context;
     const isWaiting =
       connection.parked !== 0 ||

@@ -32,8 +32,8 @@ function queueCase(qos: 0 | 1): MicroCase {
         for (let n = 0; n < 1000; n++) {
           outbox.offer(message, qos, null, false);
           const packetId = outbox.readyPacketId();
-          outbox.takeReady();
-          if (qos === 1) sum += outbox.window.acknowledge(packetId);
+          outbox.confirmReadySent();
+          if (qos === 1) sum += outbox.window.handlePuback(packetId);
         }
         return sum;
       };

@@ -21,7 +21,7 @@ export class BlockPool {
   /**
    * First page with a free block, by size class. Pages with free blocks form a list through `next`.
    */
-  readonly #open: (Page | null)[] = classSizes.map(() => null);
+  readonly #openPages: (Page | null)[] = classSizes.map(() => null);
   readonly #large: (Uint8Array | null)[] = [];
   readonly #freeLarge: number[] = [];
   #usedBytes = 0;
@@ -47,7 +47,7 @@ export class BlockPool {
       return this.adopt(this.#buffers.acquire(byteCount));
     }
     const sizeClass = classOf[(byteCount + CLASS_STEP - 1) >> CLASS_STEP_LOG2]!;
-    let page = this.#open[sizeClass]!;
+    let page = this.#openPages[sizeClass]!;
     if (page === null) {
       const opened = this.#openPage(sizeClass);
       if (opened === null) return 0;
@@ -136,15 +136,15 @@ export class BlockPool {
   }
 
   #link(page: Page): void {
-    const head = this.#open[page.sizeClass]!;
+    const head = this.#openPages[page.sizeClass]!;
     page.previous = null;
     page.next = head;
     if (head !== null) head.previous = page;
-    this.#open[page.sizeClass] = page;
+    this.#openPages[page.sizeClass] = page;
   }
 
   #unlink(page: Page): void {
-    if (page.previous === null) this.#open[page.sizeClass] = page.next;
+    if (page.previous === null) this.#openPages[page.sizeClass] = page.next;
     else page.previous.next = page.next;
     if (page.next !== null) page.next.previous = page.previous;
     page.previous = null;

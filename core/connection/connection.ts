@@ -42,7 +42,7 @@ export const Parked = {
   /**
    * It has `receiveMax` unacknowledged messages, and its protocol version has no Receive Maximum.
    */
-  Received: 16,
+  ReceiveMax: 16,
 } as const;
 
 export class Connection {
@@ -68,7 +68,7 @@ export class Connection {
    * QoS 1 and 2 messages from the client that count against `receiveMax`: with 5.0 until the last
    * packet of their flow has been sent, with older versions until PUBACK or PUBREC has been sent.
    */
-  receivedCount = 0;
+  unacknowledgedCount = 0;
   /** Whether the client wants Reason Strings with any failure. */
   wantsProblemInformation = false;
   /** An exchange of enhanced authentication; null: none. */
@@ -111,7 +111,7 @@ export class Connection {
    */
   inputBacklog: Uint8Array | null = null;
   /** `handleBytes` returned false: a `Read` effect is due. */
-  owesRead = false;
+  owesReadEffect = false;
   /** The decision of the host, until the handler takes it. */
   decision: Decision | null = null;
   /** The acknowledgement to send when its fan-out is complete; 0: none. */

@@ -13,7 +13,7 @@ type DeniedEvent = Extract<BrokerEvent, { kind: "denied" }>;
 type DeniedClient = Pick<DeniedEvent, "clientId" | "info">;
 
 /** Reports that a client was denied an action on a topic. */
-export function tellDenied(
+export function reportDenied(
   events: Events,
   { clientId, info }: DeniedClient,
   action: DeniedEvent["action"],
@@ -27,7 +27,7 @@ export function tellDenied(
  * The reason code of a decision that does not allow. Keeps the decision, whose explanation is sent
  * with the refusal, the DISCONNECT or the acknowledgement.
  */
-export function reasonOf(connection: Connection, decision: Decision): ReasonCode {
+export function denialReason(connection: Connection, decision: Decision): ReasonCode {
   if (decision.kind !== "deny") return Reason.NotAuthorized;
   connection.denial = decision;
   return decision.reason >= FAILURE_MIN ? decision.reason : Reason.NotAuthorized;

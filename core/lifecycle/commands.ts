@@ -3,7 +3,7 @@ import type { Command } from "../boundary.ts";
 import { Stage } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import { Counter } from "../observe/counters.ts";
-import { publishOwn } from "../publishing/publish-own.ts";
+import { publishCommand } from "../publishing/publish-command.ts";
 import { Reason } from "../reason.ts";
 import { endConnection } from "./transitions.ts";
 
@@ -11,7 +11,7 @@ import { endConnection } from "./transitions.ts";
 export function handleCommand(context: BrokerContext, command: Command): void {
   switch (command.kind) {
     case "publish":
-      publishOwn(context, command);
+      publishCommand(context, command);
       break;
     case "kick": {
       const slot = context.sessions.find(command.clientId)?.connSlot ?? 0;
@@ -20,7 +20,7 @@ export function handleCommand(context: BrokerContext, command: Command): void {
       break;
     }
     case "observe":
-      context.events.publishes = command.publishes;
+      context.events.observesPublishes = command.publishes;
       break;
     case "move":
       moveClients(context, command.reference, command.isForGood);

@@ -18,24 +18,25 @@ export function handleDeadline(context: BrokerContext, connection: Connection): 
   // The client may be sending while the broker does not read. Deviates from MQTT 3.1.1 §3.1.2.10:
   // keep alive is suspended while parked.
   if (connection.parked !== 0) connection.lastSeen = now;
-  const isAsked = (connection.parked & Parked.Decision) !== 0;
-  const connectBy =
+  const isDecisionPending = (connection.parked & Parked.Decision) !== 0;
+  const connectDeadline =
     connection.stage === Stage.Opened
-      ? (isAsked ? now : connection.openedAt) + limits.connectMillisMax
+      ? (isDecisionPending ? now : connection.openedAt) + limits.connectMillisMax
       : NEVER;
-  const takeBy = connection.stalledAt < 0 ? NEVER : connection.stalledAt + limits.stallMillisMax;
-  const aliveBy =
+  const stallDeadline =
+    connection.stalledAt < 0 ? NEVER : connection.stalledAt + limits.stallMillisMax;
+  const keepAliveDeadline =
     connection.stage === Stage.Connected && connection.keepAliveMillis > 0
       ? connection.lastSeen + connection.keepAliveMillis
       : NEVER;
-  if (connectBy <= now) {
+  if (connectDeadline <= now) {
     endConnection(context, connection, "connectTimeout", Reason.MaximumConnectTime);
-  } else if (takeBy <= now) {
+  } else if (stallDeadline <= now) {
     endConnection(context, connection, "stalled", Reason.QuotaExceeded);
-  } else if (aliveBy <= now) {
+  } else if (keepAliveDeadline <= now) {
     endConnection(context, connection, "keepAliveTimeout", Reason.KeepAliveTimeout);
   } else {
-    const next = Math.min(connectBy, takeBy, aliveBy) as Millis;
+    const next = Math.min(connectDeadline, stallDeadline, keepAliveDeadline) as Millis;
     if (next !== NEVER) context.deadlines.set(connection.slot, next);
   }
 }

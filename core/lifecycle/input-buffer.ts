@@ -19,13 +19,13 @@ export function keepPartial(
   chunk: Uint8Array,
   start: number,
 ): ReasonCode {
-  const have = chunk.length - start;
-  const total = frameBytes(chunk, start, chunk.length);
-  const partial = acquire(context, capacityFor(total, have));
+  const receivedBytes = chunk.length - start;
+  const packetBytes = frameBytes(chunk, start, chunk.length);
+  const partial = acquire(context, capacityFor(packetBytes, receivedBytes));
   if (partial === null) return Reason.QuotaExceeded;
   partial.set(start === 0 ? chunk : chunk.subarray(start));
   connection.partial = partial;
-  connection.partialBytes = have;
+  connection.partialBytes = receivedBytes;
   return Reason.Success;
 }
 
@@ -41,24 +41,24 @@ export function extendPartial(
 ): number {
   let start = 0;
   for (;;) {
-    const have = connection.partialBytes;
-    const total = frameBytes(connection.partial!, 0, have);
-    if (total < 0) return -Reason.MalformedPacket;
-    if (total > context.limits.packetBytesMax) return -Reason.PacketTooLarge;
+    const receivedBytes = connection.partialBytes;
+    const packetBytes = frameBytes(connection.partial!, 0, receivedBytes);
+    if (packetBytes < 0) return -Reason.MalformedPacket;
+    if (packetBytes > context.limits.packetBytesMax) return -Reason.PacketTooLarge;
     // Byte by byte while the length is unknown: it has at most four bytes.
-    const missing = total === 0 ? 1 : total - have;
+    const missing = packetBytes === 0 ? 1 : packetBytes - receivedBytes;
     const count = Math.min(missing, chunk.length - start);
     if (count === 0) return start;
-    if (have + count > connection.partial!.length) {
-      const larger = acquire(context, capacityFor(total, have + count));
+    if (receivedBytes + count > connection.partial!.length) {
+      const larger = acquire(context, capacityFor(packetBytes, receivedBytes + count));
       if (larger === null) return -Reason.QuotaExceeded;
-      larger.set(connection.partial!.subarray(0, have));
+      larger.set(connection.partial!.subarray(0, receivedBytes));
       context.counters[Counter.inputBytes]! -= connection.partial!.length;
       context.buffers.release(connection.partial!);
       connection.partial = larger;
     }
-    connection.partial!.set(chunk.subarray(start, start + count), have);
-    connection.partialBytes = have + count;
+    connection.partial!.set(chunk.subarray(start, start + count), receivedBytes);
+    connection.partialBytes = receivedBytes + count;
     start += count;
   }
 }
@@ -132,11 +132,11 @@ export function dropInput(context: BrokerContext, connection: Connection): void 
   connection.inboundAliases = null;
 }
 
-/** The buffer size for a packet of `total` bytes (0: unknown), of which `have` bytes are there. */
-function capacityFor(total: number, have: number): number {
-  if (total === 0) return PARTIAL_BYTES_MIN;
-  const ahead = Math.min(have * AHEAD_FACTOR_MAX, PARTIAL_BYTES_SMALL);
-  return Math.min(total, Math.max(have * 2, ahead, PARTIAL_BYTES_BEGUN));
+/** The buffer size for a packet of `packetBytes` (0: unknown), of which `receivedBytes` are there. */
+function capacityFor(packetBytes: number, receivedBytes: number): number {
+  if (packetBytes === 0) return PARTIAL_BYTES_MIN;
+  const ahead = Math.min(receivedBytes * AHEAD_FACTOR_MAX, PARTIAL_BYTES_SMALL);
+  return Math.min(packetBytes, Math.max(receivedBytes * 2, ahead, PARTIAL_BYTES_BEGUN));
 }
 
 /** A buffer of at least `byteCount` bytes; null: memory for input is exhausted. */

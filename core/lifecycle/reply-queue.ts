@@ -127,7 +127,7 @@ export function replyEncoded(
   keepEncodedReply(connection, packet);
   replyAfterCommit(context, connection, ENCODED_REPLY);
   // As with too many short replies: input is not read until they are sent.
-  if (connection.encodedReplyBytes >= PACKETS_BYTES_MAX) connection.parked |= Parked.Output;
+  if (connection.encodedReplyBytes >= ENCODED_BYTES_MAX) connection.parked |= Parked.Output;
 }
 
 /**
@@ -136,9 +136,9 @@ export function replyEncoded(
  * [MQTT-3.4.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3].
  */
 export function reasonString(connection: Connection, reason: ReasonCode | number): PropertyValues {
-  const isTold = connection.wantsProblemInformation && reason >= FAILURE_MIN;
+  const wantsReason = connection.wantsProblemInformation && reason >= FAILURE_MIN;
   const hasRoom = connection.packetBytesMax >= REASON_PACKET_BYTES_MAX;
-  return isTold && hasRoom ? { ReasonString: reasonName(reason) } : {};
+  return wantsReason && hasRoom ? { ReasonString: reasonName(reason) } : {};
 }
 
 /**
@@ -153,6 +153,6 @@ export function policyReasonString(
 }
 
 const REPLIES_MAX = 8192;
-const PACKETS_BYTES_MAX = 262_144;
+const ENCODED_BYTES_MAX = 262_144;
 /** Longer than any packet with a Reason String of the broker's own. */
 const REASON_PACKET_BYTES_MAX = 128;

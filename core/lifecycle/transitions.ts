@@ -34,10 +34,10 @@ interface Ending {
    * abort.
    */
   readonly withoutSession: "CONNACK" | "close" | "abort";
-  /** Whether a client of MQTT 5.0 receives a DISCONNECT with the reason [MQTT-3.14.0-1]. */
-  readonly says: "DISCONNECT" | "nothing";
-  /** How much of the queued output is still sent if no DISCONNECT is. */
-  readonly sends: "nothing" | "replies" | "everything";
+  /** The packet that tells a client of MQTT 5.0 the reason [MQTT-3.14.0-1]. */
+  readonly packet: "DISCONNECT" | "nothing";
+  /** How much of the queued output is still sent if no DISCONNECT is sent. */
+  readonly flushes: "nothing" | "replies" | "everything";
   /** Effect on the transport of a client with a session. */
   readonly transport: "close" | "abort";
   /** Whether the will is published, possibly after its delay, or dropped. */
@@ -64,7 +64,7 @@ export type EndCause =
 
 // biome-ignore format: it is a table
 const rows: Readonly<Record<EndCause, readonly [...string[], number | string | null]>> = {
-  // cause                withoutSession says         sends         transport will         counter
+  // cause                withoutSession packet       flushes       transport will         counter
   /** A CONNECT failed, or an AUTH before CONNACK [MQTT311-3.2.2-5] [MQTT-3.2.2-7]. */
   connectRefused:       ["CONNACK", "nothing",    "nothing",    "close", "published", Counter.connectsRefused],
   /** A packet violates the protocol or a limit [MQTT-4.13.1-1]. */
@@ -85,19 +85,21 @@ const rows: Readonly<Record<EndCause, readonly [...string[], number | string | n
   commanded:            ["close",   "DISCONNECT", "nothing",    "close", "published", Counter.closedByCommand],
   /** The broker shuts down, which need not publish wills, MQTT 3.1.1 §3.1.2.5. */
   shutDown:             ["close",   "nothing",    "everything", "close", "dropped",   null],
-  /** A closing connection has sent all its output, or its time to do so has passed. */
+  /** All output of a closing connection has been sent, or the time for that has passed. */
   flushed:              ["close",   "DISCONNECT", "nothing",    "close", "published", null],
-  /** The peer writes no more, and the broker has sent all it owed the client. */
+  /** The peer writes no more, and the broker has sent all output for the client. */
   peerEnded:            ["close",   "nothing",    "nothing",    "close", "published", null],
   /** The transport has closed: nothing can be sent. */
   transportClosed:      ["close",   "nothing",    "nothing",    "close", "published", null],
 };
 
 const endings = Object.fromEntries(
-  Object.entries(rows).map(([cause, [withoutSession, says, sends, transport, will, counter]]) => [
-    cause,
-    { withoutSession, says, sends, transport, will, counter },
-  ]),
+  Object.entries(rows).map(
+    ([cause, [withoutSession, packet, flushes, transport, will, counter]]) => [
+      cause,
+      { withoutSession, packet, flushes, transport, will, counter },
+    ],
+  ),
 ) as Readonly<Record<EndCause, Ending>>;
 
 /**
@@ -125,19 +127,19 @@ export function endConnection(
   if (row.will === "dropped") dropWill(context, connection);
   const hasSession = connection.session !== null;
   const isConfirmed = hasSession && context.journal.committed >= connection.connackSeq;
-  if (hasSession && row.sends === "everything") {
+  if (hasSession && row.flushes === "everything") {
     connection.endReason = reason;
     connection.stage = Stage.Closing;
     context.sendQueue.schedule(connection.slot);
     return;
   }
-  const isToldWhy = row.says === "DISCONNECT" && reason !== Reason.Success;
-  if (isConfirmed && isToldWhy && connection.level === 5) {
+  const sendsReason = row.packet === "DISCONNECT" && reason !== Reason.Success;
+  if (isConfirmed && sendsReason && connection.level === 5) {
     startClosing(context, connection, reason);
     sendDisconnect(context, connection, reason);
     return;
   }
-  if (isConfirmed && row.sends === "replies" && connection.replies !== null) {
+  if (isConfirmed && row.flushes === "replies" && connection.replies !== null) {
     startClosing(context, connection, reason);
     return;
   }
@@ -207,9 +209,9 @@ function encodeWithReason(
   const { denial } = connection;
   connection.denial = null;
   const reference = serverReference(context, reason, denial);
-  const own = policyReasonString(connection, denial?.reasonString);
-  if (own !== null) {
-    const packet = encode({ ...own, ...reference });
+  const policyText = policyReasonString(connection, denial?.reasonString);
+  if (policyText !== null) {
+    const packet = encode({ ...policyText, ...reference });
     if (fitsMaximumPacketSize(connection, packet)) return packet;
   }
   const whole = encode({ ...reasonString(connection, reason), ...reference });
@@ -223,9 +225,9 @@ function serverReference(
   reason: ReasonCode,
   denial: DenyDecision | null,
 ): PropertyValues {
-  const isElsewhere = reason === Reason.UseAnotherServer || reason === Reason.ServerMoved;
+  const isRedirect = reason === Reason.UseAnotherServer || reason === Reason.ServerMoved;
   const reference = denial?.serverReference ?? context.serverReference;
-  return isElsewhere && reference !== null ? { ServerReference: reference } : {};
+  return isRedirect && reference !== null ? { ServerReference: reference } : {};
 }
 
 /**
@@ -236,7 +238,7 @@ function startClosing(context: BrokerContext, connection: Connection, reason: Re
   connection.stage = Stage.Closing;
   connection.parked = 0;
   dropGatedReplies(connection);
-  context.deadlines.set(connection.slot, (context.now + FAREWELL_MILLIS_MAX) as Millis);
+  context.deadlines.set(connection.slot, (context.now + DISCONNECT_MILLIS_MAX) as Millis);
 }
 
 /** Takes the session and the kept input from a connection, once. */
@@ -280,5 +282,5 @@ function counterOf(reason: ReasonCode): number {
   }
 }
 
-/** How long a DISCONNECT may wait for a blocked transport. */
-const FAREWELL_MILLIS_MAX = 1000;
+/** How long a DISCONNECT and the replies before it may wait for a blocked transport. */
+const DISCONNECT_MILLIS_MAX = 1000;

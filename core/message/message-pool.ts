@@ -118,8 +118,8 @@ export class MessagePool {
     words[at + PAYLOAD_BYTES] = payloadBytes;
     words[at + TOPIC] = source.topic;
     words[at + TOPIC_EPOCH] = topicEpoch;
-    words[at + PUBLISHED] = source.qos | (source.isRetained ? PUBLISHED_RETAIN : 0);
-    words[at + WAITS_FOR] = 0;
+    words[at + FLAGS] = source.qos | (source.isRetained ? FLAGS_RETAIN : 0);
+    words[at + AWAITED_SEQ] = 0;
     this.#floats[slot * RECORD_FLOATS + SERIAL] = ++this.#lastSerial;
     this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = source.expiresAt;
     return slot;
@@ -221,11 +221,11 @@ export class MessagePool {
   }
   /** The QoS that it was published at. */
   qos(slot: MessageSlot): QoS {
-    return (this.#words[slot * RECORD_WORDS + PUBLISHED]! & PUBLISHED_QOS) as QoS;
+    return (this.#words[slot * RECORD_WORDS + FLAGS]! & FLAGS_QOS) as QoS;
   }
   /** Whether it was published with RETAIN. */
   isRetained(slot: MessageSlot): boolean {
-    return this.#words[slot * RECORD_WORDS + PUBLISHED]! > PUBLISHED_QOS;
+    return this.#words[slot * RECORD_WORDS + FLAGS]! > FLAGS_QOS;
   }
   isExpired(slot: MessageSlot): boolean {
     return this.#floats[slot * RECORD_FLOATS + EXPIRES_AT]! <= this.now;
@@ -240,11 +240,11 @@ export class MessagePool {
   /**
    * The journal write that must be durable before the message is sent, its low 32 bits; 0: none.
    */
-  waitsFor(slot: MessageSlot): number {
-    return this.#words[slot * RECORD_WORDS + WAITS_FOR]!;
+  awaitedSeq(slot: MessageSlot): number {
+    return this.#words[slot * RECORD_WORDS + AWAITED_SEQ]!;
   }
-  setWaitsFor(slot: MessageSlot, seq: number): void {
-    this.#words[slot * RECORD_WORDS + WAITS_FOR] = seq >>> 0;
+  setAwaitedSeq(slot: MessageSlot, seq: number): void {
+    this.#words[slot * RECORD_WORDS + AWAITED_SEQ] = seq >>> 0;
   }
   /** The serial number of the message since the start: a later message has a larger one. */
   serial(slot: MessageSlot): number {
@@ -299,7 +299,7 @@ export class MessagePool {
 }
 
 // A record: [references, handle, topic start, topic bytes, property start, property bytes, payload start,
-// payload bytes, topic id, topic epoch, published, waits for, serial (f64), expires at (f64)]
+// payload bytes, topic id, topic epoch, flags, awaited seq, serial (f64), expires at (f64)]
 const RECORD_WORDS = 16;
 const RECORD_FLOATS = 8;
 const RECORD_BYTES = RECORD_WORDS * 4;
@@ -313,13 +313,13 @@ const PAYLOAD_START = 6;
 const PAYLOAD_BYTES = 7;
 const TOPIC = 8;
 const TOPIC_EPOCH = 9;
-/** QoS in bits 0–1, and `PUBLISHED_RETAIN`. */
-const PUBLISHED = 10;
-const WAITS_FOR = 11;
+/** QoS in bits 0–1, and `FLAGS_RETAIN`, as published. */
+const FLAGS = 10;
+const AWAITED_SEQ = 11;
 const SERIAL = 6;
 const EXPIRES_AT = 7;
-const PUBLISHED_QOS = 0b011;
-const PUBLISHED_RETAIN = 0b100;
+const FLAGS_QOS = 0b011;
+const FLAGS_RETAIN = 0b100;
 /** Each message has at least one block, so that memory runs out long before slots do. */
 const MESSAGES_MAX = 2 ** 28;
 /** Longer payloads are copied with `set` from a cached view, shorter ones in a loop. */

@@ -49,13 +49,13 @@ export class PublishFields {
   /** Of a PUBLISH: 0 at QoS 0. */
   packetId = 0;
   /** Payload Format Indicator is 1: the payload is UTF-8. */
-  isText = false;
+  isPayloadText = false;
 
   /**
-   * Reads the PUBLISH in row `at`, without looking at properties. If the packet is too short, the
-   * payload ends before it begins.
+   * Reads the PUBLISH in row `at`, except its properties. If the packet is too short, the payload
+   * ends before it begins.
    */
-  begin(frames: FrameRows, at: number): void {
+  readHeader(frames: FrameRows, at: number): void {
     const { bytes, owned } = frames;
     const first = frames.firstByte(at);
     const qos = ((first >> 1) & 0b11) as QoS;
@@ -81,7 +81,7 @@ export class PublishFields {
     this.qos = qos;
     this.isRetained = (first & RETAIN) !== 0;
     this.expiresAt = NEVER;
-    this.isText = false;
+    this.isPayloadText = false;
   }
 }
 

@@ -86,8 +86,8 @@ export class Events {
   #head = 0;
   /** Denials since the queue was last empty. */
   #deniedCount = 0;
-  /** Whether `published` events are wanted. */
-  publishes = false;
+  /** Whether publishes are reported as `published` events. */
+  observesPublishes = false;
 
   constructor(max: number, counters: Float64Array) {
     this.#max = max;

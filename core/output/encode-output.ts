@@ -38,7 +38,7 @@ function encodeReplies(context: BrokerContext, connection: Connection, out: OutB
   let sent = 0;
   while (replies.count > 0 && at + 4 <= to.length && out.tail === null) {
     const word = replies.peek();
-    const first = word >>> 24;
+    const firstByte = word >>> 24;
     const reason = (word >> 16) & 0xff;
     if (word === ENCODED_REPLY) {
       const packet = connection.encodedReplies[0]!;
@@ -52,24 +52,24 @@ function encodeReplies(context: BrokerContext, connection: Connection, out: OutB
       }
       connection.encodedReplies.shift();
       connection.encodedReplyBytes -= packet.length;
-    } else if (first === FirstByte.Pingresp) {
-      to[at++] = first;
+    } else if (firstByte === FirstByte.Pingresp) {
+      to[at++] = firstByte;
       to[at++] = 0;
     } else if (reason !== Reason.Success && connection.level === 5) {
-      const packet = encodeAck(first, word & 0xffff, reason, reasonString(connection, reason));
+      const packet = encodeAck(firstByte, word & 0xffff, reason, reasonString(connection, reason));
       if (at + packet.length > to.length) break;
       to.set(packet, at);
       at += packet.length;
     } else {
-      to[at] = first;
+      to[at] = firstByte;
       to[at + 1] = 2;
       to[at + 2] = (word >> 8) & 0xff;
       to[at + 3] = word & 0xff;
       at += 4;
     }
     // A receipt from an earlier connection was not counted on this one.
-    if (connection.receivedCount > 0 && isCountedUntil(connection, first, reason)) {
-      connection.receivedCount--;
+    if (connection.unacknowledgedCount > 0 && completesReceived(connection, firstByte, reason)) {
+      connection.unacknowledgedCount--;
     }
     replies.shift();
     sent++;
@@ -88,11 +88,11 @@ function encodeReplies(context: BrokerContext, connection: Connection, out: OutB
 }
 
 /** Whether a received message counts against `receiveMax` until this reply has been sent. */
-function isCountedUntil({ level }: Connection, first: number, reason: number): boolean {
-  if (first === FirstByte.Puback) return true;
-  if (first === FirstByte.Pubrec) return level < 5 || reason >= FAILURE_MIN;
+function completesReceived({ level }: Connection, firstByte: number, reason: number): boolean {
+  if (firstByte === FirstByte.Puback) return true;
+  if (firstByte === FirstByte.Pubrec) return level < 5 || reason >= FAILURE_MIN;
   // A PUBCOMP for an unknown identifier completes no counted message.
-  return first === FirstByte.Pubcomp && level === 5 && reason === Reason.Success;
+  return firstByte === FirstByte.Pubcomp && level === 5 && reason === Reason.Success;
 }
 
 /** An empty reply ring is kept for another connection, unless it grew beyond this. */

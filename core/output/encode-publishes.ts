@@ -43,8 +43,8 @@ export function encodeResends(
       outbox.discardResend(position);
       continue;
     }
-    window.resent();
-    countPublish(context, messages.payloadBytes(message), 1);
+    window.confirmResent();
+    countPublishesSent(context, messages.payloadBytes(message), 1);
   }
 }
 
@@ -68,13 +68,13 @@ export function encodeReady(
   let sent = 0;
   let payloadBytes = 0;
   let isFull = false;
-  let mayWait = outbox.mayReadyWait;
+  let mayAwaitCommit = outbox.mayReadyAwaitCommit;
   let hasOrigins = outbox.hasReadyOrigins;
-  // Consecutive QoS 0 messages leave the queue in one step.
-  let taken = 0;
-  while (outbox.readyCount > taken) {
-    const message = outbox.readyMessage(taken);
-    if (mayWait && !outbox.isReadyDurable(context.journal.committed)) {
+  // Consecutive QoS 0 messages are removed from the queue in one step.
+  let unconfirmed = 0;
+  while (outbox.readyCount > unconfirmed) {
+    const message = outbox.readyMessage(unconfirmed);
+    if (mayAwaitCommit && !outbox.isReadyDurable(context.journal.committed)) {
       context.storeBlocked.add(connection);
       break;
     }
@@ -88,13 +88,13 @@ export function encodeReady(
         isFull = true;
         break;
       }
-      const flags = outbox.readyDelivery(taken);
-      packetId = outbox.readyPacketId(taken);
+      const flags = outbox.readyDelivery(unconfirmed);
+      packetId = outbox.readyPacketId(unconfirmed);
       delivery.message = message;
       delivery.flags = flags;
       delivery.packetId = packetId;
       // Stored only on change: storing a reference costs more than storing a number.
-      const ids = hasOrigins ? (outbox.readyOrigin(taken)?.properties ?? null) : null;
+      const ids = hasOrigins ? (outbox.readyOrigin(unconfirmed)?.properties ?? null) : null;
       if (delivery.subscriptionIds !== ids) delivery.subscriptionIds = ids;
       written = writePublish(messages, delivery, connection, out);
       if (written === Written.NoRoom) {
@@ -109,27 +109,27 @@ export function encodeReady(
       isBatch = false;
       // [MQTT-3.3.2-5] [MQTT-3.1.2-25]
       context.counters[isExpired ? Counter.droppedExpired : Counter.droppedTooLarge]!++;
-      outbox.takeReadyQos0(taken);
-      taken = 0;
+      outbox.confirmQos0Sent(unconfirmed);
+      unconfirmed = 0;
       outbox.discardReady();
       // The next message may need checks that the previous ones did not.
-      mayWait = outbox.mayReadyWait;
+      mayAwaitCommit = outbox.mayReadyAwaitCommit;
       hasOrigins = outbox.hasReadyOrigins;
       continue;
     }
     payloadBytes += messages.payloadBytes(message);
     sent++;
-    if (packetId === 0 && !mayWait) {
-      taken++;
+    if (packetId === 0 && !mayAwaitCommit) {
+      unconfirmed++;
       continue;
     }
-    outbox.takeReadyQos0(taken);
-    taken = 0;
-    outbox.takeReady();
+    outbox.confirmQos0Sent(unconfirmed);
+    unconfirmed = 0;
+    outbox.confirmReadySent();
   }
-  outbox.takeReadyQos0(taken);
+  outbox.confirmQos0Sent(unconfirmed);
   if (batch !== null) batch.finish(out.bytes, start);
-  countPublish(context, payloadBytes, sent);
+  countPublishesSent(context, payloadBytes, sent);
   return !isFull;
 }
 
@@ -141,7 +141,7 @@ function batchFor(
   out: OutBuffer,
 ): EncodedBatch | null {
   if (outbox.readyCount < BATCH_MESSAGES_MIN || out.tail !== null) return null;
-  if (outbox.mayReadyWait || outbox.hasReadyOrigins) return null;
+  if (outbox.mayReadyAwaitCommit || outbox.hasReadyOrigins) return null;
   if (connection.outboundAliases !== null) return null;
   if (connection.packetBytesMax !== Number.POSITIVE_INFINITY) return null;
   return context.encodedBatches.at(outbox.readyMessage());
@@ -172,12 +172,12 @@ function copyBatch(
   const length = batch.ends[count - 1]!;
   out.bytes.set(batch.bytes.subarray(0, length), out.length);
   out.length += length;
-  outbox.takeReadyQos0(count);
-  countPublish(context, payloadBytes, count);
+  outbox.confirmQos0Sent(count);
+  countPublishesSent(context, payloadBytes, count);
   return true;
 }
 
-function countPublish(context: BrokerContext, payloadBytes: number, count: number): void {
+function countPublishesSent(context: BrokerContext, payloadBytes: number, count: number): void {
   context.counters[Counter.packetsSent]! += count;
   context.counters[Counter.publishesSent]! += count;
   context.counters[Counter.publishBytesSent]! += payloadBytes;

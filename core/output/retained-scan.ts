@@ -32,8 +32,8 @@ export function offerRetained(
   let count = 0;
   let scan = nextRetainedScan(session);
   while (scan !== null && count < SCANNED_COUNT_MAX) {
-    const isWindowed = (scan.options & OPTIONS_QOS) > 0;
-    if (isWindowed && (!outbox.hasWindow || outbox.queuedCount > 0)) break;
+    const needsWindow = (scan.options & OPTIONS_QOS) > 0;
+    if (needsWindow && (!outbox.hasWindowRoom || outbox.queuedCount > 0)) break;
     const message = context.retained.next(scan, budget);
     if (message === UNFINISHED) {
       // The filter matches few of many names: other connections get their turn first.

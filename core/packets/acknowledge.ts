@@ -40,14 +40,14 @@ export function handleAcknowledgement(
     replyAfterCommit(context, connection, packReply(FirstByte.Pubcomp, packetId, code));
     return Reason.Success;
   }
-  const result = acknowledged(context, connection, type, packetId, reason);
+  const result = applyToWindow(context, connection, type, packetId, reason);
   if (result === Acknowledged.WrongKind) return Reason.ProtocolError;
   if (result === Acknowledged.Unknown) context.counters[Counter.acknowledgementsUnknown]!++;
   if (type !== PacketType.Pubrec || reason >= FAILURE_MIN) refill(context, connection, session);
   return Reason.Success;
 }
 
-function acknowledged(
+function applyToWindow(
   context: BrokerContext,
   connection: Connection,
   type: number,
@@ -55,11 +55,11 @@ function acknowledged(
   reason: number,
 ): Acknowledged {
   const { window } = connection.session!.outbox;
-  if (type === PacketType.Puback) return window.acknowledge(packetId);
-  if (type === PacketType.Pubcomp) return window.complete(packetId);
+  if (type === PacketType.Puback) return window.handlePuback(packetId);
+  if (type === PacketType.Pubcomp) return window.handlePubcomp(packetId);
   // The client refused the message: it is done, and its identifier is free [MQTT-4.3.3-4].
-  if (reason >= FAILURE_MIN) return window.refuse(packetId);
-  const result = window.receive(packetId);
+  if (reason >= FAILURE_MIN) return window.handlePubrecFailure(packetId);
+  const result = window.handlePubrec(packetId);
   if (result !== Acknowledged.WrongKind) {
     // An unknown identifier gets a PUBREL too: only that ends the flow for the client.
     // [MQTT311-4.3.3-1]

@@ -8,7 +8,7 @@ import type { ConnectPacket } from "../codec/decode-connect.ts";
 import { encodeReason } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import type { Connection } from "../connection/connection.ts";
-import { reasonOf } from "../connection/denials.ts";
+import { denialReason } from "../connection/denials.ts";
 import type { Exchange } from "../connection/exchange.ts";
 import type { BrokerContext } from "../context.ts";
 import { requestDecision } from "../lifecycle/decisions.ts";
@@ -82,7 +82,7 @@ function applyDecision(
     const isSent = sendAuth(context, connection, Reason.ContinueAuthentication, decision.data);
     return isSent ? CHALLENGED : Reason.ImplementationSpecific;
   }
-  return reasonOf(connection, decision);
+  return denialReason(connection, decision);
 }
 
 /** The properties of a CONNACK or AUTH that belong to an exchange [MQTT-4.12.0-5]. */

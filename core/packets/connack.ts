@@ -72,10 +72,10 @@ export function attachSession(
     return Reason.QuotaExceeded;
   }
   session.expiryMillis = expiryMillis;
-  sessions.keep(session);
+  sessions.cancelDeadlines(session);
   dropDelayedWill(context, session);
   if (packet.isBridge) bridgeSubscriptions(context, session);
-  settle(context, connection, packet, session, will);
+  bindSession(context, connection, packet, session, will);
   const { receiveMax, topicAliasMax } = packet.properties;
   const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
   connection.outboundAliases = aliasMax === 0 ? null : new OutboundAliases(aliasMax); // [MQTT-3.1.2-26]
@@ -110,7 +110,7 @@ export function attachSession(
   return Reason.Success;
 }
 
-function settle(
+function bindSession(
   context: BrokerContext,
   connection: Connection,
   packet: ConnectPacket,
@@ -168,12 +168,13 @@ function connackProperties(
   expiryMillis: number,
 ): PropertyValues {
   const { limits, config } = context;
-  const asked = packet.properties.sessionExpirySeconds;
+  const requested = packet.properties.sessionExpirySeconds;
   const granted = Math.floor(expiryMillis / 1000);
   const keepAlive = keepAliveSeconds(context, packet);
-  const isTold = packet.properties.wantsResponseInformation && config.responseInformation !== null;
+  const wantsResponse =
+    packet.properties.wantsResponseInformation && config.responseInformation !== null;
   return {
-    ...(granted === asked ? {} : { SessionExpiryInterval: granted }),
+    ...(granted === requested ? {} : { SessionExpiryInterval: granted }),
     ...(limits.receiveMax === 65_535 ? {} : { ReceiveMaximum: limits.receiveMax }),
     ...(limits.qosMax === 2 ? {} : { MaximumQoS: limits.qosMax }),
     ...(limits.retainAvailable === 1 ? {} : { RetainAvailable: 0 }),
@@ -188,7 +189,7 @@ function connackProperties(
     ...(limits.sharedAvailable === 1 ? {} : { SharedSubscriptionAvailable: 0 }),
     ...(keepAlive === packet.keepAliveSeconds ? {} : { ServerKeepAlive: keepAlive }),
     // Only if the client requested it [MQTT-3.1.2-28].
-    ...(isTold ? { ResponseInformation: config.responseInformation! } : {}),
+    ...(wantsResponse ? { ResponseInformation: config.responseInformation! } : {}),
     ...authenticationProperties(connection.exchange),
   };
 }

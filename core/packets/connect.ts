@@ -6,7 +6,7 @@ import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { decodeConnect } from "../codec/decode-connect.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
 import type { Connection } from "../connection/connection.ts";
-import { reasonOf, tellDenied } from "../connection/denials.ts";
+import { denialReason, reportDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
 import { requestDecision } from "../lifecycle/decisions.ts";
 import { Verdict } from "../ports.ts";
@@ -46,7 +46,7 @@ export function handleConnect(
   const { will } = packet;
   const willFault = will === null ? Reason.Success : validateWill(context, packet, will, bytes);
   if (willFault !== Reason.Success) {
-    denyWill(context, connection, will!, bytes, willFault);
+    reportDeniedWill(context, connection, will!, bytes, willFault);
     return willFault;
   }
   if (!connection.isAuthenticated) {
@@ -60,7 +60,7 @@ export function handleConnect(
     const outcome = authorizeWill(context, connection, will, bytes);
     if (outcome === PENDING) return PENDING;
     if (outcome !== Reason.Success) {
-      denyWill(context, connection, will, bytes, outcome);
+      reportDeniedWill(context, connection, will, bytes, outcome);
       return outcome;
     }
   }
@@ -119,7 +119,7 @@ function authorizeWill(
   if (isReserved(context.limits, topic)) return Reason.NotAuthorized;
   const decision = connection.takeDecision();
   if (decision !== null) {
-    return decision.kind === "allow" ? Reason.Success : reasonOf(connection, decision);
+    return decision.kind === "allow" ? Reason.Success : denialReason(connection, decision);
   }
   const { qos, isRetained: retain } = will;
   const { id: conn, clientId } = connection;
@@ -133,14 +133,14 @@ function authorizeWill(
 }
 
 /** Reports that a CONNECT is refused because of its will. */
-function denyWill(
+function reportDeniedWill(
   context: BrokerContext,
   connection: Connection,
   { topicStart, topicEnd }: WillFields,
   bytes: Uint8Array,
   reason: ReasonCode,
 ): void {
-  tellDenied(
+  reportDenied(
     context.events,
     connection,
     "will",

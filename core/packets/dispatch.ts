@@ -65,15 +65,15 @@ export function dispatchFrames(
 function handlePacket(context: BrokerContext, connection: Connection, at: number): Outcome {
   const { frames } = context;
   const { bytes } = frames;
-  const first = frames.firstByte(at);
+  const firstByte = frames.firstByte(at);
   const start = frames.start(at);
   const end = start + frames.remaining(at);
-  const fault = validateFirstByte(context, connection, first);
+  const fault = validateFirstByte(context, connection, firstByte);
   if (fault !== Reason.Success) {
     endConnection(context, connection, "packetFault", fault);
     return Reason.Success;
   }
-  const type = first >> 4;
+  const type = firstByte >> 4;
   switch (type) {
     case PacketType.Connect:
       return handleConnect(context, connection, bytes, start, end);
@@ -102,12 +102,12 @@ function handlePacket(context: BrokerContext, connection: Connection, at: number
 function applyFault(
   context: BrokerContext,
   connection: Connection,
-  first: number,
+  firstByte: number,
   fault: ReasonCode,
 ): void {
-  const type = first >> 4;
-  const isAnswered = type === PacketType.Connect || type === PacketType.Auth;
-  const isRefusal = isAnswered && connection.session === null;
+  const type = firstByte >> 4;
+  const mayBeRefused = type === PacketType.Connect || type === PacketType.Auth;
+  const isRefusal = mayBeRefused && connection.session === null;
   endConnection(context, connection, isRefusal ? "connectRefused" : "packetFault", fault);
 }
 

@@ -14,21 +14,21 @@ import { validateFlags } from "./publish.ts";
 export function validateFirstByte(
   context: BrokerContext,
   connection: Connection,
-  first: number,
+  firstByte: number,
 ): ReasonCode {
   // Called for each acknowledgement: one lookup covers nearly every packet.
-  if (connection.stage === Stage.Connected && IS_USUAL[first] === 1) return Reason.Success;
-  const type = first >> 4;
+  if (connection.stage === Stage.Connected && IS_USUAL[firstByte] === 1) return Reason.Success;
+  const type = firstByte >> 4;
   const isOpened = connection.stage === Stage.Opened;
   // Before CONNACK, a challenged client may send only AUTH or DISCONNECT.
-  const isAnswering = isOpened && connection.exchange?.isChallenged === true;
-  if ((type === PacketType.Connect) !== (isOpened && !isAnswering)) {
+  const isChallenged = isOpened && connection.exchange?.isChallenged === true;
+  if ((type === PacketType.Connect) !== (isOpened && !isChallenged)) {
     return Reason.ProtocolError; // [MQTT311-3.1.0-1] [MQTT311-3.1.0-2] [MQTT-3.1.0-1] [MQTT-3.1.0-2]
   }
   if (type === PacketType.Publish) {
-    return isAnswering ? Reason.ProtocolError : validateFlags(context, connection, first);
+    return isChallenged ? Reason.ProtocolError : validateFlags(context, connection, firstByte);
   }
-  if (!hasValidFlags(type, first & 0xf, connection)) {
+  if (!hasValidFlags(type, firstByte & 0xf, connection)) {
     return Reason.MalformedPacket; // [MQTT311-2.2.2-2] [MQTT-2.1.3-1]
   }
   switch (type) {
@@ -42,7 +42,7 @@ export function validateFirstByte(
     case PacketType.Subscribe:
     case PacketType.Unsubscribe:
     case PacketType.Pingreq:
-      return isAnswering ? Reason.ProtocolError : Reason.Success;
+      return isChallenged ? Reason.ProtocolError : Reason.Success;
     case PacketType.Auth:
       return connection.level < 5 ? Reason.ProtocolError : Reason.Success;
     default:

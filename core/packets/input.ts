@@ -23,28 +23,28 @@ import { dispatchFrames, FEW_ROWS, MANY_ROWS } from "./dispatch.ts";
 import { validateFirstByte } from "./first-byte.ts";
 
 /** Handles a lent chunk. False: the host must not read more until a `Read` effect. */
-export function receive(
+export function receiveChunk(
   context: BrokerContext,
   connection: Connection,
   chunk: Uint8Array,
 ): boolean {
   context.counters[Counter.bytesReceived]! += chunk.length;
   if (connection.stage >= Stage.Closing) return true;
-  if (connection.parked === 0) consume(context, connection, chunk, false);
-  else failUnless(context, connection, keepBacklog(context, connection, chunk));
-  connection.owesRead = connection.parked !== 0;
-  return !connection.owesRead;
+  if (connection.parked === 0) consumeChunk(context, connection, chunk, false);
+  else endOnFault(context, connection, keepBacklog(context, connection, chunk));
+  connection.owesReadEffect = connection.parked !== 0;
+  return !connection.owesReadEffect;
 }
 
 /** Replies have been encoded: resumes a connection that was parked for having too many. */
 export function resumeAfterReplies(context: BrokerContext, connection: Connection): void {
-  let over: number = connection.replies === null ? Parked.Output : 0;
-  if (connection.receivedCount < context.limits.receiveMax) over |= Parked.Received;
-  over &= connection.parked;
-  if (over === 0) return;
+  let passed: number = connection.replies === null ? Parked.Output : 0;
+  if (connection.unacknowledgedCount < context.limits.receiveMax) passed |= Parked.ReceiveMax;
+  passed &= connection.parked;
+  if (passed === 0) return;
   // The replies may have lent a payload that the host has not read yet.
   context.messages.keepLent();
-  resume(context, connection, over);
+  resume(context, connection, passed);
 }
 
 /**
@@ -74,11 +74,11 @@ export function resume(context: BrokerContext, connection: Connection, bits: num
   if (!connection.isReading) return;
   const backlog = shiftBacklog(context, connection);
   if (backlog !== null) {
-    consume(context, connection, backlog, true);
+    consumeChunk(context, connection, backlog, true);
     if (!connection.isReading) return;
   }
-  if (connection.owesRead) {
-    connection.owesRead = false;
+  if (connection.owesReadEffect) {
+    connection.owesReadEffect = false;
     context.pushEffect(EffectKind.Read, connection, Reason.Success);
   }
 }
@@ -87,7 +87,7 @@ export function resume(context: BrokerContext, connection: Connection, bits: num
  * `isBacklog`: the chunk is a backlog. It may be kept without a copy, and may soon park the
  * connection again.
  */
-function consume(
+function consumeChunk(
   context: BrokerContext,
   connection: Connection,
   chunk: Uint8Array,
@@ -102,7 +102,7 @@ function consume(
     }
     const partial = shiftPartial(context, connection);
     if (partial === null) return;
-    consumePartial(context, connection, partial, connection.partialBytes);
+    consumePacket(context, connection, partial, connection.partialBytes);
   }
   if (connection.isReading && start < chunk.length) {
     context.frames.bytes = chunk;
@@ -116,11 +116,11 @@ function consume(
   }
   const rest = start === 0 ? chunk : chunk.subarray(start);
   const keep = isBacklog && connection.inputBacklog === null ? returnBacklog : keepBacklog;
-  failUnless(context, connection, keep(context, connection, rest));
+  endOnFault(context, connection, keep(context, connection, rest));
 }
 
 /** Handles a packet that arrived in several chunks, `partial[0, byteCount)`. */
-function consumePartial(
+function consumePacket(
   context: BrokerContext,
   connection: Connection,
   partial: Uint8Array,
@@ -133,7 +133,7 @@ function consumePartial(
   context.frames.owned = byteCount >= OWNED_BYTES_MIN ? partial : null;
   const end = dispatchFrames(context, connection, 0, MANY_ROWS);
   if (!connection.isReading && end < byteCount) {
-    failUnless(context, connection, keepBacklog(context, connection, frame));
+    endOnFault(context, connection, keepBacklog(context, connection, frame));
   }
   if (context.messages.adoptedCount === adoptedCount) context.buffers.release(partial);
 }
@@ -147,10 +147,10 @@ function beginPartial(
 ): void {
   const fault = validateFirstByte(context, connection, chunk[start]!);
   const isFine = fault === Reason.Success;
-  failUnless(context, connection, isFine ? keepPartial(context, connection, chunk, start) : fault);
+  endOnFault(context, connection, isFine ? keepPartial(context, connection, chunk, start) : fault);
 }
 
-function failUnless(context: BrokerContext, connection: Connection, fault: ReasonCode): void {
+function endOnFault(context: BrokerContext, connection: Connection, fault: ReasonCode): void {
   if (fault !== Reason.Success) endConnection(context, connection, "packetFault", fault);
 }
 

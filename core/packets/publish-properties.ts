@@ -53,7 +53,7 @@ export function readProperties(
   packet.payloadStart = reader.at;
   packet.propertyRanges = scan.forwarded;
   if (scan.has(Property.SubscriptionIdentifier)) return Reason.ProtocolError; // [MQTT-3.3.4-6]
-  packet.isText = scan.number(Property.PayloadFormatIndicator, 0) === 1;
+  packet.isPayloadText = scan.number(Property.PayloadFormatIndicator, 0) === 1;
   const seconds = scan.number(Property.MessageExpiryInterval, -1);
   if (seconds >= 0) packet.expiresAt = (context.now + seconds * 1000) as Millis;
   return readAlias(context, connection, packet, scan.number(Property.TopicAlias, 0));

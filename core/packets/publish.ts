@@ -4,7 +4,7 @@ import { FirstByte } from "../codec/packet.ts";
 import { isUtf8 } from "../codec/utf8.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Parked } from "../connection/connection.ts";
-import { reasonOf, tellDenied } from "../connection/denials.ts";
+import { denialReason, reportDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
 import { requestDecision } from "../lifecycle/decisions.ts";
 import {
@@ -27,14 +27,14 @@ import { readProperties } from "./publish-properties.ts";
 /** Handles the PUBLISH in row `at` of `context.frames`. */
 export function handlePublish(context: BrokerContext, connection: Connection, at: number): Outcome {
   const { frames } = context;
-  const first = frames.firstByte(at);
+  const firstByte = frames.firstByte(at);
   // QoS 0 without flags has nothing to validate.
-  if ((first & FLAGS) !== 0) {
-    const fault = validateFlags(context, connection, first);
+  if ((firstByte & FLAGS) !== 0) {
+    const fault = validateFlags(context, connection, firstByte);
     if (fault !== Reason.Success) return fault;
   }
   const packet = incoming;
-  packet.begin(frames, at);
+  packet.readHeader(frames, at);
   const { qos } = packet;
   // In 5.0 a topic alias can replace the name; `readProperties` checks that.
   if (packet.topic === 0 && connection.level < 5) return Reason.MalformedPacket; // [MQTT311-4.7.3-1]
@@ -43,32 +43,32 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
     if (packet.packetId === 0) return Reason.ProtocolError; // [MQTT311-2.3.1-1] [MQTT-2.2.1-3]
   }
   if (connection.level === 5) {
-    const wrong = readProperties(context, connection, packet);
-    if (wrong !== Reason.Success) return wrong;
+    const fault = readProperties(context, connection, packet);
+    if (fault !== Reason.Success) return fault;
     // [MQTT-3.3.4-7] [MQTT-3.3.4-8]
-    if (qos > 0 && connection.receivedCount >= context.limits.receiveMax) {
+    if (qos > 0 && connection.unacknowledgedCount >= context.limits.receiveMax) {
       return Reason.ReceiveMaximumExceeded;
     }
   }
   const { packetId } = packet;
   const session = connection.session!;
   if (qos === 2 && session.hasReceipt(packetId)) {
-    count(context, packet);
-    if (connection.level < 5) countReceived(context, connection);
+    countPublishReceived(context, packet);
+    if (connection.level < 5) countUnacknowledged(context, connection);
     context.counters[Counter.publishesDuplicate]!++;
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-10]
     replyAfterCommit(context, connection, packReply(FirstByte.Pubrec, packetId));
     return Reason.Success;
   }
   const name = context.ingest.topicName(packet.topic);
-  const refusal = authorizePublish(context, connection, packet, name);
-  if (refusal === PENDING) return PENDING;
-  count(context, packet);
-  if (qos > 0) countReceived(context, connection);
-  if (refusal !== Reason.Success) {
+  const outcome = authorizePublish(context, connection, packet, name);
+  if (outcome === PENDING) return PENDING;
+  countPublishReceived(context, packet);
+  if (qos > 0) countUnacknowledged(context, connection);
+  if (outcome !== Reason.Success) {
     context.counters[Counter.publishesDenied]!++;
-    tellDenied(context.events, connection, "publish", name, refusal);
-    refuse(context, connection, packet, refusal);
+    reportDenied(context.events, connection, "publish", name, outcome);
+    acknowledgeDenied(context, connection, packet, outcome);
     return Reason.Success;
   }
   // Receipts need no limit: there are at most 65 535, a bit each. Those of an earlier connection do
@@ -81,14 +81,14 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
 export function validateFlags(
   context: BrokerContext,
   connection: Connection,
-  first: number,
+  firstByte: number,
 ): ReasonCode {
-  const qos = (first >> 1) & 0b11;
+  const qos = (firstByte >> 1) & 0b11;
   if (qos === 3) return Reason.MalformedPacket; // [MQTT311-3.3.1-4] [MQTT-3.3.1-4]
   // [MQTT311-3.3.1-2] [MQTT-3.3.1-2]
-  if (qos === 0 && (first & DUP) !== 0 && connection.level >= 4) return Reason.ProtocolError;
+  if (qos === 0 && (firstByte & DUP) !== 0 && connection.level >= 4) return Reason.ProtocolError;
   if (qos > context.limits.qosMax) return Reason.QoSNotSupported; // [MQTT-3.2.2-11]
-  const isRetained = (first & RETAIN) !== 0;
+  const isRetained = (firstByte & RETAIN) !== 0;
   if (isRetained && context.limits.retainAvailable === 0 && connection.level === 5) {
     return Reason.RetainNotSupported; // [MQTT-3.2.2-14]
   }
@@ -107,24 +107,24 @@ function publish(
   const route = context.router.route(topic);
   const hasReceivers = route.length > 0;
   const success = hasReceivers ? Reason.Success : Reason.NoMatchingSubscribers;
-  if (!hasReceivers && !isRetained && !context.events.publishes) {
-    reply(context, connection, packet, success);
+  if (!hasReceivers && !isRetained && !context.events.observesPublishes) {
+    acknowledge(context, connection, packet, success);
     return Reason.Success;
   }
   const message: MessageSlot = context.messages.create(packet, context.ingest.topicEpoch);
   if (message === 0) {
     // Out of memory: the publisher keeps a message that is not acknowledged.
     connection.session!.removeReceipt(packetId);
-    tellDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
+    reportDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
     if (connection.level < 5 && qos > 0) return Reason.QuotaExceeded;
-    reply(context, connection, packet, Reason.QuotaExceeded);
+    acknowledge(context, connection, packet, Reason.QuotaExceeded);
     return Reason.Success;
   }
   // If it were sent before its receipt is durable, receivers would get it twice after a restart.
-  if (qos === 2) context.messages.setWaitsFor(message, context.journal.lastSeq);
+  if (qos === 2) context.messages.setAwaitedSeq(message, context.journal.lastSeq);
   if (isRetained) {
     const isKept = setRetained(context, name, message);
-    if (!isKept) tellDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
+    if (!isKept) reportDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
     pauseWhileStoreBehind(context, connection);
   }
   const isDelivered = context.router.deliver(
@@ -134,53 +134,53 @@ function publish(
     connection.id,
     connection.session,
   );
-  if (context.events.publishes) pushPublished(context, connection.clientId, name, message);
+  if (context.events.observesPublishes) pushPublished(context, connection.clientId, name, message);
   context.messages.release(message);
   if (isDelivered) {
-    if (qos > 0) reply(context, connection, packet, success);
+    if (qos > 0) acknowledge(context, connection, packet, success);
   } else {
     connection.parked |= Parked.Fanout;
-    connection.fanoutReply = replyTo(packet, success);
+    connection.fanoutReply = packAck(packet, success);
   }
   return Reason.Success;
 }
 
-function reply(
+function acknowledge(
   context: BrokerContext,
   connection: Connection,
   packet: PublishFields,
   reason: ReasonCode,
 ): void {
-  if (packet.qos > 0) replyAfterCommit(context, connection, replyTo(packet, reason));
+  if (packet.qos > 0) replyAfterCommit(context, connection, packAck(packet, reason));
 }
 
 /**
  * Acknowledges a PUBLISH that was denied, with the Reason String of the decision if there is one.
  */
-function refuse(
+function acknowledgeDenied(
   context: BrokerContext,
   connection: Connection,
   packet: PublishFields,
   reason: ReasonCode,
 ): void {
-  const own = policyReasonString(connection, connection.denial?.reasonString);
+  const policyText = policyReasonString(connection, connection.denial?.reasonString);
   connection.denial = null;
-  if (own !== null && packet.qos > 0) {
+  if (policyText !== null && packet.qos > 0) {
     const firstByte = packet.qos === 1 ? FirstByte.Puback : FirstByte.Pubrec;
-    const ack = encodeAck(firstByte, packet.packetId, reason, own);
+    const ack = encodeAck(firstByte, packet.packetId, reason, policyText);
     if (fitsMaximumPacketSize(connection, ack)) {
       // Counted down now: the encoder does not see that an encoded acknowledgement is the final
       // one.
-      connection.receivedCount--;
+      connection.unacknowledgedCount--;
       replyEncoded(context, connection, ack);
       return;
     }
   }
-  reply(context, connection, packet, reason);
+  acknowledge(context, connection, packet, reason);
 }
 
 /** 0 at QoS 0. Before 5.0 an acknowledgement cannot report a failure [MQTT311-3.3.5-2]. */
-function replyTo({ qos, packetId }: PublishFields, reason: ReasonCode): number {
+function packAck({ qos, packetId }: PublishFields, reason: ReasonCode): number {
   if (qos === 0) return 0;
   return packReply(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, packetId, reason);
 }
@@ -195,10 +195,10 @@ function authorizePublish(
   if (connection.decision !== null) {
     const decision = connection.takeDecision()!;
     if (decision.kind === "allow") return Reason.Success;
-    return reasonFor("PUBACK", reasonOf(connection, decision));
+    return reasonFor("PUBACK", denialReason(connection, decision));
   }
   if (isReserved(context.limits, topic)) return Reason.NotAuthorized;
-  if (packet.isText && context.limits.payloadFormatCheck === 1) {
+  if (packet.isPayloadText && context.limits.payloadFormatCheck === 1) {
     const { bytes, payloadStart, payloadEnd } = packet;
     if (!isUtf8(bytes, payloadStart, payloadEnd, true)) return Reason.PayloadFormatInvalid;
   }
@@ -218,13 +218,16 @@ function authorizePublish(
  * messages. Reading resumes when PUBACK or PUBREC has been sent, which depends on nothing from the
  * client: a PUBREL may stand behind the PUBLISH that has to wait.
  */
-function countReceived({ limits }: BrokerContext, connection: Connection): void {
-  connection.receivedCount++;
-  if (connection.level === 5 || connection.receivedCount < limits.receiveMax) return;
-  connection.parked |= Parked.Received;
+function countUnacknowledged({ limits }: BrokerContext, connection: Connection): void {
+  connection.unacknowledgedCount++;
+  if (connection.level === 5 || connection.unacknowledgedCount < limits.receiveMax) return;
+  connection.parked |= Parked.ReceiveMax;
 }
 
-function count(context: BrokerContext, { payloadStart, payloadEnd }: PublishFields): void {
+function countPublishReceived(
+  context: BrokerContext,
+  { payloadStart, payloadEnd }: PublishFields,
+): void {
   context.counters[Counter.publishesReceived]!++;
   context.counters[Counter.publishBytesReceived]! += payloadEnd - payloadStart;
 }

@@ -11,7 +11,7 @@ import {
 import { encodeFilterAck, encodeSuback } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import type { Connection } from "../connection/connection.ts";
-import { tellDenied } from "../connection/denials.ts";
+import { reportDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
 import { requestDecision } from "../lifecycle/decisions.ts";
 import {
@@ -47,7 +47,7 @@ export function handleSubscribe(
   if (typeof packet === "number") return packet;
   const fault = validateFilters(context, packet);
   if (fault !== Reason.Success) return fault;
-  const own = textOf(connection.decision);
+  const policyText = reasonStringOf(connection.decision);
   const verdicts = authorizeSubscribe(context, connection, packet);
   if (verdicts === null) return PENDING;
   const session = connection.session!;
@@ -58,7 +58,7 @@ export function handleSubscribe(
       verdict < FAILURE_MIN ? subscribe(context, connection, field, subscriptionId) : verdict;
     if (reason < FAILURE_MIN) return reason;
     context.counters[Counter.subscribesDenied]!++;
-    tellDenied(context.events, connection, "subscribe", field.text, reason);
+    reportDenied(context.events, connection, "subscribe", field.text, reason);
     return reasonFor("SUBACK", reason);
   });
   const { level } = connection;
@@ -67,13 +67,13 @@ export function handleSubscribe(
     // MQTT 3.1 has no return code for a failure: the SUBACK can only repeat the requested QoS.
     return level === 3 ? packet.filters[index]!.options & SUBSCRIBE_QOS : FAILURE_MIN; // [MQTT311-3.9.3-2]
   });
-  const failed = codes.find((code) => code >= FAILURE_MIN) ?? Reason.Success;
+  const firstFailure = codes.find((code) => code >= FAILURE_MIN) ?? Reason.Success;
   // [MQTT311-3.8.4-1] [MQTT-3.8.4-1]
   replyEncoded(
     context,
     connection,
     level === 5
-      ? encodeSuback5(connection, packetId, returnCodes, failed, own)
+      ? encodeSuback5(connection, packetId, returnCodes, firstFailure, policyText)
       : encodeSuback(packetId, returnCodes),
   );
   if (session.retainedScans !== null) context.sendQueue.schedule(connection.slot);
@@ -134,19 +134,19 @@ function authorizeSubscribe(
   const decision = connection.takeDecision();
   if (decision !== null) return filters.map((_, index) => verdictOf(decision, index));
   const reasons: ReasonCode[] = [];
-  const asked = filters.map(({ text, options }) => ({
+  const requested = filters.map(({ text, options }) => ({
     // For authorization, a shared subscription counts like its filter.
     filter: sharedFilter(text)?.filter ?? text,
     qos: (options & SUBSCRIBE_QOS) as QoS,
   }));
-  for (const { filter, qos } of asked) {
+  for (const { filter, qos } of requested) {
     const verdict = context.policy.subscribe(connection.id, filter, qos);
     if (verdict === Verdict.Pending) {
       requestDecision(context, connection, {
         kind: "subscribe",
         conn: connection.id,
         clientId: connection.clientId,
-        filters: asked,
+        filters: requested,
       });
       return null;
     }
@@ -156,10 +156,10 @@ function authorizeSubscribe(
   return reasons;
 }
 
-/** The Reason String of a decision. */
-function textOf(decision: Decision | null): string | undefined {
-  const says = decision?.kind === "deny" || decision?.kind === "filters";
-  return says ? decision.reasonString : undefined;
+/** The Reason String of a decision, if it has one. */
+function reasonStringOf(decision: Decision | null): string | undefined {
+  const hasText = decision?.kind === "deny" || decision?.kind === "filters";
+  return hasText ? decision.reasonString : undefined;
 }
 
 /**
@@ -170,17 +170,18 @@ function encodeSuback5(
   connection: Connection,
   packetId: number,
   codes: readonly number[],
-  failed: number,
-  own: string | undefined,
+  firstFailure: number,
+  policyText: string | undefined,
 ): Uint8Array {
   const encode = (properties: PropertyValues): Uint8Array =>
     encodeFilterAck(FirstByte.Suback, packetId, codes, properties);
-  const properties = failed >= FAILURE_MIN ? policyReasonString(connection, own) : null;
+  const properties =
+    firstFailure >= FAILURE_MIN ? policyReasonString(connection, policyText) : null;
   if (properties !== null) {
     const suback = encode(properties);
     if (fitsMaximumPacketSize(connection, suback)) return suback;
   }
-  return encode(reasonString(connection, failed));
+  return encode(reasonString(connection, firstFailure));
 }
 
 function verdictOf(decision: Decision, index: number): ReasonCode {
@@ -206,10 +207,10 @@ function subscribe(
   const { limits, router, retained } = context;
   const session = connection.session!;
   const { text } = field;
-  const shared = isShared(text);
+  const isSharedFilter = isShared(text);
   const isWildcard = /[+#]/.test(text);
   if (isWildcard && limits.wildcardAvailable === 0) return Reason.WildcardSubscriptionsNotSupported;
-  if (shared && limits.sharedAvailable === 0) return Reason.SharedSubscriptionsNotSupported;
+  if (isSharedFilter && limits.sharedAvailable === 0) return Reason.SharedSubscriptionsNotSupported;
   if (subscriptionId !== 0 && limits.subscriptionIdAvailable === 0) {
     return Reason.SubscriptionIdentifiersNotSupported;
   }
@@ -231,7 +232,7 @@ function subscribe(
   // asks for none, or only for those of a new subscription [MQTT-3.3.1-9] [MQTT-3.3.1-10]
   // [MQTT-3.3.1-11].
   const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
-  const wantsRetained = !shared && (handling === 0 || (handling === 1 && isNew));
+  const wantsRetained = !isSharedFilter && (handling === 0 || (handling === 1 && isNew));
   if (wantsRetained && (isWildcard || retained.at(text) !== 0)) {
     addRetainedScan(session, retained.scan(text, options)); // [MQTT311-3.3.1-6]
   }

@@ -6,7 +6,7 @@ import { ownBytes } from "../base/bytes.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
 import { decodeProperties } from "../codec/property-values.ts";
 import type { Limits } from "../config.ts";
-import { tellDenied } from "../connection/denials.ts";
+import { reportDenied } from "../connection/denials.ts";
 import type { BrokerContext } from "../context.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { Reason } from "../reason.ts";
@@ -21,7 +21,7 @@ export function publishMessage(
   context: BrokerContext,
   clientId: string,
   message: MessageSlot,
-  from: Session | null,
+  publisher: Session | null,
 ): boolean {
   const { messages, ingest } = context;
   const start = messages.topicStart(message) + 2;
@@ -33,11 +33,11 @@ export function publishMessage(
     const isKept = !messages.isRetained(message) || setRetained(context, name, message);
     // No event for $SYS topics: they are published again and again.
     if (!isKept && !isBrokerTopic(name)) {
-      tellDenied(context.events, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
+      reportDenied(context.events, { clientId, info: null }, "retain", name, Reason.QuotaExceeded);
     }
-    context.router.deliver(message, topic, context.router.route(topic), NO_CONN, from);
+    context.router.deliver(message, topic, context.router.route(topic), NO_CONN, publisher);
     // No event for $SYS topics: the counters have their values.
-    if (context.events.publishes && !isBrokerTopic(name)) {
+    if (context.events.observesPublishes && !isBrokerTopic(name)) {
       pushPublished(context, clientId, name, message);
     }
   }

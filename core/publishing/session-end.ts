@@ -19,7 +19,7 @@ export function detachSession(context: BrokerContext, session: Session, will: Wi
   }
   session.outbox.detach(context.limits.queueQos0 === 1);
   const endsAt = (context.now + session.expiryMillis) as Millis;
-  context.sessions.expireAt(session, endsAt);
+  context.sessions.scheduleExpiry(session, endsAt);
   session.record?.putSession(context.epochMillis + endsAt);
   publishOrDelayWill(context, session, will);
 }

@@ -57,7 +57,7 @@ export function publishOrDelayWill(
     return;
   }
   session.will = will;
-  context.sessions.willAt(session, (context.now + will.delayMillis) as Millis);
+  context.sessions.scheduleWill(session, (context.now + will.delayMillis) as Millis);
 }
 
 /**

@@ -13,7 +13,7 @@ import type { DeliveryOrigin } from "../session/delivery-queue.ts";
  */
 export const OPTIONS_QOS = 0b0011;
 export const OPTIONS_NO_LOCAL = 0b0100;
-export const OPTIONS_RETAIN = 0b1000;
+export const OPTIONS_RETAIN_AS_PUBLISHED = 0b1000;
 const OPTIONS_FLAGS = 0b1111;
 const OPTIONS_ID_SHIFT = 4;
 
@@ -59,7 +59,7 @@ export function deliveryOrigin(options: readonly number[], group = 0): DeliveryO
  */
 export function mergedOptions(a: number, b: number): number {
   const qos = Math.max(a & OPTIONS_QOS, b & OPTIONS_QOS);
-  const flags = (a | b) & (OPTIONS_NO_LOCAL | OPTIONS_RETAIN);
+  const flags = (a | b) & (OPTIONS_NO_LOCAL | OPTIONS_RETAIN_AS_PUBLISHED);
   return (((a >>> OPTIONS_ID_SHIFT) << OPTIONS_ID_SHIFT) | flags | qos) >>> 0;
 }
 
@@ -76,7 +76,7 @@ export class RouteMaker {
   /** Computes the route for the first `count` rows of `matches`, which it rearranges. */
   make(matches: Uint32Array, count: number): Route {
     this.origins = null;
-    if (count === 0) return NOBODY;
+    if (count === 0) return NO_RECEIVERS;
     let length = 0;
     let groups: number[] | null = null;
     /** Options of each subscription with an identifier, by row. */
@@ -142,4 +142,4 @@ export class RouteMaker {
   }
 }
 
-const NOBODY: Route = [];
+const NO_RECEIVERS: Route = [];

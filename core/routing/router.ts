@@ -25,7 +25,7 @@ import {
   GROUP_SUBSCRIBER,
   OPTIONS_NO_LOCAL,
   OPTIONS_QOS,
-  OPTIONS_RETAIN,
+  OPTIONS_RETAIN_AS_PUBLISHED,
   OWN_SUBSCRIBER,
   RouteMaker,
 } from "./route.ts";
@@ -39,11 +39,11 @@ interface Fanout {
   readonly origins: RouteOrigins;
   next: number;
   /**
-   * The publisher's connection, which is not read until the fan-out is complete; NO_CONN if there
-   * is none.
+   * The connection of the publisher, which is not read until the fan-out is complete; NO_CONN if
+   * there is none.
    */
-  readonly publisher: ConnId;
-  readonly from: Session | null;
+  readonly publisherConn: ConnId;
+  readonly publisher: Session | null;
 }
 
 export class Router {
@@ -146,29 +146,29 @@ export class Router {
     this.#stamps = grownU32(this.#stamps, topic);
     this.#stamps[topic] = this.#stamp;
     // Filled in order, so that the array stays packed.
-    while (this.#routes.length < topic) this.#routes.push(NOBODY);
+    while (this.#routes.length < topic) this.#routes.push(NO_RECEIVERS);
     this.#routes[topic] = route;
     return route;
   }
 
   /**
    * Delivers a message along the route of its topic. False: the route is long. `continueFanouts`
-   * delivers the rest in slices, and `publisher` must not be read until then. `from` is the session
-   * of the publisher.
+   * delivers the rest in slices, and `publisherConn` must not be read until then. `publisher` is the
+   * session of the publisher, if known.
    */
   deliver(
     message: MessageSlot,
     topic: number,
     route: Route,
-    publisher: ConnId,
-    from: Session | null,
+    publisherConn: ConnId,
+    publisher: Session | null,
   ): boolean {
     const origins = this.#origins.size === 0 ? null : (this.#origins.get(topic) ?? null);
     const end = Math.min(route.length, this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, origins, 0, end, from);
+    this.#deliverRows(message, route, origins, 0, end, publisher);
     if (end === route.length) return true;
     this.#messages.retain(message);
-    this.#fanouts.push({ message, route, origins, next: end, publisher, from });
+    this.#fanouts.push({ message, route, origins, next: end, publisherConn, publisher });
     this.#sessions.keepsFreedSlots = true;
     return false;
   }
@@ -183,15 +183,15 @@ export class Router {
   continueFanouts(): ConnId {
     const fanout = this.#fanouts[0]!;
     const start = fanout.next;
-    const { message, route, origins, from } = fanout;
+    const { message, route, origins, publisher } = fanout;
     const { length } = route;
     fanout.next = Math.min(length, start + this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, origins, start, fanout.next, from);
+    this.#deliverRows(message, route, origins, start, fanout.next, publisher);
     if (fanout.next < length) return NO_CONN;
     this.#messages.release(fanout.message);
     this.#fanouts.shift();
     if (this.#fanouts.length === 0) this.#sessions.releaseFreedSlots();
-    return fanout.publisher;
+    return fanout.publisherConn;
   }
 
   /**
@@ -222,16 +222,16 @@ export class Router {
   }
 
   /**
-   * Offers a message of a shared subscription to one of its members. `from` is the session of the
-   * publisher, if known.
+   * Offers a message of a shared subscription to one of its members. `publisher` is the session of
+   * the publisher, if known.
    */
-  offerShared(number: number, message: MessageSlot, from: Session | null): void {
+  offerShared(number: number, message: MessageSlot, publisher: Session | null): void {
     const group = this.#shared.at(number);
     // Null: the group ended after the route was computed, or after the message was sent to a member
     // that left.
     if (group === null) return;
-    const mayWait = this.#messages.qos(message) > 0 || this.#limits.queueQos0 === 1;
-    const member = chooseMember(group, mayWait, this.#isBlocked, from);
+    const mayQueue = this.#messages.qos(message) > 0 || this.#limits.queueQos0 === 1;
+    const member = chooseMember(group, mayQueue, this.#isBlocked, publisher);
     if (member === null) {
       this.#counters[Counter.droppedNoMember]!++;
       return;
@@ -246,13 +246,13 @@ export class Router {
     origins: RouteOrigins,
     start: number,
     end: number,
-    from: Session | null,
+    publisher: Session | null,
   ): void {
     for (let i = start; i < end; i += 2) {
       const subscriber = rows[i]!;
       const options = rows[i + 1]!;
       if (subscriber >= GROUP_SUBSCRIBER) {
-        this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message, from);
+        this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message, publisher);
         continue;
       }
       const isOwn = subscriber >= OWN_SUBSCRIBER;
@@ -261,7 +261,9 @@ export class Router {
       if (session === null) continue;
       // The publishing session receives the message only through its subscriptions without No Local
       // [MQTT-3.8.3-3].
-      if (isOwn ? session !== from : (options & OPTIONS_NO_LOCAL) !== 0 && session === from)
+      if (
+        isOwn ? session !== publisher : (options & OPTIONS_NO_LOCAL) !== 0 && session === publisher
+      )
         continue;
       const origin = origins === null ? null : origins[i >> 1]!;
       this.offer(session, message, options, origin, this.#flags(message, options));
@@ -270,7 +272,7 @@ export class Router {
 
   /** Retain As Published: RETAIN as published [MQTT-3.3.1-13]; otherwise 0 [MQTT-3.3.1-12]. */
   #flags(message: MessageSlot, options: number): number {
-    if ((options & OPTIONS_RETAIN) === 0) return 0;
+    if ((options & OPTIONS_RETAIN_AS_PUBLISHED) === 0) return 0;
     return this.#messages.isRetained(message) ? DELIVERY_RETAIN : 0;
   }
 
@@ -296,4 +298,4 @@ export class Router {
  * many receivers each would take more memory than everything else.
  */
 const ROUTE_WORDS_MAX = 8 * 1024 * 1024;
-const NOBODY: Route = [];
+const NO_RECEIVERS: Route = [];

@@ -110,56 +110,56 @@ export class SharedSubscriptions {
  * Chooses the member for the next message. Connected members come first: of the next few in turn,
  * the one with the largest free window; then one without room. If the message may wait, a
  * disconnected member is the last choice. Null: no member can get it. `isBlocked` tells whether a
- * transport takes no bytes now. The publisher, `from`, gets nothing if its membership is No Local,
- * as a bridge's is: otherwise the message would circulate between the brokers for ever.
+ * transport takes no bytes now. The publisher gets nothing if its membership is No Local, as that
+ * of a bridge is: otherwise the message would circulate between the brokers for ever.
  */
 export function chooseMember(
   group: Group,
-  mayWait: boolean,
+  mayQueue: boolean,
   isBlocked: (connSlot: number) => boolean,
-  from: Session | null,
+  publisher: Session | null,
 ): Member | null {
   const { members } = group;
   const { length } = members;
   let best: Member | null = null;
   let bestScore = -1;
-  let looked = 0;
+  let candidateCount = 0;
   for (let i = 0; i < length; i++) {
     const member = members[(group.next + i) % length]!;
-    if (member.session === from && (member.options & OPTIONS_NO_LOCAL) !== 0) continue;
-    const score = scoreOf(member.session, mayWait, isBlocked);
+    if (member.session === publisher && (member.options & OPTIONS_NO_LOCAL) !== 0) continue;
+    const score = scoreOf(member.session, mayQueue, isBlocked);
     if (score > bestScore) {
       best = member;
       bestScore = score;
     }
-    if (score >= FREE && ++looked === LOOKED_MAX) break;
+    if (score >= SCORE_WITH_ROOM && ++candidateCount === CANDIDATES_MAX) break;
   }
   group.next = (group.next + 1) % Math.max(1, length);
   return best;
 }
 
 /**
- * Below 0: cannot get the message. From `FREE` on: can get it at once; a larger free window scores
- * higher.
+ * Below 0: the session cannot get the message. From `SCORE_WITH_ROOM` on: it can get the message at
+ * once; a larger free window scores higher.
  */
 function scoreOf(
   session: Session,
-  mayWait: boolean,
+  mayQueue: boolean,
   isBlocked: (connSlot: number) => boolean,
 ): number {
   const { connSlot, outbox } = session;
-  if (connSlot === 0) return mayWait ? 0 : -1;
+  if (connSlot === 0) return mayQueue ? 0 : -1;
   if (isBlocked(connSlot)) return 1;
   const free = outbox.queuedCount > 0 ? 0 : outbox.windowFree;
-  return free === 0 ? 2 : FREE + free;
+  return free === 0 ? 2 : SCORE_WITH_ROOM + free;
 }
 
 /** Below `GROUP_SUBSCRIBER`: a number is reused after a billion groups. */
 const GROUP_NUMBER_MAX = 2 ** 30 - 1;
 const PREFIX = "$share/";
-const FREE = 3;
+const SCORE_WITH_ROOM = 3;
 /**
  * At most this many members with room are compared, so that a large group costs no more than a
  * small one.
  */
-const LOOKED_MAX = 8;
+const CANDIDATES_MAX = 8;

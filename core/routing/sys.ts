@@ -18,7 +18,7 @@ export class SysTopics {
     this.#serverName = serverName;
     this.#codecName = codecName;
     this.#counters = counters;
-    for (const [topic, summed] of loads) {
+    for (const [topic, summed] of loadCounters) {
       for (const minutes of [1, 5, 15]) {
         const name = `${topic}/${minutes}min`;
         this.#loads.push({ topic: name, counters: summed, minutes, perMinute: 0, before: 0 });
@@ -42,14 +42,14 @@ export class SysTopics {
     update("codec", this.#codecName);
     update("uptime", `${Math.floor((now - this.#startedAt) / 1000)} seconds`);
     const count = (name: CounterName): number => this.#counters[Counter[name]]!;
-    const away = count("sessions") - count("clientsConnected");
-    update("clients/disconnected", String(away));
-    update("clients/inactive", String(away));
-    update("publish/messages/dropped", String(this.#sum(dropped)));
+    const disconnected = count("sessions") - count("clientsConnected");
+    update("clients/disconnected", String(disconnected));
+    update("clients/inactive", String(disconnected));
+    update("publish/messages/dropped", String(this.#sum(droppedCounters)));
     // Like mosquitto, which counts members of shared subscriptions separately.
     update("subscriptions/count", String(count("subscriptions") - count("sharedMembers")));
     update("shared_subscriptions/count", String(count("sharedMembers")));
-    const heapBytes = count("hostMemoryBytes") || this.#sum(accounted);
+    const heapBytes = count("hostMemoryBytes") || this.#sum(memoryCounters);
     this.#heapBytesMax = Math.max(this.#heapBytesMax, heapBytes);
     update("heap/current", String(heapBytes));
     update("heap/maximum", String(this.#heapBytesMax));
@@ -103,19 +103,19 @@ const plainTopics: readonly (readonly [string, CounterName])[] = [
   ["retained messages/count", "retainedMessages"],
 ];
 
-const dropped: readonly CounterName[] = [
+const droppedCounters: readonly CounterName[] = [
   "droppedSlowReader",
   "droppedQueueFull",
   "droppedNoMemory",
 ];
 
-/** The memory that the broker accounts for, if the host reports none. */
-const accounted: readonly CounterName[] = ["messageBytes", "inputBytes"];
+/** The memory that the broker counts itself, for a host that does not report its memory. */
+const memoryCounters: readonly CounterName[] = ["messageBytes", "inputBytes"];
 
-const loads: readonly (readonly [string, readonly CounterName[]])[] = [
+const loadCounters: readonly (readonly [string, readonly CounterName[]])[] = [
   ["load/messages/received", ["packetsReceived"]],
   ["load/messages/sent", ["packetsSent"]],
-  ["load/publish/dropped", dropped],
+  ["load/publish/dropped", droppedCounters],
   ["load/publish/received", ["publishesReceived"]],
   ["load/publish/sent", ["publishesSent"]],
   ["load/bytes/received", ["bytesReceived"]],

@@ -32,7 +32,7 @@ export class DeliveryQueue {
     return this.#entries.capacity;
   }
   /** Whether an entry may have to wait for a write. */
-  get mayWait(): boolean {
+  get mayAwaitCommit(): boolean {
     return this.#seqs !== null;
   }
   /** Whether an entry may have an origin. */

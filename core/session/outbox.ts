@@ -75,7 +75,7 @@ export class Outbox {
   get queuedCount(): number {
     return this.#queued === null ? 0 : this.#queued.count;
   }
-  get hasWindow(): boolean {
+  get hasWindowRoom(): boolean {
     return this.windowFree > 0;
   }
   /** How many more QoS 1 and 2 messages may be in flight. */
@@ -100,7 +100,7 @@ export class Outbox {
         this.#counters[Counter.droppedSlowReader]!++;
         return Offer.Dropped;
       }
-    } else if (this.queuedCount > 0 || !this.hasWindow) {
+    } else if (this.queuedCount > 0 || !this.hasWindowRoom) {
       return this.enqueue(message, delivery, origin);
     }
     this.#messages.retain(message);
@@ -138,8 +138,8 @@ export class Outbox {
     this.#dropExpired();
     while (queued !== null && queued.count > 0) {
       const delivery = queued.word();
-      const isWindowed = (delivery & DELIVERY_QOS) !== 0;
-      if (isWindowed && !this.hasWindow) break;
+      const needsWindow = (delivery & DELIVERY_QOS) !== 0;
+      if (needsWindow && !this.hasWindowRoom) break;
       const message = queued.message();
       const bytes = this.#messages.size(message) + ENTRY_BYTES;
       // Recorded as sent before its queued record is removed, so that the record of the message
@@ -165,8 +165,8 @@ export class Outbox {
     return this.#ready!.origin(index);
   }
   /** Whether a ready entry may have to wait for a commit. */
-  get mayReadyWait(): boolean {
-    return this.#ready?.mayWait ?? false;
+  get mayReadyAwaitCommit(): boolean {
+    return this.#ready?.mayAwaitCommit ?? false;
   }
   /** Whether a ready entry may have an origin. */
   get hasReadyOrigins(): boolean {
@@ -190,23 +190,23 @@ export class Outbox {
    * The ready message has been written: it leaves `ready`. A QoS 1 or 2 message goes to the window
    * with its reference; the reference of a QoS 0 message is released.
    */
-  takeReady(): void {
+  confirmReadySent(): void {
     const ready = this.#ready!;
     const message = ready.message();
     const word = ready.word();
     const packetId = word >>> PACKET_ID_SHIFT;
     if (packetId === 0) {
-      this.#leaveReady(message);
+      this.#dropReady(message);
       this.#messages.release(message);
       return;
     }
     this.window.push(packetId, message, word & DELIVERY_BITS, ready.origin());
-    this.#leaveReady(message);
+    this.#dropReady(message);
     this.#readyWindow--;
   }
 
-  /** Like `takeReady`, for the next `count` messages, all at QoS 0. */
-  takeReadyQos0(count: number): void {
+  /** Like `confirmReadySent`, for the next `count` messages, all at QoS 0. */
+  confirmQos0Sent(count: number): void {
     if (count === 0) return;
     const messages = this.#messages;
     const ready = this.#ready!;
@@ -217,17 +217,17 @@ export class Outbox {
       messages.release(message);
     }
     ready.drop(count);
-    this.#countTaken(bytes);
+    this.#deductReadyBytes(bytes);
   }
 
   /** Drops the next ready message as if it had been acknowledged. */
   discardReady(): void {
     const message = this.#ready!.message();
     const packetId = this.readyPacketId();
-    this.#leaveReady(message);
+    this.#dropReady(message);
     if (packetId !== 0) {
       this.#readyWindow--;
-      this.#forgetSent(packetId, message);
+      this.#removeSentRecord(packetId, message);
       this.refill();
     }
     this.#messages.release(message);
@@ -276,7 +276,7 @@ export class Outbox {
       const origin = ready!.origin(i);
       this.#queued ??= new DeliveryQueue();
       this.#recordQueued(--this.#queuedFirst, message, delivery, origin);
-      this.#forgetSent(word >>> PACKET_ID_SHIFT, message);
+      this.#removeSentRecord(word >>> PACKET_ID_SHIFT, message);
       this.#queued.unshift(message, delivery, origin);
       this.#queuedBytes += this.#messages.size(message) + ENTRY_BYTES;
       this.#counters[Counter.queued]!++;
@@ -329,20 +329,20 @@ export class Outbox {
     // A QoS 2 message waits for the record of its identifier: resent under another one after a
     // restart, it would count as a second message.
     const waitsForId = qos === 2 && this.#record !== null;
-    const seq = (waitsForId ? this.#record.lastSeq : this.#messages.waitsFor(message)) >>> 0;
+    const seq = (waitsForId ? this.#record.lastSeq : this.#messages.awaitedSeq(message)) >>> 0;
     this.#ready ??= this.#queues.acquire();
     this.#ready.push(message, delivery | (packetId << PACKET_ID_SHIFT), origin, seq);
     this.#readyBytes += bytes;
     this.#counters[Counter.outputBytes]! += bytes;
   }
 
-  #leaveReady(message: MessageSlot): void {
+  #dropReady(message: MessageSlot): void {
     this.#ready!.drop();
-    this.#countTaken(this.#messages.size(message) + ENTRY_BYTES);
+    this.#deductReadyBytes(this.#messages.size(message) + ENTRY_BYTES);
   }
 
-  /** Accounts for `bytes` that left `ready`. */
-  #countTaken(bytes: number): void {
+  /** Deducts the bytes of entries that were removed from `ready`. */
+  #deductReadyBytes(bytes: number): void {
     this.#readyBytes -= bytes;
     this.#counters[Counter.outputBytes]! -= bytes;
     const ready = this.#ready!;
@@ -405,7 +405,7 @@ export class Outbox {
     if ((delivery & DELIVERY_QOS) !== 0) this.#record?.removeQueued(n, message);
   }
 
-  #forgetSent(packetId: number, message: MessageSlot): void {
+  #removeSentRecord(packetId: number, message: MessageSlot): void {
     if (packetId !== 0) this.#record?.removeSent(packetId, message);
   }
 

@@ -92,7 +92,7 @@ export class PacketIdQueue {
   }
 
   /** The entry at `resendPosition` has been sent again. */
-  resent(): void {
+  confirmResent(): void {
     this.#resendNext++;
   }
 

@@ -25,7 +25,7 @@ export class SessionTable {
   readonly #bySlot: (Session | null)[] = [null];
   readonly #expiry = new TimingWheel();
   readonly #wills = new TimingWheel();
-  #keptCount = 0;
+  #persistentCount = 0;
   /** Slots freed while `keepsFreedSlots`: a fan-out may still refer to them. */
   readonly #freedSlots: SessionSlot[] = [];
   /** While true, freed slots are not reused. */
@@ -59,7 +59,7 @@ export class SessionTable {
    * do not count against `sessionsMax`; `connectionsMax` bounds them.
    */
   create(clientId: string, expiryMillis: number): Session | null {
-    if (expiryMillis > 0 && this.#keptCount >= this.#limits.sessionsMax) return null;
+    if (expiryMillis > 0 && this.#persistentCount >= this.#limits.sessionsMax) return null;
     const slot = this.#slots.acquire();
     if (slot === 0) return null;
     const session = new Session(
@@ -75,7 +75,7 @@ export class SessionTable {
     this.#bySlot[slot] = session;
     this.#byClientId.set(clientId, session);
     this.#counters[Counter.sessions]!++;
-    if (session.isKept) this.#keptCount++;
+    if (session.isPersistent) this.#persistentCount++;
     return session;
   }
 
@@ -86,7 +86,7 @@ export class SessionTable {
     this.#byClientId.delete(session.clientId);
     this.#bySlot[session.slot] = null;
     this.#counters[Counter.sessions]!--;
-    if (session.isKept) this.#keptCount--;
+    if (session.isPersistent) this.#persistentCount--;
     if (this.keepsFreedSlots) this.#freedSlots.push(session.slot);
     else this.#slots.release(session.slot);
   }
@@ -99,17 +99,17 @@ export class SessionTable {
   }
 
   /** The client disconnected: the session expires at `deadline` unless the client reconnects. */
-  expireAt(session: Session, deadline: Millis): void {
+  scheduleExpiry(session: Session, deadline: Millis): void {
     if (deadline !== NEVER) this.#expiry.set(session.slot, deadline);
   }
 
   /** The will of the session is due at `deadline` unless the client reconnects. */
-  willAt(session: Session, deadline: Millis): void {
+  scheduleWill(session: Session, deadline: Millis): void {
     this.#wills.set(session.slot, deadline);
   }
 
-  /** The client reconnected: cancels expiry and will. */
-  keep(session: Session): void {
+  /** The client reconnected: cancels the expiry of its session and the deadline of its will. */
+  cancelDeadlines(session: Session): void {
     this.#expiry.cancel(session.slot);
     this.#wills.cancel(session.slot);
   }

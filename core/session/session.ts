@@ -25,8 +25,8 @@ export class Session {
   readonly clientId: string;
   /** How long the session is kept after its connection ends; 0: not at all. */
   expiryMillis: number;
-  /** Whether it was created to outlive its connection: such sessions have a limit of their own. */
-  readonly isKept: boolean;
+  /** Whether it was created to outlive its connection. `sessionsMax` bounds such sessions. */
+  readonly isPersistent: boolean;
   /** The will of a disconnected client, until the will delay has passed. */
   will: Will | null = null;
   /** Null if the session is not recorded. */
@@ -57,8 +57,9 @@ export class Session {
     this.slot = slot;
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;
-    this.isKept = expiryMillis > 0;
-    this.record = records !== null && this.isKept ? new SessionRecord(records, clientId) : null;
+    this.isPersistent = expiryMillis > 0;
+    this.record =
+      records !== null && this.isPersistent ? new SessionRecord(records, clientId) : null;
     this.outbox = new Outbox(messages, limits, counters, this.record, queues);
   }
 

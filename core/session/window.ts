@@ -60,22 +60,22 @@ export class Window {
   }
 
   /** PUBACK. */
-  acknowledge(packetId: number): Acknowledged {
+  handlePuback(packetId: number): Acknowledged {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0)
       return this.#isReleased(packetId) ? Acknowledged.WrongKind : Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 1) return Acknowledged.WrongKind;
-    this.#leaveSent(position);
+    this.#dropSent(position);
     this.#counters[Counter.inflight]!--;
     return Acknowledged.Done;
   }
 
   /** PUBREC: the client has the message; the identifier stays in use until PUBCOMP. */
-  receive(packetId: number): Acknowledged {
+  handlePubrec(packetId: number): Acknowledged {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0) return this.#isReleased(packetId) ? Acknowledged.Done : Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
-    this.#leaveSent(position);
+    this.#dropSent(position);
     this.#released ??= new PacketIdQueue();
     this.#released.push(packetId, 0, 0, null);
     this.#record?.putReleased(packetId);
@@ -83,22 +83,22 @@ export class Window {
   }
 
   /** PUBREC with an error code: the message is done. */
-  refuse(packetId: number): Acknowledged {
+  handlePubrecFailure(packetId: number): Acknowledged {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0) return Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
-    this.#leaveSent(position);
+    this.#dropSent(position);
     this.#counters[Counter.inflight]!--;
     return Acknowledged.Done;
   }
 
   /** PUBCOMP. */
-  complete(packetId: number): Acknowledged {
+  handlePubcomp(packetId: number): Acknowledged {
     const position = this.#released?.find(packetId) ?? -1;
     if (position < 0) {
       return (this.#sent?.find(packetId) ?? -1) < 0 ? Acknowledged.Unknown : Acknowledged.WrongKind;
     }
-    this.#leaveReleased(position);
+    this.#dropReleased(position);
     this.#counters[Counter.inflight]!--;
     return Acknowledged.Done;
   }
@@ -145,26 +145,26 @@ export class Window {
     return this.#sent!.packetId(position);
   }
   /** The PUBLISH at `resendPosition` has been sent again. */
-  resent(): void {
-    this.#sent!.resent();
+  confirmResent(): void {
+    this.#sent!.confirmResent();
   }
 
   /** Drops the PUBLISH at `position` as if it had been acknowledged. */
   discard(position: number): void {
-    this.#leaveSent(position);
+    this.#dropSent(position);
     this.#counters[Counter.inflight]!--;
   }
 
   /** Drops everything when the session ends. */
   clear(): void {
     this.#counters[Counter.inflight]! -= this.count;
-    while (this.#sent !== null && this.#sent.count > 0) this.#leaveSent(0);
-    while (this.#released !== null && this.#released.count > 0) this.#leaveReleased(0);
+    while (this.#sent !== null && this.#sent.count > 0) this.#dropSent(0);
+    while (this.#released !== null && this.#released.count > 0) this.#dropReleased(0);
     this.#sent = null;
     this.#released = null;
   }
 
-  #leaveSent(position: number): void {
+  #dropSent(position: number): void {
     const sent = this.#sent!;
     const message = sent.message(position);
     this.#record?.removeSent(sent.packetId(position), message);
@@ -172,7 +172,7 @@ export class Window {
     sent.removeAt(position);
   }
 
-  #leaveReleased(position: number): void {
+  #dropReleased(position: number): void {
     const released = this.#released!;
     this.#record?.removeReleased(released.packetId(position));
     released.removeAt(position);

@@ -32,8 +32,8 @@ export class TopicTrie implements TopicIndex {
   /** The block that holds the bytes of the level, and their number. */
   #levelBlocks: Uint32Array = new Uint32Array(16);
   #levelBytes: Uint32Array = new Uint32Array(16);
-  #plusChildren: Uint32Array = new Uint32Array(16);
-  #hashChildren: Uint32Array = new Uint32Array(16);
+  #singleLevelChildren: Uint32Array = new Uint32Array(16);
+  #multiLevelChildren: Uint32Array = new Uint32Array(16);
   #childCounts: Uint32Array = new Uint32Array(16);
   /** Next node in the same bucket. */
   #chains: Uint32Array = new Uint32Array(16);
@@ -98,14 +98,14 @@ export class TopicTrie implements TopicIndex {
       const node = this.#stack[--top]!;
       const mayWildcard = depth >= wildcardDepthMin;
       // `#` matches its parent level and everything below it, MQTT 3.1.1 §4.7.1.2.
-      const rest = this.#hashChildren[node]!;
+      const rest = this.#multiLevelChildren[node]!;
       if (rest !== 0 && mayWildcard) count = this.#rows.emit(this.#firstRows[rest]!, out, count);
       if (depth === depthMax) {
         count = this.#rows.emit(this.#firstRows[node]!, out, count);
         continue;
       }
       if (top + 4 > this.#stack.length) this.#stack = grownU32(this.#stack, top + 4);
-      const any = this.#plusChildren[node]!;
+      const any = this.#singleLevelChildren[node]!;
       if (any !== 0 && mayWildcard) {
         this.#stack[top++] = any;
         this.#stack[top++] = depth + 1;
@@ -140,8 +140,8 @@ export class TopicTrie implements TopicIndex {
   /** The child of `node` for a level of a filter, or 0. */
   #child(node: number, bytes: Uint8Array, start: number, end: number): number {
     if (end - start === 1) {
-      if (bytes[start] === PLUS) return this.#plusChildren[node]!;
-      if (bytes[start] === HASH) return this.#hashChildren[node]!;
+      if (bytes[start] === PLUS) return this.#singleLevelChildren[node]!;
+      if (bytes[start] === HASH) return this.#multiLevelChildren[node]!;
     }
     return this.#find(node, bytes, start, end, hashBytes(bytes, start, end, this.#ingest.seed));
   }
@@ -171,17 +171,17 @@ export class TopicTrie implements TopicIndex {
     this.#grow(node);
     this.#parents[node] = parent;
     this.#firstRows[node] = 0;
-    this.#plusChildren[node] = 0;
-    this.#hashChildren[node] = 0;
+    this.#singleLevelChildren[node] = 0;
+    this.#multiLevelChildren[node] = 0;
     this.#childCounts[node] = 0;
     this.#levelBytes[node] = end - start;
     this.#levelBlocks[node] = 0;
     this.#childCounts[parent]!++;
     const only = end - start === 1 ? bytes[start] : 0;
     if (only === PLUS) {
-      this.#plusChildren[parent] = node;
+      this.#singleLevelChildren[parent] = node;
     } else if (only === HASH) {
-      this.#hashChildren[parent] = node;
+      this.#multiLevelChildren[parent] = node;
     } else {
       if (end > start) {
         const block = this.#levels.allocate(end - start);
@@ -198,8 +198,8 @@ export class TopicTrie implements TopicIndex {
   #prune(node: number): void {
     while (node !== this.#root && this.#firstRows[node] === 0 && this.#childCounts[node] === 0) {
       const parent = this.#parents[node]!;
-      if (this.#plusChildren[parent] === node) this.#plusChildren[parent] = 0;
-      else if (this.#hashChildren[parent] === node) this.#hashChildren[parent] = 0;
+      if (this.#singleLevelChildren[parent] === node) this.#singleLevelChildren[parent] = 0;
+      else if (this.#multiLevelChildren[parent] === node) this.#multiLevelChildren[parent] = 0;
       else this.#unchain(node);
       if (this.#levelBlocks[node] !== 0) this.#levels.free(this.#levelBlocks[node]!);
       this.#childCounts[parent]!--;
@@ -252,8 +252,8 @@ export class TopicTrie implements TopicIndex {
     this.#hashes = grownU32(this.#hashes, node);
     this.#levelBlocks = grownU32(this.#levelBlocks, node);
     this.#levelBytes = grownU32(this.#levelBytes, node);
-    this.#plusChildren = grownU32(this.#plusChildren, node);
-    this.#hashChildren = grownU32(this.#hashChildren, node);
+    this.#singleLevelChildren = grownU32(this.#singleLevelChildren, node);
+    this.#multiLevelChildren = grownU32(this.#multiLevelChildren, node);
     this.#childCounts = grownU32(this.#childCounts, node);
     this.#chains = grownU32(this.#chains, node);
   }

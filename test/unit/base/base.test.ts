@@ -161,7 +161,7 @@ test("resends what was unacknowledged, whatever is acknowledged meanwhile", () =
   const resent: number[] = [];
   const next = (): void => {
     resent.push(queue.packetId(queue.resendPosition));
-    queue.resent();
+    queue.confirmResent();
   };
   next(); // 1
   queue.removeAt(0); // 1, sent again
