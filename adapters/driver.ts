@@ -89,7 +89,7 @@ export class Driver implements DeferringHost {
     this.#catchUp();
     this.#schedule();
     // Sends while the data is in the cache, and before a burst for one client exceeds its output limit.
-    if (this.#broker.backlogBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
+    if (this.#broker.sendableBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
     // With few short chunks there is nothing to batch, so the first replies do not wait for the others.
     else if (chunk.length <= EAGER_BYTES && this.#reads++ < EAGER_READS) this.#send(EAGER_READS);
     return readsOn;

@@ -34,19 +34,19 @@ export class WasmIngest implements Ingest, NameTable {
     this.#wasmBytesMin = wasmBytesMin;
     this.#words = memory.words;
     this.#bytes = memory.bytes;
-    this.#noteState();
+    this.#readState();
   }
 
   scan(chunk: Uint8Array, start: number, table: Uint32Array, frameBytesMax: number): number {
-    const available = chunk.length - start;
-    if (available < this.#wasmBytesMin) {
+    const availableBytes = chunk.length - start;
+    if (availableBytes < this.#wasmBytesMin) {
       return scanFrames(chunk, start, table, frameBytesMax, this);
     }
     const rowsMax = Math.min(ROWS_MAX, Math.floor(table.length / ROW_WORDS));
     const rows = this.#scan(
       chunk,
       start,
-      Math.min(available, rowsMax * WINDOW_BYTES_PER_ROW),
+      Math.min(availableBytes, rowsMax * WINDOW_BYTES_PER_ROW),
       rowsMax,
       frameBytesMax,
     );
@@ -76,9 +76,8 @@ export class WasmIngest implements Ingest, NameTable {
 
   find(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number {
     const hash = hashBytes(bytes, start, end, this.#seed);
-    // A call that makes the memory grow detaches the views; this is the place where that is
-    // noticed.
-    if (this.#words.length === 0) this.#noteState();
+    // A call that makes the memory grow detaches the views. Then they have no elements.
+    if (this.#words.length === 0) this.#readState();
     const words = this.#words;
     const mask = this.#mask;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -94,7 +93,7 @@ export class WasmIngest implements Ingest, NameTable {
     const memory = this.#memory;
     memory.bytes.set(bytes.subarray(start, end), memory.input);
     const id = memory.exports.intern(end - start, mayEmpty ? 1 : 0);
-    this.#noteState();
+    this.#readState();
     return id;
   }
 
@@ -106,16 +105,16 @@ export class WasmIngest implements Ingest, NameTable {
     frameBytesMax: number,
   ): number {
     const { exports, bytes, input } = this.#memory;
-    const available = chunk.length - start;
+    const availableBytes = chunk.length - start;
     bytes.set(chunk.subarray(start, start + windowBytes), input);
-    const rows = exports.scan(windowBytes, available, rowsMax, frameBytesMax, start);
-    this.#noteState();
+    const rows = exports.scan(windowBytes, availableBytes, rowsMax, frameBytesMax, start);
+    this.#readState();
     if (rows !== NEEDS_WINDOW) return rows;
-    return this.#scan(chunk, start, Math.min(available, INPUT_BYTES), rowsMax, frameBytesMax);
+    return this.#scan(chunk, start, Math.min(availableBytes, INPUT_BYTES), rowsMax, frameBytesMax);
   }
 
-  /** To be called after each call that may change the table. */
-  #noteState(): void {
+  /** Reads where the table is. To be called after each call that may change it. */
+  #readState(): void {
     this.#memory.renew();
     const { words, bytes, state } = this.#memory;
     this.#words = words;

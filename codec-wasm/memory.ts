@@ -1,4 +1,4 @@
-/** The memory of one instance. Only this file creates its views, again whenever it has grown. */
+/** The memory of one instance. Only this file creates views of it, and renews them when it grows. */
 import type { Limits } from "../core/mod.ts";
 import { ROW_WORDS } from "../core/mod.ts";
 import type { WasmExports, WasmInstance } from "./load.ts";
@@ -50,11 +50,12 @@ export class WasmMemory {
     this.words = new Uint32Array(this.exports.memory.buffer);
   }
 
-  /** `usedBytes`: bytes in blocks in use; `heldBytes`: all memory taken from the host. */
+  /** The bytes of blocks in use. */
   get usedBytes(): number {
     return this.exports.usedBytes() >>> 0;
   }
-  get heldBytes(): number {
+  /** The whole memory, in use or not. */
+  get totalBytes(): number {
     return this.exports.memory.buffer.byteLength;
   }
 }

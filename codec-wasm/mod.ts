@@ -18,8 +18,8 @@ export type CodecKind = (typeof codecKinds)[number];
 export interface Codec {
   readonly ingest: Ingest;
   readonly topics: TopicIndexFactory;
-  /** Memory of the module, in use and held; 0 without WebAssembly. */
-  memoryBytes(): { readonly used: number; readonly held: number };
+  /** Memory of the module, in use and in total; 0 without WebAssembly. */
+  memoryBytes(): { readonly used: number; readonly total: number };
 }
 
 /**
@@ -36,14 +36,14 @@ export function createCodec(
   if (instance === null) {
     if (kind === "wasm") return null;
     const ingest = new ReferenceIngest(limits, seed);
-    return { ingest, topics: referenceTopics(ingest), memoryBytes: () => ({ used: 0, held: 0 }) };
+    return { ingest, topics: referenceTopics(ingest), memoryBytes: () => ({ used: 0, total: 0 }) };
   }
   const memory = new WasmMemory(instance, limits, seed);
   const wasmBytesMin = kind === "wasm" ? 0 : AUTO_WASM_BYTES_MIN;
   return {
     ingest: new WasmIngest(instance.build, memory, seed, wasmBytesMin),
     topics: { create: () => new WasmTopics(memory) },
-    memoryBytes: () => ({ used: memory.usedBytes, held: memory.heldBytes }),
+    memoryBytes: () => ({ used: memory.usedBytes, total: memory.totalBytes }),
   };
 }
 

@@ -59,7 +59,7 @@ export class Broker {
   #sysAt: Millis;
   readonly #clock = new SteadyClock();
   #isBusy = false;
-  /** The bytes left for blocked connections when all others had been served last. */
+  /** The output that was left for blocked connections when `pollSend` last returned NO_CONN. */
   #blockedBytes = 0;
 
   constructor(config: BrokerConfig, ports: Ports) {
@@ -75,10 +75,10 @@ export class Broker {
   }
 
   /**
-   * Bytes made ready since all connections were last served. A host drains early when they are
-   * many.
+   * About the bytes of messages that `pollSend` can return now, because their transports take bytes.
+   * A host drains early when there are many.
    */
-  get backlogBytes(): number {
+  get sendableBytes(): number {
     return this.#context.counters[Counter.outputBytes]! - this.#blockedBytes;
   }
 
@@ -341,11 +341,11 @@ export class Broker {
   }
 
   /**
-   * Gives `inspect` access to the context. `inspect` is a separate function, so that bundlers can
-   * drop it. @internal
+   * Gives the function `inspect` access to the context. It is a separate function, so that bundlers
+   * can drop it. @internal
    */
-  view<T>(see: (context: BrokerContext, now: Millis) => T): T {
-    return see(this.#context, this.#clock.now);
+  inspect<T>(read: (context: BrokerContext, now: Millis) => T): T {
+    return read(this.#context, this.#clock.now);
   }
 
   #connection(id: ConnId): Connection | null {

@@ -164,8 +164,8 @@ export class ConfigError extends Error {
   /** `message` replaces the usual text. */
   constructor(field: string, value: unknown, allowed: string, message?: string) {
     // Errors end up in logs, uncaught ones with all their fields.
-    const shown = SECRET.test(field) && isTelling(value) ? HIDDEN : value;
-    super(message ?? `${field}: ${show(shown)} is not allowed; allowed is ${allowed}`);
+    const shown = SECRET_FIELD.test(field) && mayBeSecret(value) ? HIDDEN : value;
+    super(message ?? `${field}: ${describe(shown)} is not allowed; allowed is ${allowed}`);
     this.name = "ConfigError";
     this.field = field;
     this.value = shown;
@@ -186,9 +186,9 @@ export function unknownName(
 ): ConfigError {
   const near = nearest(name, known);
   const allowed = known.map((one) => `${prefix}${one}`).join(", ");
-  const meant = near === null ? `allowed are ${allowed}` : `did you mean ${prefix}${near}?`;
-  const message = `${prefix}${name}: unknown name; ${advice ?? meant}`;
-  return new ConfigError(`${prefix}${name}`, isTelling(value) ? HIDDEN : value, allowed, message);
+  const suggestion = near === null ? `allowed are ${allowed}` : `did you mean ${prefix}${near}?`;
+  const message = `${prefix}${name}: unknown name; ${advice ?? suggestion}`;
+  return new ConfigError(`${prefix}${name}`, mayBeSecret(value) ? HIDDEN : value, allowed, message);
 }
 
 /**
@@ -214,21 +214,21 @@ export function parseLimit(name: LimitName, value: unknown, field: string = name
   const isWhole = spec.unit === "factor" || Number.isInteger(value);
   if (!isNumber || !isWhole || value < spec.min || value > spec.max) {
     const kind = spec.unit === "factor" ? "a number" : "a whole number";
-    const unit = MEASURES.has(spec.unit) ? ` (${spec.unit})` : "";
+    const unit = NAMED_UNITS.has(spec.unit) ? ` (${spec.unit})` : "";
     throw new ConfigError(field, value, `${kind} from ${spec.min} to ${spec.max}${unit}`);
   }
   return value;
 }
 
 /** Fields that may hold a password, also by mistake. */
-const SECRET = /password|secret|token|authenticat/i;
+const SECRET_FIELD = /password|secret|token|authenticat/i;
 
 /** Whether a value could reveal a secret. Absence reveals nothing. */
-function isTelling(value: unknown): boolean {
+function mayBeSecret(value: unknown): boolean {
   return (typeof value === "string" && value !== "") || typeof value === "number";
 }
 
-function show(value: unknown): string {
+function describe(value: unknown): string {
   if (value === HIDDEN) return "the given value";
   if (typeof value === "string") return JSON.stringify(value);
   // The kind of an object, not its content, which may be empty or longer than a line.
@@ -237,4 +237,4 @@ function show(value: unknown): string {
 }
 
 /** The units that the name of a limit does not already tell. */
-const MEASURES: ReadonlySet<LimitSpec["unit"]> = new Set(["bytes", "messages", "ms", "s"]);
+const NAMED_UNITS: ReadonlySet<LimitSpec["unit"]> = new Set(["bytes", "messages", "ms", "s"]);

@@ -75,7 +75,7 @@ export interface SessionState {
  * The state of a broker. Takes time in proportion to its connections, sessions and subscriptions.
  */
 export function inspect(broker: Broker): BrokerState {
-  return broker.view(brokerState);
+  return broker.inspect(brokerState);
 }
 
 function brokerState(context: BrokerContext, now: Millis): BrokerState {

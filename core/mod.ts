@@ -3,7 +3,7 @@ export { AssertionError } from "./base/assert.ts";
 export { hashBytes } from "./base/hash.ts";
 export * from "./boundary.ts";
 export { Broker } from "./broker.ts";
-export { encodeAck, encodeReason, packet, sized, u16 } from "./codec/encode.ts";
+export { encodeAck, encodeReason, packet, u16, withLength } from "./codec/encode.ts";
 export type { NameTable } from "./codec/frames.ts";
 export { scanFrames } from "./codec/frames.ts";
 export { ReferenceIngest } from "./codec/ingest.ts";
@@ -40,7 +40,7 @@ export type { BrokerEvent } from "./observe/events.ts";
 export type {
   Ingest,
   Policy,
-  PolicyAnswer,
+  PolicyVerdict,
   Ports,
   TopicIndex,
   TopicIndexFactory,

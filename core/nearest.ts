@@ -4,7 +4,7 @@
 export function nearest(name: string, known: readonly string[]): string | null {
   const words = wordsOf(name);
   const letters = words.join("");
-  const inOrder = sorted(words);
+  const sortedLetters = sorted(words);
   let best: string | null = null;
   let bestDistance = Math.max(1, Math.floor(letters.length / 4)) + 1;
   for (const candidate of known) {
@@ -12,24 +12,24 @@ export function nearest(name: string, known: readonly string[]): string | null {
     // Also in another order of words: `maxPacketByte` suggests `packetBytesMax`.
     const distance = Math.min(
       editDistance(letters, others.join(""), bestDistance),
-      editDistance(inOrder, sorted(others), bestDistance),
+      editDistance(sortedLetters, sorted(others), bestDistance),
     );
     if (distance < bestDistance) {
       bestDistance = distance;
       best = candidate;
     }
   }
-  return best ?? only(known, (candidate) => isBeginning(letters, wordsOf(candidate).join("")));
+  return best ?? onlyMatch(known, (candidate) => isPrefix(letters, wordsOf(candidate).join("")));
 }
 
 /** The only candidate that fulfils a condition, or null. */
-function only(known: readonly string[], isSo: (name: string) => boolean): string | null {
-  const found = known.filter(isSo);
+function onlyMatch(known: readonly string[], matches: (name: string) => boolean): string | null {
+  const found = known.filter(matches);
   return found.length === 1 ? found[0]! : null;
 }
 
-function isBeginning(a: string, b: string): boolean {
-  const isLong = Math.min(a.length, b.length) >= BEGINNING_MIN;
+function isPrefix(a: string, b: string): boolean {
+  const isLong = Math.min(a.length, b.length) >= PREFIX_LENGTH_MIN;
   return isLong && (a.startsWith(b) || b.startsWith(a));
 }
 
@@ -68,4 +68,4 @@ function editDistance(a: string, b: string, limit: number): number {
 }
 
 /** The shortest beginning that identifies a name. */
-const BEGINNING_MIN = 4;
+const PREFIX_LENGTH_MIN = 4;

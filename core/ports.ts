@@ -30,16 +30,16 @@ export const Verdict = {
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
 /** A verdict, or the reason code of a denial. */
-export type PolicyAnswer = Verdict | FailureCode;
+export type PolicyVerdict = Verdict | FailureCode;
 
 /**
  * Decides which clients may connect, publish and subscribe. Called on the data path: answer from
  * memory.
  */
 export interface Policy {
-  authenticate(request: AuthenticateRequest): PolicyAnswer;
-  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer;
-  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyAnswer;
+  authenticate(request: AuthenticateRequest): PolicyVerdict;
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyVerdict;
+  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyVerdict;
 }
 
 /**

@@ -5,7 +5,7 @@ import type {
   Decision,
   DecisionRequest,
   Policy,
-  PolicyAnswer,
+  PolicyVerdict,
   QoS,
   ReasonCode,
 } from "../../core/mod.ts";
@@ -108,7 +108,7 @@ export class ComposedPolicy implements Policy {
     return this.#allowsAnonymous && this.#options.authenticate === undefined;
   }
 
-  authenticate(request: AuthenticateRequest): PolicyAnswer {
+  authenticate(request: AuthenticateRequest): PolicyVerdict {
     const { conn, clientId, username, info, password, method } = request;
     let client = this.#clients.get(conn);
     if (client === undefined || request.step === "connect") {
@@ -128,7 +128,7 @@ export class ComposedPolicy implements Policy {
     return isKnown && expected !== undefined && password !== null ? Verdict.Allow : Verdict.Deny;
   }
 
-  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer {
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyVerdict {
     const { authorizePublish } = this.#options;
     if (authorizePublish === undefined) return Verdict.Allow;
     const client = this.#clients.get(conn)!;
@@ -136,7 +136,7 @@ export class ComposedPolicy implements Policy {
     return this.#verdict("authorizePublish", `${conn}`, ask);
   }
 
-  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyAnswer {
+  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyVerdict {
     const { authorizeSubscribe } = this.#options;
     if (authorizeSubscribe === undefined) return Verdict.Allow;
     const client = this.#clients.get(conn)!;
@@ -200,7 +200,7 @@ export class ComposedPolicy implements Policy {
     return { kind: "allow", ...(result.data === undefined ? {} : { data: result.data }) };
   }
 
-  #verdict(question: Question, key: string, ask: () => unknown): PolicyAnswer {
+  #verdict(question: Question, key: string, ask: () => unknown): PolicyVerdict {
     let answer: unknown;
     try {
       answer = ask();
@@ -227,10 +227,10 @@ export class ComposedPolicy implements Policy {
 }
 
 /** The code of a refusal that has nothing but a code; null: it has more. Throws ConfigError for an invalid answer. */
-function plainCode(question: Question, answer: unknown): PolicyAnswer | null {
+function plainCode(question: Question, answer: unknown): PolicyVerdict | null {
   const { reason, reasonString, serverReference } = refusalOf(question, answer, 0)!;
   const isPlain = reasonString === undefined && serverReference === undefined;
-  return isPlain ? (reason as PolicyAnswer) : null;
+  return isPlain ? (reason as PolicyVerdict) : null;
 }
 
 function denied({ reason, reasonString, serverReference }: ConnectRefusal): Decision {

@@ -12,8 +12,8 @@ import {
   packet,
   Reader,
   Reason,
-  sized,
   u16,
+  withLength,
 } from "../../core/mod.ts";
 
 /** What CONNECT says, checked: nothing here looks at it again. */
@@ -82,11 +82,11 @@ export function encodeConnect(fields: ConnectFields): Uint8Array {
     PacketType.Connect << 4,
     Uint8Array.of(0, 4, 0x4d, 0x51, 0x54, 0x54, 5, flags),
     u16(keepAliveSeconds),
-    sized(encodeProperties(properties)),
+    withLength(encodeProperties(properties)),
     text(clientId),
     ...(will === undefined
       ? []
-      : [sized(encodeProperties(will.properties)), text(will.topic), ...field(will.payload)]),
+      : [withLength(encodeProperties(will.properties)), text(will.topic), ...field(will.payload)]),
     ...(username === undefined ? [] : [text(username)]),
     ...(password === undefined ? [] : field(password)),
   );
@@ -99,7 +99,7 @@ export function encodePublish(fields: PublishFields, packetId: number): Uint8Arr
     (PacketType.Publish << 4) | (qos << 1) | (retain ? 1 : 0),
     text(topic),
     ...(qos === 0 ? [] : [u16(packetId)]),
-    sized(encodeProperties(properties)),
+    withLength(encodeProperties(properties)),
     payload,
   );
 }
@@ -111,7 +111,7 @@ export function encodeSubscribe(
   options: number,
   properties: PropertyValues,
 ): Uint8Array {
-  const fields = sized(encodeProperties(properties));
+  const fields = withLength(encodeProperties(properties));
   const options8 = Uint8Array.of(options);
   return packet(0x82, u16(packetId), fields, text(filter), options8);
 }

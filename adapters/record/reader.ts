@@ -1,5 +1,5 @@
 /** A recording, step by step. What is torn off at its end, as by a process that was killed, is left out. */
-import type { PolicyAnswer } from "../../core/mod.ts";
+import type { PolicyVerdict } from "../../core/mod.ts";
 import { decodeUtf8 } from "../../core/mod.ts";
 import {
   isCause,
@@ -33,7 +33,7 @@ export interface Step {
   readonly json: unknown;
   readonly number: number;
   /** Answers of the policy that were not Allow, each behind so many that were. */
-  readonly verdicts: readonly { readonly allowedBefore: number; readonly verdict: PolicyAnswer }[];
+  readonly verdicts: readonly { readonly allowedBefore: number; readonly verdict: PolicyVerdict }[];
   readonly entropy: readonly Uint8Array[];
   /** -1: nothing came out. */
   readonly check: number;
@@ -122,7 +122,7 @@ export class RecordingReader {
     const outBytes = this.#outBytes;
     const fields = this.#fields(op);
     const step = { conn: 0, bytes: null, json: null, number: 0, ...fields };
-    const verdicts: { allowedBefore: number; verdict: PolicyAnswer }[] = [];
+    const verdicts: { allowedBefore: number; verdict: PolicyVerdict }[] = [];
     const entropy: Uint8Array[] = [];
     let check = -1;
     while (this.#at < this.#bytes.length && this.#isNested(this.#bytes[this.#at]!)) {
@@ -185,10 +185,10 @@ export class RecordingReader {
     return value;
   }
 
-  #verdict(): PolicyAnswer {
+  #verdict(): PolicyVerdict {
     const verdict = this.#u8();
     sound(isVerdict(verdict), "a verdict that there is not");
-    return verdict as PolicyAnswer;
+    return verdict as PolicyVerdict;
   }
 
   #cause(): number {

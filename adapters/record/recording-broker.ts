@@ -18,7 +18,7 @@ import type {
   Millis,
   OutBuffer,
   Policy,
-  PolicyAnswer,
+  PolicyVerdict,
   Ports,
   QoS,
   Seq,
@@ -257,13 +257,13 @@ class Answers implements Policy {
     this.#allowed = 0;
   }
 
-  authenticate(request: AuthenticateRequest): PolicyAnswer {
+  authenticate(request: AuthenticateRequest): PolicyVerdict {
     return this.#verdict(this.#ports.policy.authenticate(request));
   }
-  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyAnswer {
+  publish(conn: ConnId, topic: string, qos: QoS, retain: boolean): PolicyVerdict {
     return this.#verdict(this.#ports.policy.publish(conn, topic, qos, retain));
   }
-  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyAnswer {
+  subscribe(conn: ConnId, filter: string, qos: QoS): PolicyVerdict {
     return this.#verdict(this.#ports.policy.subscribe(conn, filter, qos));
   }
 
@@ -274,7 +274,7 @@ class Answers implements Policy {
     this.#writer.copy(out);
   }
 
-  #verdict(verdict: PolicyAnswer): PolicyAnswer {
+  #verdict(verdict: PolicyVerdict): PolicyVerdict {
     if (verdict === Verdict.Allow) {
       this.#allowed++;
     } else if (this.#writer.nested(Op.Verdict, COUNT_BYTES + 1)) {

@@ -11,7 +11,7 @@ import type {
   Millis,
   OutBuffer,
   Policy,
-  PolicyAnswer,
+  PolicyVerdict,
   Seq,
 } from "../../core/mod.ts";
 import {
@@ -260,7 +260,7 @@ class ReplayWorld {
     return true;
   }
 
-  #verdict(): PolicyAnswer {
+  #verdict(): PolicyVerdict {
     const [next] = this.#verdicts;
     if (next === undefined || this.#allowed < next.allowedBefore) {
       this.#allowed++;

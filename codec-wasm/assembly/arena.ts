@@ -53,9 +53,9 @@ export function initArena(from: usize, bytesMax: usize, reservedBytes: usize): b
 /** A block of at least `bytes` (more than 0), aligned to 8; 0 if memory is exhausted. */
 export function allocate(bytes: usize): usize {
   const size = sizeOf(bytes);
-  const own = classOf(bytes);
+  const list = classOf(bytes);
   while (true) {
-    let block = taken(own);
+    let block = takeFree(list);
     if (block === 0) block = cut(size);
     if (block === 0 && size <= end - top) {
       block = top;
@@ -81,7 +81,7 @@ export function allocateReserved(bytes: usize): usize {
 /** Releases a block that was allocated with the same `bytes`. */
 export function release(block: usize, bytes: usize): void {
   const size = sizeOf(bytes);
-  give(classOf(bytes), block);
+  addFree(classOf(bytes), block);
   used -= size;
   released += size;
 }
@@ -120,9 +120,9 @@ function grow(missing: usize): bool {
 
 /** A block of `size` from the front of a longer free block, or 0. */
 function cut(size: usize): usize {
-  const list = present(classOf(size + CUT_REST_MIN));
+  const list = firstFreeClass(classOf(size + CUT_REST_MIN));
   if (list === 0) return 0;
-  const block = taken(list);
+  const block = takeFree(list);
   scatter(block + size, sizeOfClass(list) - size);
   return block;
 }
@@ -176,13 +176,14 @@ function scatter(at: usize, bytes: usize): void {
   while (bytes > 0) {
     const size: usize =
       bytes <= SMALL_MAX ? bytes : (<usize>1) << (<usize>(31 - clz<u32>(<u32>bytes)));
-    give(classOf(size), at);
+    addFree(classOf(size), at);
     at += size;
     bytes -= size;
   }
 }
 
-function give(list: usize, block: usize): void {
+/** Puts a block into the list of a class. */
+function addFree(list: usize, block: usize): void {
   const head = lists + (list << 2);
   store<u32>(block, load<u32>(head));
   store<u32>(head, <u32>block);
@@ -191,7 +192,7 @@ function give(list: usize, block: usize): void {
 }
 
 /** Takes the first free block of a class; 0 if there is none. */
-function taken(list: usize): usize {
+function takeFree(list: usize): usize {
   const head = lists + (list << 2);
   const block: usize = load<u32>(head);
   if (block === 0) return 0;
@@ -205,7 +206,7 @@ function taken(list: usize): usize {
 }
 
 /** The lowest class from `list` on with a free block, or 0. */
-function present(list: usize): usize {
+function firstFreeClass(list: usize): usize {
   if (list < 64) {
     const low = presentLow & (~(<u64>0) << (<u64>list));
     if (low !== 0) return <usize>ctz(low);

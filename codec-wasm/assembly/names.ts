@@ -44,14 +44,14 @@ export function initNames(hashSeed: u32, bytesMax: u32, topicLevelsMax: u32, tab
   if (state === 0 || slots === 0 || entries === 0 || firstChunk === 0) return false;
   memory.fill(slots, 0, SLOTS_MIN * 8);
   useChunk(firstChunk);
-  tell();
+  storeState();
   return true;
 }
 
 export function statePointer(): usize {
   return state;
 }
-function tell(): void {
+function storeState(): void {
   store<u32>(state, epoch);
   store<u32>(state, <u32>slots, 4);
   store<u32>(state, slotMask, 8);
@@ -115,7 +115,7 @@ function empty(): void {
   lastId = 0;
   nameBytes = 0;
   epoch++;
-  tell();
+  storeState();
 }
 
 /** Makes room for an entry; false if there is no memory for another chunk. */
@@ -167,7 +167,7 @@ function makeRoom(): bool {
     if (entry !== 0) place(load<u32>(slot), entry);
   }
   release(old, oldBytes);
-  tell();
+  storeState();
   return true;
 }
 

@@ -47,7 +47,7 @@ export function isSame(a: usize, b: usize, bytes: u32): bool {
 export function nameFault(at: usize, bytes: u32, levelsMax: u32): i32 {
   const end = at + bytes;
   let levels: u32 = 1;
-  let hasBad = false;
+  let hasWildcard = false;
   let i = at;
   if (ASC_FEATURE_SIMD) {
     for (; i + 16 <= end; i += 16) {
@@ -63,9 +63,9 @@ export function nameFault(at: usize, bytes: u32, levelsMax: u32): i32 {
   for (; i < end; i++) {
     const byte = load<u8>(i);
     if (byte === SLASH) levels++;
-    else if (byte === PLUS || byte === HASH) hasBad = true;
+    else if (byte === PLUS || byte === HASH) hasWildcard = true;
   }
-  if (hasBad || levels > levelsMax) return FAULT_TOPIC_NAME;
+  if (hasWildcard || levels > levelsMax) return FAULT_TOPIC_NAME;
   return isUtf8(at, end) ? 0 : FAULT_MALFORMED;
 }
 

@@ -112,16 +112,16 @@ export function decodeConnect(
   const clientIdEnd = reader.at;
   let will: WillFields | null = null;
   if (hasWill) {
-    const found = readWill(reader, level, willQos as QoS, isWillRetained);
-    if (typeof found === "number") return { level, fault: found };
-    will = found;
+    const fields = readWill(reader, level, willQos as QoS, isWillRetained);
+    if (typeof fields === "number") return { level, fault: fields };
+    will = fields;
   }
   // In 3.1 the remaining length takes precedence: a string that the flags announce may be absent.
-  const isMissing = (): boolean => level === 3 && reader.at === reader.end && reader.isWell;
+  const isMissing = (): boolean => level === 3 && reader.at === reader.end && reader.isValid;
   let username: string | null = null;
   if (hasUsername && !isMissing()) {
     const usernameStart = reader.text();
-    if (reader.isWell) username = decodeUtf8(bytes, usernameStart, reader.at);
+    if (reader.isValid) username = decodeUtf8(bytes, usernameStart, reader.at);
   }
   let password: Uint8Array | null = null;
   if (hasPassword && !isMissing()) {

@@ -58,7 +58,7 @@ export function decodeFilters(
     const filterStart = reader.text();
     const filterEnd = reader.at;
     const options = isSubscribe ? reader.u8() : 0;
-    if (!reader.isWell) return Reason.MalformedPacket;
+    if (!reader.isValid) return Reason.MalformedPacket;
     // [MQTT311-3.8.3-4] [MQTT-3.8.3-5]
     if (options > (level === 5 ? 0b0011_1111 : 2)) return Reason.MalformedPacket;
     if ((options & SUBSCRIBE_QOS) === 3) return Reason.ProtocolError;

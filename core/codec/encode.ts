@@ -21,7 +21,7 @@ export function encodeConnack5(
   properties: PropertyValues,
 ): Uint8Array {
   const head = Uint8Array.of(isSessionPresent ? 1 : 0, reason);
-  return packet(FirstByte.Connack, head, sized(encodeProperties(properties)));
+  return packet(FirstByte.Connack, head, withLength(encodeProperties(properties)));
 }
 
 /** SUBACK of 3.1.1: one return code per filter, in the order of the SUBSCRIBE [MQTT311-3.9.3-1]. */
@@ -39,7 +39,7 @@ export function encodeFilterAck(
   reasons: readonly number[],
   properties: PropertyValues = {},
 ): Uint8Array {
-  const fields = sized(encodeProperties(properties));
+  const fields = withLength(encodeProperties(properties));
   return packet(firstByte, u16(packetId), fields, Uint8Array.from(reasons));
 }
 
@@ -50,7 +50,7 @@ export function encodeAck(
   reason: number,
   properties: PropertyValues,
 ): Uint8Array {
-  const fields = sized(encodeProperties(properties));
+  const fields = withLength(encodeProperties(properties));
   return packet(firstByte, u16(packetId), Uint8Array.of(reason), fields);
 }
 
@@ -62,7 +62,7 @@ export function encodeReason(
 ): Uint8Array {
   const encoded = encodeProperties(properties);
   if (encoded.length === 0) return packet(firstByte, Uint8Array.of(reason));
-  return packet(firstByte, Uint8Array.of(reason), sized(encoded));
+  return packet(firstByte, Uint8Array.of(reason), withLength(encoded));
 }
 
 /** A packet: its first byte, its remaining length and the concatenated fields. */
@@ -74,8 +74,8 @@ export function packet(firstByte: number, ...fields: readonly Uint8Array[]): Uin
   return bytes;
 }
 
-/** Properties, preceded by their length. */
-export function sized(properties: Uint8Array): Uint8Array {
+/** Properties, preceded by the property length. */
+export function withLength(properties: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(remainingLengthBytes(properties.length) + properties.length);
   bytes.set(properties, writeRemainingLength(bytes, 0, properties.length));
   return bytes;

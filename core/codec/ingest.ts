@@ -5,6 +5,7 @@
  * An interned name has been checked, so the usual packet costs one hash and one comparison of its
  * topic; UTF-8 is checked once a name.
  */
+import { NUMBER_SIGN, PLUS, SLASH } from "../base/characters.ts";
 import { grownU8, grownU32 } from "../base/columns.ts";
 import { hashBytes } from "../base/hash.ts";
 import type { Limits } from "../config.ts";
@@ -116,7 +117,7 @@ export class ReferenceIngest implements Ingest, NameTable {
     let levels = 1;
     for (let i = start; i < end; i++) {
       const byte = bytes[i];
-      if (byte === PLUS || byte === HASH) return Reason.TopicNameInvalid; // [MQTT311-3.3.2-2]
+      if (byte === PLUS || byte === NUMBER_SIGN) return Reason.TopicNameInvalid; // [MQTT311-3.3.2-2]
       if (byte === SLASH) levels++;
     }
     if (levels > this.#topicLevelsMax) return Reason.TopicNameInvalid;
@@ -155,9 +156,6 @@ function isSame(
   return true;
 }
 
-const PLUS = 0x2b;
-const HASH = 0x23;
-const SLASH = 0x2f;
 /** Cost of a name apart from its bytes: columns, slots, the objects of its text and its route. */
 const ENTRY_BYTES = 192;
 /** Cost of each byte of a name: once in the table, once in its text. */

@@ -2,6 +2,7 @@
  * The properties of MQTT 5.0 §2.2.2: a table with one row for each, and a scan that checks the
  * properties of a packet against it. Types of values, encoding and recordings read the same table.
  */
+import { NUMBER_SIGN, PLUS } from "../base/characters.ts";
 import type { ReasonCode } from "../reason.ts";
 import { Reason } from "../reason.ts";
 import { PacketType } from "./packet.ts";
@@ -143,9 +144,9 @@ export class PropertyScan {
   has(id: PropertyId): boolean {
     return ((id < 32 ? this.#presentLow >>> id : this.#presentHigh >>> (id - 32)) & 1) !== 0;
   }
-  /** The value of a number, or `otherwise` if the property is absent. */
-  number(id: PropertyId, otherwise: number): number {
-    return this.has(id) ? this.#numbers[id]! : otherwise;
+  /** The value of a number; `absent` if the packet does not have the property. */
+  number(id: PropertyId, absent: number): number {
+    return this.has(id) ? this.#numbers[id]! : absent;
   }
   start(id: PropertyId): number {
     return this.#starts[id]!;
@@ -169,7 +170,7 @@ export class PropertyScan {
     this.clear();
     const length = reader.varint();
     const end = reader.at + length;
-    if (!reader.isWell || end > reader.end) return Reason.MalformedPacket; // [MQTT-2.2.2-1]
+    if (!reader.isValid || end > reader.end) return Reason.MalformedPacket; // [MQTT-2.2.2-1]
     while (reader.at < end) {
       const start = reader.at;
       // The identifier is a Variable Byte Integer; all identifiers in use have one byte.
@@ -180,7 +181,7 @@ export class PropertyScan {
       }
       if (this.has(id as PropertyId) && !property.isMultiple) return Reason.ProtocolError;
       const fault = this.#readValue(reader, id, property);
-      if (!reader.isWell || reader.at > end) return Reason.MalformedPacket;
+      if (!reader.isValid || reader.at > end) return Reason.MalformedPacket;
       if (fault !== Reason.Success) return fault;
       if (id < 32) this.#presentLow |= 1 << id;
       else this.#presentHigh |= 1 << (id - 32);
@@ -203,18 +204,16 @@ export class PropertyScan {
     if (fields === 2) reader.text(); // [MQTT-1.5.7-1]
     this.#starts[id] = start;
     this.#ends[id] = reader.at;
-    const isFine = !property.isTopicName || mayBeName(reader.bytes, start, reader.at);
-    return isFine ? Reason.Success : property.fault;
+    const isAllowed = !property.isTopicName || canBeTopicName(reader.bytes, start, reader.at);
+    return isAllowed ? Reason.Success : property.fault;
   }
 }
 
 /** Whether a text can be a topic name: not empty and without wildcards. */
-function mayBeName(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[i] === PLUS || bytes[i] === HASH) return false;
+function canBeTopicName(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] === PLUS || bytes[i] === NUMBER_SIGN) return false;
   return end > start;
 }
-const PLUS = 0x2b;
-const HASH = 0x23;
 
 function identifiers(): typeof Property {
   const ids = Object.entries<PropertyRow>(rows).map(([name, { id }]) => [name, id]);

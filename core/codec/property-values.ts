@@ -69,8 +69,8 @@ export function decodeProperties(
       values[name] = [...((before as unknown[] | undefined) ?? []), [text(), text()]];
     } else if (type.fields === 1) {
       const from = reader.field();
-      const make = type.isText ? decodeUtf8 : ownBytes;
-      values[name] = make(bytes, from, reader.at);
+      const decode = type.isText ? decodeUtf8 : ownBytes;
+      values[name] = decode(bytes, from, reader.at);
     } else {
       const value = reader.number(type.numberBytes);
       values[name] =

@@ -25,9 +25,9 @@ export class Reader {
 
   /** Whether the whole frame was read, and all of it was well-formed. */
   get isDone(): boolean {
-    return this.at === this.end && this.isWell;
+    return this.at === this.end && this.isValid;
   }
-  get isWell(): boolean {
+  get isValid(): boolean {
     return !this.isOverrun && !this.isIllFormed;
   }
 

@@ -1,6 +1,6 @@
 /** Topic filters, MQTT 3.1.1 §4.7. */
+import { NUMBER_SIGN, PLUS, SLASH } from "../base/characters.ts";
 import { isUtf8 } from "../codec/utf8.ts";
-import { HASH, PLUS, SLASH } from "./name.ts";
 
 /**
  * Whether `bytes[start, end)` is a valid topic filter within the limits: each wildcard fills a
@@ -18,9 +18,9 @@ export function isTopicFilter(
   for (let i = start; i < end; i++) {
     const byte = bytes[i];
     if (byte === SLASH) levels++;
-    if (byte !== PLUS && byte !== HASH) continue;
+    if (byte !== PLUS && byte !== NUMBER_SIGN) continue;
     if (i > start && bytes[i - 1] !== SLASH) return false;
-    if (i + 1 < end && (byte === HASH || bytes[i + 1] !== SLASH)) return false;
+    if (i + 1 < end && (byte === NUMBER_SIGN || bytes[i + 1] !== SLASH)) return false;
   }
   return levels <= levelsMax && isUtf8(bytes, start, end);
 }

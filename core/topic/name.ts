@@ -1,4 +1,5 @@
 /** Topic names, MQTT 3.1.1 §4.7. */
+import { DOLLAR, NUMBER_SIGN, PLUS, SLASH } from "../base/characters.ts";
 import { isUtf8 } from "../codec/utf8.ts";
 
 /**
@@ -16,7 +17,7 @@ export function isTopicName(
   let levels = 1;
   for (let i = start; i < end; i++) {
     const byte = bytes[i];
-    if (byte === PLUS || byte === HASH) return false;
+    if (byte === PLUS || byte === NUMBER_SIGN) return false;
     if (byte === SLASH) levels++;
   }
   return levels <= levelsMax && isUtf8(bytes, start, end);
@@ -44,8 +45,3 @@ export function isBridgeState(topic: string): boolean {
 }
 
 const BRIDGE_STATE = /^\$SYS\/broker\/connection\/[^/]*\/state$/;
-
-export const PLUS = 0x2b;
-export const HASH = 0x23;
-export const SLASH = 0x2f;
-export const DOLLAR = 0x24;

@@ -5,14 +5,15 @@
  * and `#` have columns of their own. The subscribers of a filter form a list at its last node and
  * are found by hash too, so that a change costs the same however many subscribers a filter has.
  */
+
 import { BlockPool } from "../base/blocks.ts";
+import { DOLLAR, NUMBER_SIGN, PLUS, SLASH } from "../base/characters.ts";
 import { grownU32 } from "../base/columns.ts";
 import { hashBytes } from "../base/hash.ts";
 import { Slots } from "../base/slots.ts";
 import type { ReferenceIngest } from "../codec/ingest.ts";
 import type { TopicIndex, TopicIndexFactory } from "../ports.ts";
 import { Added } from "../ports.ts";
-import { DOLLAR, HASH, PLUS, SLASH } from "./name.ts";
 import { SubscriberRows } from "./subscriber-rows.ts";
 
 /** A factory of topic indices that match the topics interned by `ingest`. */
@@ -141,7 +142,7 @@ export class TopicTrie implements TopicIndex {
   #child(node: number, bytes: Uint8Array, start: number, end: number): number {
     if (end - start === 1) {
       if (bytes[start] === PLUS) return this.#singleLevelChildren[node]!;
-      if (bytes[start] === HASH) return this.#multiLevelChildren[node]!;
+      if (bytes[start] === NUMBER_SIGN) return this.#multiLevelChildren[node]!;
     }
     return this.#find(node, bytes, start, end, hashBytes(bytes, start, end, this.#ingest.seed));
   }
@@ -180,7 +181,7 @@ export class TopicTrie implements TopicIndex {
     const only = end - start === 1 ? bytes[start] : 0;
     if (only === PLUS) {
       this.#singleLevelChildren[parent] = node;
-    } else if (only === HASH) {
+    } else if (only === NUMBER_SIGN) {
       this.#multiLevelChildren[parent] = node;
     } else {
       if (end > start) {

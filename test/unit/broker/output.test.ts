@@ -92,12 +92,12 @@ test("the backlog counts the output of connections that take bytes", () => {
   const { world, readers, publisher } = fanout(2);
   readers[0]!.writable(false);
   publisher.send(publish("t", "x".repeat(1000)));
-  expect(world.broker.backlogBytes).toBe(0);
+  expect(world.broker.sendableBytes).toBe(0);
   world.drains = false;
   publisher.send(publish("t", "x".repeat(1000)));
-  expect(world.broker.backlogBytes).toBeGreaterThan(2000);
+  expect(world.broker.sendableBytes).toBeGreaterThan(2000);
   world.drain();
-  expect(world.broker.backlogBytes).toBe(0);
+  expect(world.broker.sendableBytes).toBe(0);
 });
 
 test("stops reading a client that does not take its replies until they are sent", () => {

@@ -125,7 +125,7 @@ describe("memory", () => {
     // What is given back is used again.
     for (let n = 0; n < 100; n++) expect(index.remove(filter(n), 1)).toBe(true);
     for (let n = 0; n < 100; n++) expect(index.add(filter(n), 1, 0)).toBe(Added.New);
-    expect(codec.memoryBytes().held).toBeLessThanOrEqual(4 * 1024 * 1024);
+    expect(codec.memoryBytes().total).toBeLessThanOrEqual(4 * 1024 * 1024);
   });
 
   test("that runs out empties the topic table instead of refusing a name", () => {
@@ -137,7 +137,7 @@ describe("memory", () => {
       expect(codec.ingest.topicName(table[3]!)).toBe(`some/longer/name/${n}`);
     }
     expect(codec.ingest.topicEpoch).toBeGreaterThan(0);
-    expect(codec.memoryBytes().held).toBeLessThanOrEqual(2 * 1024 * 1024);
+    expect(codec.memoryBytes().total).toBeLessThanOrEqual(2 * 1024 * 1024);
   });
 
   test("is all released when filters come and go", () => {
@@ -148,12 +148,12 @@ describe("memory", () => {
     for (let round = 0; round < 6; round++) {
       for (let n = 0; n < 20_000; n++) index.add(encodeUtf8(`a/${n % 100}/b${n}/c`), n % 7, 1);
       for (let n = 0; n < 20_000; n++) index.remove(encodeUtf8(`a/${n % 100}/b${n}/c`), n % 7);
-      if (round === 0) held = codec.memoryBytes().held;
+      if (round === 0) held = codec.memoryBytes().total;
     }
     expect(index.size).toBe(0);
     // The buckets stay at the size they have grown to.
     expect(codec.memoryBytes().used - before).toBeLessThan(2 * 32_768 * 4);
-    expect(codec.memoryBytes().held).toBe(held);
+    expect(codec.memoryBytes().total).toBe(held);
   });
 
   test("that has run out still returns all rows of a match", () => {
@@ -179,7 +179,7 @@ describe("memory", () => {
   }, () => {
     const codec = wasm();
     const index = codec.topics.create(limits);
-    const before = codec.memoryBytes().held;
+    const before = codec.memoryBytes().total;
     let bytes = 0;
     for (let n = 0; n < 1_000_000; n++) {
       const site = `site-${n % 50}/building-${(n * 7) % 200}`;
@@ -189,7 +189,7 @@ describe("memory", () => {
     }
     expect(index.size).toBe(1_000_000);
     expect(bytes / 1_000_000).toBeGreaterThan(40);
-    expect((codec.memoryBytes().held - before) / 1_000_000).toBeLessThan(120);
+    expect((codec.memoryBytes().total - before) / 1_000_000).toBeLessThan(120);
   });
 
   test("released in one size is reused in another", () => {
@@ -219,7 +219,7 @@ describe("memory", () => {
       );
       for (const each of filters) index.add(each, 1, 0);
       for (const each of filters) index.remove(each, 1);
-      held.push(codec.memoryBytes().held);
+      held.push(codec.memoryBytes().total);
     }
     // The last round alone needs 2.5 MB; all of them, each from memory of its own, 35.
     expect(held.at(-1)).toBeLessThan(8 * 1024 * 1024);
@@ -229,7 +229,7 @@ describe("memory", () => {
     const codec = wasm({ topicTableBytesMax: 2 ** 28 });
     const index = codec.topics.create(limits);
     const out = new Uint32Array(2);
-    let held = codec.memoryBytes().held;
+    let held = codec.memoryBytes().total;
     let growths = 0;
     for (let n = 0; n < 60_000; n++) {
       index.add(encodeUtf8(`grow/${n}`), n, 2);
@@ -237,8 +237,8 @@ describe("memory", () => {
       const topic = codec.ingest.intern(name, 0, name.length);
       expect(index.match(topic, out)).toBe(1);
       expect(out[0]).toBe(n);
-      if (codec.memoryBytes().held > held) growths++;
-      held = codec.memoryBytes().held;
+      if (codec.memoryBytes().total > held) growths++;
+      held = codec.memoryBytes().total;
     }
     expect(growths).toBeGreaterThan(3);
   });
