@@ -111,6 +111,8 @@ export interface WillFields {
 export interface ConnectFields {
   readonly clientId?: string | Uint8Array;
   readonly clean?: boolean;
+  /** Sets the top bit of the level byte. */
+  readonly isBridge?: boolean;
   readonly keepAlive?: number;
   readonly will?: WillFields;
   readonly username?: string | Uint8Array;
@@ -120,6 +122,7 @@ export interface ConnectFields {
 
 export function connect(version: Version, fields: ConnectFields): Uint8Array {
   const { clientId = "", clean = true, keepAlive = 0, will, username, password, props } = fields;
+  const level = fields.isBridge === true ? version | 0x80 : version;
   let flags = clean ? 0x02 : 0;
   if (will !== undefined)
     flags |= 0x04 | ((will.qos ?? 0) << 3) | (will.retain === true ? 0x20 : 0);
@@ -128,7 +131,7 @@ export function connect(version: Version, fields: ConnectFields): Uint8Array {
   return packet(
     0x10,
     text(version === 3 ? "MQIsdp" : "MQTT"),
-    [version, flags, ...u16(keepAlive)],
+    [level, flags, ...u16(keepAlive)],
     properties(version, props),
     text(clientId),
     ...(will === undefined

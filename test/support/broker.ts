@@ -6,9 +6,11 @@ import {
   Broker,
   type BrokerEvent,
   CloseCause,
+  type Command,
   type ConnId,
   Counter,
   type CounterName,
+  type Decision,
   type DecisionRequest,
   type Effect,
   EffectKind,
@@ -22,9 +24,10 @@ import {
   Verdict,
   WriteBatch,
 } from "../../core/mod.ts";
+import type { Properties, Version } from "../conformance/wire.ts";
 import { codecKind } from "./codecs.ts";
-import type { ConnectFields } from "./packets.ts";
-import { concat, connect, describe, split } from "./packets.ts";
+import type { ConnectFields, PublishFields } from "./packets.ts";
+import { concat, connect, describe, levelFrom, packetsOf, split } from "./packets.ts";
 import { type Recording, recordingOfEveryTest, replayWhenFinished } from "./recording.ts";
 
 export interface TestBrokerOptions {
@@ -103,12 +106,24 @@ export class TestBroker {
 
   /** A client whose CONNECT was accepted; its CONNACK has been taken. */
   connected(fields: ConnectFields | string = {}): TestClient {
-    const client = this.open();
-    client.send(connect(typeof fields === "string" ? { clientId: fields } : fields));
-    const [connack] = client.takes(1);
-    expect(connack).toMatch(/^CONNACK present=[01] code=0$/);
-    client.isSessionPresent = connack!.includes("present=1");
+    const client = this.open().connects(typeof fields === "string" ? { clientId: fields } : fields);
+    const [connack = ""] = client.takes(1);
+    expect(connack).toMatch(/^CONNACK present=[01]( code=0)?( \w+=.*)?$/);
+    client.connack = connack;
+    client.isSessionPresent = connack.includes("present=1");
     return client;
+  }
+
+  /** A command of the host, and what follows from it. */
+  command(command: Command): void {
+    this.broker.handleCommand(command, this.now);
+    this.drain();
+  }
+
+  /** The policy's decision on what a client's packet asked for. */
+  decide({ conn }: TestClient, decision: Decision): void {
+    this.broker.handleDecision(conn, decision, this.now);
+    this.drain();
   }
 
   count(name: CounterName): number {
@@ -190,12 +205,17 @@ export class TestBroker {
   }
 }
 
+/** A client in words: what it `sends`, `publishes`, `subscribes`, and the lines that it `takes`. */
 export class TestClient {
   readonly #world: TestBroker;
   readonly conn: ConnId;
+  /** The protocol level that its packets are written and read at: that of its CONNECT, and of its CONNACK. */
+  level: Version = 4;
   /** What was sent to it and not yet taken. */
   stream: Uint8Array = NO_BYTES;
   isReading = true;
+  /** The CONNACK that accepted it, in words. */
+  connack = "";
   isSessionPresent = false;
   /** How the broker ended it: an EffectKind, or 0. */
   ended = 0;
@@ -223,12 +243,33 @@ export class TestClient {
     return this;
   }
 
+  connects(fields: ConnectFields = {}): this {
+    this.level = fields.level ?? 4;
+    return this.send(connect(fields));
+  }
+
+  publishes(topic: string, payload: string | Uint8Array = "", fields: PublishFields = {}): this {
+    return this.send(packetsOf(this.level).publish(topic, payload, fields));
+  }
+
+  /** Each filter with its options byte; properties last: `subscribes(1, ["a", 0], { SubscriptionIdentifier: 9 })`. */
+  subscribes(id: number, ...parts: readonly (readonly [string, number] | Properties)[]): this {
+    return this.send(packetsOf(this.level).subscribe(id, ...parts));
+  }
+
+  unsubscribes(id: number, ...filters: readonly string[]): this {
+    return this.send(packetsOf(this.level).unsubscribe(id, ...filters));
+  }
+
   /** The packets that came since the last time, in words. `count` only the first so many. */
   takes(count = Number.POSITIVE_INFINITY): string[] {
     const { packets, rest } = split(this.stream);
     const taken = packets.slice(0, count);
     this.stream = concat(...packets.slice(taken.length), rest);
-    return taken.map(describe);
+    return taken.map((packet) => {
+      this.level = levelFrom(packet, this.level);
+      return describe(packet, this.level);
+    });
   }
 
   /** The same, as bytes. */
@@ -263,6 +304,31 @@ export class TestClient {
     this.reason = reason;
     this.#world.broker.handleClose(this.conn, CloseCause.Asked, this.#world.now);
   }
+}
+
+/**
+ * A subscriber of `t/#`, whose session is kept, with the QoS that it is granted, and a publisher. All that they did so
+ * far is committed.
+ */
+export function pair({ granted = 0, ...options }: TestBrokerOptions & { granted?: number } = {}) {
+  const world = new TestBroker(options);
+  const subscriber = world.open().connects({ clientId: "s", clean: false });
+  world.commit();
+  subscriber.subscribes(1, ["t/#", granted]);
+  world.commit();
+  subscriber.takes();
+  return { world, subscriber, publisher: world.connected("p") };
+}
+
+/** Subscribers of `t` at QoS 1, and a publisher. */
+export function fanout(count: number, options: TestBrokerOptions = {}) {
+  const world = new TestBroker(options);
+  const readers = Array.from({ length: count }, (_, n) => {
+    const reader = world.connected(`r${n}`).subscribes(1, ["t", 1]);
+    reader.takes();
+    return reader;
+  });
+  return { world, readers, publisher: world.connected("p") };
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);

@@ -1,83 +1,66 @@
-/** Packets of MQTT 3.1 and 3.1.1 as bytes, and back to a line of text that a test can read. */
+/**
+ * The vocabulary of the tests: packets of every version as bytes, and back to a line of text that a test can read.
+ * `publish` and its like write MQTT 3.1.1, `mqtt5.publish` and its like write MQTT 5.0.
+ */
+import { Reason } from "../../core/mod.ts";
+import * as wire from "../conformance/wire.ts";
 
-export interface ConnectFields {
-  readonly level?: 3 | 4 | 5;
-  /** Sets the top bit of the level byte. */
-  readonly isBridge?: boolean;
-  readonly clientId?: string;
-  readonly clean?: boolean;
-  readonly keepAlive?: number;
-  readonly will?: { topic: string; payload?: string; qos?: number; retain?: boolean };
-  readonly username?: string;
-  readonly password?: string;
+export interface ConnectFields extends wire.ConnectFields {
+  readonly level?: wire.Version;
 }
 
-export function connect(fields: ConnectFields = {}): Uint8Array {
-  const {
-    level = 4,
-    isBridge = false,
-    clientId = "c",
-    clean = true,
-    keepAlive = 0,
-    will,
-    username,
-    password,
-  } = fields;
-  let flags = clean ? 0x02 : 0;
-  if (will !== undefined) {
-    flags |= 0x04 | ((will.qos ?? 0) << 3) | (will.retain === true ? 0x20 : 0);
-  }
-  if (username !== undefined) flags |= 0x80;
-  if (password !== undefined) flags |= 0x40;
-  return packet(
-    0x10,
-    text(level === 3 ? "MQIsdp" : "MQTT"),
-    [isBridge ? level | 0x80 : level, flags],
-    u16(keepAlive),
-    level === 5 ? [0] : [],
-    text(clientId),
-    ...(will === undefined ? [] : [text(will.topic), text(will.payload ?? "")]),
-    ...(username === undefined ? [] : [text(username)]),
-    ...(password === undefined ? [] : [text(password)]),
-  );
+export function connect({ level = 4, ...fields }: ConnectFields = {}): Uint8Array {
+  return wire.connect(level, { clientId: "c", ...fields });
 }
 
 export interface PublishFields {
-  readonly qos?: 0 | 1 | 2;
+  readonly qos?: number;
   readonly id?: number;
   readonly retain?: boolean;
   readonly dup?: boolean;
+  readonly props?: wire.Properties;
 }
 
-export function publish(
-  topic: string,
-  payload: string | Uint8Array,
-  fields: PublishFields = {},
-): Uint8Array {
-  const { qos = 0, id = 1, retain = false, dup = false } = fields;
-  const first = 0x30 | (qos << 1) | (retain ? 1 : 0) | (dup ? 8 : 0);
-  const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
-  return packet(first, text(topic), qos > 0 ? u16(id) : [], bytes);
+/** A topic filter with its options byte, or the properties of the packet. */
+type SubscribePart = readonly [filter: string, options: number] | wire.Properties;
+
+/** The packets of a client that have properties or none, by the version. */
+export function packetsOf(level: wire.Version) {
+  return {
+    publish(topic: string, payload: string | Uint8Array = "", fields: PublishFields = {}) {
+      return wire.publish(level, { topic, payload, ...fields });
+    },
+    /** `subscribe(1, ["a", 0], ["b", 1], { SubscriptionIdentifier: 9 })` */
+    subscribe(id: number, ...parts: readonly SubscribePart[]) {
+      const filters: (readonly [string, number])[] = [];
+      let props: wire.Properties = {};
+      for (const part of parts) {
+        if (isFilter(part)) filters.push(part);
+        else props = part;
+      }
+      return wire.subscribe(level, id, filters, props);
+    },
+    unsubscribe(id: number, ...filters: readonly string[]) {
+      return wire.unsubscribe(level, id, filters);
+    },
+  };
 }
 
-export function subscribe(
-  id: number,
-  ...filters: readonly (readonly [string, number])[]
-): Uint8Array {
-  return packet(0x82, u16(id), ...filters.flatMap(([filter, qos]) => [text(filter), [qos]]));
+function isFilter(part: SubscribePart): part is readonly [string, number] {
+  return Array.isArray(part);
 }
 
-export function unsubscribe(id: number, ...filters: readonly string[]): Uint8Array {
-  return packet(0xa2, u16(id), ...filters.map(text));
-}
+export const { publish, subscribe, unsubscribe } = packetsOf(4);
+export const mqtt5 = packetsOf(5);
 
-export const puback = (id: number): Uint8Array => packet(0x40, u16(id));
-export const pubrec = (id: number): Uint8Array => packet(0x50, u16(id));
-export const pubrel = (id: number): Uint8Array => packet(0x62, u16(id));
-export const pubcomp = (id: number): Uint8Array => packet(0x70, u16(id));
-export const pingreq: Uint8Array = packet(0xc0);
-export const pingresp: Uint8Array = packet(0xd0);
-export const disconnect: Uint8Array = packet(0xe0);
+export const puback = (id: number): Uint8Array => wire.ack(wire.Puback, id);
+export const pubrec = (id: number): Uint8Array => wire.ack(wire.Pubrec, id);
+export const pubrel = (id: number): Uint8Array => wire.ack(wire.Pubrel, id);
+export const pubcomp = (id: number): Uint8Array => wire.ack(wire.Pubcomp, id);
+export const pingreq: Uint8Array = wire.pingreq;
+export const pingresp: Uint8Array = wire.packet(0xd0);
+export const disconnect: Uint8Array = wire.disconnect();
+export const { auth, disconnect: disconnectWith } = wire;
 
 export function hex(digits: string): Uint8Array {
   const pairs = digits.replaceAll(/\s/g, "").match(/../g) ?? [];
@@ -124,55 +107,91 @@ export function split(stream: Uint8Array): {
   }
 }
 
-/** One packet in words: `PUBLISH a/b "x" q1 #7 retain dup`, `SUBACK #1 0 1 128`, `PINGRESP`. */
-export function describe(bytes: Uint8Array): string {
-  const first = bytes[0]!;
-  let at = 1;
-  while (bytes[at++]! >= 0x80);
-  const id = (from: number): number => (bytes[from]! << 8) | bytes[from + 1]!;
-  const type = first >> 4;
-  if (type === 3) {
-    const qos = (first >> 1) & 3;
-    const end = at + 2 + id(at);
-    const topic = new TextDecoder().decode(bytes.subarray(at + 2, end));
-    const payload = new TextDecoder().decode(bytes.subarray(qos > 0 ? end + 2 : end));
-    const shown = payload.length > 64 ? `${payload.length} bytes` : `"${payload}"`;
-    const words = ["PUBLISH", topic, shown, `q${qos}`];
-    if (qos > 0) words.push(`#${id(end)}`);
-    if ((first & 1) !== 0) words.push("retain");
-    if ((first & 8) !== 0) words.push("dup");
-    return words.join(" ");
+/**
+ * One packet in words: `PUBLISH a/b "x" q1 #7 retain dup`, `SUBACK #1 0 1 128`, `PINGRESP`. Of MQTT 5.0, reason codes
+ * other than Success by name, then the properties:
+ * `CONNACK present=0 QuotaExceeded ReasonString="too many"`, `PUBLISH a "x" q0 SubscriptionIdentifier=1,2`. A Reason
+ * String that says the same as the reason code has no value: `DISCONNECT ProtocolError ReasonString`.
+ */
+export function describe(bytes: Uint8Array, level: wire.Version = 4): string {
+  const packet = wire.firstPacket(bytes, level)!;
+  return [packet.type, ...fieldsOf(packet, level), ...propertiesOf(packet)].join(" ");
+}
+
+/** The level of a stream from this packet on: a CONNACK of 5.0 has properties, and so more than two bytes. */
+export function levelFrom(bytes: Uint8Array, level: wire.Version): wire.Version {
+  if (bytes[0] !== 0x20) return level;
+  if (bytes[1] !== 2) return 5;
+  return level === 5 ? 4 : level;
+}
+
+function fieldsOf(packet: wire.Packet, level: wire.Version): (string | number)[] {
+  const { type, id, reason, reasons } = packet;
+  switch (type) {
+    case "PUBLISH": {
+      const words = [packet.topic || '""', quoted(packet.payload), `q${packet.qos}`];
+      if (packet.qos > 0) words.push(`#${id}`);
+      if (packet.retain) words.push("retain");
+      if (packet.dup) words.push("dup");
+      return words;
+    }
+    case "CONNACK": {
+      const present = `present=${packet.flags}`;
+      return level < 5 ? [present, `code=${reason}`] : [present, ...failureOf(reason)];
+    }
+    case "SUBACK":
+      // Beside the granted QoS.
+      return [`#${id}`, ...reasons.map((code) => (level < 5 || code < 3 ? code : nameOf(code)))];
+    case "UNSUBACK":
+      return [`#${id}`, ...reasons.map(nameOf)];
+    case "DISCONNECT":
+    case "AUTH":
+      return failureOf(reason);
+    case "PINGRESP":
+      return [];
+    default:
+      return [`#${id}`, ...failureOf(reason)];
   }
-  if (type === 2) return `CONNACK present=${bytes[at]} code=${bytes[at + 1]}`;
-  if (type === 9) return ["SUBACK", `#${id(at)}`, ...bytes.subarray(at + 2)].join(" ");
-  if (type === 13) return "PINGRESP";
-  if (type === 14) return `DISCONNECT code=${bytes[at]}`;
-  const names: Record<number, string> = {
-    4: "PUBACK",
-    5: "PUBREC",
-    6: "PUBREL",
-    7: "PUBCOMP",
-    11: "UNSUBACK",
-  };
-  return `${names[type] ?? `TYPE ${type}`} #${id(at)}`;
 }
 
-function packet(first: number, ...parts: readonly ArrayLike<number>[]): Uint8Array {
-  const body = concat(...parts.map((part) => Uint8Array.from(part)));
-  const length: number[] = [];
-  let rest = body.length;
-  do {
-    length.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-    rest >>>= 7;
-  } while (rest > 0);
-  return concat(Uint8Array.of(first, ...length), body);
+function propertiesOf({ props, reason, reasons }: wire.Packet): string[] {
+  const saysNoMore = (text: string): boolean =>
+    [reason, ...reasons].some((code) => nameOf(code).toLowerCase() === text.replaceAll(" ", ""));
+  return Object.entries(props).map(([name, value]) =>
+    name === "ReasonString" && saysNoMore(value as string) ? name : `${name}=${shown(value)}`,
+  );
 }
 
-function text(value: string): number[] {
-  const bytes = new TextEncoder().encode(value);
-  return [...u16(bytes.length), ...bytes];
+function shown(value: wire.Properties[string]): string {
+  if (typeof value === "string") return quoted(value);
+  if (value instanceof Uint8Array) return toHex(value);
+  if (!Array.isArray(value)) return `${value as number}`;
+  return value.map((item) => (Array.isArray(item) ? item.map(quoted).join(":") : item)).join();
 }
 
-function u16(value: number): number[] {
-  return [value >> 8, value & 0xff];
+function quoted(text: string): string {
+  return text.length > 64 ? `${text.length} bytes` : `"${text}"`;
+}
+
+/** What is not Success. */
+function failureOf(reason: number): string[] {
+  return reason === 0 ? [] : [nameOf(reason)];
+}
+
+function nameOf(reason: number): string {
+  return reasonNames.get(reason) ?? `0x${reason.toString(16)}`;
+}
+
+const reasonNames = new Map<number, string>(
+  Object.entries(Reason).map(([name, code]) => [code, name]),
+);
+
+/** The packet identifier in a line. */
+export function idIn(line: string): number {
+  return Number(/ #(\d+)/.exec(line)![1]);
+}
+
+/** The payload in the line of a PUBLISH. */
+export function payloadIn(line: string): string {
+  return /^PUBLISH \S+ "(.*?)" q/.exec(line)![1]!;
 }

@@ -46,7 +46,7 @@ export abstract class SocketClient {
     const { packets, rest, missing } = split(concat(...this.#parts));
     this.#parts = [rest];
     this.#missing = missing;
-    this.#lines.push(...packets.map(describe));
+    this.#lines.push(...packets.map((packet) => describe(packet)));
     this.#wake?.();
   }
 

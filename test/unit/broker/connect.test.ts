@@ -13,14 +13,14 @@ import {
 } from "../../support/packets.ts";
 
 test("accepts 3.1.1 with a CONNACK of four bytes [MQTT311-3.2.0-1]", () => {
-  const client = new TestBroker().open().send(connect());
+  const client = new TestBroker().open().connects();
   expect(toHex(client.takesBytes())).toBe("20020000");
 });
 
 test("accepts 3.1 with a CONNACK without a session present flag", () => {
   const world = new TestBroker();
   world.connected({ level: 3, clientId: "old", clean: false }).send(disconnect);
-  const client = world.open().send(connect({ level: 3, clientId: "old", clean: false }));
+  const client = world.open().connects({ level: 3, clientId: "old", clean: false });
   expect(toHex(client.takesBytes())).toBe("20020000");
 });
 
@@ -79,13 +79,13 @@ test("[MQTT311-3.1.0-1] closes on a first packet that is not CONNECT", () => {
 });
 
 test("[MQTT311-3.1.0-2] closes on a second CONNECT", () => {
-  const client = new TestBroker().connected().send(connect());
+  const client = new TestBroker().connected().connects();
   expect(client.ended).toBe(EffectKind.Close);
   expect(client.reason).toBe(Reason.ProtocolError);
 });
 
 test("[MQTT311-3.1.3-8] refuses an empty client identifier without Clean Session, code 2", () => {
-  const client = new TestBroker().open().send(connect({ clientId: "", clean: false }));
+  const client = new TestBroker().open().connects({ clientId: "", clean: false });
   expect(client.takes()).toEqual(["CONNACK present=0 code=2"]); // [MQTT311-3.1.3-9]
   expect(client.ended).toBe(EffectKind.Close);
 });
@@ -107,7 +107,7 @@ test("3.1 accepts client identifiers of up to clientIdBytesMax, and refuses long
     [31, 2],
   ] as const) {
     const client = new TestBroker({ limits: { clientIdBytesMax: 30 } }).open();
-    client.send(connect({ level: 3, clientId: "x".repeat(length), clean: false }));
+    client.connects({ level: 3, clientId: "x".repeat(length), clean: false });
     expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
   }
 });
@@ -119,7 +119,7 @@ test("3.1 assigns an identifier to a client without one, or refuses it with code
   const ids = world.events().flatMap((e) => (e.kind === "connected" ? [e.clientId] : []));
   expect(new Set(ids).size).toBe(2);
   for (const id of ids) expect(id).toMatch(/^auto-[0-9a-f]{32}$/);
-  const kept = world.open().send(connect({ level: 3, clientId: "", clean: false }));
+  const kept = world.open().connects({ level: 3, clientId: "", clean: false });
   expect(kept.takes()).toEqual(["CONNACK present=0 code=2"]);
   expect(kept.ended).toBe(EffectKind.Close);
 });
@@ -132,10 +132,10 @@ test("with clientIdLengthCheck, 3.1 accepts only client identifiers of 1 to 23 c
     ["x".repeat(24), 2],
     ["", 2],
   ] as const) {
-    const client = new TestBroker({ limits }).open().send(connect({ level: 3, clientId }));
+    const client = new TestBroker({ limits }).open().connects({ level: 3, clientId });
     expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
   }
-  const later = new TestBroker({ limits }).open().send(connect({ clientId: "x".repeat(24) }));
+  const later = new TestBroker({ limits }).open().connects({ clientId: "x".repeat(24) });
   expect(later.takes()).toEqual(["CONNACK present=0 code=0"]);
 });
 
@@ -146,7 +146,7 @@ test("3.1.1 accepts client identifiers of up to clientIdBytesMax, and refuses lo
     [31, 2],
   ] as const) {
     const client = new TestBroker({ limits }).open();
-    client.send(connect({ clientId: "x".repeat(length) }));
+    client.connects({ clientId: "x".repeat(length) });
     expect(client.takes()).toEqual([`CONNACK present=0 code=${code}`]);
   }
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { EffectKind, Reason, Verdict } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { connect, pingreq, publish, subscribe } from "../../support/packets.ts";
+import { connect, pingreq, publish } from "../../support/packets.ts";
 
 test("[MQTT311-3.1.2-24] closes a client that is silent for one and a half times its keep alive", () => {
   const world = new TestBroker();
@@ -55,11 +55,11 @@ test("keepAliveFactor multiplies the keep alive", () => {
 
 test("sending to a client does not keep it alive", () => {
   const world = new TestBroker();
-  const client = world.connected({ clientId: "s", keepAlive: 10 }).send(subscribe(1, ["a", 0]));
+  const client = world.connected({ clientId: "s", keepAlive: 10 }).subscribes(1, ["a", 0]);
   const publisher = world.connected("p");
   for (let n = 0; n < 14; n++) {
     world.advance(1000);
-    publisher.send(publish("a", "x"));
+    publisher.publishes("a", "x");
   }
   expect(client.isOpen).toBe(true);
   world.advance(1000);
@@ -80,11 +80,10 @@ test("closes a transport that sends no CONNECT within connectMillisMax", () => {
 
 test("a pending decision suspends the client's deadlines", () => {
   const world = new TestBroker({ policy: { authenticate: () => Verdict.Pending } });
-  const client = world.open().send(connect({ keepAlive: 1 }));
+  const client = world.open().connects({ keepAlive: 1 });
   world.advance(60_000);
   expect(client.isOpen).toBe(true);
-  world.broker.handleDecision(client.conn, { kind: "allow" }, world.now);
-  world.drain();
+  world.decide(client, { kind: "allow" });
   expect(client.takes()).toEqual(["CONNACK present=0 code=0"]);
   world.advance(1500);
   expect(client.isOpen).toBe(false);
@@ -116,7 +115,7 @@ test("keeps each of tens of thousands of deadlines", () => {
   const world = new TestBroker();
   world.drains = false;
   for (let n = 0; n < 2000; n++) {
-    world.open().send(connect({ clientId: `c${n}`, keepAlive: 1 + (n % 200) }));
+    world.open().connects({ clientId: `c${n}`, keepAlive: 1 + (n % 200) });
   }
   world.drain();
   for (let second = 1; second <= 300; second++) {

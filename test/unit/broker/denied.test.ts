@@ -1,8 +1,8 @@
 /** What a client is refused is told as an event, whether or not the protocol can tell the client. */
 import { describe, expect, test } from "vitest";
-import { CloseCause, type Decision, Reason, Verdict } from "../../../core/mod.ts";
+import { CloseCause, Reason, Verdict } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { connect, pingreq, publish, subscribe } from "../../support/packets.ts";
+import { pingreq, publish, subscribe } from "../../support/packets.ts";
 
 function denied(world: TestBroker) {
   return world.events().filter(({ kind }) => kind === "denied");
@@ -12,7 +12,7 @@ const info = { transport: "local", remote: "test", peer: null };
 
 describe("reports a refused subscription", () => {
   const toldOf = (world: TestBroker, level: 3 | 4) => {
-    world.connected({ clientId: "c", level }).send(subscribe(1, ["a", 0], ["no/#", 1]));
+    world.connected({ clientId: "c", level }).subscribes(1, ["a", 0], ["no/#", 1]);
     return denied(world);
   };
   const refusals = {
@@ -41,22 +41,17 @@ describe("reports a refused subscription", () => {
 
   test("by a pending decision", () => {
     const world = new TestBroker({ policy: { subscribe: () => Verdict.Pending } });
-    const client = world.connected("c").send(subscribe(1, ["a", 0], ["no/#", 1]));
+    const client = world.connected("c").subscribes(1, ["a", 0], ["no/#", 1]);
     expect(denied(world)).toEqual([]);
-    decide(world, client.conn, { kind: "filters", reasons: [0, Reason.QuotaExceeded] });
+    world.decide(client, { kind: "filters", reasons: [0, Reason.QuotaExceeded] });
     expect(denied(world)).toMatchObject([{ topic: "no/#", reason: Reason.QuotaExceeded }]);
   });
 });
 
-function decide(world: TestBroker, conn: number, decision: Decision): void {
-  world.broker.handleDecision(conn as never, decision, world.now);
-  world.drain();
-}
-
 describe("reports a refused PUBLISH", () => {
   test.each([0, 1, 2] as const)("to $SYS, at QoS %i", (qos) => {
     const world = new TestBroker();
-    world.connected("c").send(publish("$SYS/no", "x", { qos }));
+    world.connected("c").publishes("$SYS/no", "x", { qos });
     expect(denied(world)).toEqual([
       {
         ...{ kind: "denied", clientId: "c", info, action: "publish", topic: "$SYS/no" },
@@ -68,10 +63,10 @@ describe("reports a refused PUBLISH", () => {
   test("by the policy, at once or after a pending decision", () => {
     for (const verdict of [Verdict.Deny, Verdict.Pending]) {
       const world = new TestBroker({ policy: { publish: () => verdict } });
-      const client = world.connected("c").send(publish("a", "x"));
+      const client = world.connected("c").publishes("a", "x");
       if (verdict === Verdict.Pending) {
         expect(denied(world)).toEqual([]);
-        decide(world, client.conn, { kind: "deny", reason: Reason.NotAuthorized });
+        world.decide(client, { kind: "deny", reason: Reason.NotAuthorized });
       }
       expect(denied(world)).toMatchObject([{ action: "publish", topic: "a" }]);
     }
@@ -80,7 +75,7 @@ describe("reports a refused PUBLISH", () => {
   test("that exceeds the memory limit", () => {
     const limits = { messageBytesMax: 1_048_576, packetBytesMax: 1_048_576 };
     const world = new TestBroker({ limits });
-    world.connected("s").send(subscribe(1, ["a", 0]));
+    world.connected("s").subscribes(1, ["a", 0]);
     const payload = new Uint8Array(700_000);
     world.connected("c").send(publish("r", payload, { retain: true }), publish("a", payload));
     expect(denied(world)).toMatchObject([
@@ -112,7 +107,7 @@ test("reports a message or will that a limit keeps from being retained", () => {
 
 describe("reports a refused will", () => {
   const toldOf = (world: TestBroker, topic: string) => {
-    world.open().send(connect({ clientId: "c", will: { topic, payload: "x", qos: 1 } }));
+    world.open().connects({ clientId: "c", will: { topic, payload: "x", qos: 1 } });
     return world.events();
   };
 
@@ -137,12 +132,12 @@ describe("reports a refused will", () => {
 test("a flood of refusals displaces no other event, and the refusals that are not reported are counted", () => {
   const world = new TestBroker({ limits: { eventsMax: 300 } });
   const client = world.connected("c");
-  for (let n = 0; n < 1000; n++) client.send(publish("$SYS/no", ""));
+  for (let n = 0; n < 1000; n++) client.publishes("$SYS/no", "");
   const [first, ...others] = world.events();
   expect(first!.kind).toBe("connected");
   expect(others).toHaveLength(256);
   expect(world.count("eventsDropped")).toBe(1000 - 256);
-  client.send(publish("$SYS/no", ""));
+  client.publishes("$SYS/no", "");
   expect(denied(world)).toHaveLength(1);
 });
 
@@ -155,10 +150,7 @@ describe("a connection that ends before it is accepted", () => {
     world.open().cut(CloseCause.Ended);
     world.open().cut(CloseCause.Error);
     world.open().send(pingreq);
-    world
-      .open()
-      .send(connect({ clientId: "asked" }))
-      .cut(CloseCause.Ended);
+    world.open().connects({ clientId: "asked" }).cut(CloseCause.Ended);
     world.open();
     world.advance(1000);
     expect(world.events()).toMatchObject([

@@ -1,41 +1,41 @@
 /** DISCONNECT from the broker: when it is sent, and with which reason. */
 import { expect, test } from "vitest";
-import { CloseCause, Reason } from "../../../core/mod.ts";
-import * as wire from "../../conformance/wire.ts";
+import { CloseCause } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Mqtt5Client } from "../../support/mqtt5-client.ts";
+import { concat, connect, mqtt5 } from "../../support/packets.ts";
 
 test("[MQTT-3.14.2-2] a shutdown sends the pending messages, then DISCONNECT with 0x8B", () => {
   const world = new TestBroker();
-  const client = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
+  const client = world.connected({ level: 5 }).subscribes(1, ["a", 0]);
   client.takes();
   world.drains = false;
-  client.send(wire.publish(5, { topic: "a", payload: "last" }));
+  client.publishes("a", "last");
   world.broker.handleCommand({ kind: "shutdown" }, world.now);
   world.drains = true;
   world.drain();
-  const packets = client.takes();
-  expect(packets.map(({ type }) => type)).toEqual(["PUBLISH", "DISCONNECT"]);
-  expect(packets[1]!.reason).toBe(Reason.ServerShuttingDown);
-  expect(packets[1]!.props["SessionExpiryInterval"]).toBeUndefined();
-  expect(client.client.isOpen).toBe(false);
+  expect(client.takes()).toEqual([
+    'PUBLISH a "last" q0',
+    "DISCONNECT ServerShuttingDown ReasonString",
+  ]);
+  expect(client.isOpen).toBe(false);
 });
 
 test("DISCONNECT waits a second for a transport that takes no bytes, then the connection closes", () => {
   for (const isBackInTime of [true, false]) {
     const world = new TestBroker();
-    const client = new Mqtt5Client(world);
-    client.client.writable(false);
-    client.send(wire.publish(5, { topic: "a/#" }));
+    const client = world.connected({ level: 5 });
+    client.writable(false);
+    client.publishes("a/#");
     expect(world.count("clientsConnected")).toBe(0);
-    expect(client.client.isOpen).toBe(true);
+    expect(client.isOpen).toBe(true);
     world.advance(900);
     if (isBackInTime) {
-      client.client.writable(true);
-      expect(client.disconnectReason()).toBe(Reason.TopicNameInvalid);
+      client.writable(true);
+      expect(client.takes()).toEqual(["DISCONNECT TopicNameInvalid ReasonString"]);
+      expect(client.isOpen).toBe(false);
     } else {
       world.advance(200);
-      expect(client.client.isOpen).toBe(false);
+      expect(client.isOpen).toBe(false);
       expect(client.takes()).toEqual([]);
     }
     world.advance(10_000);
@@ -44,9 +44,9 @@ test("DISCONNECT waits a second for a transport that takes no bytes, then the co
 
 test("a connection is forgotten when it closes before its DISCONNECT is sent", () => {
   const world = new TestBroker();
-  const { conn } = new Mqtt5Client(world).client;
+  const { conn } = world.connected({ level: 5, clientId: "k" });
   world.drains = false;
-  world.broker.handleCommand({ kind: "kick", clientId: "mqtt5", reason: 0x98 }, world.now);
+  world.broker.handleCommand({ kind: "kick", clientId: "k", reason: 0x98 }, world.now);
   const out = { bytes: new Uint8Array(65_536), length: 0, tail: null };
   expect(world.broker.pollSend(out, world.now)).toBe(conn);
   world.broker.handleWritable(conn, false, world.now);
@@ -57,20 +57,70 @@ test("a connection is forgotten when it closes before its DISCONNECT is sent", (
 
 test("a kick sends 0x98; a move sends the Server Reference, in CONNACK to later clients too", () => {
   const world = new TestBroker();
-  const kicked = new Mqtt5Client(world, { clientId: "k" });
-  world.broker.handleCommand({ kind: "kick", clientId: "k", reason: 0x98 }, world.now);
-  world.drain();
-  expect(kicked.disconnectReason()).toBe(Reason.AdministrativeAction);
-  const moved = new Mqtt5Client(world, { clientId: "m" });
+  const kicked = world.connected({ level: 5, clientId: "k" });
+  world.command({ kind: "kick", clientId: "k", reason: 0x98 });
+  expect(kicked.takes()).toEqual(["DISCONNECT AdministrativeAction ReasonString"]);
+  expect(kicked.isOpen).toBe(false);
+  const moved = world.connected({ level: 5, clientId: "m" });
   const old = world.connected("old");
   const reference = "other.example:1883";
-  world.broker.handleCommand({ kind: "move", reference, isForGood: false }, world.now);
-  world.drain();
-  const [farewell] = moved.takes();
-  expect([farewell!.reason, farewell!.props["ServerReference"]]).toEqual([0x9c, reference]);
+  world.command({ kind: "move", reference, isForGood: false });
+  const destination = `UseAnotherServer ReasonString ServerReference="${reference}"`;
+  expect(moved.takes()).toEqual([`DISCONNECT ${destination}`]);
   expect(old.isOpen).toBe(false);
-  const late = new Mqtt5Client(world, { clientId: "late" });
-  expect([late.connack.reason, late.connack.props["ServerReference"]]).toEqual([0x9c, reference]);
+  const late = world.open().connects({ level: 5, clientId: "late" });
+  expect(late.takes()).toEqual([`CONNACK present=0 ${destination}`]);
   world.broker.handleCommand({ kind: "move", reference: null, isForGood: false }, world.now);
-  expect(new Mqtt5Client(world, { clientId: "again" }).connack.reason).toBe(0);
+  expect(world.connected({ level: 5, clientId: "again" }).isOpen).toBe(true);
+});
+
+test("[MQTT-3.14.0-1] for a fault in the chunk of the CONNECT, DISCONNECT follows CONNACK and the other replies", () => {
+  const client = new TestBroker().open();
+  client.send(
+    concat(
+      connect({ level: 5, clientId: "hasty" }),
+      mqtt5.publish("t", "", { qos: 1, id: 7 }),
+      Uint8Array.of(0xff, 0),
+    ),
+  );
+  const [connack, ...rest] = client.takes();
+  expect(connack).toMatch(/^CONNACK present=0 \w+=/);
+  expect(rest).toEqual([
+    "PUBACK #7 NoMatchingSubscribers",
+    "DISCONNECT MalformedPacket ReasonString",
+  ]);
+  expect(client.isOpen).toBe(false);
+});
+
+test("[MQTT-3.14.0-1] a client that is taken over before its CONNACK is sent receives CONNACK and DISCONNECT", () => {
+  const world = new TestBroker();
+  world.drains = false;
+  const [first, second] = [world.open(), world.open()];
+  for (const client of [first, second]) client.connects({ level: 5, clientId: "same" });
+  world.drain();
+  const accepted = expect.stringMatching(/^CONNACK present=0 \w+=/);
+  expect(first.takes()).toEqual([accepted, "DISCONNECT SessionTakenOver ReasonString"]);
+  expect(second.takes()).toEqual([accepted]);
+});
+
+test("a closing connection sends the replies that wait for no commit, and not those that do", () => {
+  const world = new TestBroker({ durable: "when told" });
+  const client = world.open();
+  client.connects({ level: 5, clientId: "kept", props: { SessionExpiryInterval: 9 } });
+  world.commit();
+  expect(client.takes()).toEqual([expect.stringMatching(/^CONNACK present=0 \w+=/)]);
+  world.drains = false;
+  client.send(
+    concat(
+      mqtt5.publish("t", "", { qos: 1, id: 1 }),
+      mqtt5.subscribe(2, ["t", 1]),
+      mqtt5.publish("t", "", { qos: 1, id: 3 }),
+      Uint8Array.of(0xff, 0),
+    ),
+  );
+  world.drain();
+  expect(client.takes()).toEqual([
+    "PUBACK #1 NoMatchingSubscribers",
+    "DISCONNECT MalformedPacket ReasonString",
+  ]);
 });

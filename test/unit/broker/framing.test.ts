@@ -53,7 +53,7 @@ test("packets are the same however they are split into chunks", () => {
 
 test("reads a remaining length of four bytes, one byte at a time", () => {
   const world = new TestBroker({ limits: { packetBytesMax: 4_000_000 } });
-  const client = world.connected().send(subscribe(1, ["a", 0]));
+  const client = world.connected().subscribes(1, ["a", 0]);
   client.takes();
   const packet = publish("a", new Uint8Array(2_200_000).fill(0x61));
   expect(packet[4]! < 0x80 && packet[3]! >= 0x80).toBe(true);
@@ -63,7 +63,7 @@ test("reads a remaining length of four bytes, one byte at a time", () => {
 });
 
 test("accepts a remaining length in more bytes than necessary", () => {
-  const client = new TestBroker().connected().send(subscribe(1, ["a", 0]));
+  const client = new TestBroker().connected().subscribes(1, ["a", 0]);
   client.takes();
   client.send(hex("30 84 00 0001 61 78 c0 80 80 00"));
   expect(client.takes()).toEqual(["PINGRESP", 'PUBLISH a "x" q0']);
@@ -80,7 +80,7 @@ test("a client that announces a long packet takes no memory from the packets of 
   const announced = hex("10f0ff3f00");
   const many = Array.from({ length: 2000 }, () => world.open().send(announced));
   expect(many.every((client) => client.isOpen)).toBe(true);
-  const client = world.connected("c").send(subscribe(1, ["a", 0]));
+  const client = world.connected("c").subscribes(1, ["a", 0]);
   const long = publish("a", "x".repeat(100_000));
   client.send(long.subarray(0, 50_000), long.subarray(50_000));
   expect(client.takes()).toEqual(["SUBACK #1 0", "PUBLISH a 100000 bytes q0"]);

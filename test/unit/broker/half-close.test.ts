@@ -7,10 +7,10 @@ import { concat, connect, pingreq, publish, pubrel, subscribe } from "../../supp
 test("a client that writes no more gets its replies and retained messages, then Close", () => {
   const world = new TestBroker();
   const publisher = world.connected("p");
-  for (let n = 0; n < 200; n++) publisher.send(publish(`a/${n}`, "x", { retain: true }));
+  for (let n = 0; n < 200; n++) publisher.publishes(`a/${n}`, "x", { retain: true });
   const client = world.connected("c");
   world.drains = false;
-  client.send(subscribe(1, ["a/#", 0]));
+  client.subscribes(1, ["a/#", 0]);
   client.halfCloses();
   expect(client.isOpen).toBe(true);
   world.drain();
@@ -36,7 +36,7 @@ test("a connection whose peer writes no more ends at once if its client is owed 
 test("an end without DISCONNECT publishes the will, and the session is kept", () => {
   const world = new TestBroker();
   const observer = world.connected("o");
-  observer.send(subscribe(1, ["will", 0]));
+  observer.subscribes(1, ["will", 0]);
   observer.takes();
   const will = { topic: "will", payload: "gone" };
   world.connected({ clientId: "c", clean: false, will }).halfCloses();
@@ -84,12 +84,12 @@ test("a transport that takes no bytes for too long is cut, though its peer write
 test("the broker waits for the commit that a reply waits for", () => {
   const world = new TestBroker({ durable: "when told" });
   const reader = world.open();
-  reader.send(connect({ clientId: "r", clean: false }));
+  reader.connects({ clientId: "r", clean: false });
   world.commit();
-  reader.send(subscribe(1, ["t", 1]));
+  reader.subscribes(1, ["t", 1]);
   world.commit();
   const client = world.connected("c");
-  client.send(publish("t", "x", { qos: 1, id: 7 }));
+  client.publishes("t", "x", { qos: 1, id: 7 });
   client.halfCloses();
   expect(client.isOpen).toBe(true);
   world.commit();
@@ -100,9 +100,9 @@ test("the broker waits for the commit that a reply waits for", () => {
 test("the broker waits for the commit that a message at QoS 2 waits for", () => {
   const world = new TestBroker({ durable: "when told" });
   const reader = world.open();
-  reader.send(connect({ clientId: "r", clean: false }));
+  reader.connects({ clientId: "r", clean: false });
   world.commit();
-  reader.send(subscribe(1, ["t", 2]));
+  reader.subscribes(1, ["t", 2]);
   world.commit();
   reader.takes();
   const writer = world.connected("w");
@@ -121,28 +121,26 @@ test("the broker waits for the decision on the last packet, whether a reply foll
     client.send(concat(publish("t", "x", { qos, id: 7 }), pingreq));
     client.halfCloses();
     expect(client.isOpen).toBe(true);
-    world.broker.handleDecision(client.conn, { kind: "allow" }, world.now);
-    world.drain();
+    world.decide(client, { kind: "allow" });
     expect(client.takes()).toEqual(qos === 0 ? ["PINGRESP"] : ["PUBACK #7", "PINGRESP"]);
     expect(client.ended).toBe(EffectKind.Close);
     expect(world.count("publishesReceived")).toBe(1);
   }
   const world = new TestBroker({ policy: { publish: () => Verdict.Pending } });
   const client = world.connected("c");
-  client.send(publish("t", "x"));
+  client.publishes("t", "x");
   client.halfCloses();
-  world.broker.handleDecision(client.conn, { kind: "allow" }, world.now);
-  world.drain();
+  world.decide(client, { kind: "allow" });
   expect(client.ended).toBe(EffectKind.Close);
 });
 
 test("the broker waits for a fan-out in slices: of the publisher's message, and to a subscriber", () => {
   const world = new TestBroker({ limits: { fanoutSlice: 16 } });
   const readers = Array.from({ length: 100 }, (_, n) => world.connected(`r${n}`));
-  for (const reader of readers) reader.send(subscribe(1, ["t", 0])).takes();
+  for (const reader of readers) reader.subscribes(1, ["t", 0]).takes();
   const publisher = world.connected("p");
   world.drains = false;
-  publisher.send(publish("t", "x", { qos: 1, id: 7 }));
+  publisher.publishes("t", "x", { qos: 1, id: 7 });
   publisher.halfCloses();
   for (const reader of readers) reader.halfCloses();
   world.drain();
@@ -154,10 +152,10 @@ test("the broker waits for a fan-out in slices: of the publisher's message, and 
 test("the broker waits for a scan of retained names that takes several turns", () => {
   const world = new TestBroker({ limits: { retainedMessagesMax: 100_000 } });
   const publisher = world.connected("p");
-  for (let n = 0; n < 20_000; n++) publisher.send(publish(`a/${n}/b`, "x", { retain: true }));
-  publisher.send(publish("a/20000/c", "last", { retain: true }));
+  for (let n = 0; n < 20_000; n++) publisher.publishes(`a/${n}/b`, "x", { retain: true });
+  publisher.publishes("a/20000/c", "last", { retain: true });
   const client = world.connected("c");
-  client.send(subscribe(1, ["a/+/c", 0]));
+  client.subscribes(1, ["a/+/c", 0]);
   client.takes();
   client.halfCloses();
   expect(client.isOpen).toBe(true);
@@ -171,7 +169,7 @@ test("messages that the window has no room for do not keep the connection", () =
   const reader = world.open();
   reader.send(connect({ clientId: "r", clean: false }), subscribe(1, ["t", 1]));
   const writer = world.connected("w");
-  for (let n = 1; n <= 100; n++) writer.send(publish("t", "x", { qos: 1, id: n }));
+  for (let n = 1; n <= 100; n++) writer.publishes("t", "x", { qos: 1, id: n });
   reader.halfCloses();
   expect(reader.ended).toBe(EffectKind.Close);
   expect(world.count("sessions")).toBe(2);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { EffectKind, Reason } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { concat, connect, hex, pingreq, publish, subscribe } from "../../support/packets.ts";
+import { concat, connect, hex, pingreq, publish } from "../../support/packets.ts";
 
 /** Packets that a connected 3.1.1 client may not send, and the reason that is counted. */
 const malformed: Record<string, readonly [bytes: string, reason: number]> = {
@@ -69,7 +69,7 @@ const malformed: Record<string, readonly [bytes: string, reason: number]> = {
 describe("closes the connection, counts the fault, and affects no other connection", () => {
   test.each(Object.entries(malformed))("%s", (_, [bytes, reason]) => {
     const world = new TestBroker();
-    const healthy = world.connected("healthy").send(subscribe(1, ["h", 1]));
+    const healthy = world.connected("healthy").subscribes(1, ["h", 1]);
     const client = world.connected("bad");
     healthy.takes();
     client.send(concat(publish("h", "before", { qos: 1 }), hex(bytes), publish("h", "after")));
@@ -82,7 +82,7 @@ describe("closes the connection, counts the fault, and affects no other connecti
     // What came before was handled, what came after was not.
     expect(healthy.takes()).toEqual(['PUBLISH h "before" q1 #1']);
     expect(healthy.isOpen).toBe(true);
-    healthy.send(publish("h", "me"));
+    healthy.publishes("h", "me");
     expect(healthy.takes()).toEqual(['PUBLISH h "me" q0']);
   });
 });
@@ -133,7 +133,7 @@ describe("3.1 allows more", () => {
 test("closes on a packet beyond packetBytesMax as soon as its header says so", () => {
   const world = new TestBroker({ limits: { packetBytesMax: 200 } });
   const client = world.connected();
-  client.send(publish("a", new Uint8Array(194)));
+  client.publishes("a", new Uint8Array(194));
   expect(client.isOpen).toBe(true);
   client.send(hex("30 c7 01")); // 199 bytes remaining: 202 in all
   expect(client.reason).toBe(Reason.PacketTooLarge);
@@ -149,7 +149,7 @@ test("closes on a topic beyond topicBytesMax or topicLevelsMax", () => {
     ["a/b/c/d/e", false],
   ] as const) {
     const world = new TestBroker({ limits });
-    expect(world.connected().send(publish(topic, "x")).isOpen).toBe(isFine);
-    expect(world.connected("s").send(subscribe(1, [topic, 0])).isOpen).toBe(isFine);
+    expect(world.connected().publishes(topic, "x").isOpen).toBe(isFine);
+    expect(world.connected("s").subscribes(1, [topic, 0]).isOpen).toBe(isFine);
   }
 });

@@ -1,59 +1,55 @@
 /** The properties of a message: validated, passed on, given by the host. */
 import { expect, test } from "vitest";
-import { ConfigError, type PropertyValues, Reason } from "../../../core/mod.ts";
+import { ConfigError, type PropertyValues } from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Mqtt5Client, packetsTo } from "../../support/mqtt5-client.ts";
+import { connect } from "../../support/packets.ts";
 
 test("with payloadFormatCheck, a PUBLISH that declares UTF-8 must have a UTF-8 payload", () => {
   const world = new TestBroker({ limits: { payloadFormatCheck: 1 } });
-  const client = new Mqtt5Client(world);
-  const fields = { topic: "a", qos: 1, props: { PayloadFormatIndicator: 1 } };
-  client.send(
-    wire.publish(5, { ...fields, id: 1, payload: "tëxt\0" }),
-    wire.publish(5, { ...fields, id: 2, payload: Uint8Array.of(0xff) }),
-    wire.publish(5, { topic: "a", qos: 1, id: 3, payload: Uint8Array.of(0xff) }),
-  );
-  expect(client.takes().map(({ id, reason }) => [id, reason])).toEqual([
-    [1, Reason.NoMatchingSubscribers],
-    [2, Reason.PayloadFormatInvalid],
-    [3, Reason.NoMatchingSubscribers],
+  const client = world.connected({ level: 5 });
+  const props = { PayloadFormatIndicator: 1 };
+  client.publishes("a", "tëxt\0", { qos: 1, id: 1, props });
+  client.publishes("a", Uint8Array.of(0xff), { qos: 1, id: 2, props });
+  client.publishes("a", Uint8Array.of(0xff), { qos: 1, id: 3 });
+  expect(client.takes()).toEqual([
+    "PUBACK #1 NoMatchingSubscribers",
+    "PUBACK #2 PayloadFormatInvalid ReasonString",
+    "PUBACK #3 NoMatchingSubscribers",
   ]);
 });
 
 test("with payloadFormatCheck, a will that declares UTF-8 must have a UTF-8 payload", () => {
   const world = new TestBroker({ limits: { payloadFormatCheck: 1 } });
   const props = { PayloadFormatIndicator: 1 };
-  // Written as text, and no text any more.
-  const bytes = wire.connect(5, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
+  // The payload is encoded as text; the last byte then makes it invalid UTF-8.
+  const bytes = connect({ level: 5, clientId: "w", will: { topic: "w", payload: "ok?", props } });
   bytes[bytes.length - 1] = 0xff;
   const client = world.open();
   client.send(bytes);
-  expect(packetsTo(client).map(({ reason }) => reason)).toEqual([Reason.PayloadFormatInvalid]);
-  new Mqtt5Client(world, { clientId: "w", will: { topic: "w", payload: "ok?", props } });
+  expect(client.takes()).toEqual(["CONNACK present=0 PayloadFormatInvalid ReasonString"]);
+  world.connected({ level: 5, clientId: "w", will: { topic: "w", payload: "ok?", props } });
   expect(world.count("clientsConnected")).toBe(1);
 });
 
 test("[MQTT-3.3.2-17] [MQTT-3.3.2-18] User Properties keep their order around properties that are not forwarded", () => {
   const world = new TestBroker();
-  const reader = new Mqtt5Client(world, { clientId: "r" }).send(wire.subscribe(5, 1, [["a", 0]]));
+  const reader = world.connected({ level: 5, clientId: "r" }).subscribes(1, ["a", 0]);
   reader.takes();
   const pair = (key: string): number[] => [0x26, ...wire.text(key), ...wire.text("")];
   const expiry = [0x02, 0, 0, 0, 60];
   const alias = [0x23, 0, 1];
   const fields = [...pair("1"), ...expiry, ...pair("3"), ...pair("2"), ...alias, ...pair("4")];
-  const publisher = new Mqtt5Client(world, { clientId: "p" });
-  publisher.send(wire.packet(0x30, wire.text("a"), [fields.length], fields, wire.text("x")));
-  const [message] = reader.takes();
-  expect(message!.props).toEqual({
-    MessageExpiryInterval: 60,
-    UserProperty: ["1", "3", "2", "4"].map((key) => [key, ""]),
-  });
+  const publisher = world.connected({ level: 5, clientId: "p" });
+  publisher.send(wire.packet(0x30, wire.text("a"), [fields.length], fields, [0x78]));
+  expect(reader.takes()).toEqual([
+    'PUBLISH a "x" q0 MessageExpiryInterval=60 UserProperty="1":"","3":"","2":"","4":""',
+  ]);
 });
 
 test("a message that the host publishes carries its properties, and its event has them", () => {
   const world = new TestBroker();
-  const reader = new Mqtt5Client(world).send(wire.subscribe(5, 1, [["a", 0]]));
+  const reader = world.connected({ level: 5 }).subscribes(1, ["a", 0]);
   reader.takes();
   world.broker.handleCommand({ kind: "observe", publishes: true }, world.now);
   const properties = {
@@ -70,9 +66,10 @@ test("a message that the host publishes carries its properties, and its event ha
     retain: false,
     properties,
   } as const;
-  world.broker.handleCommand(command, world.now);
-  world.drain();
-  expect(reader.takes()[0]!.props).toEqual(properties);
+  world.command(command);
+  expect(reader.takes()).toEqual([
+    'PUBLISH a "hello" q0 MessageExpiryInterval=5 ContentType="x" UserProperty="k":"v"',
+  ]);
   const published = world.events().find(({ kind }) => kind === "published");
   expect(published).toMatchObject({ properties: { ContentType: "x", UserProperty: [["k", "v"]] } });
 });
@@ -109,17 +106,18 @@ test.each(["", "a/#", "+", "+/a"])(
   "[MQTT-3.3.2-14] [MQTT-4.7.3-1] refuses the Response Topic %j in a PUBLISH and in a will",
   (topic) => {
     const world = new TestBroker();
-    const reader = new Mqtt5Client(world, { clientId: "reader" });
-    reader.send(wire.subscribe(5, 1, [["t", 2]]));
+    const reader = world.connected({ level: 5, clientId: "reader" });
+    reader.subscribes(1, ["t", 2]);
     reader.takes();
     const props = { ResponseTopic: topic };
     for (const qos of [0, 1, 2]) {
-      const client = new Mqtt5Client(world).send(wire.publish(5, { topic: "t", qos, props }));
-      expect(client.disconnectReason()).toBe(Reason.ProtocolError);
+      const client = world.connected({ level: 5 }).publishes("t", "", { qos, props });
+      expect(client.takes()).toEqual(["DISCONNECT ProtocolError ReasonString"]);
+      expect(client.isOpen).toBe(false);
     }
-    const refused = new Mqtt5Client(world, { clientId: "w", will: { topic: "t", props } });
-    expect(refused.connack.reason).toBe(Reason.ProtocolError);
-    expect(refused.client.isOpen).toBe(false);
+    const refused = world.open().connects({ level: 5, clientId: "w", will: { topic: "t", props } });
+    expect(refused.takes()).toEqual(["CONNACK present=0 ProtocolError"]);
+    expect(refused.isOpen).toBe(false);
     expect(reader.takes()).toEqual([]);
   },
 );

@@ -21,7 +21,7 @@ const publishes = (ids: readonly number[], qos: PublishFields["qos"]): Uint8Arra
 for (const level of [3, 4] as const) {
   test(`level ${level}: receives, releases and delivers QoS 2 messages beyond receiveMax`, () => {
     const world = new TestBroker({ limits: { receiveMax: 1 } });
-    const reader = world.connected("r").send(subscribe(1, ["t", 0]));
+    const reader = world.connected("r").subscribes(1, ["t", 0]);
     reader.takes();
     const writer = world.connected({ clientId: "w", level });
     const ids = range(1, 40);
@@ -65,7 +65,7 @@ test("at most receiveMax messages wait for the store, and commits let the rest b
     reader.send(connect({ clientId: "r", clean: false }), subscribe(1, ["t", 1]));
     world.commit();
     const writer = world.open();
-    writer.send(connect({ clientId: "w", clean: false }));
+    writer.connects({ clientId: "w", clean: false });
     world.commit();
     writer.takes();
     writer.send(concat(...publishes(range(1, 8), qos), pingreq));
@@ -88,7 +88,7 @@ test("at most receiveMax messages wait for the store, and commits let the rest b
 test("a repeated message is acknowledged again, and counts until that acknowledgement", () => {
   const world = new TestBroker({ durable: "when told", limits: { receiveMax: 2 } });
   const writer = world.open();
-  writer.send(connect({ clientId: "w", clean: false }));
+  writer.connects({ clientId: "w", clean: false });
   world.commit();
   writer.takes();
   const again = publish("t", "1", { qos: 2, id: 1, dup: true });
@@ -102,7 +102,7 @@ test("a repeated message is acknowledged again, and counts until that acknowledg
 
 test("input does not overwrite a payload that the transport has yet to read", () => {
   const world = new TestBroker({ limits: { receiveMax: 1 } });
-  const client = world.connected("c").send(subscribe(1, ["t", 0]));
+  const client = world.connected("c").subscribes(1, ["t", 0]);
   client.takes();
   const letters = ["a", "b", "c"];
   client.send(
@@ -129,14 +129,13 @@ test("input held up by a pending decision is handled in its order of arrival", (
     limits: { receiveMax: 2 },
     policy: { publish: () => Verdict.Pending },
   });
-  const reader = world.connected("r").send(subscribe(1, ["t", 0]));
+  const reader = world.connected("r").subscribes(1, ["t", 0]);
   reader.takes();
   const writer = world.connected("w");
   writer.send(concat(...publishes(range(1, 50), 1)));
   for (const id of range(1, 50)) {
     expect(world.requests).toHaveLength(id);
-    world.broker.handleDecision(writer.conn, { kind: "allow" }, world.now);
-    world.drain();
+    world.decide(writer, { kind: "allow" });
   }
   expect(reader.takes()).toEqual(range(1, 50).map((id) => `PUBLISH t "${id}" q0`));
   expect(writer.takes()).toEqual(range(1, 50).map((id) => `PUBACK #${id}`));

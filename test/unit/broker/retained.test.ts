@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Mqtt5Client } from "../../support/mqtt5-client.ts";
 import {
   disconnect,
+  idIn,
+  mqtt5,
   pingreq,
   puback,
   publish,
@@ -15,7 +15,7 @@ function retaining(topics: Record<string, string>, options = {}) {
   const world = new TestBroker(options);
   const publisher = world.connected("p");
   for (const [topic, payload] of Object.entries(topics)) {
-    publisher.send(publish(topic, payload, { retain: true, qos: 1 }));
+    publisher.publishes(topic, payload, { retain: true, qos: 1 });
   }
   publisher.takes();
   return { world, publisher };
@@ -23,7 +23,7 @@ function retaining(topics: Record<string, string>, options = {}) {
 
 /** What a new subscription gets, without its SUBACK, in no particular order. */
 function gets(world: TestBroker, filter: string, qos = 0): string[] {
-  const client = world.connected({ clientId: "", clean: true }).send(subscribe(1, [filter, qos]));
+  const client = world.connected({ clientId: "", clean: true }).subscribes(1, [filter, qos]);
   const lines = client.takes().slice(1).sort();
   client.send(disconnect);
   return lines;
@@ -41,16 +41,16 @@ test("[MQTT311-3.3.1-6] a new subscription receives the retained messages with R
 
 test("[MQTT311-3.3.1-5] the last retained message replaces the one before", () => {
   const { world, publisher } = retaining({ a: "1" });
-  publisher.send(publish("a", "2", { retain: true }));
+  publisher.publishes("a", "2", { retain: true });
   expect(gets(world, "#")).toEqual(['PUBLISH a "2" q0 retain']);
   expect(world.count("retainedMessages")).toBe(1);
 });
 
 test("[MQTT311-3.3.1-10] an empty payload removes the retained message, and is delivered as a message [MQTT311-3.3.1-11]", () => {
   const { world, publisher } = retaining({ a: "1" });
-  const client = world.connected("s").send(subscribe(1, ["a", 0]));
+  const client = world.connected("s").subscribes(1, ["a", 0]);
   client.takes();
-  publisher.send(publish("a", "", { retain: true }));
+  publisher.publishes("a", "", { retain: true });
   expect(client.takes()).toEqual(['PUBLISH a "" q0']);
   expect(gets(world, "a")).toEqual([]);
   expect(world.count("retainedMessages")).toBe(0);
@@ -59,9 +59,9 @@ test("[MQTT311-3.3.1-10] an empty payload removes the retained message, and is d
 
 test("[MQTT311-3.3.1-9] an existing subscription receives a retained message with RETAIN 0", () => {
   const world = new TestBroker();
-  const client = world.connected("s").send(subscribe(1, ["a", 0]));
+  const client = world.connected("s").subscribes(1, ["a", 0]);
   client.takes();
-  world.connected("p").send(publish("a", "x", { retain: true }));
+  world.connected("p").publishes("a", "x", { retain: true });
   expect(client.takes()).toEqual(['PUBLISH a "x" q0']);
 });
 
@@ -80,7 +80,7 @@ test("[MQTT311-3.8.4-3] a repeated subscription receives the retained messages a
     "SUBACK #2 1",
     'PUBLISH a "1" q1 #1 retain',
   ]);
-  publisher.send(publish("a", "2", { qos: 1 }));
+  publisher.publishes("a", "2", { qos: 1 });
   expect(client.takes()).toEqual(['PUBLISH a "2" q1 #2']);
 });
 
@@ -108,9 +108,8 @@ test("a wildcard subscription receives matching retained messages, and none of $
 test("retained messages for a wildcard are paced by the subscriber's window, and none is missed", () => {
   const world = new TestBroker({ limits: { inflightMax: 5, queuedMessagesMax: 10 } });
   const publisher = world.connected("p");
-  for (let n = 0; n < 1000; n++)
-    publisher.send(publish(`r/${n}`, `${n}`, { retain: true, qos: 1 }));
-  const client = world.connected("s").send(subscribe(1, ["r/#", 1]));
+  for (let n = 0; n < 1000; n++) publisher.publishes(`r/${n}`, `${n}`, { retain: true, qos: 1 });
+  const client = world.connected("s").subscribes(1, ["r/#", 1]);
   const got = new Set<string>();
   let lines = client.takes().slice(1);
   expect(lines).toHaveLength(5);
@@ -118,7 +117,7 @@ test("retained messages for a wildcard are paced by the subscriber's window, and
     expect(world.count("queued")).toBe(0); // nothing is queued whole
     for (const line of lines) {
       got.add(line.split(" ")[1]!);
-      client.send(puback(Number(/#(\d+)/.exec(line)![1])));
+      client.send(puback(idIn(line)));
     }
     lines = client.takes();
   }
@@ -129,10 +128,10 @@ test("retained messages for a wildcard are paced by the subscriber's window, and
 test("retained messages at QoS 0 wait for a slow subscriber", () => {
   const world = new TestBroker({ limits: { outputBytesMax: 2000 } });
   const publisher = world.connected("p");
-  for (let n = 0; n < 500; n++) publisher.send(publish(`r/${n}`, "x".repeat(50), { retain: true }));
+  for (let n = 0; n < 500; n++) publisher.publishes(`r/${n}`, "x".repeat(50), { retain: true });
   const client = world.connected("s");
   client.writable(false);
-  client.send(subscribe(1, ["r/#", 0]));
+  client.subscribes(1, ["r/#", 0]);
   expect(client.takes()).toEqual([]);
   client.writable(true);
   expect(client.takes()).toHaveLength(501);
@@ -146,10 +145,10 @@ test("a message retained during a retained scan is not sent twice", () => {
       limits: { inflightMax: 1 },
     },
   );
-  const client = world.connected("s").send(subscribe(1, ["r/#", 1]));
+  const client = world.connected("s").subscribes(1, ["r/#", 1]);
   const first = client.takes()[1]!;
-  publisher.send(publish("r/3", "new", { retain: true, qos: 1 }));
-  publisher.send(publish("r/4", "new", { retain: true, qos: 1 }));
+  publisher.publishes("r/3", "new", { retain: true, qos: 1 });
+  publisher.publishes("r/4", "new", { retain: true, qos: 1 });
   const rest: string[] = [];
   for (let id = 1; id <= 6; id++) {
     client.send(puback(id));
@@ -169,7 +168,7 @@ test("a retained scan continues after a reconnect, and ends with its subscriptio
     { limits: { inflightMax: 1 } },
   );
   const fields = { clientId: "s", clean: false } as const;
-  const client = world.connected(fields).send(subscribe(1, ["r/#", 1]));
+  const client = world.connected(fields).subscribes(1, ["r/#", 1]);
   expect(client.takes()).toHaveLength(2);
   client.cut();
   const back = world.connected(fields);
@@ -186,7 +185,7 @@ test("a retained message expires retainedMillisMax after its last PUBLISH", () =
     { limits: { retainedMillisMax: 5000 } },
   );
   world.advance(4000);
-  publisher.send(publish("b", "2", { retain: true }));
+  publisher.publishes("b", "2", { retain: true });
   world.advance(1000);
   expect(gets(world, "#")).toEqual(['PUBLISH b "2" q0 retain']);
   expect(world.count("retainedExpired")).toBe(1);
@@ -206,7 +205,7 @@ test("beyond retainedMessagesMax, a message to a new topic is delivered and not 
     { a: "1", b: "1" },
     { limits: { retainedMessagesMax: 2 } },
   );
-  const client = world.connected("s").send(subscribe(1, ["#", 0]));
+  const client = world.connected("s").subscribes(1, ["#", 0]);
   client.takes();
   publisher.send(publish("c", "1", { retain: true }), publish("a", "2", { retain: true }));
   expect(client.takes()).toEqual(['PUBLISH c "1" q0', 'PUBLISH a "2" q0']);
@@ -216,7 +215,7 @@ test("beyond retainedMessagesMax, a message to a new topic is delivered and not 
 
 test("retainedBytesMax bounds retained bytes, and a message that cannot be retained removes the old one", () => {
   const { world, publisher } = retaining({ a: "1" }, { limits: { retainedBytesMax: 100 } });
-  publisher.send(publish("a", "x".repeat(200), { retain: true }));
+  publisher.publishes("a", "x".repeat(200), { retain: true });
   expect(gets(world, "a")).toEqual([]);
   expect(world.count("retainedBytes")).toBe(0);
 });
@@ -224,10 +223,10 @@ test("retainedBytesMax bounds retained bytes, and a message that cannot be retai
 test("a filter that matches few of many retained messages delays no other client", () => {
   const world = new TestBroker();
   const publisher = world.connected("p");
-  for (let n = 0; n < 20_000; n++) publisher.send(publish(`r/${n}/v`, "x", { retain: true }));
-  publisher.send(publish("r/last/w", "here", { retain: true }));
+  for (let n = 0; n < 20_000; n++) publisher.publishes(`r/${n}/v`, "x", { retain: true });
+  publisher.publishes("r/last/w", "here", { retain: true });
   const [searcher, other] = [world.connected("s"), world.connected("o")];
-  searcher.send(subscribe(1, ["+/+/none", 0], ["+/+/w", 0]));
+  searcher.subscribes(1, ["+/+/none", 0], ["+/+/w", 0]);
   // One drain, in which time does not pass, does not walk through all of them.
   expect(searcher.takes()).toEqual(["SUBACK #1 0 0"]);
   expect(other.send(pingreq).takes()).toEqual(["PINGRESP"]);
@@ -243,32 +242,35 @@ test("[MQTT-3.8.4-3] a replaced subscription still receives the retained message
   const { world } = retaining(Object.fromEntries(names.map((name) => [name, "x"])), {
     limits: { inflightMax: 1 },
   });
-  const client = new Mqtt5Client(world);
+  const client = world.connected({ level: 5 });
   const asks = (options: number, id: number): Uint8Array =>
-    wire.subscribe(5, 1, [["r/#", options]], { SubscriptionIdentifier: id });
+    mqtt5.subscribe(1, ["r/#", options], { SubscriptionIdentifier: id });
   const NOT_SENT = 2 << 4;
   client.send(asks(1, 1), asks(1 | NOT_SENT, 2), asks(1, 3), asks(1 | NOT_SENT, 4));
-  const came: [string, unknown][] = [];
+  const received: string[] = [];
   for (let id = 1; id <= 9; id++) {
-    for (const { type, topic, props } of client.takes()) {
-      if (type === "PUBLISH") came.push([topic!, props["SubscriptionIdentifier"]]);
-    }
-    client.send(wire.ack(wire.Puback, id));
+    received.push(...client.takes().filter((line) => line.startsWith("PUBLISH")));
+    client.send(puback(id));
   }
   // Whole for each identifier that asked for them, one after the other.
-  expect(came).toEqual([...names.map((name) => [name, 1]), ...names.map((name) => [name, 3])]);
+  const expected = [1, 3].flatMap((id) => names.map((name) => ({ name, id })));
+  expect(received).toEqual(
+    expected.map(
+      ({ name, id }, n) => `PUBLISH ${name} "x" q1 #${n + 1} retain SubscriptionIdentifier=${id}`,
+    ),
+  );
 });
 
 test("a client that keeps subscribing receives the retained messages of its last eight subscriptions", () => {
   const { world } = retaining({ "r/1": "x", "r/2": "x" });
-  const client = new Mqtt5Client(world);
-  client.client.writable(false);
+  const client = world.connected({ level: 5 });
+  client.writable(false);
   for (let id = 1; id <= 1000; id++) {
-    client.send(wire.subscribe(5, 1, [["r/#", 0]], { SubscriptionIdentifier: id }));
+    client.subscribes(1, ["r/#", 0], { SubscriptionIdentifier: id });
   }
-  client.client.writable(true);
-  const publishes = client.takes().filter(({ type }) => type === "PUBLISH");
-  expect(publishes.map(({ props }) => props["SubscriptionIdentifier"])).toEqual(
+  client.writable(true);
+  const publishes = client.takes().filter((line) => line.startsWith("PUBLISH"));
+  expect(publishes.map((line) => Number(/ SubscriptionIdentifier=(\d+)$/.exec(line)![1]))).toEqual(
     Array.from({ length: 8 }, (_, n) => [993 + n, 993 + n]).flat(),
   );
 });

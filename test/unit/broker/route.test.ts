@@ -19,23 +19,19 @@ const names = ["a", "a/b", "$other/x", "$SYS/of/mine"];
 test.each(names)("a new or ended subscription takes effect for the next message to %j", (topic) => {
   const world = new TestBroker();
   const say = (): void => {
-    world.broker.handleCommand(
-      { kind: "publish", topic, payload: new Uint8Array(1), qos: 0, retain: false },
-      world.now,
-    );
-    world.drain();
+    world.command({ kind: "publish", topic, payload: new Uint8Array(1), qos: 0, retain: false });
   };
   const reader = world.connected("r");
   for (let round = 0; round < 5; round++) {
     say();
     expect(reader.takes()).toEqual([]);
-    reader.send(subscribe(1, [topic, 0]));
+    reader.subscribes(1, [topic, 0]);
     reader.takes();
     say();
     expect(reader.takes()).toHaveLength(1);
     say();
     expect(reader.takes()).toHaveLength(1);
-    reader.send(unsubscribe(2, topic));
+    reader.unsubscribes(2, topic);
     reader.takes();
   }
 });
@@ -63,12 +59,9 @@ test("subscriptions and messages alternate in one chunk of a client", () => {
 test("a new session in the slot of an ended one does not inherit its subscriptions", () => {
   const world = new TestBroker();
   const publisher = world.connected("p");
-  world
-    .connected("one")
-    .send(subscribe(1, ["t", 0]))
-    .cut();
+  world.connected("one").subscribes(1, ["t", 0]).cut();
   const two = world.connected("two");
-  publisher.send(publish("t", "x"));
+  publisher.publishes("t", "x");
   expect(two.takes()).toEqual([]);
 });
 
@@ -76,7 +69,7 @@ test("every message reaches its subscribers when the topic table is emptied in t
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
   const random = new Random(5);
   const readers = Array.from({ length: 10 }, (_, n) => {
-    const client = world.connected(`r${n}`).send(subscribe(1, [`t/${n}/#`, 0]));
+    const client = world.connected(`r${n}`).subscribes(1, [`t/${n}/#`, 0]);
     client.takes();
     return client;
   });
@@ -120,10 +113,10 @@ test("many topics with many subscribers each take bounded memory", () => {
     collect();
     return process.memoryUsage().heapUsed;
   };
-  const publisher = world.open().send(connect({ clientId: "p" }));
+  const publisher = world.open().connects({ clientId: "p" });
   const before = bytes();
   // A route each, of 24 KB.
-  for (let n = 0; n < 9000; n++) publisher.send(publish(`t/${n}`, "x"));
+  for (let n = 0; n < 9000; n++) publisher.publishes(`t/${n}`, "x");
   expect(bytes() - before).toBeLessThan(120_000_000);
   // Until here the broker is needed, and so not collected.
   expect(publisher.send(pingreq).isOpen).toBe(true);

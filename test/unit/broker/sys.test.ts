@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { TestBroker } from "../../support/broker.ts";
-import { connect, pingreq, publish, subscribe } from "../../support/packets.ts";
+import { pingreq, publish, subscribe } from "../../support/packets.ts";
 
 /** The $SYS topics that a client sees, as topic → value. */
 function values(lines: readonly string[]): Map<string, string> {
@@ -31,7 +31,7 @@ const names = [
 test("a new subscriber gets every $SYS topic of mosquitto 2.0, retained", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   world.advance(0);
-  const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/#", 0]);
   const lines = client.takes().slice(1);
   expect(lines.filter((line) => !line.endsWith(" retain"))).toEqual([]);
   const seen = values(lines);
@@ -46,7 +46,7 @@ test("a new subscriber gets every $SYS topic of mosquitto 2.0, retained", () => 
 
 test("heap is the memory that the host reports, and its maximum the largest report", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
-  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/heap/#", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/broker/heap/#", 0]);
   const heap = (): (string | undefined)[] => {
     const seen = values(client.takes());
     return [seen.get("heap/current"), seen.get("heap/maximum")];
@@ -66,9 +66,9 @@ test("heap is the memory that the host reports, and its maximum the largest repo
 test("without a report of the host, heap is the memory of messages and input", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
   const publisher = world.connected("p");
-  publisher.send(publish("a", new Uint8Array(100_000), { retain: true }));
+  publisher.publishes("a", new Uint8Array(100_000), { retain: true });
   world.advance(10_000);
-  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/heap/current", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/broker/heap/current", 0]);
   const bytes = Number(values(client.takes()).get("heap/current"));
   expect(bytes).toBeGreaterThan(100_000);
   expect(bytes).toBeLessThan(400_000);
@@ -76,10 +76,10 @@ test("without a report of the host, heap is the memory of messages and input", (
 
 test("counts shared subscriptions by member, apart from other subscriptions", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
-  const a = world.connected("a").send(subscribe(1, ["x", 0], ["$share/g/x", 0], ["$share/g/y", 0]));
+  const a = world.connected("a").subscribes(1, ["x", 0], ["$share/g/x", 0], ["$share/g/y", 0]);
   world.connected("b").send(subscribe(1, ["$share/g/x", 0]), subscribe(2, ["$share/g/x", 1]));
   world.advance(10_000);
-  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/+/count", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/broker/+/count", 0]);
   const counts = (): (string | undefined)[] => {
     const seen = values(client.takes());
     return [seen.get("subscriptions/count"), seen.get("shared_subscriptions/count")];
@@ -92,15 +92,12 @@ test("counts shared subscriptions by member, apart from other subscriptions", ()
 
 test("dropped messages have their own load average", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000, queuedMessagesMax: 1 } });
-  world
-    .connected({ clientId: "r", clean: false })
-    .send(subscribe(1, ["t", 1]))
-    .cut();
+  world.connected({ clientId: "r", clean: false }).subscribes(1, ["t", 1]).cut();
   world.advance(10_000);
-  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/load/publish/dropped/+", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/broker/load/publish/dropped/+", 0]);
   client.takes();
   const publisher = world.connected("p");
-  for (let n = 0; n < 4; n++) publisher.send(publish("t", "x", { qos: 1 }));
+  for (let n = 0; n < 4; n++) publisher.publishes("t", "x", { qos: 1 });
   world.advance(10_000);
   const seen = values(client.takes());
   // 3 in 10 seconds are 18 a minute.
@@ -109,11 +106,11 @@ test("dropped messages have their own load average", () => {
 
 test("publishes $SYS topics at their interval if their counters changed", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000 } });
-  const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/#", 0]);
   world.advance(9999);
   client.takes();
   client.send(subscribe(2, ["a", 0]), publish("a", "12345"), pingreq);
-  world.open().send(connect({ clientId: "t" }));
+  world.open().connects({ clientId: "t" });
   client.takes();
   world.advance(1);
   const seen = values(client.takes());
@@ -134,9 +131,9 @@ test("publishes $SYS topics at their interval if their counters changed", () => 
 
 test("$SYS topics do not expire with the clients' retained messages", () => {
   const world = new TestBroker({ limits: { sysMillis: 10_000, retainedMillisMax: 25_000 } });
-  world.connected("p").send(publish("a", "x", { retain: true }));
+  world.connected("p").publishes("a", "x", { retain: true });
   world.advance(60_000);
-  const client = world.connected("s").send(subscribe(1, ["$SYS/broker/version", 0], ["a", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/broker/version", 0], ["a", 0]);
   expect(client.takes()).toEqual([
     "SUBACK #1 0 0",
     'PUBLISH $SYS/broker/version "sansmq test" q0 retain',
@@ -145,7 +142,7 @@ test("$SYS topics do not expire with the clients' retained messages", () => {
 
 test("with an interval of 0, publishes no $SYS topics", () => {
   const world = new TestBroker({ limits: { sysMillis: 0 } });
-  const client = world.connected("s").send(subscribe(1, ["$SYS/#", 0]));
+  const client = world.connected("s").subscribes(1, ["$SYS/#", 0]);
   world.advance(1_000_000);
   expect(client.takes()).toEqual(["SUBACK #1 0"]);
 });

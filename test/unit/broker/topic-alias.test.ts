@@ -1,40 +1,46 @@
 /** Topic aliases, in both directions. */
 import { expect, test } from "vitest";
-import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Mqtt5Client } from "../../support/mqtt5-client.ts";
+import { payloadIn } from "../../support/packets.ts";
 
 /** What a subscriber of 5.0 that takes `max` aliases is sent of messages to `topics`: alias and name of each. */
 function aliasesOf(
   topics: readonly string[],
   max: number,
   topicAliasOutMax = 64,
-): [unknown, string][] {
+): [number | undefined, string][] {
   const world = new TestBroker({ limits: { topicAliasOutMax } });
-  const reader = new Mqtt5Client(world, { clientId: "r", props: { TopicAliasMaximum: max } });
-  reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
+  const reader = world.connected({ level: 5, clientId: "r", props: { TopicAliasMaximum: max } });
+  reader.subscribes(1, ["#", 0]).takes();
   const publisher = world.connected("p");
-  for (const topic of topics) publisher.send(wire.publish(4, { topic }));
-  return reader.takes().map(({ props, topic }) => [props["TopicAlias"], topic!]);
+  for (const topic of topics) publisher.publishes(topic);
+  return reader.takes().map(aliasIn);
+}
+
+/** The alias and the topic name in the line of a PUBLISH. */
+function aliasIn(line: string): [number | undefined, string] {
+  const [, topic = ""] = line.split(" ");
+  const alias = / TopicAlias=(\d+)/.exec(line)?.[1];
+  return [alias === undefined ? undefined : Number(alias), topic === '""' ? "" : topic];
 }
 
 test("topic aliases replace topic names towards a subscriber, also after the topic table is emptied", () => {
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
-  const reader = new Mqtt5Client(world, { props: { TopicAliasMaximum: 4 } });
-  reader.send(wire.subscribe(5, 1, [["#", 0]])).takes();
+  const reader = world.connected({ level: 5, props: { TopicAliasMaximum: 4 } });
+  reader.subscribes(1, ["#", 0]).takes();
   const publisher = world.connected("p");
   const long = "a/rather/long/topic/name";
   const known = new Map<number, string>();
   let shortened = 0;
   for (let n = 0; n < 2000; n++) {
-    publisher.send(wire.publish(4, { topic: long, payload: `${n}` }));
-    publisher.send(wire.publish(4, { topic: `${long}/${n}` }));
-    for (const packet of reader.takes()) {
-      const alias = packet.props["TopicAlias"] as number | undefined;
-      if (packet.topic !== "" && alias !== undefined) known.set(alias, packet.topic);
-      const topic = packet.topic === "" ? known.get(alias!) : packet.topic;
-      if (packet.topic === "") shortened++;
-      expect(topic).toBe(packet.payload === "" ? `${long}/${n}` : long);
+    publisher.publishes(long, `${n}`);
+    publisher.publishes(`${long}/${n}`);
+    for (const line of reader.takes()) {
+      const [alias, name] = aliasIn(line);
+      if (name !== "" && alias !== undefined) known.set(alias, name);
+      const topic = name === "" ? known.get(alias!) : name;
+      if (name === "") shortened++;
+      expect(topic).toBe(payloadIn(line) === "" ? `${long}/${n}` : long);
     }
   }
   expect(shortened).toBeGreaterThan(1500);
@@ -42,14 +48,12 @@ test("topic aliases replace topic names towards a subscriber, also after the top
 
 test("topic aliases of a publisher count in inputBytes until its connection ends", () => {
   const world = new TestBroker();
-  const client = new Mqtt5Client(world);
+  const client = world.connected({ level: 5 });
   for (let TopicAlias = 1; TopicAlias <= 32; TopicAlias++) {
-    client.send(
-      wire.publish(5, { topic: `${"x".repeat(1000)}${TopicAlias}`, props: { TopicAlias } }),
-    );
+    client.publishes(`${"x".repeat(1000)}${TopicAlias}`, "", { props: { TopicAlias } });
   }
   expect(world.count("inputBytes")).toBeGreaterThan(32_000);
-  client.client.cut();
+  client.cut();
   expect(world.count("inputBytes")).toBe(0);
 });
 

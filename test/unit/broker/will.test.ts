@@ -1,15 +1,20 @@
 import { describe, expect, test } from "vitest";
 import { CloseCause, Reason } from "../../../core/mod.ts";
-import * as wire from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { Mqtt5Client } from "../../support/mqtt5-client.ts";
-import { connect, disconnect, hex, publish, subscribe } from "../../support/packets.ts";
+import {
+  connect,
+  disconnect,
+  disconnectWith,
+  hex,
+  publish,
+  subscribe,
+} from "../../support/packets.ts";
 
 const will = { topic: "w", payload: "gone", qos: 1 } as const;
 
 function watched() {
   const world = new TestBroker();
-  const watcher = world.connected("watcher").send(subscribe(1, ["w", 2]));
+  const watcher = world.connected("watcher").subscribes(1, ["w", 2]);
   watcher.takes();
   const client = world.connected({ clientId: "mortal", keepAlive: 10, will });
   return { world, watcher, client };
@@ -21,12 +26,11 @@ describe("[MQTT311-3.1.2-8] publishes the will when the connection ends by", () 
     "the peer closing without DISCONNECT": ({ client }) => client.cut(CloseCause.Ended),
     "a keep alive that passed": ({ world }) => world.advance(15_000),
     "a malformed packet": ({ client }) => void client.send(hex("36 05 0001 61 0001")),
-    "a protocol error": ({ client }) => void client.send(connect()),
+    "a protocol error": ({ client }) => void client.connects(),
     "a takeover": ({ world }) => void world.connected("mortal"),
     "a command": ({ world }) => {
       const reason = Reason.AdministrativeAction;
-      world.broker.handleCommand({ kind: "kick", clientId: "mortal", reason }, world.now);
-      world.drain();
+      world.command({ kind: "kick", clientId: "mortal", reason });
     },
   };
   test.each(Object.entries(endings))("%s", (_, end) => {
@@ -49,30 +53,30 @@ test("[MQTT311-3.1.2-17] retains a will with RETAIN, and not one without [MQTT31
   for (const retain of [true, false]) {
     const world = new TestBroker();
     world.connected({ clientId: "m", will: { ...will, retain } }).cut();
-    const late = world.connected("late").send(subscribe(1, ["w", 0]));
+    const late = world.connected("late").subscribes(1, ["w", 0]);
     expect(late.takes().slice(1)).toEqual(retain ? ['PUBLISH w "gone" q0 retain'] : []);
   }
 });
 
 test("a will with QoS 2 is delivered at QoS 2", () => {
   const world = new TestBroker();
-  const watcher = world.connected("watcher").send(subscribe(1, ["w", 2]));
+  const watcher = world.connected("watcher").subscribes(1, ["w", 2]);
   world.connected({ clientId: "m", will: { ...will, qos: 2 } }).cut();
   expect(watcher.takes().at(-1)).toBe('PUBLISH w "gone" q2 #1');
 });
 
 test("publishes a will with an empty payload [MQTT311-3.1.2-9]", () => {
   const world = new TestBroker();
-  const watcher = world.connected("watcher").send(subscribe(1, ["w", 0]));
+  const watcher = world.connected("watcher").subscribes(1, ["w", 0]);
   world.connected({ clientId: "m", will: { topic: "w" } }).cut();
   expect(watcher.takes().at(-1)).toBe('PUBLISH w "" q0');
 });
 
 test("does not publish the will of a connection that was never accepted", () => {
   const world = new TestBroker();
-  const watcher = world.connected("watcher").send(subscribe(1, ["w", 0]));
+  const watcher = world.connected("watcher").subscribes(1, ["w", 0]);
   watcher.takes();
-  world.open().send(connect({ clientId: "", clean: false, will }));
+  world.open().connects({ clientId: "", clean: false, will });
   expect(watcher.takes()).toEqual([]);
 });
 
@@ -85,13 +89,13 @@ test("queues a will for an offline session", () => {
 });
 
 test("refuses a will to a $SYS topic with code 5", () => {
-  const client = new TestBroker().open().send(connect({ will: { topic: "$SYS/broker/x" } }));
+  const client = new TestBroker().open().connects({ will: { topic: "$SYS/broker/x" } });
   expect(client.takes()).toEqual(["CONNACK present=0 code=5"]);
 });
 
 test("a will published in the middle of a chunk may empty the topic table without harm", () => {
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
-  const watcher = world.connected("watcher").send(subscribe(1, ["t/#", 0], ["w", 0]));
+  const watcher = world.connected("watcher").subscribes(1, ["t/#", 0], ["w", 0]);
   watcher.takes();
   // Fill the table until the will's topic is what empties it, whatever comes just before and after.
   for (let n = 0; n < 400; n++) {
@@ -107,15 +111,15 @@ test("a will published in the middle of a chunk may empty the topic table withou
 
 test("publishes a delayed will once, when the Will Delay Interval passes or the session ends", () => {
   const world = new TestBroker();
-  const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
+  const watcher = world.connected("w").subscribes(1, ["gone", 0]);
   watcher.takes();
   const will = { topic: "gone", payload: "x", props: { WillDelayInterval: 30 } };
   for (const [expiry, due] of [
     [10, 10],
     [100, 30],
   ] as const) {
-    const client = new Mqtt5Client(world, { will, props: { SessionExpiryInterval: expiry } });
-    client.client.cut();
+    const client = world.connected({ level: 5, will, props: { SessionExpiryInterval: expiry } });
+    client.cut();
     world.advance(due * 1000 - 10);
     expect(watcher.takes()).toEqual([]);
     world.advance(1000);
@@ -128,13 +132,13 @@ test("publishes a delayed will once, when the Will Delay Interval passes or the 
 
 test("[MQTT-3.1.3-9] a client that reconnects cancels its delayed will, and the end of the session does not publish it", () => {
   const world = new TestBroker();
-  const watcher = world.connected("w").send(wire.subscribe(4, 1, [["gone", 0]]));
+  const watcher = world.connected("w").subscribes(1, ["gone", 0]);
   watcher.takes();
   const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
   const will = { topic: "gone", payload: "x", props: { WillDelayInterval: 30 } };
-  new Mqtt5Client(world, { ...kept, will }).client.cut();
-  const back = new Mqtt5Client(world, kept);
-  back.send(wire.disconnect(0, { SessionExpiryInterval: 0 }));
+  world.connected({ level: 5, ...kept, will }).cut();
+  const back = world.connected({ level: 5, ...kept });
+  back.send(disconnectWith(0, { SessionExpiryInterval: 0 }));
   world.advance(200_000);
   expect(watcher.takes()).toEqual([]);
   expect(world.count("messages")).toBe(0);

@@ -6,7 +6,7 @@ import { Broker, ConfigError, EffectKind, inspect, Reason, Verdict } from "../..
 import * as wire from "../../conformance/wire.ts";
 import { fire } from "../../fuzz/mutator.ts";
 import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
-import { concat, connect, puback, publish, pubrec, subscribe } from "../../support/packets.ts";
+import { auth, concat, mqtt5, puback, publish, pubrec, subscribe } from "../../support/packets.ts";
 import { Recording } from "../../support/recording.ts";
 
 /** A broker that is recorded; every one is replayed to its end when the test is over. */
@@ -18,7 +18,7 @@ function recorded(options: TestBrokerOptions = {}, recording = new Recording()) 
 /** A run with something of everything: QoS, a will, a takeover, time, a reader that takes nothing. */
 function liveAWhile(world: TestBroker): void {
   const reader = world.connected({ clientId: "reader", clean: false });
-  reader.send(subscribe(1, ["a/#", 2], ["$SYS/#", 0]));
+  reader.subscribes(1, ["a/#", 2], ["$SYS/#", 0]);
   const writer = world.connected({
     clientId: "writer",
     will: { topic: "a/will", payload: "hush, gone", qos: 1 },
@@ -26,7 +26,7 @@ function liveAWhile(world: TestBroker): void {
     password: "secret",
   });
   for (const qos of [0, 1, 2] as const) {
-    writer.send(publish("a/b", `hush ${qos}`, { qos, id: qos, retain: qos === 1 }));
+    writer.publishes("a/b", `hush ${qos}`, { qos, id: qos, retain: qos === 1 });
   }
   reader.send(puback(1), pubrec(2));
   reader.writable(false);
@@ -41,11 +41,8 @@ function liveAWhile(world: TestBroker): void {
   world.broker.handleCommand({ kind: "kick", clientId: "nobody", reason: 0x98 }, world.now);
   world.broker.handleClock(1_800_000_000_000.5, world.now);
   writer.cut();
-  world.open().send(connect({ clientId: "reader", clean: false }));
-  world
-    .connected("half")
-    .send(subscribe(1, ["a/#", 0]))
-    .halfCloses();
+  world.open().connects({ clientId: "reader", clean: false });
+  world.connected("half").subscribes(1, ["a/#", 0]).halfCloses();
   world.events();
   world.advance(100_000);
 }
@@ -56,7 +53,7 @@ test("a flood of refusals polled in parts replays to the same events", () => {
   const { world, broker } = recorded({ policy: { publish: () => Verdict.Deny } });
   const client = world.connected("c");
   for (let round = 0; round < 3; round++) {
-    for (let n = 0; n < 300; n++) client.send(publish("no", "x"));
+    for (let n = 0; n < 300; n++) client.publishes("no", "x");
     expect(world.events().filter(({ kind }) => kind === "denied")).toHaveLength(256);
   }
   broker.endRecording();
@@ -97,7 +94,7 @@ describe("a replay sends the recorded output byte for byte", () => {
       }
     };
     for (const username of ["0", "1", "2"]) {
-      const client = world.open().send(connect({ clientId: "", username, password: "x" }));
+      const client = world.open().connects({ clientId: "", username, password: "x" });
       decide();
       for (const [id, topic] of ["abc", "d", "ef"].entries()) {
         client.send(concat(subscribe(id + 1, [topic, 1], ["d", 0]), publish(topic, topic)));
@@ -114,14 +111,14 @@ describe("a replay sends the recorded output byte for byte", () => {
 
   test("with a store that fails for a while, and then for good", () => {
     const { world } = recorded({ durable: "when told" });
-    const client = world.open().send(connect({ clientId: "c", clean: false }));
+    const client = world.open().connects({ clientId: "c", clean: false });
     world.commit();
     client.send(concat(subscribe(1, ["a", 1]), publish("a", "x", { qos: 1, id: 4 })));
     world.broker.handleCommitFailure(1000 as never, true, world.now);
     world.commit();
-    client.send(publish("a", "y", { qos: 1, id: 5 }));
+    client.publishes("a", "y", { qos: 1, id: 5 });
     world.broker.handleCommitFailure(1000 as never, false, world.now);
-    world.open().send(connect({ clientId: "late" }));
+    world.open().connects({ clientId: "late" });
   });
 
   test.each([1, 2])("under random traffic, seed %i, with payloads and without", (seed) => {
@@ -157,11 +154,11 @@ describe("what is not recorded", () => {
       AuthenticationData: Buffer.from(text),
     });
     const client = world.open();
-    client.send(wire.connect(5, { clientId: "c", props: says("hush 1") }));
+    client.connects({ level: 5, clientId: "c", props: says("hush 1") });
     const challenge = { kind: "challenge", data: Buffer.from("hush 2") } as const;
     broker.handleDecision(client.conn, challenge, world.now);
     world.drain();
-    client.send(wire.auth(0x18, says("hush 3")));
+    client.send(auth(0x18, says("hush 3")));
     broker.handleDecision(client.conn, { kind: "allow", data: Buffer.from("hush 4") }, world.now);
     world.drain();
     expect(textOf(client.takesBytes())).toMatch(/hush 2.*hush 4/s);
@@ -175,7 +172,7 @@ describe("what is not recorded", () => {
       { limits: { payloadFormatCheck: 1 } },
       new Recording({ payloads: false }),
     );
-    const client = world.open().send(wire.connect(5, { clientId: "c" }));
+    const client = world.open().connects({ level: 5, clientId: "c" });
     const props = { PayloadFormatIndicator: 1 };
     const payload = Uint8Array.of(0x61, 0xc3, 0x28, 0x61);
     client.takesBytes();
@@ -221,8 +218,8 @@ describe("a recording without a regular end", () => {
   test("ends with a notice at its size limit, and the broker goes on", async () => {
     const { world, recording } = recorded({}, new Cut({ bytesMax: 2 ** 20 }));
     const client = world.connected();
-    client.send(subscribe(1, ["a", 0]));
-    for (let n = 0; n < 200; n++) client.send(publish("a", new Uint8Array(10_000)));
+    client.subscribes(1, ["a", 0]);
+    for (let n = 0; n < 200; n++) client.publishes("a", new Uint8Array(10_000));
     expect(client.takes()).toHaveLength(201);
     await Promise.resolve();
     expect(recording.ends).toEqual(["full"]);
@@ -242,8 +239,8 @@ describe("a recording without a regular end", () => {
     };
     const { world } = recorded({}, recording);
     const client = world.connected();
-    client.send(subscribe(1, ["a", 0]));
-    for (let n = 0; n < 100; n++) client.send(publish("a", new Uint8Array(10_000)));
+    client.subscribes(1, ["a", 0]);
+    for (let n = 0; n < 100; n++) client.publishes("a", new Uint8Array(10_000));
     expect(client.takes()).toHaveLength(101);
     await Promise.resolve();
     expect(recording.ends).toEqual(["failed"]);
@@ -277,12 +274,11 @@ test("a replay repeats the policy's Reason String", () => {
       publish: (_, topic) => (topic === "full" ? Reason.QuotaExceeded : Verdict.Pending),
     },
   });
-  world.open().send(wire.connect(5, { clientId: "busy" }));
-  const client = world.open().send(wire.connect(5, { clientId: "c" }));
-  client.send(wire.publish(5, { topic: "full", qos: 1 }), wire.publish(5, { topic: "t", qos: 1 }));
+  world.open().connects({ level: 5, clientId: "busy" });
+  const client = world.open().connects({ level: 5, clientId: "c" });
+  client.send(mqtt5.publish("full", "", { qos: 1 }), mqtt5.publish("t", "", { qos: 1 }));
   const decision = { kind: "deny", reason: Reason.QuotaExceeded, reasonString: "enough" } as const;
-  world.broker.handleDecision(client.conn, decision, world.now);
-  world.drain();
+  world.decide(client, decision);
   // The replay when the test is over compares every byte.
   expect(client.takesBytes().length).toBeGreaterThan(20);
 });
