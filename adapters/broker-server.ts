@@ -4,7 +4,6 @@ import { codecKinds, createCodec } from "../codec-wasm/mod.ts";
 import type {
   BrokerConfig,
   BrokerEvent,
-  ConnInfo,
   CounterName,
   Limits,
   OutBuffer,
@@ -288,18 +287,6 @@ const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
   ...{ published: true, denied: true, error: true },
 };
-
-/** The information about a transport's peer. */
-export function connInfo(transport: ConnInfo["transport"], remote: string): ConnInfo {
-  return { transport, remote, peer: null };
-}
-
-/** Maximum size of a WebSocket message. It may hold several packets, but no message needs to be much longer than a packet. */
-export function webSocketBytesMax({ packetBytesMax }: Limits): number {
-  return Math.max(packetBytesMax, WEB_SOCKET_BYTES_MIN) + WEB_SOCKET_BYTES_MIN;
-}
-
-const WEB_SOCKET_BYTES_MIN = 65_536;
 
 /** A checked string for packets; null: there is none. */
 function told(field: string, value: string | undefined): string | null {

@@ -8,7 +8,7 @@ import { checkWhole } from "./checks.ts";
 import type { Driver } from "./driver.ts";
 import { type Host, hostsOf, isAbsent, isLoopback, LOCALHOST } from "./hosts.ts";
 import { checkOptions } from "./options.ts";
-import { bracketed } from "./peer-address.ts";
+import { authority } from "./peer-address.ts";
 import { TrustedProxies } from "./trusted-proxies.ts";
 import { WebSocketPaths } from "./websocket-paths.ts";
 
@@ -151,7 +151,7 @@ async function at(
     if (error instanceof Error) {
       const { code } = error as { readonly code?: unknown };
       const { host, port } = address;
-      for (const told of [code, `${bracketed(host)}:${port}`]) {
+      for (const told of [code, authority(host, port)]) {
         if (typeof told === "string" && !error.message.includes(told))
           error.message = `${told}: ${error.message}`;
       }
@@ -177,6 +177,8 @@ function checkExposure(server: BrokerServer, hosts: readonly Host[]): void {
   }
 }
 
+/** Maximum sockets that are not yet WebSockets, beyond `connectionsMax`: they are not connections of the broker. */
+export const HANDSHAKES_MAX = 1024;
 /** The default path of WebSocket clients. */
 export const PATH = "/mqtt";
 const PORTS = { tcp: 1883, ws: 8083 } as const;

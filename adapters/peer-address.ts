@@ -1,8 +1,13 @@
-/** Formats the address of a peer, the same on every runtime. */
+/** Formats network addresses, the same on every runtime. */
 
 /** `192.0.2.1:1883`, or `[2001:db8::1]:1883`. */
 export function peerAddress(address: string, port: number): string {
-  return `${bracketed(plainAddress(address))}:${port}`;
+  return authority(plainAddress(address), port);
+}
+
+/** A host and a port as in a URL. */
+export function authority(host: string, port: number): string {
+  return `${bracketed(host)}:${port}`;
 }
 
 /** An address as in a URL: IPv6 in brackets. */

@@ -3,7 +3,7 @@
  * expect whole packets in a message, so a message ends where a packet ends. A message is one frame, because some clients do not
  * join frames.
  */
-import type { OutBuffer } from "../core/mod.ts";
+import type { Limits, OutBuffer } from "../core/mod.ts";
 import { frameBytes } from "../core/mod.ts";
 
 type Send = (bytes: Uint8Array, tail: Uint8Array | null) => void;
@@ -46,6 +46,13 @@ export function frameHead(opcode: number, length: number, room = 0): Uint8Array 
   }
   return head;
 }
+
+/** Maximum size of a client's message. It may hold several packets, but no message needs to be much longer than a packet. */
+export function messageBytesMax({ packetBytesMax }: Limits): number {
+  return Math.max(packetBytesMax, MESSAGE_BYTES_MIN) + MESSAGE_BYTES_MIN;
+}
+
+const MESSAGE_BYTES_MIN = 65_536;
 
 export const BINARY = 2;
 export const FINAL = 0x80;

@@ -1,50 +1,45 @@
 /** MQTT over Bun's WebSocket server, MQTT 5.0 §6. */
-import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import type { ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
+import { CloseCause } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
-import { connInfo, webSocketBytesMax } from "../broker-server.ts";
-import type { Timer } from "../captured.ts";
-import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
-import { CLOSE_MILLIS } from "../out-buffers.ts";
-import { bracketed, peerAddress } from "../peer-address.ts";
+import { authority, peerAddress } from "../peer-address.ts";
+import { connInfo, Transport } from "../transport.ts";
 import { keepRequest, upgradeRequest } from "../upgrade-request.ts";
 import { chosenProtocol } from "../web-loop.ts";
-import { sendMessages } from "../websocket-messages.ts";
+import { messageBytesMax, sendMessages } from "../websocket-messages.ts";
 import { notFoundText, withoutAuthority } from "../websocket-paths.ts";
 import type { BunWebSocket } from "./api.ts";
 import { bun } from "./api.ts";
 
 export function listenWebSocket(
   driver: Driver,
-  options: WebSocketAddress,
+  { host: hostname, port, paths, proxies }: WebSocketAddress,
   limits: Limits,
-): Promise<Listener> {
-  const { host: hostname, port, paths, proxies } = options;
+): Listener {
   const notFound = notFoundText(paths.given);
   const server = bun.serve<WebSocketConnection>({
     hostname,
     port,
     development: false,
-    // Of what is no WebSocket yet.
+    // For connections that are not yet WebSockets.
     idleTimeout: Math.min(Math.ceil(limits.connectMillisMax / 1000), IDLE_SECONDS_MAX),
     fetch(request, upgrading) {
       if (!paths.has(request.url)) return new Response(notFound, { status: 404 });
       const offered = request.headers.get("sec-websocket-protocol");
       const protocol = chosenProtocol(offered);
-      // One that offers no protocol at all is let in, as by other brokers; one that offers others is not.
+      // Like other brokers, accepts a client that offers no protocol, but not a client that offers only other protocols.
       if (offered !== null && protocol === null)
         return new Response("Bad Request\n", { status: 400 });
       const ip = upgrading.requestIP(request);
-      // Reset meanwhile: nobody is there.
+      // No address: the client has reset the connection meanwhile.
       if (ip === null) return new Response(null, { status: 400 });
       const peer = peerAddress(ip.address, ip.port);
       const remote = proxies.clientOf(peer, (name) => request.headers.get(name));
       if (remote === null) return new Response("Bad Request\n", { status: 400 });
-      const asked = upgradeRequest(withoutAuthority(request.url), request.headers);
-      const info = keepRequest(connInfo("ws", remote), asked);
+      const upgradeAsked = upgradeRequest(withoutAuthority(request.url), request.headers);
+      const info = keepRequest(connInfo("ws", remote), upgradeAsked);
       const connection = new WebSocketConnection(driver, info);
       const headers = protocol === null ? {} : { "Sec-WebSocket-Protocol": protocol };
       if (upgrading.upgrade(request, { headers, data: connection })) return undefined;
@@ -52,7 +47,7 @@ export function listenWebSocket(
       return new Response("Upgrade Required\n", { status: 426, headers: upgrade });
     },
     websocket: {
-      maxPayloadLength: webSocketBytesMax(limits),
+      maxPayloadLength: messageBytesMax(limits),
       backpressureLimit: BACKPRESSURE_BYTES_MAX,
       closeOnBackpressureLimit: false,
       idleTimeout: 0,
@@ -61,99 +56,81 @@ export function listenWebSocket(
       open: (socket) => socket.data.opened(socket),
       message: (socket, message) => socket.data.received(message),
       drain: (socket) => socket.data.drained(),
-      close: (socket) => socket.data.closed(),
+      close: (socket) => socket.data.gone(),
     },
   });
-  return Promise.resolve({
-    addresses: paths.given.map((path) => `ws://${bracketed(hostname)}:${server.port}${path}`),
+  const at = authority(hostname, server.port);
+  return {
+    addresses: paths.given.map((path) => `ws://${at}${path}`),
     port: server.port,
     close: () => {
       server.stop(false);
       return Promise.resolve();
     },
-  });
+  };
 }
 
-class WebSocketConnection implements HostSocket {
-  readonly #driver: Driver;
+class WebSocketConnection extends Transport {
   readonly #info: ConnInfo;
   #socket: BunWebSocket<WebSocketConnection> | null = null;
-  #conn: ConnId = NO_CONN;
-  #cause: CloseCause = CloseCause.Ended;
-  #isGone = false;
-  #isTaken = true;
+  /** The socket sent all messages of the last write at once. */
+  #isSent = true;
   readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
-    if (this.#socket!.send(joined(bytes, tail)) < 0) this.#isTaken = false;
+    if (this.#socket!.send(joined(bytes, tail)) < 0) this.#isSent = false;
   };
-  #cutOff: Timer | undefined;
 
   constructor(driver: Driver, info: ConnInfo) {
-    this.#driver = driver;
+    super(driver);
     this.#info = info;
   }
 
   opened(socket: BunWebSocket<WebSocketConnection>): void {
     this.#socket = socket;
-    this.#conn = this.#driver.open(this, this.#info);
-    if (this.#conn === NO_CONN) {
-      this.#isGone = true;
-      socket.close(1013);
-    }
+    if (this.openConn(this.#info)) return;
+    this.isGone = true;
+    socket.close(1013);
   }
 
   received(message: string | Uint8Array): void {
-    if (this.#isGone) return;
+    if (this.isGone) return;
     if (typeof message === "string") {
-      this.#end(CloseCause.Transport); // [MQTT-6.0.0-1]
-      this.#close(1003);
+      this.reportClosed(CloseCause.Transport); // [MQTT-6.0.0-1]
+      this.#closeWith(1003);
       return;
     }
-    if (!this.#driver.bytes(this.#conn, message)) this.#socket!.pause();
+    if (!this.host.bytes(this.conn, message)) this.#socket!.pause();
   }
 
   write(out: OutBuffer): boolean {
-    this.#isTaken = true;
+    this.#isSent = true;
     sendMessages(out, this.#send);
-    return this.#isTaken;
+    return this.#isSent;
   }
 
   drained(): void {
-    if (!this.#isGone) this.#driver.writable(this.#conn, true);
+    if (!this.isGone) this.host.writable(this.conn, true);
   }
 
   resume(): void {
     this.#socket?.resume();
   }
 
-  close(): void {
-    this.#cause = CloseCause.Asked;
-    this.#close(1000);
+  protected override end(): void {
+    this.#closeWith(1000);
   }
 
-  abort(): void {
-    this.#cause = CloseCause.Asked;
+  protected override cut(): void {
     this.#socket?.terminate();
   }
 
-  closed(): void {
-    clearTimeout(this.#cutOff);
-    this.#end(this.#cause);
-  }
-
-  /** Ends it in order, or cuts it off where its peer does not answer. */
-  #close(code: number): void {
+  /** Sends a Close frame. */
+  #closeWith(code: number): void {
     this.#socket?.close(code);
-    this.#cutOff = setTimeout(() => this.#socket?.terminate(), CLOSE_MILLIS);
-  }
-
-  #end(cause: CloseCause): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    this.#driver.closed(this.#conn, cause);
+    this.cutOffLater();
   }
 }
 
-/** Bun makes a message of one buffer, and copies what it cannot send at once: this one is used again. */
+/** Bun sends one buffer as a message, and copies the bytes that it cannot send at once, so the joined buffer is reused. */
 function joined(bytes: Uint8Array, tail: Uint8Array | null): Uint8Array {
   if (tail === null) return bytes;
   if (bytes.length === 0) return tail;
@@ -165,7 +142,7 @@ function joined(bytes: Uint8Array, tail: Uint8Array | null): Uint8Array {
 }
 let joint = new Uint8Array(0);
 
-/** Bun takes no longer time. */
+/** The longest time that Bun accepts. */
 const IDLE_SECONDS_MAX = 255;
-/** More than one poll ever hands over: what is written after that waits in the broker. */
+/** More than the output of one poll. The broker keeps further output. */
 const BACKPRESSURE_BYTES_MAX = 512 * 1024 * 1024;

@@ -1,66 +1,61 @@
-/** The transport of a client within the process: packets of one turn in one chunk, and never a call from within. */
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, joined, NO_CONN } from "../../core/mod.ts";
-import { connInfo } from "../broker-server.ts";
+/** The transport of a client within the process. It passes on the packets of one turn in one chunk. */
+import type { OutBuffer } from "../../core/mod.ts";
+import { CloseCause, joined } from "../../core/mod.ts";
 import { queueMicrotask } from "../captured.ts";
-import type { HostSocket, TransportHost } from "../host.ts";
+import type { TransportHost } from "../host.ts";
+import { connInfo, Transport } from "../transport.ts";
 
-/** What a client hears of its transport; never while it says something itself. */
+/** The receiver of a transport's input and end. It is never called within a call of the transport. */
 export interface ClientEnd {
-  /** `bytes` are the client's from now on. */
+  /** `bytes` belong to the client. */
   received(bytes: Uint8Array): void;
-  /** Nothing comes any more. */
+  /** There is no further input. */
   ended(): void;
 }
 
-export class ClientSocket implements HostSocket {
-  readonly #host: TransportHost;
-  readonly #end: ClientEnd;
-  readonly #conn: ConnId;
+export class ClientSocket extends Transport {
+  readonly #client: ClientEnd;
   #incoming: Uint8Array[] = [];
   #outgoing: Uint8Array[] = [];
-  /** Called once what was sent before has been taken. */
-  #taken: (() => void)[] = [];
+  /** Called when the broker has read all packets sent so far. */
+  #onRead: (() => void)[] = [];
   #isFlushing = false;
   #isDelivering = false;
-  /** The broker said that it reads no more for now. */
+  /** The broker reads no more until `resume`. */
   #isBlocked = false;
-  /** Ends once all that was sent has been taken. */
+  /** The transport ends when the broker has read all sent packets. */
   #isEnding = false;
-  #isGone = false;
 
-  constructor(host: TransportHost, end: ClientEnd) {
-    this.#host = host;
-    this.#end = end;
-    this.#conn = host.open(this, connInfo("local", "local"));
-    if (this.#conn === NO_CONN) {
-      this.#isGone = true;
-      this.#deliver();
-    }
+  constructor(host: TransportHost, client: ClientEnd) {
+    super(host);
+    this.#client = client;
+    if (this.openConn(connInfo("local", "local"))) return;
+    this.isGone = true;
+    this.#deliver();
   }
 
-  /** Sends `packet` with what else is sent in this turn; `taken` is called once the broker has it. */
-  send(packet: Uint8Array, taken?: () => void): void {
-    if (this.#isGone || this.#isEnding) return;
+  /** Sends `packet` with the other packets of this turn. `onRead` is called when the broker has read it. */
+  send(packet: Uint8Array, onRead?: () => void): void {
+    if (this.isGone || this.#isEnding) return;
     this.#outgoing.push(packet);
-    if (taken !== undefined) this.#taken.push(taken);
+    if (onRead !== undefined) this.#onRead.push(onRead);
     this.#flush();
   }
 
-  /** Ends the transport once what was sent has been taken. */
+  /** Ends the transport when the broker has read all sent packets. */
   finish(): void {
     this.#isEnding = true;
     this.#flush();
   }
 
-  /** Ends it now, as a transport that breaks. */
-  cut(): void {
-    this.#gone(CloseCause.Error);
+  /** Ends the transport at once, as if it had failed. */
+  fail(): void {
+    this.#endWith(CloseCause.Error);
   }
 
   write(out: OutBuffer): boolean {
-    if (this.#isGone) return true;
-    // Copies: the buffer is the broker's again at once.
+    if (this.isGone) return true;
+    // Copies, because the broker reuses the buffer at once.
     if (out.length > 0) this.#incoming.push(out.bytes.slice(0, out.length));
     if (out.tail !== null) this.#incoming.push(new Uint8Array(out.tail));
     this.#deliver();
@@ -72,12 +67,8 @@ export class ClientSocket implements HostSocket {
     this.#flush();
   }
 
-  close(): void {
-    this.#gone(CloseCause.Asked);
-  }
-
-  abort(): void {
-    this.#gone(CloseCause.Asked);
+  protected override cut(): void {
+    this.#endWith(CloseCause.Asked);
   }
 
   #flush(): void {
@@ -90,38 +81,38 @@ export class ClientSocket implements HostSocket {
   }
 
   #send(): void {
-    while (!this.#isGone && !this.#isBlocked && this.#outgoing.length > 0) {
+    while (!this.isGone && !this.#isBlocked && this.#outgoing.length > 0) {
       let count = 0;
       for (let bytes = 0; bytes < CHUNK_BYTES && count < this.#outgoing.length; count++) {
         bytes += this.#outgoing[count]!.length;
       }
       const chunk = joined(this.#outgoing.splice(0, count));
       const isLast = this.#outgoing.length === 0;
-      this.#isBlocked = !this.#host.bytes(this.#conn, chunk);
-      if (isLast) for (const taken of this.#taken.splice(0)) taken();
+      this.#isBlocked = !this.host.bytes(this.conn, chunk);
+      if (isLast) for (const onRead of this.#onRead.splice(0)) onRead();
     }
-    if (this.#isEnding && this.#outgoing.length === 0) this.#gone(CloseCause.Ended);
+    if (this.#isEnding && this.#outgoing.length === 0) this.#endWith(CloseCause.Ended);
   }
 
-  /** Later: the broker is the one who calls, and is not called from within. */
+  /** Calls the client later, because the driver may have called this transport, and the client may call the broker. */
   #deliver(): void {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     queueMicrotask(() => {
       this.#isDelivering = false;
-      for (const bytes of this.#incoming.splice(0)) this.#end.received(bytes);
-      if (this.#isGone) this.#end.ended();
+      for (const bytes of this.#incoming.splice(0)) this.#client.received(bytes);
+      if (this.isGone) this.#client.ended();
     });
   }
 
-  #gone(cause: CloseCause): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
+  #endWith(cause: CloseCause): void {
+    if (this.isGone) return;
+    this.isGone = true;
     this.#outgoing = [];
-    queueMicrotask(() => this.#host.closed(this.#conn, cause));
+    queueMicrotask(() => this.host.closed(this.conn, cause));
     this.#deliver();
   }
 }
 
-/** A chunk is no longer than this and a packet. */
+/** Maximum size of a chunk, except for its last packet. */
 const CHUNK_BYTES = 65_536;

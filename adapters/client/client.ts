@@ -244,7 +244,7 @@ export class LocalClient {
         this.#answered = null;
         this.#leave(reason, properties);
         // A broker that reads no more does not hear of it either.
-        if (!isAnswered) afterInput(() => this.#socket.cut());
+        if (!isAnswered) afterInput(() => this.#socket.fail());
       });
       if (this.#isAnswered) answered();
       else this.#answered = answered;
@@ -255,7 +255,7 @@ export class LocalClient {
   /** Cuts the connection off without a word: the broker publishes the will. */
   async abort(): Promise<void> {
     this.#closing ??= { by: "client", reason: Reason.Unspecified, properties: {} };
-    this.#socket.cut();
+    this.#socket.fail();
     await this.closed;
   }
 

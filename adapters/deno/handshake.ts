@@ -1,29 +1,29 @@
-/** The handshake of WebSocket, RFC 6455 §4.2, from the bytes of a request to those of its answer. */
+/** The handshake of WebSocket, RFC 6455 §4.2: makes the response to a request. */
 import type { ConnInfo } from "../../core/mod.ts";
-import { connInfo } from "../broker-server.ts";
 import type { WebSocketAddress } from "../listen.ts";
+import { connInfo } from "../transport.ts";
 import { keepRequest, upgradeRequest } from "../upgrade-request.ts";
 import { chosenProtocol } from "../web-loop.ts";
 import { notFoundText } from "../websocket-paths.ts";
 
-export interface Answer {
-  /** Of the client, whose frames follow. Null: the connection is to be ended. */
+export interface HandshakeResponse {
+  /** The information about the client, whose frames follow; null: the request is refused. */
   readonly info: ConnInfo | null;
   readonly bytes: Uint8Array;
 }
 
-/** What refuses a request that is not all there, whatever follows; null: it may become one. */
-export function refusalOf(head: string): Answer | null {
+/** The response that refuses an incomplete request, if no continuation could make it valid; null: it may become valid. */
+export function refusalOf(head: string): HandshakeResponse | null {
   if (!BEGINNING.test(head)) return refusal(BAD_REQUEST);
   return head.length > HEAD_LENGTH_MAX ? refusal("431 Request Header Fields Too Large") : null;
 }
 
-/** `head` is the request, without the empty line that ends it; `peer` is the address that it came from. */
-export async function answerTo(
+/** `head` is the request without the empty line at its end. `peer` is the address that sent it. */
+export async function responseTo(
   head: string,
   peer: string,
   { paths, proxies }: Pick<WebSocketAddress, "paths" | "proxies">,
-): Promise<Answer> {
+): Promise<HandshakeResponse> {
   const refused = refusalOf(`${head}\r\n`);
   if (refused !== null) return refused;
   const request = parse(head);
@@ -32,12 +32,12 @@ export async function answerTo(
   if (!paths.has(target)) return refusal("404 Not Found", [], notFoundText(paths.given));
   const offered = headers.get("sec-websocket-protocol");
   const protocol = chosenProtocol(offered);
-  // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
+  // Like other brokers, accepts a client that offers no protocol, but not a client that offers only other protocols.
   if (offered !== null && protocol === null) return refusal(BAD_REQUEST);
   const isUpgrade = headers.get("upgrade")?.toLowerCase() === "websocket";
-  const isAsked = /(^|,)\s*upgrade\s*(,|$)/i.test(headers.get("connection") ?? "");
-  const isKnown = headers.get("sec-websocket-version") === "13";
-  if (method !== "GET" || !isUpgrade || !isAsked || !isKnown) {
+  const isConnectionUpgrade = /(^|,)\s*upgrade\s*(,|$)/i.test(headers.get("connection") ?? "");
+  const isKnownVersion = headers.get("sec-websocket-version") === "13";
+  if (method !== "GET" || !isUpgrade || !isConnectionUpgrade || !isKnownVersion) {
     return refusal("426 Upgrade Required", ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]);
   }
   const key = headers.get("sec-websocket-key") ?? "";
@@ -61,20 +61,20 @@ interface HttpRequest {
   readonly headers: Headers;
 }
 
-/** Null: one of its lines is no header. */
+/** Null: a line is not a valid header. */
 function parse(head: string): HttpRequest | null {
   const [first, ...lines] = head.split("\r\n");
   const [method, target] = first!.split(" ") as [string, string];
   const headers = new Headers();
   try {
     for (const line of lines) {
-      // Nothing before the colon but the name, and no line that goes on with the one before: RFC 9112 §5.
+      // No space before the colon, and no line that continues the line before, RFC 9112 §5.
       const [, name, value] = /^([^:\s]+):(.*)$/.exec(line) ?? [];
       if (name === undefined || value === undefined) return null;
       headers.append(name, value);
     }
   } catch {
-    // A name or a value that can not be one.
+    // A character that is not allowed in a name or a value.
     return null;
   }
   return { method, target, headers };
@@ -85,8 +85,8 @@ async function acceptKey(key: string): Promise<string> {
   return btoa(String.fromCharCode(...new Uint8Array(digest)));
 }
 
-/** `text` is ASCII, as paths are. */
-function refusal(status: string, headers: readonly string[] = [], text = ""): Answer {
+/** `text` must be ASCII, as paths are, because its length is taken as its size. */
+function refusal(status: string, headers: readonly string[] = [], text = ""): HandshakeResponse {
   const type = "Content-Type: text/plain; charset=utf-8";
   const length = `Content-Length: ${text.length}`;
   const bytes = encode(status, ["Connection: close", type, length, ...headers], text);
@@ -97,7 +97,7 @@ function encode(status: string, headers: readonly string[], text = ""): Uint8Arr
   return new TextEncoder().encode([`HTTP/1.1 ${status}`, ...headers, "", text].join("\r\n"));
 }
 
-/** A method, what it asks for, and HTTP/1.1: as far as that has come, for a line that is none may never end. */
+/** The beginning of a valid request line. A line that cannot become valid is refused at once, because it may never end. */
 const BEGINNING = /^[A-Z]+(?:$| [^\n]*$| \S+ HTTP\/1\.1\r\n)/;
 const HEAD_LENGTH_MAX = 16_384;
 const BAD_REQUEST = "400 Bad Request";

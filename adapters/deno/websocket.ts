@@ -1,89 +1,87 @@
 /**
- * MQTT over WebSocket on Deno, MQTT 5.0 §6: a layer between its TCP connections and the driver, which reads,
- * waits and is cut off as they are (docs/decisions/0008-websocket-on-deno.md).
+ * MQTT over WebSocket on Deno, MQTT 5.0 §6: a layer between TCP connections and the driver. The TCP connection pauses,
+ * resumes and is cut off as without the layer (docs/decisions/0008-websocket-on-deno.md).
  */
 import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
 import { CloseCause, NO_CONN } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
-import { webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket, TransportHost } from "../host.ts";
+import type { TransportHost } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
+import { HANDSHAKES_MAX } from "../listen.ts";
 import type { OutBuffers } from "../out-buffers.ts";
-import { sendMessages } from "../websocket-messages.ts";
+import { Transport } from "../transport.ts";
+import { messageBytesMax, sendMessages } from "../websocket-messages.ts";
 import { binaryFrame, closeFrame, FrameReader, pongFrame } from "./frames.ts";
-import type { Answer } from "./handshake.ts";
-import { answerTo, refusalOf } from "./handshake.ts";
+import type { HandshakeResponse } from "./handshake.ts";
+import { refusalOf, responseTo } from "./handshake.ts";
 import type { TcpConnection } from "./tcp.ts";
 import { listenConnections } from "./tcp.ts";
 
 export function listenWebSocket(
   driver: Driver,
-  options: WebSocketAddress,
+  address: WebSocketAddress,
   limits: Limits,
   buffers: OutBuffers,
-): Promise<Listener> {
+): Listener {
   const handshakes = new Set<WebSocketConnection>();
-  const { paths, proxies } = options;
-  const server = { driver, paths, proxies, limits, handshakes };
-  const { authority, port, close } = listenConnections(
-    options,
+  const { paths, proxies } = address;
+  const server = { paths, proxies, limits, handshakes };
+  const { at, port, close } = listenConnections(
+    address,
     buffers,
-    (tcp) => new WebSocketConnection(server, tcp),
+    () => new WebSocketConnection(driver, server),
   );
-  return Promise.resolve({
-    addresses: paths.given.map((path) => `ws://${authority}${path}`),
+  return {
+    addresses: paths.given.map((path) => `ws://${at}${path}`),
     port,
     close: () => {
       for (const connection of handshakes) connection.abort();
       return close();
     },
-  });
+  };
 }
 
-interface WebSocketHost extends Pick<WebSocketAddress, "paths" | "proxies"> {
-  readonly driver: Driver;
+interface WebSocketServer extends Pick<WebSocketAddress, "paths" | "proxies"> {
   readonly limits: Limits;
-  /** What is no WebSocket yet is no connection of the broker's, and has limits of its own. */
+  /** Connections that are not yet WebSockets, and therefore not connections of the broker. */
   readonly handshakes: Set<WebSocketConnection>;
 }
 
-/** To the TCP connection it is the broker, to the broker the connection. */
-class WebSocketConnection implements TransportHost, HostSocket {
-  readonly #server: WebSocketHost;
-  readonly #tcp: TcpConnection;
+/** The host of a TCP connection, and a transport of the driver. */
+class WebSocketConnection extends Transport implements TransportHost {
+  readonly #server: WebSocketServer;
+  #tcp!: TcpConnection;
   readonly #frames: FrameReader;
-  #conn: ConnId = NO_CONN;
   #peer = "";
-  /** The request, as far as it came; null: it has been answered. */
+  /** The received part of the request; null: the request is complete. */
   #head: string | null = "";
   #timer: Timer | undefined;
-  /** Waits for what is being written: a peer that takes none has one answer waiting, however many it wants. */
+  /** Waits until the current write is done. Only the last one is kept, so a peer that reads nothing costs one pong. */
   #pong: Uint8Array | null = null;
-  #cause: CloseCause = CloseCause.Ended;
   readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
     this.#tcp.send(binaryFrame(bytes, tail?.length ?? 0));
     if (tail !== null) this.#tcp.send(tail);
   };
   /** Nothing more is read or written. */
   #isEnded = false;
-  #isGone = false;
 
-  constructor(server: WebSocketHost, tcp: TcpConnection) {
+  constructor(driver: Driver, server: WebSocketServer) {
+    super(driver);
     this.#server = server;
-    this.#tcp = tcp;
-    this.#frames = new FrameReader(webSocketBytesMax(server.limits));
+    this.#frames = new FrameReader(messageBytesMax(server.limits));
   }
 
-  open(_: HostSocket, info: ConnInfo): ConnId {
+  open(tcp: TcpConnection, info: ConnInfo): ConnId {
+    this.#tcp = tcp;
     const { handshakes, limits } = this.#server;
     if (handshakes.size >= HANDSHAKES_MAX) return NO_CONN;
     handshakes.add(this);
     this.#peer = info.remote;
-    this.#timer = setTimeout(() => this.#tcp.abort(), limits.connectMillisMax);
-    return LINKED;
+    this.#timer = setTimeout(() => tcp.abort(), limits.connectMillisMax);
+    return TCP_CONN;
   }
 
   bytes(_: ConnId, chunk: Uint8Array): boolean {
@@ -98,28 +96,26 @@ class WebSocketConnection implements TransportHost, HostSocket {
       return true;
     }
     this.#head = null;
-    // What follows waits for the answer.
+    // The bytes after the request wait for the response.
     const rest = chunk.slice(chunk.length - (head.length - end - HEAD_END.length));
-    void this.#answer(head.slice(0, end), rest);
+    void this.#respond(head.slice(0, end), rest);
     return false;
   }
 
-  async #answer(head: string, rest: Uint8Array): Promise<void> {
-    const { driver } = this.#server;
-    const answer = await answerTo(head, this.#peer, this.#server);
-    if (this.#isGone) return;
-    if (answer.info === null) {
-      this.#refuse(answer);
+  async #respond(head: string, rest: Uint8Array): Promise<void> {
+    const response = await responseTo(head, this.#peer, this.#server);
+    if (this.isGone) return;
+    if (response.info === null) {
+      this.#refuse(response);
       return;
     }
     this.#endHandshake();
-    this.#tcp.send(answer.bytes);
-    this.#conn = driver.open(this, answer.info);
-    if (this.#conn === NO_CONN) this.#end(1013);
+    this.#tcp.send(response.bytes);
+    if (!this.openConn(response.info)) this.#closeWith(1013);
     else if (this.#unframe(rest)) this.#tcp.resume();
   }
 
-  #refuse({ bytes }: Answer): void {
+  #refuse({ bytes }: HandshakeResponse): void {
     this.#endHandshake();
     this.#isEnded = true;
     this.#tcp.send(bytes);
@@ -131,21 +127,20 @@ class WebSocketConnection implements TransportHost, HostSocket {
     this.#server.handshakes.delete(this);
   }
 
-  /** All frames of a chunk become one chunk. */
+  /** Passes on the payloads of all frames of a chunk as one chunk. */
   #unframe(chunk: Uint8Array): boolean {
-    const { driver } = this.#server;
     const frames = this.#frames;
     const length = frames.unframe(chunk);
-    const readsOn = length === 0 || driver.bytes(this.#conn, chunk.subarray(0, length));
+    const readsOn = length === 0 || this.host.bytes(this.conn, chunk.subarray(0, length));
     if (frames.ping !== null) {
       this.#pong = pongFrame(frames.ping);
       frames.ping = null;
       if (!this.#tcp.isWriting) this.#sendPong();
     }
     if (frames.closeCode === 0) return readsOn;
-    this.#end(frames.closeCode);
-    // Now, not when its TCP connection ends.
-    this.#tellClosed(frames.isBroken ? CloseCause.Transport : this.#cause);
+    this.#closeWith(frames.closeCode);
+    // Does not wait until the TCP connection ends.
+    this.reportClosed(frames.isBroken ? CloseCause.Transport : this.cause);
     return true;
   }
 
@@ -162,50 +157,42 @@ class WebSocketConnection implements TransportHost, HostSocket {
 
   writable(): void {
     if (this.#pong !== null) this.#sendPong();
-    else if (this.#conn !== NO_CONN) this.#server.driver.writable(this.#conn, true);
+    else if (this.conn !== NO_CONN) this.host.writable(this.conn, true);
   }
 
   resume(): void {
     this.#tcp.resume();
   }
 
-  close(): void {
-    this.#cause = CloseCause.Asked;
-    this.#end(1000);
+  protected override end(): void {
+    this.#closeWith(1000);
   }
 
-  abort(): void {
+  protected override cut(): void {
     this.#tcp.abort();
   }
 
   ended(): void {
-    if (this.#conn === NO_CONN) this.#tcp.close();
-    else this.#server.driver.ended(this.#conn);
+    if (this.conn === NO_CONN) this.#tcp.close();
+    else this.host.ended(this.conn);
   }
 
   closed(_: ConnId, cause: CloseCause): void {
     this.#endHandshake();
-    this.#tellClosed(this.#isEnded ? this.#cause : cause);
+    this.reportClosed(this.#isEnded ? this.cause : cause);
   }
 
-  /** Says that it ends, ends our side, and reads until the peer ends its own or is cut off. */
-  #end(code: number): void {
+  /** Sends a Close frame, ends our side, and reads until the peer ends its side or is cut off. */
+  #closeWith(code: number): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#tcp.send(closeFrame(code));
     this.#tcp.close();
   }
-
-  #tellClosed(cause: CloseCause): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    if (this.#conn !== NO_CONN) this.#server.driver.closed(this.#conn, cause);
-  }
 }
 
-/** A byte is a character, whichever it is. */
+/** Decodes every byte to a character. */
 const latin1 = new TextDecoder("latin1");
 const HEAD_END = "\r\n\r\n";
-/** What a connection is told instead of the broker's name for it, which it has no use for. */
-const LINKED = 1 as ConnId;
-const HANDSHAKES_MAX = 1024;
+/** The identifier that TCP connections get: any except NO_CONN, because it is not used. */
+const TCP_CONN = 1 as ConnId;

@@ -1,42 +1,39 @@
-/** A transport with no socket: bytes go to the broker and come back within the process. */
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
+/** A transport without a socket: a pair of byte streams within the process. */
+import type { OutBuffer } from "../../core/mod.ts";
 import { CloseCause, ConfigError, NO_CONN } from "../../core/mod.ts";
-import { connInfo } from "../broker-server.ts";
 import { queueMicrotask } from "../captured.ts";
-import type { DeferringHost, HostSocket } from "../host.ts";
+import type { DeferringHost } from "../host.ts";
+import { connInfo, Transport } from "../transport.ts";
 
-/** The client's end. Both streams end with the connection. */
+/** The client's end of a transport. Both streams end with the connection. */
 export interface BytePipe {
-  /** What the broker sends. Read it: while it is full, the broker keeps back what it can. */
+  /** The broker's output. Read it, because the broker holds its output back while the stream is full. */
   readonly readable: ReadableStream<Uint8Array>;
   /**
-   * What the broker is sent. It takes more only as the broker does. Closing it ends the connection; where something
-   * else does, it fails.
+   * The broker's input. It waits while the broker reads no more. Closing the stream ends the connection. If the connection ends
+   * otherwise, the stream fails.
    */
   readonly writable: WritableStream<Uint8Array>;
 }
 
-/** Opens a transport; rejects nobody, but for a broker that takes no more: its streams end at once. */
+/** Opens a transport. If the broker refuses the connection, both streams end at once. */
 export function openPipe(host: DeferringHost): BytePipe {
   const transport = new PipeTransport(host);
   return { readable: transport.readable, writable: transport.writable };
 }
 
-class PipeTransport implements HostSocket {
-  readonly #host: DeferringHost;
+class PipeTransport extends Transport<DeferringHost> {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   #reader!: ReadableStreamDefaultController<Uint8Array>;
   #writer!: WritableStreamDefaultController;
-  #conn: ConnId = NO_CONN;
-  #isGone = false;
-  /** The broker was told that no more is taken. */
+  /** The readable stream is full, and the broker knows. */
   #isBlocked = false;
-  /** Ends the wait of a writer that the broker told to stop. */
-  #readOn: (() => void) | null = null;
+  /** Resolves the waiting write; null: no write waits. */
+  #resumeRead: (() => void) | null = null;
 
   constructor(host: DeferringHost) {
-    this.#host = host;
+    super(host);
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -50,37 +47,36 @@ class PipeTransport implements HostSocket {
     this.writable = new WritableStream<Uint8Array>({
       start: (controller) => {
         this.#writer = controller;
-        // What is written before waits for it.
+        // Writes wait for this promise.
         return new Promise<void>((resolve) => host.whenFree(() => resolve(this.#open())));
       },
       write: (chunk) => this.#received(chunk),
-      close: () => this.#end(CloseCause.Ended),
-      abort: () => this.#end(CloseCause.Error),
+      close: () => this.#endReadable(CloseCause.Ended),
+      abort: () => this.#endReadable(CloseCause.Error),
     });
   }
 
   #open(): void {
-    if (this.#isGone) return;
-    this.#conn = this.#host.open(this, connInfo("local", "local"));
-    if (this.#conn === NO_CONN) this.#endBoth(CloseCause.Asked);
+    if (this.isGone) return;
+    if (!this.openConn(connInfo("local", "local"))) this.#endBoth(CloseCause.Asked);
   }
 
   #received(chunk: unknown): Promise<void> {
     if (!isBytes(chunk)) {
-      this.#end(CloseCause.Error);
+      this.#endReadable(CloseCause.Error);
       throw new ConfigError("chunk", chunk, "a Uint8Array");
     }
     return new Promise((resolve) => {
-      this.#host.whenFree(() => {
-        if (this.#isGone || this.#host.bytes(this.#conn, chunk)) resolve();
-        else this.#readOn = resolve;
+      this.host.whenFree(() => {
+        if (this.isGone || this.host.bytes(this.conn, chunk)) resolve();
+        else this.#resumeRead = resolve;
       });
     });
   }
 
   write(out: OutBuffer): boolean {
-    if (this.#isGone) return true;
-    // Copies: the buffer is the broker's again at once.
+    if (this.isGone) return true;
+    // Copies, because the broker reuses the buffer at once.
     if (out.length > 0) this.#reader.enqueue(out.bytes.slice(0, out.length));
     if (out.tail !== null) this.#reader.enqueue(new Uint8Array(out.tail));
     this.#isBlocked = (this.#reader.desiredSize ?? 0) <= 0;
@@ -90,47 +86,44 @@ class PipeTransport implements HostSocket {
   #pulled(): void {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
-    this.#host.whenFree(() => {
-      if (!this.#isGone) this.#host.writable(this.#conn, true);
+    this.host.whenFree(() => {
+      if (!this.isGone) this.host.writable(this.conn, true);
     });
   }
 
   resume(): void {
-    this.#readOn?.();
-    this.#readOn = null;
+    this.#resumeRead?.();
+    this.#resumeRead = null;
   }
 
-  close(): void {
+  protected override cut(): void {
     this.#endBoth(CloseCause.Asked);
   }
 
-  abort(): void {
-    this.#endBoth(CloseCause.Asked);
-  }
-
-  /** Not by the writer, who is to hear of it. */
+  /** Ends the transport and makes writes of the client fail. */
   #endBoth(cause: CloseCause): void {
-    this.#end(cause);
+    this.#endReadable(cause);
     this.#writer.error(new Error(ENDED));
   }
 
-  #end(cause: CloseCause): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
+  /** Ends the transport after the client ended the writable stream. */
+  #endReadable(cause: CloseCause): void {
+    if (this.isGone) return;
+    this.isGone = true;
     this.resume();
     try {
       this.#reader.close();
     } catch {
-      // It was cancelled: there is nobody to tell.
+      // The client has cancelled the stream.
     }
-    // Later: the broker may be the one who ends it, and is not called from within.
+    // Deferred, because the driver may have called this method.
     queueMicrotask(() => {
-      if (this.#conn !== NO_CONN) this.#host.closed(this.#conn, cause);
+      if (this.conn !== NO_CONN) this.host.closed(this.conn, cause);
     });
   }
 }
 
-/** Of any realm: tests of applications have several. */
+/** Accepts a Uint8Array of any realm, because tests of applications have several realms. */
 function isBytes(chunk: unknown): chunk is Uint8Array {
   return Object.prototype.toString.call(chunk) === "[object Uint8Array]";
 }

@@ -1,35 +1,27 @@
-/** A MessagePort as a transport of the broker: the page has one end, the broker's tab or worker the other. */
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, NO_CONN } from "../../core/mod.ts";
-import { connInfo } from "../broker-server.ts";
-import type { Timer } from "../captured.ts";
-import { clearTimeout, setTimeout } from "../captured.ts";
+/** The broker's end of a MessagePort. The client has the other end, in another tab, worker or thread. */
+import type { OutBuffer } from "../../core/mod.ts";
+import { CloseCause } from "../../core/mod.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
-import { CLOSE_MILLIS } from "../out-buffers.ts";
+import { connInfo, Transport } from "../transport.ts";
 import type { BytePort, LinkEnd } from "./port-link.ts";
 import { PortLink } from "./port-link.ts";
 
-/** Serves the client at the other end; a broker that takes no more ends it at once. */
+/** Serves the client at the other end of the port. If the broker refuses the connection, the port is closed at once. */
 export function openPort(driver: Driver, port: BytePort): void {
   const transport = new PortTransport(driver, port);
-  transport.conn = driver.open(transport, connInfo("local", "port"));
-  if (transport.conn === NO_CONN) transport.abort();
+  if (!transport.openConn(connInfo("local", "port"))) transport.abort();
 }
 
-class PortTransport implements HostSocket {
-  readonly #driver: Driver;
+class PortTransport extends Transport {
   readonly #link: PortLink;
-  conn: ConnId = NO_CONN;
   #isBlocked = false;
-  #cutOff: Timer | undefined;
 
   constructor(driver: Driver, port: BytePort) {
-    this.#driver = driver;
+    super(driver);
     this.#link = new PortLink(port, {
       handleBytes: (chunk) => driver.bytes(this.conn, chunk),
       handleDrained: () => this.#drained(),
-      handleEnd: (end) => this.#ended(end),
+      handleEnd: (end) => this.gone(CAUSES[end]),
     });
   }
 
@@ -43,26 +35,21 @@ class PortTransport implements HostSocket {
   #drained(): void {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
-    this.#driver.writable(this.conn, true);
+    this.host.writable(this.conn, true);
   }
 
   resume(): void {
     this.#link.resume();
   }
 
-  close(): void {
-    // Before: what has all gone out ends at once.
-    this.#cutOff = setTimeout(() => this.#link.abort(), CLOSE_MILLIS);
+  protected override end(): void {
+    // The timer is set first, because a link with nothing left to send ends at once.
+    this.cutOffLater();
     this.#link.close();
   }
 
-  abort(): void {
+  protected override cut(): void {
     this.#link.abort();
-  }
-
-  #ended(end: LinkEnd): void {
-    clearTimeout(this.#cutOff);
-    if (this.conn !== NO_CONN) this.#driver.closed(this.conn, CAUSES[end]);
   }
 }
 

@@ -1,22 +1,23 @@
-/** Opening a server of Node's, of either kind. */
+/** Opens a server of Node, for TCP or HTTP. */
 import type { Server as HttpServer } from "node:http";
 import type { AddressInfo, Server } from "node:net";
 import type { ListenAddress } from "../listen.ts";
+import { authority } from "../peer-address.ts";
 
-/** Resolves with where it listens; rejects with Node's error where it cannot. */
+/** Resolves with the authority and the port of the server's address. Rejects with Node's error if it cannot listen. */
 export function listening(
   server: Server | HttpServer,
-  options: ListenAddress,
-): Promise<{ readonly host: string; readonly port: number }> {
+  { host, port }: ListenAddress,
+): Promise<{ readonly at: string; readonly port: number }> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host: options.host, port: options.port, backlog: BACKLOG }, () => {
+    server.listen({ host, port, backlog: BACKLOG }, () => {
       server.off("error", reject);
-      const { address, port, family } = server.address() as AddressInfo;
-      resolve({ host: family === "IPv6" ? `[${address}]` : address, port });
+      const address = server.address() as AddressInfo;
+      resolve({ at: authority(address.address, address.port), port: address.port });
     });
   });
 }
 
-/** Connections that may wait to be accepted: storms are a burst, not a stream. */
+/** Maximum connections that wait to be accepted: many clients may reconnect at the same time. */
 const BACKLOG = 4096;

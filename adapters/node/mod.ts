@@ -6,7 +6,7 @@ import { listen } from "../listen.ts";
 import { version } from "../version.ts";
 import { memoryBytes, webLoop } from "../web-loop.ts";
 import { NodeBroker } from "./broker.ts";
-import { outBuffer } from "./buffers.ts";
+import { outBuffers } from "./buffers.ts";
 import { listenTcp } from "./tcp.ts";
 import { listenWebSocket } from "./websocket.ts";
 
@@ -14,14 +14,14 @@ export * from "../mod.ts";
 export type { NodeBroker, Upgrade, UpgradeServer } from "./broker.ts";
 
 /**
- * Starts a broker and resolves once it serves.
+ * Starts a broker and resolves when it serves.
  *
- * Rejects with ConfigError where an option is wrong, with Node's error where it cannot listen.
+ * Rejects with ConfigError for an invalid option, and with Node's error if it cannot listen.
  */
 export async function createBroker(options: BrokerOptions = {}): Promise<NodeBroker> {
   const runtime: ListeningRuntime = {
     loop: webLoop,
-    out: outBuffer(),
+    out: outBuffers.outBuffer(),
     serverName: `sansmq ${version}`,
     memoryBytes,
     entropy: (out) => void randomFillSync(out),

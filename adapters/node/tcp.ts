@@ -1,52 +1,52 @@
 /** MQTT over Node's TCP sockets. */
-import { createServer, type Server, type Socket } from "node:net";
-import type { ConnId, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import { createServer, type Socket } from "node:net";
+import type { OutBuffer } from "../../core/mod.ts";
+import { CloseCause } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
-import { connInfo } from "../broker-server.ts";
-import type { Timer } from "../captured.ts";
-import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
 import type { ListenAddress } from "../listen.ts";
 import { peerAddress } from "../peer-address.ts";
-import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
+import { connInfo, Transport } from "../transport.ts";
+import { outBuffers } from "./buffers.ts";
 import { listening } from "./listening.ts";
 import { readShared } from "./shared-read.ts";
 
-export async function listenTcp(driver: Driver, options: ListenAddress): Promise<Listener> {
+export async function listenTcp(driver: Driver, address: ListenAddress): Promise<Listener> {
   const server = createServer(OPTIONS, (socket) => accept(driver, socket));
-  const { host, port } = await listening(server, options);
-  return { addresses: [`tcp://${host}:${port}`], port, close: () => closed(server) };
+  const { at, port } = await listening(server, address);
+  return {
+    addresses: [`tcp://${at}`],
+    port,
+    close: () => {
+      // Does not wait, because transports may still be open.
+      server.close();
+      return Promise.resolve();
+    },
+  };
 }
 
-/** Resolves when the server accepts no more; its transports may still be open. */
-export function closed(server: Server): Promise<void> {
-  server.close();
-  return Promise.resolve();
-}
-
-/** A socket knows its connection by this, so that all share their handlers. */
+/** The property of a socket that holds its connection, so that all sockets share their handlers. */
 const connection = Symbol("connection");
 type TcpSocket = Socket & { [connection]: TcpConnection };
 
-class TcpConnection implements HostSocket {
+class TcpConnection extends Transport {
   readonly #socket: Socket;
-  readonly driver: Driver;
-  conn: ConnId = NO_CONN;
-  cause: CloseCause = CloseCause.Ended;
-  /** The buffer that a write has not finished with. */
-  #held: Buffer | null = null;
-  #cutOff: Timer | undefined;
+  /** The buffer of an unfinished write. */
+  #unsentBuffer: Uint8Array | null = null;
 
   constructor(driver: Driver, socket: Socket) {
-    this.driver = driver;
+    super(driver);
     this.#socket = socket;
+  }
+
+  /** False: stop reading. */
+  received(chunk: Uint8Array): boolean {
+    return this.host.bytes(this.conn, chunk);
   }
 
   write(out: OutBuffer): boolean {
     const socket = this.#socket;
-    const bytes = (out.bytes as Buffer).subarray(0, out.length);
+    const bytes = out.bytes.subarray(0, out.length);
     if (out.tail === null) {
       socket.write(bytes);
     } else {
@@ -55,46 +55,43 @@ class TcpConnection implements HostSocket {
       socket.write(out.tail);
       socket.uncork();
     }
-    // Nothing waits: it has all been taken, and the same memory can be written again.
+    // The socket took all bytes, so the same buffer can be used again.
     if (socket.writableLength === 0) return true;
-    this.#held = out.bytes as Buffer;
-    out.bytes = takeBuffer();
-    // Below its high-water mark a socket emits no "drain": a write behind what waits is called back instead.
+    this.#unsentBuffer = out.bytes;
+    out.bytes = outBuffers.acquire();
+    // A socket below its high-water mark emits no "drain", so an empty write behind the others reports that they are done.
     if (!socket.writableNeedDrain) socket.write(NO_BYTES, (error) => error || this.drained());
     return false;
   }
 
-  /** All that was written has gone out. */
+  /** All written bytes have been sent. */
   drained(): void {
-    if (this.#held === null) return;
-    giveBuffer(this.#held);
-    this.#held = null;
-    this.driver.writable(this.conn, true);
+    if (this.#unsentBuffer === null) return;
+    outBuffers.release(this.#unsentBuffer);
+    this.#unsentBuffer = null;
+    this.host.writable(this.conn, true);
   }
 
   /** The peer writes no more. */
   ended(): void {
-    this.driver.ended(this.conn);
+    this.host.ended(this.conn);
+  }
+
+  failed(): void {
+    this.cause = CloseCause.Error;
   }
 
   resume(): void {
     this.#socket.resume();
   }
 
-  close(): void {
-    this.cause = CloseCause.Asked;
-    // Ended, not destroyed: what the peer still sends would otherwise cost it our last bytes.
+  /** Does not destroy the socket: if the peer still sends, it would then lose our last bytes. */
+  protected override end(): void {
     this.#socket.end();
-    this.#cutOff = setTimeout(() => this.#socket.destroy(), CLOSE_MILLIS);
+    this.cutOffLater();
   }
 
-  closed(): void {
-    clearTimeout(this.#cutOff);
-    this.driver.closed(this.conn, this.cause);
-  }
-
-  abort(): void {
-    this.cause = CloseCause.Asked;
+  protected override cut(): void {
     this.#socket.destroy();
   }
 }
@@ -103,14 +100,11 @@ function accept(driver: Driver, socket: Socket): void {
   const made = new TcpConnection(driver, socket);
   (socket as TcpSocket)[connection] = made;
   socket.on("error", onError);
-  // Reset before it was accepted: nobody is there.
-  if (socket.remoteAddress === undefined) {
-    socket.destroy();
-    return;
-  }
-  const remote = peerAddress(socket.remoteAddress, socket.remotePort!);
-  made.conn = driver.open(made, connInfo("tcp", remote));
-  if (made.conn === NO_CONN) {
+  const { remoteAddress, remotePort } = socket;
+  // No address: the client reset the connection before it was accepted.
+  const info =
+    remoteAddress === undefined ? null : connInfo("tcp", peerAddress(remoteAddress, remotePort!));
+  if (info === null || !made.openConn(info)) {
     socket.destroy();
     return;
   }
@@ -121,13 +115,11 @@ function accept(driver: Driver, socket: Socket): void {
 }
 
 function onRead(socket: Socket, chunk: Uint8Array): boolean {
-  const { driver, conn } = (socket as TcpSocket)[connection];
-  return driver.bytes(conn, chunk);
+  return (socket as TcpSocket)[connection].received(chunk);
 }
 
 function onData(this: Socket, chunk: Uint8Array): void {
-  const { driver, conn } = (this as TcpSocket)[connection];
-  if (!driver.bytes(conn, chunk)) this.pause();
+  if (!(this as TcpSocket)[connection].received(chunk)) this.pause();
 }
 
 function onDrain(this: Socket): void {
@@ -139,13 +131,13 @@ function onEnd(this: Socket): void {
 }
 
 function onError(this: Socket): void {
-  (this as TcpSocket)[connection].cause = CloseCause.Error;
+  (this as TcpSocket)[connection].failed();
 }
 
 function onClose(this: Socket): void {
-  (this as TcpSocket)[connection].closed();
+  (this as TcpSocket)[connection].gone();
 }
 
-/** Who says its last may still be owed something. */
+/** A client that writes no more may still wait for replies, so its end does not end our side. */
 const OPTIONS = { noDelay: true, keepAlive: true, allowHalfOpen: true };
 const NO_BYTES = new Uint8Array(0);

@@ -2,39 +2,39 @@
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket, WebSocketServer } from "ws";
-import type { ConnId, ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
-import { CloseCause, NO_CONN } from "../../core/mod.ts";
+import type { ConnInfo, Limits, OutBuffer } from "../../core/mod.ts";
+import { CloseCause } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
-import { connInfo, webSocketBytesMax } from "../broker-server.ts";
 import type { Timer } from "../captured.ts";
 import { clearTimeout, setTimeout } from "../captured.ts";
 import type { Driver } from "../driver.ts";
-import type { HostSocket } from "../host.ts";
 import type { WebSocketAddress } from "../listen.ts";
+import { HANDSHAKES_MAX } from "../listen.ts";
 import { peerAddress } from "../peer-address.ts";
+import { connInfo, Transport } from "../transport.ts";
 import { type TrustedProxies, UNIX } from "../trusted-proxies.ts";
 import { keepRequest, upgradeRequest } from "../upgrade-request.ts";
 import { chosenProtocol } from "../web-loop.ts";
-import { BINARY, frameHead, sendMessages } from "../websocket-messages.ts";
+import { BINARY, frameHead, messageBytesMax, sendMessages } from "../websocket-messages.ts";
 import { notFoundText } from "../websocket-paths.ts";
-import { CLOSE_MILLIS, giveBuffer, takeBuffer } from "./buffers.ts";
+import { outBuffers } from "./buffers.ts";
 import { listening } from "./listening.ts";
 
-/** What Node's `upgrade` event asks for, and what answers it. */
+/** Handles an `upgrade` event of a Node server. */
 export type HandleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export async function listenWebSocket(
   driver: Driver,
-  options: WebSocketAddress,
+  address: WebSocketAddress,
   limits: Limits,
 ): Promise<Listener> {
-  /** Sockets that are no WebSocket yet, and when they are cut off. */
+  /** Sockets that are not yet WebSockets, and the timers that cut them off. */
   const handshakes = new Map<Duplex, Timer>();
   const forget = (socket: Duplex): void => {
     clearTimeout(handshakes.get(socket));
     handshakes.delete(socket);
   };
-  const { paths, proxies } = options;
+  const { paths, proxies } = address;
   const handleUpgrade = webSocketUpgrade(driver, limits, proxies, forget);
   const notFound = notFoundText(paths.given);
   const server = createServer((request, response) => {
@@ -46,7 +46,6 @@ export async function listenWebSocket(
       response.end(notFound);
     }
   });
-  // What is no WebSocket yet is no connection of the broker's, and has limits of its own.
   server.maxConnections = limits.connectionsMax + HANDSHAKES_MAX;
   server.on("connection", (socket) => {
     const timer = setTimeout(() => socket.destroy(), limits.connectMillisMax);
@@ -57,40 +56,40 @@ export async function listenWebSocket(
     if (paths.has(request.url!)) handleUpgrade(request, socket, head);
     else refuse(socket, 404, notFound);
   });
-  const { host, port } = await listening(server, options);
+  const { at, port } = await listening(server, address);
   return {
-    addresses: paths.given.map((path) => `ws://${host}:${port}${path}`),
+    addresses: paths.given.map((path) => `ws://${at}${path}`),
     port,
     close: () => {
       server.close();
-      // The broker owes them nothing, and they keep the process alive.
+      // They wait for no output of the broker, and would keep the process alive.
       for (const socket of handshakes.keys()) socket.destroy();
       return Promise.resolve();
     },
   };
 }
 
-/** Makes transports of the broker of upgrades, whoever's server they came to; `handleAccepted` gets the socket of each. */
+/** Makes transports of the upgrade requests of any HTTP server. `handleAccepted` gets the socket of each transport. */
 export function webSocketUpgrade(
   driver: Driver,
   limits: Limits,
   proxies: TrustedProxies,
   handleAccepted: (socket: Duplex) => void = () => {},
 ): HandleUpgrade {
-  // Only where it is used: it takes as long to load as half of ours.
+  // `ws` is loaded at the first upgrade, because loading it takes half as long as loading the rest of the broker.
   let sockets: Promise<WebSocketServer> | null = null;
   const opened = async (): Promise<WebSocketServer> => {
     const options = {
       noServer: true,
       perMessageDeflate: false,
-      maxPayload: webSocketBytesMax(limits),
+      maxPayload: messageBytesMax(limits),
       handleProtocols: (offered: Set<string>) => chosenProtocol([...offered].join()) ?? false,
     };
     return new (await import("ws")).WebSocketServer(options);
   };
   return (request, socket, head) => {
     const offered = request.headers["sec-websocket-protocol"];
-    // A client that offers no protocol at all is let in, as by other brokers; one that offers others is not.
+    // Like other brokers, accepts a client that offers no protocol, but not a client that offers only other protocols.
     const remote = proxies.clientOf(peerOf(request), (name) => headerOf(request, name));
     if ((offered !== undefined && chosenProtocol(offered) === null) || remote === null) {
       refuse(socket, 400);
@@ -113,10 +112,10 @@ export function webSocketUpgrade(
   };
 }
 
-/** Answers an upgrade by an HTTP status, and ends it. */
+/** Refuses an upgrade with an HTTP status, and closes its socket. */
 export function refuse(socket: Duplex, status: number, text = ""): void {
   socket.on("error", () => socket.destroy());
-  // Its peer may never end its side.
+  // The peer may never end its side.
   socket.once("finish", () => socket.destroy());
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
@@ -127,15 +126,12 @@ export function refuse(socket: Duplex, status: number, text = ""): void {
   socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
 }
 
-class WebSocketConnection implements HostSocket {
+class WebSocketConnection extends Transport {
   readonly #socket: WebSocket;
+  /** The TCP or TLS socket below the WebSocket. */
   readonly #transport: Duplex;
-  readonly #driver: Driver;
-  conn: ConnId = NO_CONN;
-  cause: CloseCause = CloseCause.Ended;
-  #isGone = false;
-  #held: Buffer | null = null;
-  #cutOff: Timer | undefined;
+  /** The buffer of an unfinished write. */
+  #unsentBuffer: Uint8Array | null = null;
   readonly #onSent = (): void => this.#sent();
   readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
     const transport = this.#transport;
@@ -145,7 +141,7 @@ class WebSocketConnection implements HostSocket {
   };
 
   constructor(driver: Driver, socket: WebSocket, transport: Duplex) {
-    this.#driver = driver;
+    super(driver);
     this.#socket = socket;
     this.#transport = transport;
   }
@@ -153,97 +149,82 @@ class WebSocketConnection implements HostSocket {
   write(out: OutBuffer): boolean {
     const socket = this.#socket;
     if (socket.readyState !== socket.OPEN) return true;
-    // Not by `ws`, which makes a frame of one buffer: joining the two would be a copy of every long payload.
+    // Does not use `send` of `ws`, which makes a frame of one buffer, so that every long payload would have to be copied.
     this.#transport.cork();
     sendMessages(out, this.#send);
     this.#transport.uncork();
     if (this.#transport.writableLength === 0) return true;
-    this.#held = out.bytes as Buffer;
-    out.bytes = takeBuffer();
+    this.#unsentBuffer = out.bytes;
+    out.bytes = outBuffers.acquire();
     return false;
   }
 
   #sent(): void {
-    if (this.#held === null || this.#transport.writableLength > 0) return;
-    giveBuffer(this.#held);
-    this.#held = null;
-    if (this.#socket.readyState === this.#socket.OPEN) this.#driver.writable(this.conn, true);
+    if (this.#unsentBuffer === null || this.#transport.writableLength > 0) return;
+    outBuffers.release(this.#unsentBuffer);
+    this.#unsentBuffer = null;
+    if (this.#socket.readyState === this.#socket.OPEN) this.host.writable(this.conn, true);
   }
 
   resume(): void {
     this.#socket.resume();
   }
 
-  close(): void {
-    this.cause = CloseCause.Asked;
-    this.end(1000);
+  protected override end(): void {
+    this.closeWith(1000);
   }
 
-  /** Says that it closes. */
-  end(code: number): void {
+  /** Sends a Close frame. */
+  closeWith(code: number): void {
     this.#socket.close(code);
     this.cutOffLater();
   }
 
-  /** Cuts off a peer that does not close too. The timer is our own: `ws` would take one that a test replaced. */
-  cutOffLater(): void {
-    if (this.#socket.readyState === this.#socket.CLOSED) return;
-    this.#cutOff ??= setTimeout(() => this.#socket.terminate(), CLOSE_MILLIS);
+  /** The timer is our own, because `ws` would use a timer that a test framework replaced. */
+  protected override cutOffLater(): void {
+    if (this.#socket.readyState !== this.#socket.CLOSED) super.cutOffLater();
   }
 
-  abort(): void {
-    this.cause = CloseCause.Asked;
+  protected override cut(): void {
     this.#socket.terminate();
   }
 
   message(data: RawData, isBinary: boolean): void {
-    if (this.#isGone) return;
+    if (this.isGone) return;
     if (!isBinary) {
-      this.end(1003); // [MQTT311-6.0.0-1]
-      this.#end(CloseCause.Transport);
+      this.closeWith(1003); // [MQTT311-6.0.0-1]
+      this.reportClosed(CloseCause.Transport);
       return;
     }
-    if (!this.#driver.bytes(this.conn, data as Buffer)) this.#socket.pause();
+    if (!this.host.bytes(this.conn, data as Buffer)) this.#socket.pause();
   }
 
-  gone(): void {
-    this.#end(this.cause);
+  failed(): void {
+    this.cause = CloseCause.Error;
+    this.cutOffLater();
   }
 
-  /** Both sides are closed. */
-  closed(): void {
-    clearTimeout(this.#cutOff);
-    this.gone();
-  }
-
-  #end(cause: CloseCause): void {
-    if (this.#isGone || this.conn === NO_CONN) return;
-    this.#isGone = true;
-    this.#driver.closed(this.conn, cause);
+  /** Our side has ended. */
+  finished(): void {
+    this.cutOffLater();
+    this.reportClosed(this.cause);
   }
 }
 
 function accept(driver: Driver, socket: WebSocket, info: ConnInfo, transport: Duplex): void {
   const connection = new WebSocketConnection(driver, socket, transport);
-  socket.on("error", () => {
-    connection.cause = CloseCause.Error;
-    connection.cutOffLater();
-  });
-  socket.on("close", () => connection.closed());
-  connection.conn = driver.open(connection, info);
-  if (connection.conn === NO_CONN) {
-    connection.end(1013);
+  socket.on("error", () => connection.failed());
+  socket.on("close", () => connection.gone());
+  if (!connection.openConn(info)) {
+    connection.closeWith(1013);
     return;
   }
   socket.on("message", (data, isBinary) => connection.message(data, isBinary));
-  // `ws` ends our side once the peer said that it closes: its own may stay open.
-  transport.once("finish", () => {
-    connection.cutOffLater();
-    connection.gone();
-  });
+  // `ws` ends our side after the peer's Close frame. The peer's side may stay open.
+  transport.once("finish", () => connection.finished());
 }
 
-/** A server of the program's own may listen at a path of the file system, whose peers have no address. */
+/** The address of the client, which has none if the program's server listens at a path of the file system. */
 function peerOf({ socket }: IncomingMessage): string {
   const { localAddress, remoteAddress = "unknown", remotePort = 0 } = socket;
   return localAddress === undefined ? UNIX : peerAddress(remoteAddress, remotePort);
@@ -261,6 +242,3 @@ function* headersOf({ headers }: IncomingMessage): Iterable<[name: string, value
 }
 
 const TEXT = "text/plain; charset=utf-8";
-
-/** Sockets beyond the connections of the broker that may be about to become one. */
-const HANDSHAKES_MAX = 1024;
