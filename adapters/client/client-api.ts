@@ -1,26 +1,26 @@
-/** What a client within the process is asked, and what it answers. */
+/** The options and results of a client within the process. */
 import type { PropertyValues, QoS } from "../../core/mod.ts";
 import type { MessageProperties } from "../broker-options.ts";
 
 export interface ConnectOptions {
-  /** Default: one that the broker makes up. */
+  /** Default: the broker assigns a client identifier. */
   readonly clientId?: string;
-  /** False goes on with the session that the broker has of `clientId`. Default: true. */
+  /** False resumes the session of `clientId` if the broker has it. Default: true. */
   readonly cleanStart?: boolean;
-  /** How long the broker keeps the session once the client is away. Default: 0. */
+  /** How long the broker keeps the session after the end of the connection. Default: 0. */
   readonly sessionExpirySeconds?: number;
-  /** 0 is none. The client says in time that it is there. Default: 0. */
+  /** The client sends PINGREQ in time. 0 disables keep alive. Default: 0. */
   readonly keepAliveSeconds?: number;
   readonly username?: string;
   readonly password?: string | Uint8Array;
   readonly will?: WillOptions;
-  /** Most QoS 1 and 2 messages that the client has and has not acknowledged. Default: 65 535. */
+  /** Maximum QoS 1 and 2 messages that the broker sends before the client acknowledges. Default: 65 535. */
   readonly receiveMaximum?: number;
-  /** Other properties of CONNECT, by the names the specification has for them. */
+  /** Other properties of CONNECT, by their names in the specification. */
   readonly properties?: ConnectProperties;
-  /** Most QoS 0 messages that wait for one consumer; newest dropped beyond, and counted. Default: 1000. */
+  /** Maximum QoS 0 messages that wait for one consumer. Beyond it, new messages are dropped and counted. Default: 1000. */
   readonly queuedMessagesMax?: number;
-  /** Most bytes of them. Default: 8 MiB. */
+  /** Maximum payload bytes of these messages. Default: 8 MiB. */
   readonly queuedBytesMax?: number;
 }
 
@@ -35,27 +35,27 @@ export interface WillOptions {
   /** Default: 0. */
   readonly qos?: QoS;
   readonly retain?: boolean;
-  /** How long after the end of the connection it is published. Default: 0. */
+  /** The time from the end of the connection to the publication of the will. Default: 0. */
   readonly delaySeconds?: number;
   readonly properties?: MessageProperties;
 }
 
 export interface SubscribeOptions {
-  /** The highest QoS to be sent at. Default: 0. */
+  /** The maximum QoS at which messages are delivered. Default: 0. */
   readonly qos?: QoS;
-  /** Whether what this client publishes itself is left out. */
+  /** Whether messages that this client publishes are not delivered to it. */
   readonly noLocal?: boolean;
-  /** Whether messages keep the RETAIN they were published with. */
+  /** Whether messages keep the RETAIN flag of their publisher. */
   readonly retainAsPublished?: boolean;
-  /** Retained messages are sent: 0 always, 1 where the subscription is new, 2 never. Default: 0. */
+  /** When retained messages are sent: 0 always, 1 only for a new subscription, 2 never. Default: 0. */
   readonly retainHandling?: 0 | 1 | 2;
-  /** Shown in the properties of what comes. From 1 to 134 217 727. */
+  /** Appears in the properties of the subscription's messages. From 1 to 134 217 727. */
   readonly subscriptionIdentifier?: number;
   readonly userProperty?: PropertyValues["UserProperty"];
 }
 
 export interface DisconnectOptions {
-  /** 0x04 has the will published. Default: 0. */
+  /** With 0x04 the broker publishes the will. Default: 0. */
   readonly reason?: number;
   readonly properties?: Pick<
     PropertyValues,
@@ -63,32 +63,32 @@ export interface DisconnectOptions {
   >;
 }
 
-/** A message that came. */
+/** A received message. */
 export interface LocalMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
   readonly qos: QoS;
   readonly retain: boolean;
-  /** It may have come before. */
+  /** The message may have been delivered before. */
   readonly dup: boolean;
   readonly properties: PropertyValues;
 }
 
-/** A message that was acknowledged as its QoS asks; at QoS 0, handed over. */
+/** The result of a publish: the acknowledgement of its QoS. At QoS 0, the broker has read the message. */
 export interface PublishResult {
-  /** Below 0x80: 0, or 0x10 where nobody subscribes. */
+  /** Below 0x80: 0, or 0x10 if the topic has no subscribers. */
   readonly reason: number;
   readonly properties: PropertyValues;
 }
 
 /** How a connection ended. */
 export interface Closed {
-  /** Who ended it: this client, the broker with a DISCONNECT, or the transport. */
+  /** The side that ended the connection: this client, the broker with a DISCONNECT, or the transport. */
   readonly by: "client" | "broker" | "transport";
-  /** Of the DISCONNECT; 0x80 where there was none. */
+  /** The reason code of the DISCONNECT; 0x80 without one. */
   readonly reason: number;
   readonly properties: PropertyValues;
 }
 
-/** Called with each message; the next comes once what it returns has settled. */
+/** Called with each message. If it returns a promise, the next message waits until the promise has settled. */
 export type MessageHandler = (message: LocalMessage) => unknown;

@@ -1,4 +1,4 @@
-/** What the program asks of a client, checked, as the fields of packets. Everything throws ConfigError. */
+/** Checks the arguments of a client's methods and makes packet fields from them. All functions throw ConfigError. */
 import type { Limits, PropertyName, PropertyValues } from "../../core/mod.ts";
 import { ConfigError, PacketType, WILL_PROPERTIES } from "../../core/mod.ts";
 import type { PublishOptions } from "../broker-options.ts";
@@ -56,7 +56,7 @@ function willFields(will: NonNullable<ConnectOptions["will"]>, limits: Limits): 
   checkOptions("will", will, willNames);
   const { delaySeconds = 0 } = will;
   checkWhole("will.delaySeconds", delaySeconds, 0, 0xffff_ffff);
-  // Shorter than a message's may be, for it is a field of CONNECT.
+  // A will's payload is a field of CONNECT, so its maximum is less than that of a published message.
   const payload = checkedBytes("will.payload", will.payload ?? "", FIELD_BYTES_MAX);
   const message = checkedMessage({ ...will, payload }, limits, "will.", WILL_PROPERTIES);
   if (delaySeconds === 0) return message;
@@ -83,7 +83,7 @@ export function publishFields(
   return checkedMessage({ ...options, topic, payload }, limits);
 }
 
-/** The filters as a list. */
+/** Makes a list of the filters, each once. */
 export function filterFields(
   filters: string | readonly string[],
   limits: Limits,
@@ -98,7 +98,7 @@ export function filterFields(
   return list;
 }
 
-/** The filters as a list, where the options fit them. */
+/** Makes a list of the filters, and checks the options for them. */
 export function subscribeFields(
   filters: string | readonly string[],
   options: SubscribeOptions,
@@ -132,7 +132,7 @@ export function subscribeOptionsByte(options: SubscribeOptions): number {
   return qos | (noLocal ? 4 : 0) | (retainAsPublished ? 8 : 0) | (retainHandling << 4);
 }
 
-/** `identifier`: 0 is none. */
+/** `identifier` is 0 for none. */
 export function subscribeProperties(
   { userProperty }: SubscribeOptions,
   identifier: number,
@@ -143,7 +143,7 @@ export function subscribeProperties(
   };
 }
 
-/** `expirySeconds` is that of the session. */
+/** `expirySeconds` is the expiry interval of the session. */
 export function disconnectProperties(
   options: DisconnectOptions,
   expirySeconds: number,

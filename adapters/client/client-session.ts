@@ -1,29 +1,29 @@
 /**
- * What a client has to remember of a session from one connection to the next, MQTT 5.0 §4.1: what it sent
- * and the broker has not confirmed, and what it took at QoS 2 and the broker has not released.
+ * The session state of a client that survives its connection, MQTT 5.0 §4.1: publishes that the broker has not
+ * acknowledged, and QoS 2 messages that the client received and the broker has not released.
  */
 import type { Millis, PropertyValues, QoS } from "../../core/mod.ts";
 import { NEVER } from "../../core/mod.ts";
 
-/** A publish at QoS 1 or 2 that is under way. */
-export interface Outgoing {
+/** A publish at QoS 1 or 2 that the broker has not acknowledged. */
+export interface OutgoingMessage {
   readonly packetId: number;
   readonly qos: QoS;
   readonly packet: Uint8Array;
-  /** PUBREC came: PUBREL is what is sent again. */
+  /** PUBREC was received, so PUBREL is resent instead of PUBLISH. */
   isReceived: boolean;
-  /** Tells who published, while that client is there. */
+  /** Reports the acknowledgement to the publisher; null: the publisher's connection has ended. */
   settle:
     | ((packet: "PUBACK" | "PUBREC", reason: number, properties: PropertyValues) => void)
     | null;
 }
 
 export class ClientSession {
-  /** By packet identifier, in the order they were sent in. */
-  readonly outgoing: Map<number, Outgoing> = new Map();
-  /** Packet identifiers of QoS 2 messages that were taken and not yet released. */
+  /** By packet identifier, in the order in which they were sent. */
+  readonly outgoing: Map<number, OutgoingMessage> = new Map();
+  /** Packet identifiers of QoS 2 messages that were received and not yet released. */
   readonly received: Set<number> = new Set();
-  /** Told when another client goes on with the session. */
+  /** Called when another client takes the session over. */
   onTakenOver: (() => void) | null = null;
   expiresAt: Millis = NEVER;
 
@@ -32,11 +32,11 @@ export class ClientSession {
   }
 }
 
-/** Sessions by client identifier: of who is connected, and of who has something unfinished. */
+/** Sessions by client identifier: those of connected clients, and others that are not empty. */
 export class ClientSessions {
   readonly #sessions = new Map<string, ClientSession>();
 
-  /** The session that a client goes on with; a new one where the broker has none of it. */
+  /** The session for a connected client. It is a new one if the broker had no session. */
   claim(clientId: string, isPresent: boolean, now: Millis): ClientSession {
     for (const [id, { expiresAt }] of this.#sessions) {
       if (expiresAt <= now) this.#sessions.delete(id);
@@ -50,7 +50,7 @@ export class ClientSessions {
     return session;
   }
 
-  /** Its client is gone; the broker keeps the session until `expiresAt`. */
+  /** The connection of the session's client has ended. The broker keeps the session until `expiresAt`. */
   leave(clientId: string, session: ClientSession, expiresAt: Millis, now: Millis): void {
     if (this.#sessions.get(clientId) !== session) return;
     session.onTakenOver = null;

@@ -1,11 +1,10 @@
-/** A client within the process, of MQTT 5.0: what a program that has the broker in itself speaks to it with. */
+/** An MQTT 5.0 client within the process of the broker. */
 import type { Limits, Millis, PropertyValues } from "../../core/mod.ts";
 import { encodeReason, FAILURE_MIN, FirstByte, NEVER, Reason } from "../../core/mod.ts";
 import type { PublishOptions } from "../broker-options.ts";
 import { afterInput } from "../captured.ts";
 import { checkFunction } from "../checks.ts";
 import type { HostLoop, TransportHost } from "../host.ts";
-import { awaited } from "./awaited.ts";
 import type {
   Closed,
   ConnectOptions,
@@ -39,29 +38,30 @@ import {
   pingreq,
 } from "./packets.ts";
 import type { Subscription } from "./subscription.ts";
+import { timeLimited } from "./time-limited.ts";
 
-/** What a client needs of the broker it belongs to. */
+/** The part of a broker that its clients use. */
 export interface ClientHost {
   readonly host: TransportHost;
   readonly loop: HostLoop;
   readonly limits: Limits;
   readonly sessions: ClientSessions;
-  /** A subscription identifier that no other SUBSCRIBE has. */
-  identifier(): number;
-  /** A function of the program failed. */
-  failed(error: unknown): void;
+  /** Returns an unused Subscription Identifier. */
+  newIdentifier(): number;
+  /** Handles an error that a function of the program threw. */
+  handleError(error: unknown): void;
 }
 
 type FilterAck = Extract<ServerPacket, { type: "suback" | "unsuback" }>;
 
-/** SUBSCRIBE or UNSUBSCRIBE, until it is answered. */
-interface Asked {
-  resolve(answer: FilterAck): void;
-  /** The connection ended first. */
-  lost(reason: number): void;
+/** A SUBSCRIBE or UNSUBSCRIBE that is not acknowledged. */
+interface PendingRequest {
+  resolve(ack: FilterAck): void;
+  /** The connection has ended. */
+  reject(reason: number): void;
 }
 
-/** Connects; rejects with RefusedError where the broker says no, ClosedError where it says nothing. */
+/** Connects. Rejects with RefusedError if the broker refuses, with ClosedError if the connection ends without a CONNACK. */
 export function connectClient(host: ClientHost, options: ConnectOptions): Promise<LocalClient> {
   return new Promise((resolve, reject) => {
     const client: LocalClient = new LocalClient(host, options, (error) =>
@@ -71,15 +71,16 @@ export function connectClient(host: ClientHost, options: ConnectOptions): Promis
 }
 
 export class LocalClient {
-  /** Resolves once the connection is over, however it ended. */
+  /** Resolves when the connection has ended. It never rejects. */
   readonly closed: Promise<Closed>;
   readonly #host: ClientHost;
   readonly #options: ConnectOptions;
   readonly #socket: ClientSocket;
   readonly #reader = new PacketReader();
-  readonly #asked = new Map<number, Asked>();
-  readonly #connected: (error: Error | null) => void;
-  #tellClosed!: (closed: Closed) => void;
+  /** By packet identifier. */
+  readonly #requests = new Map<number, PendingRequest>();
+  readonly #onConnected: (error: Error | null) => void;
+  #resolveClosed!: (closed: Closed) => void;
   #clientId: string;
   #isSessionPresent = false;
   #properties: PropertyValues = {};
@@ -89,64 +90,68 @@ export class LocalClient {
   #lastPacketId = 0;
   #expirySeconds: number;
   #alarm: unknown = null;
-  /** How it is to end, once what was asked has been answered. */
-  #leaving: Closed | null = null;
-  /** Called then. */
-  #answered: (() => void) | null = null;
-  /** How it is about to end. */
+  /** The end that `disconnect` requested. DISCONNECT waits for the acknowledgement of earlier requests. */
+  #disconnecting: Closed | null = null;
+  /** Called when the broker has acknowledged all requests. */
+  #onAcknowledged: (() => void) | null = null;
+  /** The end of the connection, before the transport has ended. */
   #closing: Closed | null = null;
-  #over: Closed | null = null;
+  #ended: Closed | null = null;
 
   /** @internal */
-  constructor(host: ClientHost, options: ConnectOptions, connected: (error: Error | null) => void) {
+  constructor(
+    host: ClientHost,
+    options: ConnectOptions,
+    onConnected: (error: Error | null) => void,
+  ) {
     const fields = connectFields(options, host.limits);
     this.#host = host;
     this.#options = options;
-    this.#connected = connected;
+    this.#onConnected = onConnected;
     this.#clientId = fields.clientId;
     this.#expirySeconds = options.sessionExpirySeconds ?? 0;
     this.closed = new Promise((resolve) => {
-      this.#tellClosed = resolve;
+      this.#resolveClosed = resolve;
     });
     const connect = encodeConnect(fields);
     this.#socket = new ClientSocket(host.host, {
       received: (bytes) => {
         for (const packet of this.#reader.read(bytes)) this.#handle(packet);
-        if (this.#answered !== null && this.#isAnswered) this.#answered();
+        if (this.#onAcknowledged !== null && this.#isAcknowledged) this.#onAcknowledged();
       },
-      ended: () => this.#end(this.#closing ?? LOST),
+      ended: () => this.#end(this.#closing ?? CONNECTION_LOST),
     });
     this.#socket.send(connect);
   }
 
-  /** As it was given, or as the broker made it up. */
+  /** The client identifier that the program set or the broker assigned. */
   get clientId(): string {
     return this.#clientId;
   }
 
-  /** Whether the broker went on with a session that it had. */
+  /** Whether the broker resumed a session. */
   get sessionPresent(): boolean {
     return this.#isSessionPresent;
   }
 
-  /** What the broker said in its CONNACK. */
+  /** The properties of the CONNACK. */
   get properties(): PropertyValues {
     return this.#properties;
   }
 
   get isClosed(): boolean {
-    return this.#over !== null;
+    return this.#ended !== null;
   }
 
-  /** QoS 0 messages that were dropped because too many waited for a consumer. */
+  /** The number of QoS 0 messages that were dropped because too many waited for a consumer. */
   get dropped(): number {
     return this.#incoming?.dropped ?? 0;
   }
 
   /**
-   * Resolves once the message is acknowledged as its QoS asks, with the reason code; at QoS 0, once the broker
-   * has it. Rejects with RefusedError where the broker says no. One whose connection ends first rejects with
-   * ClosedError, and is sent again where the session is resumed.
+   * Publishes a message. Resolves with the reason code when the broker has acknowledged the message, or at QoS 0 when it has read
+   * it. Rejects with RefusedError if the broker refuses. Rejects with ClosedError if the connection ends first; a QoS 1 or 2
+   * message is then resent if the session is resumed.
    */
   async publish(
     topic: string,
@@ -154,18 +159,18 @@ export class LocalClient {
     options: PublishOptions = {},
   ): Promise<PublishResult> {
     const fields = publishFields(topic, payload, options, this.#host.limits);
-    this.#mustBeOpen(`publish to ${topic}`);
+    this.#checkOpen(`publish to ${topic}`);
     const refused = this.#refusal(fields.qos, fields.retain);
     if (refused !== null) throw new RefusedError(`publish to ${topic}`, "CONNACK", refused, {});
     return this.#outgoing!.publish(fields);
   }
 
   /**
-   * Subscribes to one or more filters. The subscription is a stream of messages, for `for await`; or with a
-   * function, each message is its argument. Messages of QoS 1 and 2 are acknowledged as they are taken.
+   * Subscribes to one or more filters. The subscription is a stream of messages for `for await`. With a handler, each message is
+   * passed to the handler. Messages at QoS 1 and 2 are acknowledged when they are consumed.
    *
-   * Of one filter the broker has one subscription, whoever asks. Where several here have it, all get its messages,
-   * at the highest QoS that any of them asked for; retained messages come to the one that asked for them.
+   * The broker has one subscription for each filter of a client. If several subscriptions of a client have the same filter, all get
+   * its messages, at the highest requested QoS. Retained messages go to the subscription that requested them.
    */
   subscribe(filters: string | readonly string[], handler: MessageHandler): Promise<Subscription>;
   subscribe(
@@ -180,51 +185,52 @@ export class LocalClient {
   ): Promise<Subscription> {
     const options = typeof given === "function" ? {} : given;
     const handler = typeof given === "function" ? given : (otherwise ?? null);
-    const wanted = subscribeFields(filters, options, handler, this.#host.limits);
-    this.#mustBeOpen(`subscribe to ${wanted.join(", ")}`);
+    const list = subscribeFields(filters, options, handler, this.#host.limits);
+    this.#checkOpen(`subscribe to ${list.join(", ")}`);
     const incoming = this.#incoming!;
-    const subscription: Subscription = incoming.subscription(wanted, handler, () =>
-      this.#unsubscribe(wanted, subscription),
+    const subscription: Subscription = incoming.subscription(list, handler, () =>
+      this.#unsubscribe(list, subscription),
     );
-    const answers = wanted.map((filter) => {
-      const asked = incoming.add(filter, subscription, options);
-      const told = asked.map(({ options, identifier }) =>
-        this.#ask(`subscribe to ${filter}`, (packetId) =>
-          encodeSubscribe(
-            packetId,
-            filter,
-            subscribeOptionsByte(options),
-            subscribeProperties(options, identifier),
+    const acks = await Promise.all(
+      list.map(async (filter) => {
+        const requests = incoming.add(filter, subscription, options);
+        const acks = requests.map(({ options, identifier }) =>
+          this.#request(`subscribe to ${filter}`, (packetId) =>
+            encodeSubscribe(
+              packetId,
+              filter,
+              subscribeOptionsByte(options),
+              subscribeProperties(options, identifier),
+            ),
           ),
-        ),
-      );
-      return Promise.all(told).then((all) => all.at(-1)!);
-    });
-    const answered = await Promise.all(answers);
-    const refused = answered.findIndex(({ reasons }) => reasons[0]! >= FAILURE_MIN);
+        );
+        return (await Promise.all(acks)).at(-1)!;
+      }),
+    );
+    const refused = acks.findIndex(({ reasons }) => reasons[0]! >= FAILURE_MIN);
     if (refused >= 0) {
-      await this.#unsubscribe(wanted, subscription);
-      const { reasons, properties } = answered[refused]!;
-      throw new RefusedError(`subscribe to ${wanted[refused]}`, "SUBACK", reasons[0]!, properties);
+      await this.#unsubscribe(list, subscription);
+      const { reasons, properties } = acks[refused]!;
+      throw new RefusedError(`subscribe to ${list[refused]}`, "SUBACK", reasons[0]!, properties);
     }
-    for (const [n, { reasons }] of answered.entries()) {
+    for (const [n, { reasons }] of acks.entries()) {
       subscription.granted.push(reasons[0]!);
-      incoming.granted(wanted[n]!, reasons[0]!);
+      incoming.granted(list[n]!, reasons[0]!);
     }
     incoming.claim(subscription);
     return subscription;
   }
 
-  /** Ends what was subscribed with each of these filters. Resolves with a reason code for each. */
+  /** Removes the filters from all subscriptions of the client. Resolves with a reason code for each filter. */
   async unsubscribe(filters: string | readonly string[]): Promise<readonly number[]> {
-    const texts = filterFields(filters, this.#host.limits);
-    this.#mustBeOpen(`unsubscribe from ${texts.join(", ")}`);
-    return this.#unsubscribe(texts, null);
+    const list = filterFields(filters, this.#host.limits);
+    this.#checkOpen(`unsubscribe from ${list.join(", ")}`);
+    return this.#unsubscribe(list, null);
   }
 
   /**
-   * What comes for no subscription of this client goes to `handler`: in a session that was resumed, what was
-   * subscribed to before. Until then it waits, or until it is subscribed to here.
+   * Sets the handler of messages for no subscription of this client. In a resumed session these are messages for subscriptions of
+   * earlier connections. They wait until there is a handler or a matching subscription.
    */
   onMessage(handler: (message: LocalMessage) => unknown): void {
     checkFunction("handler", handler);
@@ -232,56 +238,56 @@ export class LocalClient {
   }
 
   /**
-   * Ends the connection in order, after what was asked before, which the broker is given a second to answer;
-   * resolves once it is over.
+   * Sends DISCONNECT when the broker has acknowledged all earlier requests, at the latest after a second. Resolves when the
+   * connection has ended.
    */
   async disconnect(options: DisconnectOptions = {}): Promise<void> {
     const properties = disconnectProperties(options, this.#expirySeconds);
     const { reason = Reason.Success } = options;
     if (this.#ending === null) {
-      this.#leaving = { by: "client", reason, properties: {} };
-      const answered = awaited((isAnswered) => {
-        this.#answered = null;
-        this.#leave(reason, properties);
-        // A broker that reads no more does not hear of it either.
-        if (!isAnswered) afterInput(() => this.#socket.fail());
+      this.#disconnecting = { by: "client", reason, properties: {} };
+      const onAcknowledged = timeLimited((isInTime) => {
+        this.#onAcknowledged = null;
+        this.#sendDisconnect(reason, properties);
+        // A broker that reads no more would not read the DISCONNECT either.
+        if (!isInTime) afterInput(() => this.#socket.fail());
       });
-      if (this.#isAnswered) answered();
-      else this.#answered = answered;
+      if (this.#isAcknowledged) onAcknowledged();
+      else this.#onAcknowledged = onAcknowledged;
     }
     await this.closed;
   }
 
-  /** Cuts the connection off without a word: the broker publishes the will. */
+  /** Ends the connection without DISCONNECT, so that the broker publishes the will. */
   async abort(): Promise<void> {
     this.#closing ??= { by: "client", reason: Reason.Unspecified, properties: {} };
     this.#socket.fail();
     await this.closed;
   }
 
-  #leave(reason: number, properties: PropertyValues): void {
-    if (this.#over !== null || this.#closing !== null) return;
+  #sendDisconnect(reason: number, properties: PropertyValues): void {
+    if (this.#ended !== null || this.#closing !== null) return;
     this.#expirySeconds = properties.SessionExpiryInterval ?? this.#expirySeconds;
     this.#socket.send(encodeReason(FirstByte.Disconnect, reason, properties));
-    this.#closing = this.#leaving;
+    this.#closing = this.#disconnecting;
     this.#socket.finish();
   }
 
-  /** Whether all that was asked has been answered. */
-  get #isAnswered(): boolean {
-    return this.#asked.size === 0 && (this.#outgoing?.unacknowledged ?? 0) === 0;
+  /** Whether the broker has acknowledged all requests. */
+  get #isAcknowledged(): boolean {
+    return this.#requests.size === 0 && (this.#outgoing?.unacknowledgedCount ?? 0) === 0;
   }
 
-  /** How it ends, has ended or is about to. */
+  /** The end of the connection, also if it is still to come; null: the connection stays open. */
   get #ending(): Closed | null {
-    return this.#over ?? this.#closing ?? this.#leaving;
+    return this.#ended ?? this.#closing ?? this.#disconnecting;
   }
 
   #handle(packet: ServerPacket): void {
-    if (this.#over !== null || this.#closing?.by === "broker") return;
+    if (this.#ended !== null || this.#closing?.by === "broker") return;
     switch (packet.type) {
       case "connack":
-        this.#accepted(packet);
+        this.#handleConnack(packet);
         break;
       case "publish":
         this.#incoming?.published(packet);
@@ -292,12 +298,12 @@ export class LocalClient {
       case "puback":
       case "pubrec":
       case "pubcomp":
-        this.#outgoing?.answered(packet);
+        this.#outgoing?.handleAck(packet);
         break;
       case "suback":
       case "unsuback":
-        this.#asked.get(packet.packetId)?.resolve(packet);
-        this.#asked.delete(packet.packetId);
+        this.#requests.get(packet.packetId)?.resolve(packet);
+        this.#requests.delete(packet.packetId);
         break;
       case "disconnect": {
         const { reason, properties } = packet;
@@ -310,15 +316,15 @@ export class LocalClient {
     }
   }
 
-  #accepted(packet: Extract<ServerPacket, { type: "connack" }>): void {
+  #handleConnack(packet: Extract<ServerPacket, { type: "connack" }>): void {
     const { reason, properties, sessionPresent } = packet;
     if (reason >= FAILURE_MIN) {
-      const what = `connect${this.#clientId === "" ? "" : ` as ${this.#clientId}`}`;
+      const action = `connect${this.#clientId === "" ? "" : ` as ${this.#clientId}`}`;
       this.#closing = { by: "broker", reason, properties };
-      this.#connected(new RefusedError(what, "CONNACK", reason, properties));
+      this.#onConnected(new RefusedError(action, "CONNACK", reason, properties));
       return;
     }
-    const { sessions, loop, failed } = this.#host;
+    const { sessions, loop, handleError } = this.#host;
     this.#properties = properties;
     this.#isSessionPresent = sessionPresent;
     this.#clientId = properties.AssignedClientIdentifier ?? this.#clientId;
@@ -327,11 +333,11 @@ export class LocalClient {
     this.#session.onTakenOver = () => {
       this.#end({ by: "broker", reason: Reason.SessionTakenOver, properties: {} });
     };
-    const send = (bytes: Uint8Array, taken?: () => void): void => this.#send(bytes, taken);
+    const send = (bytes: Uint8Array, onRead?: () => void): void => this.#send(bytes, onRead);
     this.#incoming = new Incoming({
-      ...{ session: this.#session, isResumed: sessionPresent, send, failed },
-      identifier:
-        properties.SubscriptionIdentifierAvailable === 0 ? null : () => this.#host.identifier(),
+      ...{ session: this.#session, isResumed: sessionPresent, send, handleError },
+      newIdentifier:
+        properties.SubscriptionIdentifierAvailable === 0 ? null : () => this.#host.newIdentifier(),
       ...queueLimits(this.#options),
     });
     const outgoing = new Outgoing({
@@ -344,65 +350,59 @@ export class LocalClient {
     this.#outgoing = outgoing;
     outgoing.resume();
     this.#keepAlive();
-    this.#connected(null);
+    this.#onConnected(null);
   }
 
   async #unsubscribe(
     filters: readonly string[],
     subscription: Subscription | null,
   ): Promise<readonly number[]> {
-    // Where another subscription has a filter too, the broker hears nothing of it.
-    const gone = filters.filter((filter) => this.#incoming!.remove(filter, subscription));
-    if (gone.length === 0 || this.#ending !== null) {
-      return filters.map(() => Reason.Success);
-    }
-    const answer = await this.#ask(`unsubscribe from ${gone.join(", ")}`, (packetId) =>
-      encodeUnsubscribe(packetId, gone),
-    );
-    const refused = answer.reasons.find((reason) => reason >= FAILURE_MIN);
-    if (refused !== undefined) {
-      const what = `unsubscribe from ${gone.join(", ")}`;
-      throw new RefusedError(what, "UNSUBACK", refused, answer.properties);
-    }
-    return filters.map((filter) => answer.reasons[gone.indexOf(filter)] ?? Reason.Success);
+    // No UNSUBSCRIBE for filters that other subscriptions of this client have too.
+    const unused = filters.filter((filter) => this.#incoming!.remove(filter, subscription));
+    if (unused.length === 0 || this.#ending !== null) return filters.map(() => Reason.Success);
+    const action = `unsubscribe from ${unused.join(", ")}`;
+    const ack = await this.#request(action, (packetId) => encodeUnsubscribe(packetId, unused));
+    const refused = ack.reasons.find((reason) => reason >= FAILURE_MIN);
+    if (refused !== undefined) throw new RefusedError(action, "UNSUBACK", refused, ack.properties);
+    return filters.map((filter) => ack.reasons[unused.indexOf(filter)] ?? Reason.Success);
   }
 
-  #ask(what: string, encode: (packetId: number) => Uint8Array): Promise<FilterAck> {
+  #request(action: string, encode: (packetId: number) => Uint8Array): Promise<FilterAck> {
     return new Promise((resolve, reject) => {
       const packetId = this.#packetId();
-      if (packetId === 0) throw new Error(`${what}: every packet identifier is in use`);
+      if (packetId === 0) throw new Error(`${action}: every packet identifier is in use`);
       const packet = encode(packetId);
-      const lost = (reason: number): void => reject(new ClosedError(what, reason));
-      this.#asked.set(packetId, { resolve, lost });
+      const lost = (reason: number): void => reject(new ClosedError(action, reason));
+      this.#requests.set(packetId, { resolve, reject: lost });
       this.#send(packet);
     });
   }
 
-  /** Why what the broker said in its CONNACK forbids a publish; it would close the connection. */
+  /** Why the CONNACK forbids a publish, for which the broker would end the connection; null: it allows the publish. */
   #refusal(qos: number, isRetained: boolean): number | null {
     const { MaximumQoS = 2, RetainAvailable = 1 } = this.#properties;
     if (qos > MaximumQoS) return Reason.QoSNotSupported; // [MQTT-3.2.2-11]
     return isRetained && RetainAvailable === 0 ? Reason.RetainNotSupported : null; // [MQTT-3.2.2-14]
   }
 
-  /** The next that nothing has; 0: all are in use. */
+  /** The next free packet identifier; 0: all are in use. */
   #packetId(): number {
     for (let n = 0; n < PACKET_IDS; n++) {
       this.#lastPacketId = (this.#lastPacketId % PACKET_IDS) + 1;
       const id = this.#lastPacketId;
-      if (!this.#session.outgoing.has(id) && !this.#asked.has(id)) return id;
+      if (!this.#session.outgoing.has(id) && !this.#requests.has(id)) return id;
     }
     return 0;
   }
 
-  #send(packet: Uint8Array, taken?: () => void): void {
-    if (this.#over === null && this.#closing === null) this.#socket.send(packet, taken);
+  #send(packet: Uint8Array, onRead?: () => void): void {
+    if (this.#ended === null && this.#closing === null) this.#socket.send(packet, onRead);
   }
 
   #keepAlive(): void {
     const seconds = this.#properties.ServerKeepAlive ?? this.#options.keepAliveSeconds ?? 0;
     if (seconds === 0) return;
-    // Twice as often as asked: the broker may allow no more than what was asked.
+    // Twice in each interval, because the broker may disconnect soon after the end of an interval.
     const ping = (): void => {
       this.#send(pingreq);
       this.#alarm = this.#host.loop.setAlarm(ping, seconds * 500);
@@ -410,37 +410,37 @@ export class LocalClient {
     this.#alarm = this.#host.loop.setAlarm(ping, seconds * 500);
   }
 
-  #mustBeOpen(what: string): void {
-    const ended = this.#ending;
-    if (ended !== null) throw new ClosedError(what, ended.reason);
+  #checkOpen(action: string): void {
+    const ending = this.#ending;
+    if (ending !== null) throw new ClosedError(action, ending.reason);
   }
 
   #end(closed: Closed): void {
-    if (this.#over !== null) return;
-    this.#over = closed;
-    this.#answered?.();
+    if (this.#ended !== null) return;
+    this.#ended = closed;
+    this.#onAcknowledged?.();
     const { loop, sessions } = this.#host;
     if (this.#alarm !== null) loop.clearAlarm(this.#alarm);
     const { by, reason } = closed;
     if (this.#incoming === null) {
-      this.#connected(new ClosedError("connect", reason));
+      this.#onConnected(new ClosedError("connect", reason));
     } else {
       this.#outgoing?.close(reason);
-      for (const asked of this.#asked.values()) asked.lost(reason);
+      for (const request of this.#requests.values()) request.reject(reason);
       const isExpected = by === "client" || reason === Reason.ServerShuttingDown;
-      const lost = isExpected ? null : new ClosedError("subscription", reason);
-      this.#incoming.close(lost, this.#expirySeconds > 0);
+      const error = isExpected ? null : new ClosedError("subscription", reason);
+      this.#incoming.close(error, this.#expirySeconds > 0);
       const now = loop.now();
-      const isForEver = this.#expirySeconds === SECONDS_FOREVER;
-      const expiresAt = isForEver ? NEVER : ((now + this.#expirySeconds * 1000) as Millis);
+      const isForever = this.#expirySeconds === SECONDS_FOREVER;
+      const expiresAt = isForever ? NEVER : ((now + this.#expirySeconds * 1000) as Millis);
       sessions.leave(this.#clientId, this.#session, expiresAt, now);
     }
-    this.#tellClosed(closed);
+    this.#resolveClosed(closed);
   }
 }
 
-const LOST: Closed = { by: "transport", reason: Reason.Unspecified, properties: {} };
-/** Where CONNACK says nothing, MQTT 5.0 §3.2.2.3.3. */
+const CONNECTION_LOST: Closed = { by: "transport", reason: Reason.Unspecified, properties: {} };
+/** The default of Receive Maximum, MQTT 5.0 §3.2.2.3.3. */
 const RECEIVE_MAXIMUM = 65_535;
 const PACKET_IDS = 65_535;
 const SECONDS_FOREVER = 0xffff_ffff;

@@ -1,22 +1,22 @@
-/** How a client within the process fails: the broker said no, or the connection is over. */
+/** The errors of a client within the process: the broker refused a request, or the connection is closed. */
 
 import type { PropertyValues } from "../../core/mod.ts";
 import { reasonName } from "../../core/mod.ts";
 
-/** The broker refused what was asked, with a reason code of 0x80 or more. */
+/** The broker refused a request with a reason code of 0x80 or more. */
 export class RefusedError extends Error {
-  /** Which packet said so. */
+  /** The packet that contains the reason code. */
   readonly packet: "CONNACK" | "PUBACK" | "PUBREC" | "SUBACK" | "UNSUBACK";
   readonly reason: number;
   readonly properties: PropertyValues;
 
   constructor(
-    what: string,
+    action: string,
     packet: RefusedError["packet"],
     reason: number,
     properties: PropertyValues,
   ) {
-    super(`${what}: ${worded(reason)}`);
+    super(`${action}: ${reasonText(reason)}`);
     this.name = "RefusedError";
     this.packet = packet;
     this.reason = reason;
@@ -24,18 +24,18 @@ export class RefusedError extends Error {
   }
 }
 
-/** The connection is over: what was asked was not done, or nobody knows whether it was. */
+/** The connection is closed. The request was not executed, or the client does not know whether it was. */
 export class ClosedError extends Error {
-  /** As `LocalClient.closed` tells it. */
+  /** The reason code of `LocalClient.closed`. */
   readonly reason: number;
 
-  constructor(what: string, reason: number) {
-    super(`${what}: the connection is closed${reason === 0 ? "" : `, ${worded(reason)}`}`);
+  constructor(action: string, reason: number) {
+    super(`${action}: the connection is closed${reason === 0 ? "" : `, ${reasonText(reason)}`}`);
     this.name = "ClosedError";
     this.reason = reason;
   }
 }
 
-function worded(reason: number): string {
+function reasonText(reason: number): string {
   return `${reasonName(reason)} (0x${reason.toString(16).padStart(2, "0")})`;
 }

@@ -1,7 +1,7 @@
-/** First in, first out, in constant time however many wait: to shift an array can move all that is behind. */
+/** A queue in constant time per entry at any length. `Array.shift` can move all entries behind the first. */
 export class Fifo<T> {
   #entries: (T | null)[] = [];
-  /** Where the oldest stands; those before it are gone. */
+  /** The index of the oldest entry. */
   #head = 0;
 
   get length(): number {
@@ -12,12 +12,12 @@ export class Fifo<T> {
     this.#entries.push(entry);
   }
 
-  /** The oldest, taken out; null where there is none. */
+  /** Removes and returns the oldest entry; null: the queue is empty. */
   shift(): T | null {
     if (this.length === 0) return null;
     const entry = this.#entries[this.#head]!;
     this.#entries[this.#head++] = null;
-    // Once as many are gone as wait: each is moved once at most, on average.
+    // When half of the array is free, so each entry is moved at most once on average.
     if (this.#head * 2 >= this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head);
       this.#head = 0;
@@ -25,7 +25,7 @@ export class Fifo<T> {
     return entry;
   }
 
-  /** All of them, oldest first, taken out. */
+  /** Removes and returns all entries, oldest first. */
   drain(): T[] {
     const entries = this.#entries.slice(this.#head) as T[];
     this.#entries = [];

@@ -1,38 +1,38 @@
 /**
- * What comes to a client: each message to the subscriptions that it is for, acknowledged as they take it, at
- * QoS 2 exactly once.
+ * The messages that a client receives. Passes each message to its subscriptions, acknowledges it when they have consumed it,
+ * and delivers QoS 2 messages exactly once.
  *
- * Each SUBSCRIBE has an identifier that no other of the broker's local clients has had, so that a message says
- * which of a client's filters it is for, also where they overlap (subscribed.ts). One of another number is from before
- * the session was resumed: it is matched by its topic, and waits for a subscription where there is none yet.
+ * Each SUBSCRIBE has a Subscription Identifier that is unique among the broker's local clients. A message therefore shows which
+ * filters of a client it matched, even if they overlap (filter-group.ts). A message with an unknown identifier is from an earlier
+ * connection of the session: its topic determines its subscriptions, and it waits for a subscription if there is none yet.
  */
 import type { PropertyValues } from "../../core/mod.ts";
 import { FirstByte, matchesFilter, Reason, sharedFilter } from "../../core/mod.ts";
 import type { LocalMessage, MessageHandler, SubscribeOptions } from "./client-api.ts";
 import type { ClientSession } from "./client-session.ts";
+import type { SubscribeRequest } from "./filter-group.ts";
+import { FilterGroup } from "./filter-group.ts";
 import type { ServerPacket } from "./packets.ts";
-import { encodeAnswer } from "./packets.ts";
-import type { Asked } from "./subscribed.ts";
-import { Subscribed } from "./subscribed.ts";
+import { encodeShortAck } from "./packets.ts";
 import type { ConsumerOptions, Delivery } from "./subscription.ts";
 import { Subscription } from "./subscription.ts";
 
 export interface IncomingOptions
-  extends Pick<ConsumerOptions, "queuedMessagesMax" | "queuedBytesMax" | "failed"> {
+  extends Pick<ConsumerOptions, "queuedMessagesMax" | "queuedBytesMax" | "handleError"> {
   readonly session: ClientSession;
-  /** Whether messages may come for subscriptions of an earlier connection. */
+  /** Whether messages may arrive for subscriptions of an earlier connection. */
   readonly isResumed: boolean;
   send(packet: Uint8Array): void;
-  /** An identifier that no other SUBSCRIBE has. Null: the broker tells none. */
-  readonly identifier: (() => number) | null;
+  /** Returns an unused identifier; null: the broker does not support identifiers. */
+  readonly newIdentifier: (() => number) | null;
 }
 
 export class Incoming {
   readonly #options: IncomingOptions;
-  readonly #byFilter = new Map<string, Subscribed>();
-  /** Several filters where the program says the same identifier for each. */
-  readonly #byIdentifier = new Map<number, Set<Subscribed>>();
-  /** Identifiers of filters that were unsubscribed from: what still comes for them is nobody's. */
+  readonly #byFilter = new Map<string, FilterGroup>();
+  /** A set, because a program may use one identifier for several filters. */
+  readonly #byIdentifier = new Map<number, Set<FilterGroup>>();
+  /** Identifiers of unsubscribed filters. Messages that still arrive for them are discarded. */
   readonly #retired = new Set<number>();
   readonly #unclaimed: Subscription;
   #hasHandler = false;
@@ -44,79 +44,83 @@ export class Incoming {
     this.#unclaimed = this.subscription([], null, () => Promise.resolve());
   }
 
-  /** QoS 0 messages that were dropped because too many waited for a consumer. */
+  /** The number of QoS 0 messages that were dropped because too many waited for a consumer. */
   get dropped(): number {
     let dropped = this.#dropped + this.#unclaimed.dropped;
     for (const subscription of this.#subscriptions()) dropped += subscription.dropped;
     return dropped;
   }
 
-  /** One that is not added yet. */
+  /** A subscription that is not yet added. */
   subscription(
     filters: readonly string[],
     handler: MessageHandler | null,
-    left: () => Promise<unknown>,
+    unsubscribe: () => Promise<unknown>,
   ): Subscription {
-    const { queuedMessagesMax, queuedBytesMax, failed } = this.#options;
-    const taken = (delivery: Delivery): void => this.#taken(delivery);
-    const limits = { queuedMessagesMax, queuedBytesMax };
-    return new Subscription(filters, handler, { ...limits, failed, taken, left });
+    const { queuedMessagesMax, queuedBytesMax, handleError } = this.#options;
+    const handleConsumed = (delivery: Delivery): void => this.#consumed(delivery);
+    return new Subscription(filters, handler, {
+      ...{ queuedMessagesMax, queuedBytesMax, handleError, handleConsumed, unsubscribe },
+    });
   }
 
-  /** From now on `subscription` gets what comes for `filter`. Returns what to ask the broker for. */
-  add(filter: string, subscription: Subscription, options: SubscribeOptions): readonly Asked[] {
-    const subscribed =
+  /** Adds a filter of `subscription`. Returns the SUBSCRIBEs to send. */
+  add(
+    filter: string,
+    subscription: Subscription,
+    options: SubscribeOptions,
+  ): readonly SubscribeRequest[] {
+    const group =
       this.#byFilter.get(filter) ??
-      new Subscribed(filter, (identifier) => this.#unname(identifier, subscribed));
-    this.#byFilter.set(filter, subscribed);
-    const asked = subscribed.add(subscription, options, this.#options.identifier);
-    for (const { identifier } of asked) {
+      new FilterGroup(filter, (identifier) => this.#unlink(identifier, group));
+    this.#byFilter.set(filter, group);
+    const requests = group.add(subscription, options, this.#options.newIdentifier);
+    for (const { identifier } of requests) {
       this.#retired.delete(identifier);
-      const named = this.#byIdentifier.get(identifier) ?? new Set();
-      this.#byIdentifier.set(identifier, named.add(subscribed));
+      const groups = this.#byIdentifier.get(identifier) ?? new Set();
+      this.#byIdentifier.set(identifier, groups.add(group));
     }
-    return asked;
+    return requests;
   }
 
-  /** The broker granted `qos` for `filter`, to all who have it. */
+  /** The broker granted `qos` to all subscriptions with `filter`. */
   granted(filter: string, qos: number): void {
-    for (const one of this.#byFilter.get(filter)?.members ?? []) {
-      // One that is subscribing still is told when all of its filters are answered.
-      if (one.granted.length > 0) one.granted[one.filters.indexOf(filter)] = qos;
+    for (const { granted, filters } of this.#byFilter.get(filter)?.members ?? []) {
+      // A subscription without a granted QoS still waits for the SUBACKs of all its filters.
+      if (granted.length > 0) granted[filters.indexOf(filter)] = qos;
     }
   }
 
-  /** Gives `subscription` what has come for its filters before anybody had subscribed. */
+  /** Passes to `subscription` the messages that have waited for a subscription with its filters. */
   claim(subscription: Subscription): void {
     const filters = subscription.filters.map((filter) => sharedFilter(filter)?.filter ?? filter);
-    const isIts = ({ topic }: LocalMessage): boolean =>
+    const matches = ({ topic }: LocalMessage): boolean =>
       filters.some((filter) => matchesFilter(filter, topic));
-    for (const delivery of this.#unclaimed.release(isIts)) subscription.offer(delivery);
+    for (const delivery of this.#unclaimed.release(matches)) subscription.offer(delivery);
   }
 
   /**
-   * `subscription`, or whoever has it, gets no more of `filter`. True: nobody does. One that has no filter
-   * left has ended.
+   * Removes a filter of `subscription`, or of all subscriptions if it is null. A subscription without filters ends. Returns
+   * whether no subscription has the filter any more.
    */
   remove(filter: string, subscription: Subscription | null): boolean {
-    const subscribed = this.#byFilter.get(filter);
-    if (subscribed === undefined) return subscription === null;
-    const leaving = subscription === null ? [...subscribed.members] : [subscription];
-    for (const one of leaving) {
-      if (!subscribed.delete(one) || this.#hasFilter(one)) continue;
-      this.#dropped += one.dropped;
-      one.acknowledge();
-      one.end(null, () => false);
+    const group = this.#byFilter.get(filter);
+    if (group === undefined) return subscription === null;
+    for (const member of subscription === null ? [...group.members] : [subscription]) {
+      if (!group.delete(member) || this.#hasFilter(member)) continue;
+      this.#dropped += member.dropped;
+      member.acknowledge();
+      member.end(null, () => false);
     }
-    if (!subscribed.isEmpty) return false;
+    if (!group.isEmpty) return false;
     this.#byFilter.delete(filter);
-    for (const identifier of subscribed.identifiers) {
-      if (this.#unname(identifier, subscribed)) this.#retire(identifier);
+    for (const identifier of group.identifiers) {
+      if (this.#unlink(identifier, group)) this.#retire(identifier);
     }
     return true;
   }
 
-  /** What no subscription claims goes to `handler`. */
+  /** Sets the handler of messages for no subscription. */
   handleUnclaimed(handler: MessageHandler | null): void {
     this.#hasHandler = handler !== null;
     this.#unclaimed.handleWith(handler);
@@ -126,41 +130,41 @@ export class Incoming {
     const { topic, payload, qos, retain, dup, packetId } = packet;
     const { session, send, isResumed } = this.#options;
     if (qos === 2 && session.received.has(packetId)) {
-      send(encodeAnswer(FirstByte.Pubrec, packetId)); // [MQTT-4.3.3-10]
+      send(encodeShortAck(FirstByte.Pubrec, packetId)); // [MQTT-4.3.3-10]
       return;
     }
     const identifiers = identifiersOf(packet.properties);
-    const named = this.#named(topic, identifiers);
-    const properties = shown(packet.properties, identifiers, named);
+    const groups = this.#groupsOf(topic, identifiers);
+    const properties = visibleProperties(packet.properties, identifiers, groups);
     const message = { topic, payload, qos, retain, dup, properties };
-    const delivery: Delivery = { message, packetId, waiting: 1, isTaken: false };
-    const takers = this.#takers(topic, identifiers, retain, named);
-    const isPast = identifiers.length > 0 && identifiers.every((id) => this.#retired.has(id));
-    if (takers.size === 0) {
-      const isKnown = isPast || named.length > 0;
+    const delivery: Delivery = { message, packetId, waitingCount: 1, isConsumed: false };
+    const receivers = this.#receivers(topic, identifiers, retain, groups);
+    const isRetired = identifiers.length > 0 && identifiers.every((id) => this.#retired.has(id));
+    if (receivers.size === 0) {
+      const isKnown = isRetired || groups.length > 0;
       if (!isKnown && (isResumed || this.#hasHandler)) this.#unclaimed.offer(delivery);
-      else this.#taken(delivery);
+      else this.#consumed(delivery);
       return;
     }
-    delivery.waiting = takers.size;
-    for (const subscription of takers) subscription.offer(delivery);
+    delivery.waitingCount = receivers.size;
+    for (const subscription of receivers) subscription.offer(delivery);
   }
 
   released(packetId: number): void {
     const isKnown = this.#options.session.received.delete(packetId);
     const reason = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
-    this.#options.send(encodeAnswer(FirstByte.Pubcomp, packetId, reason));
+    this.#options.send(encodeShortAck(FirstByte.Pubcomp, packetId, reason));
   }
 
   /**
-   * The connection is over. `isKept`: the broker keeps the session, and sends again what was not
-   * acknowledged, so that it must not be taken now.
+   * The connection has ended. If the broker keeps the session (`isKept`), it will resend unacknowledged messages, so they must not
+   * be consumed now.
    */
   close(error: Error | null, isKept: boolean): void {
-    const isLost = ({ message, packetId, isTaken }: Delivery): boolean => {
+    const isLost = ({ message, packetId, isConsumed }: Delivery): boolean => {
       if (!isKept || message.qos === 0 || packetId === 0) return false;
-      if (!isTaken) return true;
-      // One of several has taken it: the others do so here, for it is not taken once more.
+      if (!isConsumed) return true;
+      // Another subscription has consumed the message. This one still can at QoS 2, because a resent one will be discarded.
       if (message.qos === 2) this.#options.session.received.add(packetId);
       return message.qos === 1;
     };
@@ -170,35 +174,35 @@ export class Incoming {
     this.#isClosed = true;
   }
 
-  /** The filters that a message came by. */
-  #named(topic: string, identifiers: readonly number[]): readonly Subscribed[] {
-    const named = identifiers.flatMap((identifier) => [
+  /** The filters that a message was sent for. */
+  #groupsOf(topic: string, identifiers: readonly number[]): readonly FilterGroup[] {
+    const groups = identifiers.flatMap((identifier) => [
       ...(this.#byIdentifier.get(identifier) ?? []),
     ]);
-    return [...new Set(named)].filter((one) => one.matches(topic));
+    return [...new Set(groups)].filter((group) => group.matches(topic));
   }
 
-  #takers(
+  #receivers(
     topic: string,
     identifiers: readonly number[],
     isRetained: boolean,
-    named: readonly Subscribed[],
+    groups: readonly FilterGroup[],
   ): Set<Subscription> {
-    const isPast = identifiers.some((id) => this.#retired.has(id));
-    if (named.length > 0 || isPast) {
-      return new Set(named.flatMap((one) => [...one.takers(identifiers, isRetained)]));
+    const isRetired = identifiers.some((id) => this.#retired.has(id));
+    if (groups.length > 0 || isRetired) {
+      return new Set(groups.flatMap((group) => [...group.receivers(identifiers, isRetained)]));
     }
-    const matching = [...this.#byFilter.values()].filter((one) => one.matches(topic));
+    const matching = [...this.#byFilter.values()].filter((group) => group.matches(topic));
     return new Set(matching.flatMap(({ members }) => [...members]));
   }
 
-  #taken(delivery: Delivery): void {
-    delivery.isTaken = true;
-    if (--delivery.waiting > 0 || delivery.packetId === 0 || this.#isClosed) return;
+  #consumed(delivery: Delivery): void {
+    delivery.isConsumed = true;
+    if (--delivery.waitingCount > 0 || delivery.packetId === 0 || this.#isClosed) return;
     const { session, send } = this.#options;
     const { qos } = delivery.message;
     if (qos === 2) session.received.add(delivery.packetId);
-    send(encodeAnswer(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, delivery.packetId));
+    send(encodeShortAck(qos === 1 ? FirstByte.Puback : FirstByte.Pubrec, delivery.packetId));
   }
 
   *#subscriptions(): Generator<Subscription> {
@@ -216,17 +220,17 @@ export class Incoming {
     return subscription.filters.some((filter) => this.#byFilter.get(filter)?.has(subscription));
   }
 
-  /** Nothing comes for a filter by an identifier any more; true: nor for any other. */
-  #unname(identifier: number, subscribed: Subscribed): boolean {
-    const named = this.#byIdentifier.get(identifier);
-    named?.delete(subscribed);
-    return named?.size === 0 && this.#byIdentifier.delete(identifier);
+  /** Removes an identifier of a filter. Returns whether the identifier has no filter any more. */
+  #unlink(identifier: number, group: FilterGroup): boolean {
+    const groups = this.#byIdentifier.get(identifier);
+    groups?.delete(group);
+    return groups?.size === 0 && this.#byIdentifier.delete(identifier);
   }
 
   #retire(identifier: number): void {
     if (identifier === 0) return;
     this.#retired.add(identifier);
-    // The oldest first: nothing of theirs is under way any more.
+    // No further messages are expected for the oldest identifiers.
     for (const oldest of this.#retired) {
       if (this.#retired.size <= RETIRED_MAX) break;
       this.#retired.delete(oldest);
@@ -238,24 +242,27 @@ function identifiersOf({ SubscriptionIdentifier: given }: PropertyValues): reado
   return given === undefined ? [] : typeof given === "number" ? [given] : given;
 }
 
-/** With the identifiers that the program knows, and no others. */
-function shown(
+/** The properties of a message with the identifiers that the program set, and no others. */
+function visibleProperties(
   properties: PropertyValues,
   identifiers: readonly number[],
-  named: readonly Subscribed[],
+  groups: readonly FilterGroup[],
 ): PropertyValues {
   if (identifiers.length === 0) return properties;
   const { SubscriptionIdentifier: _, ...others } = properties;
-  const known = identifiers.map(
-    (id) => named.map((one) => one.shown(id)).find((one) => one !== undefined) ?? id,
-  );
-  const theirs = known.filter((id) => id < OWN_IDENTIFIER_MIN);
-  if (theirs.length === 0) return others;
-  return { ...others, SubscriptionIdentifier: theirs.length === 1 ? theirs[0]! : theirs };
+  const visible = identifiers
+    .map(
+      (id) =>
+        groups.map((group) => group.visibleIdentifier(id)).find((found) => found !== undefined) ??
+        id,
+    )
+    .filter((id) => id < OWN_IDENTIFIER_MIN);
+  if (visible.length === 0) return others;
+  return { ...others, SubscriptionIdentifier: visible.length === 1 ? visible[0]! : visible };
 }
 
-/** From here on identifiers are the client's own; those below are its user's. */
+/** The first identifier that clients assign. Programs set the lower ones. */
 export const OWN_IDENTIFIER_MIN: number = 2 ** 27;
-/** The last identifier that MQTT has. */
+/** The maximum Subscription Identifier, MQTT 5.0 §3.8.2.1.2. */
 export const IDENTIFIER_MAX = 268_435_455;
 const RETIRED_MAX = 1000;

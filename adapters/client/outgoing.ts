@@ -1,26 +1,27 @@
-/** What a client publishes: within the broker's window, and at QoS 1 and 2 until it is acknowledged. */
+/** The publishes of a client. At QoS 1 and 2 they wait for room in the broker's window, then for the acknowledgement. */
 import type { PropertyValues } from "../../core/mod.ts";
 import { FAILURE_MIN, FirstByte, Reason } from "../../core/mod.ts";
 import type { PublishResult } from "./client-api.ts";
-import type { ClientSession, Outgoing as Entry } from "./client-session.ts";
+import type { ClientSession, OutgoingMessage } from "./client-session.ts";
 import { ClosedError, RefusedError } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
 import type { PublishFields, ServerPacket } from "./packets.ts";
-import { encodeAnswer, encodePublish } from "./packets.ts";
+import { encodePublish, encodeShortAck } from "./packets.ts";
 
 export interface OutgoingOptions {
   readonly session: ClientSession;
-  /** Most QoS 1 and 2 publishes under way. */
+  /** Maximum unacknowledged QoS 1 and 2 publishes. */
   readonly receiveMaximum: number;
-  /** The longest packet that the broker takes. */
+  /** The longest packet that the broker accepts. */
   readonly packetBytesMax: number;
-  /** A packet identifier that nothing has; 0: none is free. */
+  /** A free packet identifier; 0: none is free. */
   packetId(): number;
-  send(packet: Uint8Array, taken?: () => void): void;
+  /** `onRead` is called when the broker has read the packet. */
+  send(packet: Uint8Array, onRead?: () => void): void;
 }
 
-/** Somebody waits for it. */
-interface Publish {
+/** A call of `publish` that is not settled. */
+interface PendingPublish {
   readonly fields: PublishFields;
   resolve(result: PublishResult): void;
   reject(error: Error): void;
@@ -28,13 +29,13 @@ interface Publish {
 
 export class Outgoing {
   readonly #options: OutgoingOptions;
-  /** What the window has no room for yet. */
-  readonly #waiting = new Fifo<Publish>();
-  /** At QoS 0, and not yet with the broker; and at QoS 1 and 2, and not yet acknowledged. */
-  readonly #unsettled = new Set<Publish>();
+  /** The publishes that wait for room in the window. */
+  readonly #queued = new Fifo<PendingPublish>();
+  /** The publishes at QoS 0 that the broker has not read, and those at QoS 1 and 2 that it has not acknowledged. */
+  readonly #unsettled = new Set<PendingPublish>();
 
-  /** How many of them the broker has yet to acknowledge. */
-  unacknowledged = 0;
+  /** The number of publishes at QoS 1 and 2 that the broker has not acknowledged. */
+  unacknowledgedCount = 0;
 
   constructor(options: OutgoingOptions) {
     this.#options = options;
@@ -43,10 +44,10 @@ export class Outgoing {
   publish(fields: PublishFields): Promise<PublishResult> {
     return new Promise((resolve, reject) => {
       const publish = { fields, resolve, reject };
-      const what = `publish to ${fields.topic}`;
+      const action = `publish to ${fields.topic}`;
       const bytes = encodePublish(fields, 1);
       if (bytes.length > this.#options.packetBytesMax) {
-        reject(new RefusedError(what, "CONNACK", Reason.PacketTooLarge, {}));
+        reject(new RefusedError(action, "CONNACK", Reason.PacketTooLarge, {}));
         return;
       }
       this.#unsettled.add(publish);
@@ -54,45 +55,46 @@ export class Outgoing {
         this.#options.send(bytes, () => this.#resolve(publish, Reason.Success, {}));
         return;
       }
-      this.unacknowledged++;
-      this.#waiting.push(publish);
+      this.unacknowledgedCount++;
+      this.#queued.push(publish);
       this.#pump();
     });
   }
 
-  /** Sends again what an earlier connection left unfinished, in its order [MQTT-4.4.0-1]. */
+  /** Resends the unacknowledged messages of the session in their order [MQTT-4.4.0-1]. */
   resume(): void {
     for (const { packetId, packet, isReceived } of this.#options.session.outgoing.values()) {
       if (isReceived) {
-        this.#options.send(encodeAnswer(FirstByte.Pubrel, packetId));
+        this.#options.send(encodeShortAck(FirstByte.Pubrel, packetId));
         continue;
       }
-      const again = packet.slice();
-      again[0]! |= DUP;
-      this.#options.send(again);
+      const resent = packet.slice();
+      resent[0]! |= DUP;
+      this.#options.send(resent);
     }
   }
 
-  answered(packet: Extract<ServerPacket, { packetId: number; reason: number }>): void {
+  handleAck(packet: Extract<ServerPacket, { packetId: number; reason: number }>): void {
     const { type, packetId, reason, properties } = packet;
     const { outgoing } = this.#options.session;
-    const entry = outgoing.get(packetId);
+    const message = outgoing.get(packetId);
     if (type === "pubrec" && reason < FAILURE_MIN) {
-      const known = entry === undefined ? Reason.PacketIdentifierNotFound : Reason.Success;
-      if (entry !== undefined) entry.isReceived = true;
-      this.#options.send(encodeAnswer(FirstByte.Pubrel, packetId, known));
+      const releaseReason =
+        message === undefined ? Reason.PacketIdentifierNotFound : Reason.Success;
+      if (message !== undefined) message.isReceived = true;
+      this.#options.send(encodeShortAck(FirstByte.Pubrel, packetId, releaseReason));
       return;
     }
-    if (entry === undefined) return;
+    if (message === undefined) return;
     outgoing.delete(packetId);
-    entry.settle?.(type === "puback" ? "PUBACK" : "PUBREC", reason, properties);
+    message.settle?.(type === "puback" ? "PUBACK" : "PUBREC", reason, properties);
     this.#pump();
   }
 
-  /** The connection is over: nobody is told more. What was sent stays in the session. */
+  /** The connection has ended: unsettled publishes reject. Sent messages stay in the session. */
   close(reason: number): void {
-    for (const entry of this.#options.session.outgoing.values()) entry.settle = null;
-    this.#waiting.drain();
+    for (const message of this.#options.session.outgoing.values()) message.settle = null;
+    this.#queued.drain();
     for (const { fields, reject } of this.#unsettled) {
       reject(new ClosedError(`publish to ${fields.topic}`, reason));
     }
@@ -101,28 +103,28 @@ export class Outgoing {
 
   #pump(): void {
     const { session, receiveMaximum } = this.#options;
-    while (this.#waiting.length > 0 && session.outgoing.size < receiveMaximum) {
+    while (this.#queued.length > 0 && session.outgoing.size < receiveMaximum) {
       const packetId = this.#options.packetId();
       if (packetId === 0) return;
-      const publish = this.#waiting.shift()!;
+      const publish = this.#queued.shift()!;
       const { qos } = publish.fields;
       const packet = encodePublish(publish.fields, packetId);
-      const settle: Entry["settle"] = (said, reason, properties) => {
-        this.unacknowledged--;
+      const settle: OutgoingMessage["settle"] = (ack, reason, properties) => {
+        this.unacknowledgedCount--;
         if (reason < FAILURE_MIN) {
           this.#resolve(publish, reason, properties);
           return;
         }
         this.#unsettled.delete(publish);
-        const what = `publish to ${publish.fields.topic}`;
-        publish.reject(new RefusedError(what, said, reason, properties));
+        const action = `publish to ${publish.fields.topic}`;
+        publish.reject(new RefusedError(action, ack, reason, properties));
       };
       session.outgoing.set(packetId, { packetId, qos, packet, isReceived: false, settle });
       this.#options.send(packet);
     }
   }
 
-  #resolve(publish: Publish, reason: number, properties: PropertyValues): void {
+  #resolve(publish: PendingPublish, reason: number, properties: PropertyValues): void {
     this.#unsettled.delete(publish);
     publish.resolve({ reason, properties });
   }

@@ -1,4 +1,4 @@
-/** MQTT 5.0 as a client writes and reads it, by the core's own codec. */
+/** Encodes the packets of an MQTT 5.0 client and decodes those of the broker, with the core's codec. */
 import type { PropertyValues, QoS } from "../../core/mod.ts";
 import {
   decodeProperties,
@@ -16,7 +16,7 @@ import {
   withLength,
 } from "../../core/mod.ts";
 
-/** What CONNECT says, checked: nothing here looks at it again. */
+/** The fields of CONNECT. The caller has checked them. */
 export interface ConnectFields {
   readonly clientId: string;
   readonly cleanStart: boolean;
@@ -39,7 +39,7 @@ export interface PublishFields {
   readonly properties: PropertyValues;
 }
 
-/** What a broker says to a client. */
+/** A packet from the broker. */
 export type ServerPacket =
   | {
       readonly type: "connack";
@@ -92,7 +92,7 @@ export function encodeConnect(fields: ConnectFields): Uint8Array {
   );
 }
 
-/** `packetId` is 0 at QoS 0. DUP is set in its first byte where it is sent again. */
+/** `packetId` is not used at QoS 0. A caller that resends the packet sets DUP in its first byte. */
 export function encodePublish(fields: PublishFields, packetId: number): Uint8Array {
   const { topic, payload, qos, retain, properties } = fields;
   return packet(
@@ -111,9 +111,8 @@ export function encodeSubscribe(
   options: number,
   properties: PropertyValues,
 ): Uint8Array {
-  const fields = withLength(encodeProperties(properties));
-  const options8 = Uint8Array.of(options);
-  return packet(0x82, u16(packetId), fields, text(filter), options8);
+  const encoded = withLength(encodeProperties(properties));
+  return packet(0x82, u16(packetId), encoded, text(filter), Uint8Array.of(options));
 }
 
 export function encodeUnsubscribe(packetId: number, filters: readonly string[]): Uint8Array {
@@ -121,19 +120,19 @@ export function encodeUnsubscribe(packetId: number, filters: readonly string[]):
   return packet(0xa2, u16(packetId), Uint8Array.of(0), ...texts);
 }
 
-/** PUBACK, PUBREC, PUBREL or PUBCOMP. */
-export function encodeAnswer(firstByte: number, packetId: number, reason = 0): Uint8Array {
+/** PUBACK, PUBREC, PUBREL or PUBCOMP without properties, in the shortest form. */
+export function encodeShortAck(firstByte: number, packetId: number, reason = 0): Uint8Array {
   if (reason !== Reason.Success) return encodeAck(firstByte, packetId, reason, {});
   return packet(firstByte, u16(packetId));
 }
 
 export const pingreq: Uint8Array = Uint8Array.of(PacketType.Pingreq << 4, 0);
 
-/** Takes whole packets out of a stream of bytes that comes in pieces. */
+/** Decodes packets from a stream of bytes that arrives in chunks. */
 export class PacketReader {
   #rest = new Uint8Array(0);
 
-  /** The packets that are complete with `bytes`, which are the reader's from now on. */
+  /** The packets that are complete with `bytes`. `bytes` belongs to the reader. */
   read(bytes: Uint8Array): ServerPacket[] {
     let all = bytes;
     if (this.#rest.length > 0) {
@@ -230,7 +229,7 @@ const names: Readonly<Record<number, ServerPacket["type"]>> = {
   [PacketType.Auth]: "auth",
 };
 
-/** A UTF-8 string with its length. */
+/** A UTF-8 string after its length. */
 function text(value: string): Uint8Array {
   return joined(field(encodeUtf8(value)));
 }

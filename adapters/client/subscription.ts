@@ -1,19 +1,20 @@
-/** Messages on their way to one consumer: a loop that takes them as it likes, or a function. */
+/** The messages of one consumer: a loop that requests each message, or a handler function. */
 import type { LocalMessage, MessageHandler } from "./client-api.ts";
 import { Fifo } from "./fifo.ts";
 
-/** A message that came, shared by the consumers that it is for. */
+/** A received message, shared by its consumers. */
 export interface Delivery {
   readonly message: LocalMessage;
   /** 0 at QoS 0. */
   readonly packetId: number;
-  /** How many consumers have not taken it: it is acknowledged once all have. */
-  waiting: number;
-  isTaken: boolean;
+  /** How many consumers have not consumed the message. It is acknowledged when all have. */
+  waitingCount: number;
+  /** At least one consumer has consumed the message. */
+  isConsumed: boolean;
 }
 
-/** Somebody who asked for the next message. */
-interface Waiting {
+/** A call of `next` that waits for a message. */
+interface PendingNext {
   resolve(result: IteratorResult<LocalMessage>): void;
   reject(error: Error): void;
 }
@@ -21,26 +22,23 @@ interface Waiting {
 export interface ConsumerOptions {
   readonly queuedMessagesMax: number;
   readonly queuedBytesMax: number;
-  /** The consumer has taken a message. */
-  taken(delivery: Delivery): void;
-  /** The handler threw, or what it returned rejected. */
-  failed(error: unknown): void;
-  /** The loop was left. */
-  left(): Promise<unknown>;
+  /** The consumer has consumed a message. */
+  handleConsumed(delivery: Delivery): void;
+  /** The message handler threw, or its promise rejected. */
+  handleError(error: unknown): void;
+  /** Ends the subscription. */
+  unsubscribe(): Promise<unknown>;
 }
 
-/**
- * Messages of one `subscribe`, in order. `for await` takes them; so does `next`. Leaving the loop, or
- * `return`, ends the subscription.
- */
+/** The messages of one `subscribe`, in order, for `for await` or `next`. Leaving the loop, or `return`, ends the subscription. */
 export class Subscription implements AsyncIterableIterator<LocalMessage> {
-  /** The filters that were subscribed to. */
+  /** The topic filters of the subscription. */
   readonly filters: readonly string[];
-  /** The QoS granted for each of `filters`: more than was asked for where another of this client asked for it. */
+  /** The QoS granted for each filter. It is higher than requested if another subscription of the client requested more. */
   readonly granted: number[] = [];
   readonly #options: ConsumerOptions;
   readonly #queue = new Fifo<Delivery>();
-  readonly #waiting = new Fifo<Waiting>();
+  readonly #pending = new Fifo<PendingNext>();
   #handler: MessageHandler | null;
   #isHandling = false;
   #queuedCount = 0;
@@ -58,7 +56,7 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
     this.#options = options;
   }
 
-  /** QoS 0 messages that were dropped because too many waited. */
+  /** The number of QoS 0 messages that were dropped because too many waited. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -67,42 +65,43 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
     return this;
   }
 
-  /** The next message, once there is one. Done where the subscription has ended; rejects where it was lost. */
+  /** Waits for the next message. Done if the subscription has ended. Rejects once if the connection was lost. */
   async next(): Promise<IteratorResult<LocalMessage>> {
-    if (this.#handler !== null) throw new Error("the messages go to the function it was made with");
+    if (this.#handler !== null)
+      throw new Error("the messages of this subscription go to its handler");
     const delivery = this.#shift();
     if (delivery !== null) {
-      this.#options.taken(delivery);
+      this.#options.handleConsumed(delivery);
       return { done: false, value: delivery.message };
     }
     if (this.#end !== null) return this.#ended();
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
+      this.#pending.push({ resolve, reject });
     });
   }
 
-  /** Ends the subscription; what waits is dropped. */
+  /** Ends the subscription and drops its waiting messages. */
   async return(): Promise<IteratorResult<LocalMessage>> {
-    for (const delivery of this.#queue.drain()) this.#options.taken(delivery);
-    await this.#options.left();
+    for (const delivery of this.#queue.drain()) this.#options.handleConsumed(delivery);
+    await this.#options.unsubscribe();
     return { done: true, value: undefined };
   }
 
-  /** Ends the subscription; what has come can still be taken. */
+  /** Ends the subscription. Waiting messages can still be read. */
   async unsubscribe(): Promise<void> {
-    await this.#options.left();
+    await this.#options.unsubscribe();
   }
 
   /** @internal */
   offer(delivery: Delivery): void {
     const { message } = delivery;
     if (this.#end !== null) {
-      this.#options.taken(delivery);
+      this.#options.handleConsumed(delivery);
       return;
     }
-    const next = this.#waiting.shift();
+    const next = this.#pending.shift();
     if (next !== null) {
-      this.#options.taken(delivery);
+      this.#options.handleConsumed(delivery);
       next.resolve({ done: false, value: message });
       return;
     }
@@ -120,13 +119,13 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
     this.#handle();
   }
 
-  /** Messages that nobody has claimed are `handler`'s from now on. @internal */
+  /** Sets the handler, which also gets the waiting messages. @internal */
   handleWith(handler: MessageHandler | null): void {
     this.#handler = handler;
     this.#handle();
   }
 
-  /** What waits and matches, taken out. @internal */
+  /** Removes and returns the waiting messages that match. @internal */
   release(matches: (message: LocalMessage) => boolean): Delivery[] {
     const released: Delivery[] = [];
     this.#queuedCount = 0;
@@ -138,29 +137,34 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
     return released;
   }
 
-  /** Nothing more comes. What waits can still be taken, but for what `isLost`. @internal */
+  /** Ends the subscription without UNSUBSCRIBE. Waiting messages can still be read, except those that are lost. @internal */
   end(error: Error | null, isLost: (delivery: Delivery) => boolean): void {
     if (this.#end !== null) return;
-    // Whoever waits is told; who comes later is told once.
-    this.#end = { error: this.#waiting.length > 0 ? null : error };
+    // Each waiting call of `next` gets the error. If none waits, the first later call gets it.
+    this.#end = { error: this.#pending.length > 0 ? null : error };
     for (const delivery of this.#queue.drain()) if (!isLost(delivery)) this.#queue.push(delivery);
-    for (const next of this.#waiting.drain()) {
+    for (const next of this.#pending.drain()) {
       if (error === null) next.resolve({ done: true, value: undefined });
       else next.reject(error);
     }
   }
 
-  /** What waits is acknowledged, and can still be taken. @internal */
+  /** Acknowledges the waiting messages. They can still be read. @internal */
   acknowledge(): void {
     for (const delivery of this.#queue.drain()) {
-      this.#options.taken(delivery);
-      this.#queue.push({ message: delivery.message, packetId: 0, waiting: 1, isTaken: true });
+      this.#options.handleConsumed(delivery);
+      this.#queue.push({
+        message: delivery.message,
+        packetId: 0,
+        waitingCount: 1,
+        isConsumed: true,
+      });
     }
   }
 
   #ended(): IteratorResult<LocalMessage> {
     const { error } = this.#end!;
-    // Told once: a loop that goes on is over.
+    // The error is thrown once. A later call is done.
     this.#end = { error: null };
     if (error !== null) throw error;
     return { done: true, value: undefined };
@@ -184,7 +188,7 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
     return delivery;
   }
 
-  /** Calls the handler with what waits, one at a time. */
+  /** Calls the handler with the waiting messages, one at a time. */
   #handle(): void {
     while (this.#handler !== null && !this.#isHandling) {
       const delivery = this.#shift();
@@ -194,16 +198,16 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
       try {
         result = this.#handler(delivery.message);
       } catch (error) {
-        this.#options.failed(error);
+        this.#options.handleError(error);
       }
       if (isThenable(result)) {
-        const goOn = (): void => {
+        const handleNext = (): void => {
           this.#handled(delivery);
           this.#handle();
         };
         Promise.resolve(result)
-          .catch((error: unknown) => this.#options.failed(error))
-          .then(goOn, goOn);
+          .catch((error: unknown) => this.#options.handleError(error))
+          .then(handleNext, handleNext);
         return;
       }
       this.#handled(delivery);
@@ -212,7 +216,7 @@ export class Subscription implements AsyncIterableIterator<LocalMessage> {
 
   #handled(delivery: Delivery): void {
     this.#isHandling = false;
-    this.#options.taken(delivery);
+    this.#options.handleConsumed(delivery);
   }
 }
 

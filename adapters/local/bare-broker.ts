@@ -1,6 +1,6 @@
 /**
- * A broker that listens nowhere, for clients that speak MQTT themselves: over a pair of byte streams, or over
- * a port from another tab, worker or thread. All that a worker needs that serves a page, and no more.
+ * A broker without listeners and without a client of its own. It serves MQTT clients over a pair of byte streams, or over a
+ * MessagePort from another tab, worker or thread. It is all that a worker needs to serve a page.
  */
 import type { InnerOptions } from "../broker-options.ts";
 import type { Runtime } from "../broker-server.ts";
@@ -18,15 +18,15 @@ import { checkPort } from "./port-link.ts";
 export type LocalBrokerOptions = InnerOptions;
 
 export class BareBroker extends BrokerServer {
-  /** A transport of bytes, for a client that speaks MQTT itself. */
+  /** Opens a pair of byte streams for an MQTT client. */
   pipe(...none: readonly []): BytePipe {
     checkNoOptions(none);
     return openPipe(this.driver);
   }
 
   /**
-   * Serves one client at the other end of a MessageChannel, in whatever tab, worker or thread that is;
-   * `portSocket` is what the client makes of its end. The port is the broker's from here on.
+   * Serves one client at the other end of a MessageChannel, in any tab, worker or thread. The client passes its port to
+   * `portSocket`. `port` belongs to the broker.
    */
   servePort(port: BytePort, ...none: readonly []): void {
     checkPort(port);
@@ -35,12 +35,12 @@ export class BareBroker extends BrokerServer {
   }
 }
 
-/** As `createLocalBroker`, without `connect`: a bundle of it is smaller by the client. */
+/** Creates a broker like `createLocalBroker`, but without `connect`, so that a bundle does not contain the client. */
 export function createBareBroker(options: LocalBrokerOptions = {}): BareBroker {
   return new BareBroker(localRuntime(), options);
 }
 
-/** A runtime of the web's interfaces that listens nowhere. */
+/** A runtime on web interfaces, without listeners. */
 export function localRuntime(): Runtime {
   return {
     loop: webLoop,

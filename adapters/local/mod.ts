@@ -1,4 +1,4 @@
-/** sansmq within a process, with no socket at all: for tests, for tabs and workers, for one program's own use. */
+/** sansmq without sockets, for clients of the same process, tab or worker, and for tests. */
 import type { Limits } from "../../core/mod.ts";
 import { parseLimits } from "../../core/mod.ts";
 import type { Runtime } from "../broker-server.ts";
@@ -33,14 +33,14 @@ export type { BytePort } from "./port-link.ts";
 export type { PortSocket } from "./port-socket.ts";
 export { portSocket } from "./port-socket.ts";
 
-/** A broker that clients of the same process, tab or browser reach. */
+/** A broker for clients of the same process or browser. */
 export class LocalBroker extends BareBroker {
   readonly #loop: HostLoop;
   readonly #limits: Limits;
   readonly #sessions = new ClientSessions();
   #lastIdentifier = OWN_IDENTIFIER_MIN - 1;
 
-  /** `createLocalBroker` does. Throws ConfigError. */
+  /** Use `createLocalBroker` instead. Throws ConfigError. */
   constructor(runtime: Runtime, options: LocalBrokerOptions) {
     super(runtime, options);
     this.#loop = runtime.loop;
@@ -48,34 +48,34 @@ export class LocalBroker extends BareBroker {
   }
 
   /**
-   * A client of MQTT 5.0, connected. Rejects with RefusedError where the broker refuses it, with ClosedError
-   * where the connection ends first, and with ConfigError where an option is wrong.
+   * Connects an MQTT 5.0 client. Rejects with RefusedError if the broker refuses it, with ClosedError if the connection ends first,
+   * and with ConfigError for an invalid option.
    */
   connect(options: ConnectOptions = {}): Promise<LocalClient> {
     return this.connectOver(this.driver, options);
   }
 
-  /** A client over something that stands between it and the broker. */
+  /** Connects a client through `host`, which is between the client and the broker. */
   protected connectOver(host: DeferringHost, options: ConnectOptions): Promise<LocalClient> {
     const client = (): Promise<LocalClient> =>
       connectClient(
         {
           ...{ host, loop: this.#loop, limits: this.#limits, sessions: this.#sessions },
-          identifier: () => {
+          newIdentifier: () => {
             const next = this.#lastIdentifier + 1;
             this.#lastIdentifier = next > IDENTIFIER_MAX ? OWN_IDENTIFIER_MIN : next;
             return this.#lastIdentifier;
           },
-          failed: (error) => this.report(error),
+          handleError: (error) => this.report(error),
         },
         options,
       );
-    // A policy may connect too, while the broker waits for its answer.
+    // A policy may call this within a call of the core, so the client connects after that call.
     return new Promise((resolve) => host.whenFree(() => resolve(client())));
   }
 }
 
-/** Starts a broker that listens nowhere. Throws ConfigError where an option is wrong. */
+/** Creates a broker without listeners. Throws ConfigError for an invalid option. */
 export function createLocalBroker(options: LocalBrokerOptions = {}): LocalBroker {
   return new LocalBroker(localRuntime(), options);
 }

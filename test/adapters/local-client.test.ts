@@ -170,7 +170,7 @@ describe("a client in the process", () => {
     await client.publish("b", "x");
     await expect.poll(() => got.length).toBe(50);
     await expect.poll(() => errors).toEqual([new Error("second"), new Error("b x q0")]);
-    await expect(subscription.next()).rejects.toThrow("function");
+    await expect(subscription.next()).rejects.toThrow("go to its handler");
   });
 });
 

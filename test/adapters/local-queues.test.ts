@@ -9,14 +9,14 @@ test("a loop takes 300 000 queued messages in order", async () => {
   let taken = 0;
   const subscription = new Subscription(["a"], null, {
     ...{ queuedMessagesMax: count, queuedBytesMax: 0 },
-    taken: () => void taken++,
-    failed: () => {},
-    left: () => Promise.resolve(),
+    handleConsumed: () => void taken++,
+    handleError: () => {},
+    unsubscribe: () => Promise.resolve(),
   });
   const message = { payload: new Uint8Array(0), qos: 0, retain: false, dup: false } as const;
   for (let n = 0; n < count; n++) {
     const numbered = { ...message, topic: `${n}`, properties: {} };
-    subscription.offer({ message: numbered, packetId: 0, waiting: 1, isTaken: false });
+    subscription.offer({ message: numbered, packetId: 0, waitingCount: 1, isConsumed: false });
   }
   for (let n = 0; n < count; n++) {
     const { value } = await subscription.next();
