@@ -1,38 +1,38 @@
 /**
- * What a recording is, byte by byte. Why it is so is in docs/decisions/0006-recordings.md.
+ * The format of a recording. docs/decisions/0006-recordings.md gives the reasons.
  *
  * ```
  * "SANSMQ\0" version | header length u32 | header, JSON | entries
  * ```
- * An entry is one byte of `Op`, and its fields: `conn`, `count` and lengths as varints of at most 32 bits,
- * times, clocks and journal numbers as f64, the rest as JSON behind its length. All numbers are little-endian.
+ * An entry is a byte of `Op` followed by its fields: `conn`, `count` and lengths as varints of at most 32 bits; times, clocks and
+ * journal numbers as f64; all others as JSON after its length. All numbers are little-endian.
  */
 import type { CodecKind } from "../../codec-wasm/mod.ts";
 import type { BrokerConfig } from "../../core/mod.ts";
 
 export const MAGIC: readonly number[] = [...Array.from("SANSMQ", (c) => c.charCodeAt(0)), 0, 1];
 
-/** Everything that a broker is made of, beside what is asked of it. */
+/** All that determines a broker, except its input. */
 export interface RecordingHeader {
-  /** Of sansmq. Another one may answer the same input with other bytes. */
+  /** The version of sansmq. Another version may have other output for the same input. */
   readonly version: string;
   readonly config: BrokerConfig;
   readonly codec: {
     readonly kind: CodecKind;
-    /** Which one that was, such as `wasm-simd`. */
+    /** The codec in use, such as `wasm-simd`. */
     readonly name: string;
     readonly seed: number;
   };
-  /** False: they are left out, and checks cover whom how many bytes were sent, not which. */
+  /** False: payloads are masked, and checks cover only the lengths of output. */
   readonly payloads: boolean;
 }
 
-/** First byte of an entry. */
+/** The first byte of an entry. */
 export const Op = {
-  /** It is `f64` now. */ Time: 1,
-  /** Buffers to send from are `count` bytes long. */ OutBytes: 2,
+  /** f64: the time of the next steps. */ Time: 1,
+  /** count: the size of output buffers. */ OutBytes: 2,
 
-  /* What was asked of the broker, each a step. */
+  /* Calls of the broker. Each is a step. */
   /** JSON of ConnInfo. */ Open: 8,
   /** conn, length, bytes. */ Bytes: 9,
   Writable: 10,
@@ -49,30 +49,30 @@ export const Op = {
   Timeout: 19,
   Send: 20,
   Effect: 21,
-  /** Effects were polled, and there was none. */ NoEffect: 22,
+  /** A poll for effects without a result. */ NoEffect: 22,
   Journal: 23,
   Event: 24,
 
-  /* What belongs to the step before: answers of ports, and the check. */
-  /** So many questions to the policy were allowed, then one was answered: count, u8 verdict. */ Verdict: 40,
+  /* Parts of the step before: results of its port calls, and the check. */
+  /** count, u8 verdict: the policy allowed `count` requests, then it returned the verdict. */ Verdict: 40,
   /** count, bytes. */ Entropy: 41,
-  /** u16: the lower half of the hash over all output so far. */ Check: 42,
+  /** u16: a short form of the hash over all output so far. */ Check: 42,
 
   /** u8 `EndCause`, and the hash as two u32. */ End: 48,
 } as const;
 
-/** Entries from here on belong to the step before. */
+/** Entries from this byte on are parts of the step before. */
 export const NESTED_MIN = 40;
 
 export const EndCause = {
   /** The broker was closed, or its process ended. */ Closed: 1,
-  /** The bound was reached. */ Full: 2,
+  /** The recording reached its maximum size. */ Full: 2,
 } as const;
 
-/** JSON in which bytes are `{"$bytes": hexadecimal}`. */
+/** JSON with byte arrays as `{"$bytes": hexadecimal}`. */
 export function toJson(value: unknown): string {
   return JSON.stringify(value, function (this: Record<string, unknown>, key, part: unknown) {
-    // As it is, for Node's buffers have a JSON of their own.
+    // The value before `toJSON`, which Node's Buffers have.
     const own = this[key];
     return own instanceof Uint8Array ? { $bytes: hexOf(own) } : part;
   });

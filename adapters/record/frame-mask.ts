@@ -1,24 +1,24 @@
 /**
- * Overwrites in the bytes of one connection what is not to be recorded: passwords and authentication data
- * always, payloads where they are left out.
+ * Masks the bytes of a connection that must not be recorded: always passwords and authentication data, and payloads if the
+ * recording has none.
  *
- * Lengths stay, and a payload that is no text stays none, so that a broker takes the same path over the
- * result. Packets are followed through any chunks, and nothing is kept of them.
+ * The lengths stay the same, and a payload that is not UTF-8 does not become UTF-8, so that a broker handles the masked bytes in
+ * the same way. A packet may be divided over any chunks. No bytes of it are kept.
  */
 import { PacketType } from "../../core/mod.ts";
-import { PacketWalk, Take } from "./packet-walk.ts";
+import { PacketWalk, SpanKind } from "./packet-walk.ts";
 
 export class FrameMask {
   readonly #packetBytesMax: number;
   readonly #masksPayloads: boolean;
-  /** The protocol level of its CONNECT; 0: none yet. */
+  /** The protocol level of the CONNECT; 0: no CONNECT yet. */
   #level = 0;
-  /** Over the packet at hand; null: what is left of it is passed over, or one begins. */
+  /** The walk over the current packet; null: a new packet begins, or the rest of the current one is skipped. */
   #walk: PacketWalk | null = null;
-  #take: Take = Take.Pass;
-  /** How many bytes are taken so. */
+  #kind: SpanKind = SpanKind.Plain;
+  /** How many bytes of this kind remain. */
   #left = 0;
-  /** What has come of the payload at hand, where it is said to be text. */
+  /** The check of the current payload, if the packet declares it as UTF-8. */
   #text: TextCheck | null = null;
 
   constructor(packetBytesMax: number, masksPayloads: boolean) {
@@ -26,33 +26,33 @@ export class FrameMask {
     this.#masksPayloads = masksPayloads;
   }
 
-  /** The next bytes of the connection are `bytes[start, end)`. */
+  /** Masks the next bytes of the connection, `bytes[start, end)`. */
   mask(bytes: Uint8Array, start: number, end: number): void {
     let at = start;
     while (at < end) {
       if (this.#left === 0) {
-        const next = this.#pass(bytes, at, end);
+        const next = this.#skip(bytes, at, end);
         if (next > at) {
           at = next;
           continue;
         }
         this.#walk = new PacketWalk(this.#level, this.#packetBytesMax, this.#masksPayloads);
-        this.#goOn(0);
+        this.#advance(0);
       }
       const count = Math.min(this.#left, end - at);
       this.#left -= count;
       const value = bytes[at]!;
-      if (this.#take >= Take.Secret) this.#overwrite(bytes, at, at + count);
+      if (this.#kind >= SpanKind.Secret) this.#overwrite(bytes, at, at + count);
       at += count;
-      if (this.#left === 0 && this.#walk !== null) this.#goOn(value);
+      if (this.#left === 0 && this.#walk !== null) this.#advance(value);
     }
   }
 
   /**
-   * Passes over the packets from `at` on that have nothing to look for, or a payload where it is easily found.
-   * Returns where the first begins that is another, or has not come with all that this takes.
+   * Skips packets without secrets, and masks payloads that are easily found. Returns the start of the first packet that needs a
+   * walk, or that is not complete enough for this method.
    */
-  #pass(bytes: Uint8Array, start: number, end: number): number {
+  #skip(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
     while (at + 2 <= end) {
       const first = bytes[at]!;
@@ -71,12 +71,12 @@ export class FrameMask {
         if (next > end || remaining < 2) return at;
         let payload = body + 2 + ((bytes[body]! << 8) | bytes[body + 1]!);
         if ((first & 0x06) !== 0) payload += 2;
-        // With properties it is looked for field by field.
+        // A packet with properties needs a walk.
         if (this.#level === 5 && bytes[payload++] !== 0) return at;
         if (payload > next) return at;
         bytes.fill(FILL, payload, next);
       } else if (next > end) {
-        this.#take = Take.Pass;
+        this.#kind = SpanKind.Plain;
         this.#left = next - end;
         return end;
       }
@@ -85,36 +85,36 @@ export class FrameMask {
     return at;
   }
 
-  #goOn(value: number): void {
+  #advance(value: number): void {
     const walk = this.#walk!;
     const isDone = walk.steps.next(value).done === true;
     this.#text = null;
     if (!isDone) {
-      this.#take = walk.take;
+      this.#kind = walk.kind;
       this.#left = walk.count;
-      const isMasked = this.#take === Take.Payload && this.#masksPayloads;
+      const isMasked = this.#kind === SpanKind.Payload && this.#masksPayloads;
       if (isMasked && walk.isText) this.#text = new TextCheck();
       return;
     }
     this.#level = walk.level;
     this.#walk = null;
-    if (!walk.isLost) return;
-    // The broker closes the connection: no byte of it means anything any more.
-    this.#take = Take.Secret;
+    if (!walk.isLast) return;
+    // The broker closes the connection and handles no further byte of it.
+    this.#kind = SpanKind.Secret;
     this.#left = Number.POSITIVE_INFINITY;
   }
 
   #overwrite(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#take === Take.Payload && !this.#masksPayloads) return;
+    if (this.#kind === SpanKind.Payload && !this.#masksPayloads) return;
     const text = this.#text;
     text?.add(bytes.subarray(start, end));
     bytes.fill(FILL, start, end);
-    // What is no text stays none: its last byte says so.
-    if (text !== null && this.#left === 0 && !text.isText()) bytes[end - 1] = NO_TEXT;
+    // The last byte makes the masked payload invalid if the payload was invalid.
+    if (text !== null && this.#left === 0 && !text.isText()) bytes[end - 1] = NOT_UTF8;
   }
 }
 
-/** Whether bytes that come in pieces are UTF-8. */
+/** Checks whether bytes in chunks are UTF-8. */
 class TextCheck {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
   #isText = true;
@@ -137,7 +137,7 @@ class TextCheck {
   }
 }
 
-/** A letter, so that what is masked is text where it was. */
+/** A letter, so that masked UTF-8 stays UTF-8. */
 const FILL = 0x78;
-/** Never in UTF-8. */
-const NO_TEXT = 0xff;
+/** A byte that UTF-8 never contains. */
+const NOT_UTF8 = 0xff;

@@ -1,4 +1,4 @@
-/** Recordings of a broker's input, and their replay: `createBroker({ record: recorder({ sink }) })` makes one. */
+/** Records the input of a broker and replays recordings. `createBroker({ record: recorder({ sink }) })` makes a recording. */
 import { checkFunction, checkSupplied, checkSwitch } from "../checks.ts";
 import type { Names } from "../options.ts";
 import { checkOptions } from "../options.ts";
@@ -13,7 +13,7 @@ export type { Replay, ReplayDifference, ReplayOptions } from "./replay.ts";
 export { replay } from "./replay.ts";
 export type { RecordingEnd, RecordSink } from "./writer.ts";
 
-/** What `BrokerOptions.record` takes. Throws ConfigError; for a bound that is none, the broker made with it does. */
+/** Makes the option `BrokerOptions.record`. Throws ConfigError. The new broker throws it for an invalid `bytesMax`. */
 export function recorder(options: RecordOptions): Recorder {
   checkOptions<RecordOptions>("options", options, recordNames);
   checkSupplied("sink", options.sink, "write");

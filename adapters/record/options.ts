@@ -1,19 +1,19 @@
-/** What a recording is told, apart from what makes it: who does not record does not load it. */
+/** The options of a recording. A separate file, so that a program without recordings does not load their code. */
 import type { CodecKind } from "../../codec-wasm/mod.ts";
 import type { Broker, BrokerConfig, Ports } from "../../core/mod.ts";
 import type { RecordingEnd, RecordSink } from "./writer.ts";
 
 export interface RecordOptions {
   readonly sink: RecordSink;
-  /** Where the recording is cut: it can only be replayed from its beginning. Default: 256 MiB. */
+  /** Maximum size of the recording, which then ends. It can only be replayed from its beginning. Default: 256 MiB. */
   readonly bytesMax?: number;
-  /** False leaves the bytes of payloads out, of wills too. Passwords never are in a recording. Default: true. */
+  /** False masks payloads, also those of wills. Passwords are always masked. Default: true. */
   readonly payloads?: boolean;
-  /** It ended, for one of the reasons there are. Called once, outside of the broker. */
+  /** The recording has ended. Called once, outside of calls of the broker. */
   handleEnd?(end: RecordingEnd): void;
 }
 
-/** What `RecordOptions.bytesMax` may be. */
+/** The range of `RecordOptions.bytesMax`. */
 export const recordBytesMax: Readonly<Record<"default" | "min" | "max", number>> = {
   default: 256 * 2 ** 20,
   min: 2 ** 20,
@@ -22,13 +22,13 @@ export const recordBytesMax: Readonly<Record<"default" | "min" | "max", number>>
 
 /** A broker that records its input. */
 export interface RecordedBroker extends Broker {
-  /** Hands the sink what it does not have yet. */
+  /** Writes all buffered entries to the sink. */
   flushRecording(): void;
-  /** Ends the recording in order; the broker goes on. */
+  /** Ends the recording in order. The broker continues without it. */
   endRecording(): void;
 }
 
-/** Makes the broker that is recorded; `codec` is what `ports.ingest` was made of. */
+/** Makes a broker that is recorded. `codec` is what `ports.ingest` was created with. */
 export type Recorder = (
   config: BrokerConfig,
   ports: Ports,

@@ -1,14 +1,14 @@
-/** A hash over everything that a broker gave out, in order: 64 bits, not against somebody who wants it equal. */
+/** A 64-bit hash over all output of a broker, in order. It is not secure against deliberate collisions. */
 import type { BrokerEvent, Effect, JournalBatch, OutBuffer } from "../../core/mod.ts";
 
 export class OutputHash {
-  /** False: lengths alone count, for the bytes have payloads in them that a replay does not know. */
+  /** False: the hash covers only lengths, because a replay does not know the payloads in the bytes. */
   readonly #coversBytes: boolean;
   #a = 0x2545f491;
   #b = 0x6c62272e;
-  /** The buffer that was looked at last: a view costs more than a short packet. */
-  #seen: Uint8Array = new Uint8Array(0);
-  #view: DataView = viewOf(this.#seen);
+  /** The last buffer, whose view is kept because a new view costs more than a short packet. */
+  #lastBuffer: Uint8Array = new Uint8Array(0);
+  #view: DataView = viewOf(this.#lastBuffer);
   writeCount = 0;
   byteCount = 0;
 
@@ -16,7 +16,7 @@ export class OutputHash {
     this.#coversBytes = coversBytes;
   }
 
-  /** What `pollSend` gave for `conn`. `isSecret`: which bytes is not to be known. */
+  /** Adds the output of `pollSend` for `conn`. `isSecret`: only its lengths, because a replay does not know its bytes. */
   sent(conn: number, out: OutBuffer, isSecret: boolean): void {
     const { bytes, length, tail } = out;
     const tailLength = tail === null ? 0 : tail.length;
@@ -26,8 +26,8 @@ export class OutputHash {
     this.number(length);
     this.number(tailLength);
     if (isSecret || !this.#coversBytes) return;
-    if (bytes !== this.#seen) {
-      this.#seen = bytes;
+    if (bytes !== this.#lastBuffer) {
+      this.#lastBuffer = bytes;
       this.#view = viewOf(bytes);
     }
     this.#bytes(bytes, this.#view, length);
@@ -64,7 +64,7 @@ export class OutputHash {
     this.#a = a ^ (a >>> 15);
   }
 
-  /** Sixteen bits of it, to tell early where two differ. */
+  /** Sixteen bits of the hash, to detect a difference early. */
   get check(): number {
     return (this.#a ^ (this.#a >>> 16) ^ this.#b ^ (this.#b >>> 16)) & 0xffff;
   }
@@ -80,7 +80,7 @@ export class OutputHash {
     for (let i = 0; i < text.length; i++) this.number(text.charCodeAt(i));
   }
 
-  /** Two lanes, so that one multiplication does not wait for the other. */
+  /** In two lanes, so that their multiplications do not wait for each other. */
   #bytes(bytes: Uint8Array, view: DataView, length: number): void {
     let a = this.#a;
     let b = this.#b;

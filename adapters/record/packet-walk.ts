@@ -1,40 +1,40 @@
-/** Where the secrets of a packet are: a walk over its fields that takes them as they come. */
+/** Finds the secrets of a packet: walks over its fields while the packet arrives in chunks. */
 import { PacketType, Property, propertyTable, VARINT_BYTES } from "../../core/mod.ts";
 
-/** What becomes of the next bytes. */
-export const Take = {
-  /** One, whose value the walk wants. */ Read: 0,
-  /** They are nobody's secret. */ Pass: 1,
-  /** They are not to be known. */ Secret: 2,
-  /** They are the whole of a payload. */ Payload: 3,
+/** The kind of the next bytes. */
+export const SpanKind = {
+  /** One byte whose value the walk needs. */ Value: 0,
+  /** Bytes without a secret. */ Plain: 1,
+  /** Bytes that must not be recorded. */ Secret: 2,
+  /** A whole payload. */ Payload: 3,
 } as const;
-export type Take = (typeof Take)[keyof typeof Take];
+export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
 
 /**
- * Over one packet, its header included. Each time `steps` yields, `count` bytes are to be taken as `take`
- * says, and it is gone on with the value of the byte that was read.
+ * A walk over one packet, from its first byte. Each time `steps` yields, the next `count` bytes are of `kind`. `next` gets the
+ * value of the byte that was read.
  *
- * What does not have the form of its type is secret from there on: no broker reads it.
+ * If a packet is malformed, all its further bytes count as secret, because no broker reads them.
  */
 export class PacketWalk {
-  take: Take = Take.Pass;
+  kind: SpanKind = SpanKind.Plain;
   count = 0;
-  /** The payload is said to be text. */
+  /** The packet declares its payload as UTF-8. */
   isText = false;
-  /** Of the connection; its CONNECT sets it. */
+  /** The protocol level of the connection. CONNECT sets it. */
   level: number;
-  /** No packet can follow. */
-  isLost = false;
+  /** The header is malformed, so that no packet can follow. */
+  isLast = false;
   readonly steps: Generator<undefined, undefined, number>;
   readonly #packetBytesMax: number;
-  readonly #looksForPayloads: boolean;
-  /** Bytes of the packet that have not been taken. */
+  readonly #findsPayloads: boolean;
+  /** Remaining bytes of the packet. */
   #left = Number.POSITIVE_INFINITY;
 
-  constructor(level: number, packetBytesMax: number, looksForPayloads: boolean) {
+  constructor(level: number, packetBytesMax: number, findsPayloads: boolean) {
     this.level = level;
     this.#packetBytesMax = packetBytesMax;
-    this.#looksForPayloads = looksForPayloads;
+    this.#findsPayloads = findsPayloads;
     this.steps = this.#packet();
   }
 
@@ -44,55 +44,55 @@ export class PacketWalk {
       const remaining = yield* this.#varint();
       const header =
         1 + (remaining < 0x80 ? 1 : remaining < 0x4000 ? 2 : remaining < 0x20_0000 ? 3 : 4);
-      if (header + remaining > this.#packetBytesMax) throw new IllFormed();
+      if (header + remaining > this.#packetBytesMax) throw new MalformedPacket();
       this.#left = remaining;
     } catch (error) {
-      if (!(error instanceof IllFormed)) throw error;
-      this.isLost = true;
+      if (!(error instanceof MalformedPacket)) throw error;
+      this.isLast = true;
       return;
     }
     try {
       const type = first >> 4;
       if (type === PacketType.Connect) yield* this.#connect();
       else if (type === PacketType.Auth) yield* this.#auth();
-      else if (type === PacketType.Publish && this.#looksForPayloads) yield* this.#publish(first);
-      else yield* this.#next(Take.Pass, this.#left);
+      else if (type === PacketType.Publish && this.#findsPayloads) yield* this.#publish(first);
+      else yield* this.#next(SpanKind.Plain, this.#left);
     } catch (error) {
-      if (!(error instanceof IllFormed)) throw error;
+      if (!(error instanceof MalformedPacket)) throw error;
     }
-    yield* this.#next(Take.Secret, this.#left);
+    yield* this.#next(SpanKind.Secret, this.#left);
   }
 
   *#connect(): Generator<undefined, undefined, number> {
     const name: number[] = [];
     const count = yield* this.#u16();
-    if (count > NAME_BYTES_MAX) throw new IllFormed();
+    if (count > NAME_BYTES_MAX) throw new MalformedPacket();
     for (let i = 0; i < count; i++) name.push(yield* this.#u8());
-    // The top bit says that the client is a bridge.
+    // The top bit identifies a bridge.
     const level = (yield* this.#u8()) & 0x7f;
     const protocol = `${String.fromCharCode(...name)} ${level}`;
-    if (!["MQIsdp 3", "MQTT 4", "MQTT 5"].includes(protocol)) throw new IllFormed();
+    if (!["MQIsdp 3", "MQTT 4", "MQTT 5"].includes(protocol)) throw new MalformedPacket();
     this.level = level;
     const flags = yield* this.#u8();
-    yield* this.#next(Take.Pass, 2);
+    yield* this.#next(SpanKind.Plain, 2);
     if (level === 5) yield* this.#properties();
-    yield* this.#field(Take.Pass);
+    yield* this.#field(SpanKind.Plain);
     if ((flags & 0x04) !== 0) {
       this.isText = false;
       if (level === 5) yield* this.#properties();
-      yield* this.#field(Take.Pass);
-      yield* this.#field(Take.Payload);
+      yield* this.#field(SpanKind.Plain);
+      yield* this.#field(SpanKind.Payload);
     }
-    if ((flags & 0x80) !== 0) yield* this.#field(Take.Pass);
-    // To the end of the packet, whatever the password's length says.
+    if ((flags & 0x80) !== 0) yield* this.#field(SpanKind.Plain);
+    // The password: all bytes to the end of the packet count as secret, even if its length is wrong.
     if ((flags & 0x40) !== 0) yield* this.#u16();
   }
 
   *#publish(first: number): Generator<undefined, undefined, number> {
-    yield* this.#field(Take.Pass);
-    if ((first & 0x06) !== 0) yield* this.#next(Take.Pass, 2);
+    yield* this.#field(SpanKind.Plain);
+    if ((first & 0x06) !== 0) yield* this.#next(SpanKind.Plain, 2);
     if (this.level === 5) yield* this.#properties();
-    yield* this.#next(Take.Payload, this.#left);
+    yield* this.#next(SpanKind.Payload, this.#left);
   }
 
   *#auth(): Generator<undefined, undefined, number> {
@@ -106,19 +106,19 @@ export class PacketWalk {
     while (this.#left > end) {
       const id = yield* this.#u8();
       const type = propertyTable[id]?.type;
-      if (type === undefined) throw new IllFormed();
-      const take = id === Property.AuthenticationData ? Take.Secret : Take.Pass;
-      for (let field = 0; field < type.fields; field++) yield* this.#field(take);
+      if (type === undefined) throw new MalformedPacket();
+      const kind = id === Property.AuthenticationData ? SpanKind.Secret : SpanKind.Plain;
+      for (let field = 0; field < type.fields; field++) yield* this.#field(kind);
       if (id === Property.PayloadFormatIndicator) this.isText = (yield* this.#u8()) === 1;
       else if (type.numberBytes === VARINT_BYTES) yield* this.#varint();
-      else if (type.numberBytes > 0) yield* this.#next(Take.Pass, type.numberBytes);
+      else if (type.numberBytes > 0) yield* this.#next(SpanKind.Plain, type.numberBytes);
     }
-    if (this.#left < end) throw new IllFormed();
+    if (this.#left < end) throw new MalformedPacket();
   }
 
-  /** Two bytes of length, and so many bytes. */
-  *#field(take: Take): Generator<undefined, undefined, number> {
-    yield* this.#next(take, yield* this.#u16());
+  /** A length of two bytes, followed by the bytes. */
+  *#field(kind: SpanKind): Generator<undefined, undefined, number> {
+    yield* this.#next(kind, yield* this.#u16());
   }
 
   *#u16(): Generator<undefined, number, number> {
@@ -133,24 +133,24 @@ export class PacketWalk {
       value += (byte & 0x7f) * 128 ** i;
       if (byte < 0x80) return value;
     }
-    throw new IllFormed();
+    throw new MalformedPacket();
   }
 
   *#u8(): Generator<undefined, number, number> {
-    return yield* this.#next(Take.Read, 1);
+    return yield* this.#next(SpanKind.Value, 1);
   }
 
-  *#next(take: Take, count: number): Generator<undefined, number, number> {
-    if (count > this.#left) throw new IllFormed();
+  *#next(kind: SpanKind, count: number): Generator<undefined, number, number> {
+    if (count > this.#left) throw new MalformedPacket();
     if (count === 0) return 0;
     this.#left -= count;
-    this.take = take;
+    this.kind = kind;
     this.count = count;
     return yield;
   }
 }
 
-class IllFormed extends Error {}
+class MalformedPacket extends Error {}
 
-/** A longer one is none that a broker knows. */
+/** The longest protocol name that a broker knows. */
 const NAME_BYTES_MAX = 6;

@@ -1,6 +1,8 @@
-/** A recording, step by step. What is torn off at its end, as by a process that was killed, is left out. */
+/** Reads the steps of a recording. Ignores an incomplete step at its end, as a killed process leaves it. */
 import type { PolicyVerdict } from "../../core/mod.ts";
 import { decodeUtf8 } from "../../core/mod.ts";
+import type { RecordingHeader } from "./format.ts";
+import { fromJson, MAGIC, NESTED_MIN, Op } from "./format.ts";
 import {
   isCause,
   isCommand,
@@ -9,11 +11,9 @@ import {
   isHeader,
   isPublish,
   isVerdict,
-} from "./checked.ts";
-import type { RecordingHeader } from "./format.ts";
-import { fromJson, MAGIC, NESTED_MIN, Op } from "./format.ts";
+} from "./recorded-values.ts";
 
-/** A file that is no recording, or one of another kind. */
+/** The bytes are not a recording, or it is damaged or not supported. */
 export class RecordingError extends Error {
   constructor(message: string) {
     super(message);
@@ -21,13 +21,13 @@ export class RecordingError extends Error {
   }
 }
 
-/** One thing that a broker was asked, and what it was answered meanwhile. */
+/** A call of the broker, and the results of its port calls. */
 export interface Step {
   /** One of `Op`. */
   readonly op: number;
   readonly now: number;
   readonly outBytes: number;
-  /** 0 where it has none. */
+  /** 0: the step has no connection. */
   readonly conn: number;
   readonly bytes: Uint8Array | null;
   readonly json: unknown;
@@ -35,13 +35,13 @@ export interface Step {
   /** Answers of the policy that were not Allow, each behind so many that were. */
   readonly verdicts: readonly { readonly allowedBefore: number; readonly verdict: PolicyVerdict }[];
   readonly entropy: readonly Uint8Array[];
-  /** -1: nothing came out. */
+  /** -1: the step had no output. */
   readonly check: number;
 }
 
 export interface RecordedEnd {
   readonly cause: "closed" | "full" | "torn";
-  /** Of all output; null where it is torn. */
+  /** The hash over all output; null if the recording is incomplete. */
   readonly hash: string | null;
 }
 
@@ -54,12 +54,12 @@ export class RecordingReader {
   #outBytes = 0;
   #end: RecordedEnd = { cause: "torn", hash: null };
 
-  /** Throws RecordingError where it is none. */
+  /** Throws RecordingError. */
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const isOurs = MAGIC.slice(0, -1).every((byte, i) => bytes[i] === byte);
-    if (!isOurs) throw new RecordingError("not a recording of sansmq");
+    const hasMagic = MAGIC.slice(0, -1).every((byte, i) => bytes[i] === byte);
+    if (!hasMagic) throw new RecordingError("not a recording of sansmq");
     const version = bytes[MAGIC.length - 1];
     if (version !== MAGIC.at(-1)) {
       throw new RecordingError(
@@ -69,7 +69,7 @@ export class RecordingReader {
     const start = MAGIC.length + 4;
     const end = bytes.length < start ? start : start + this.#view.getUint32(MAGIC.length, true);
     if (end > bytes.length || end === start) {
-      throw new RecordingError("a recording that is torn off in its header");
+      throw new RecordingError("a recording that ends within its header");
     }
     this.#at = end;
     const header = parsed(bytes, start, end);
@@ -77,38 +77,38 @@ export class RecordingReader {
     this.header = header;
   }
 
-  /** How it ended, once the steps are through. */
+  /** How the recording ended. Valid after the last step. */
   get end(): RecordedEnd {
     return this.#end;
   }
 
-  /** Throws RecordingError at an entry that there can not be. */
+  /** Throws RecordingError at an invalid entry. */
   *steps(): Generator<Step> {
     let step: Step | null = null;
     for (;;) {
-      // Where nothing follows a step, what belongs to it may be missing: it is none.
+      // A step at the end of the file is ignored, because its parts may be missing.
       if (step !== null && this.#at < this.#bytes.length) yield step;
       try {
         step = this.#next();
       } catch (error) {
-        if (error instanceof Torn) return;
+        if (error instanceof EndOfFile) return;
         throw error;
       }
       if (step === null) return;
     }
   }
 
-  /** The next step with all that belongs to it; null at the end. */
+  /** The next step with its parts; null at the end. */
   #next(): Step | null {
     let op = this.#u8();
     for (; op === Op.Time || op === Op.OutBytes; op = this.#u8()) {
       if (op === Op.Time) {
         this.#now = this.#f64();
         const isTime = Number.isInteger(this.#now) && this.#now >= 0 && this.#now <= MILLIS_MAX;
-        sound(isTime, "a time that there is not");
+        check(isTime, "an invalid time");
       } else {
         this.#outBytes = this.#varint();
-        sound(this.#outBytes <= OUT_BYTES_MAX, "a buffer that is too long");
+        check(this.#outBytes <= OUT_BYTES_MAX, "a buffer that is too long");
       }
     }
     if (op === Op.End) {
@@ -124,18 +124,18 @@ export class RecordingReader {
     const step = { conn: 0, bytes: null, json: null, number: 0, ...fields };
     const verdicts: { allowedBefore: number; verdict: PolicyVerdict }[] = [];
     const entropy: Uint8Array[] = [];
-    let check = -1;
+    let checkValue = -1;
     while (this.#at < this.#bytes.length && this.#isNested(this.#bytes[this.#at]!)) {
       const nested = this.#u8();
       if (nested === Op.Verdict) {
         verdicts.push({ allowedBefore: this.#varint(), verdict: this.#verdict() });
       } else if (nested === Op.Entropy) {
-        entropy.push(this.#run());
+        entropy.push(this.#field());
       } else {
-        check = this.#u8() | (this.#u8() << 8);
+        checkValue = this.#u8() | (this.#u8() << 8);
       }
     }
-    return { op, now, outBytes, ...step, verdicts, entropy, check };
+    return { op, now, outBytes, ...step, verdicts, entropy, check: checkValue };
   }
 
   #isNested(op: number): boolean {
@@ -149,9 +149,9 @@ export class RecordingReader {
       case Op.Command:
         return { json: this.#json(isCommand) };
       case Op.Publish:
-        return { json: this.#json(isPublish), bytes: this.#run() };
+        return { json: this.#json(isPublish), bytes: this.#field() };
       case Op.Bytes:
-        return { conn: this.#varint(), bytes: this.#run() };
+        return { conn: this.#varint(), bytes: this.#field() };
       case Op.Writable:
       case Op.NotWritable:
       case Op.PeerEnd:
@@ -174,38 +174,39 @@ export class RecordingReader {
       case Op.Event:
         return {};
       default:
-        throw new RecordingError(`a recording that is damaged: there is no entry ${op}`);
+        throw new RecordingError(`a recording that is damaged: an unknown entry ${op}`);
     }
   }
 
-  #json(isSound: (value: unknown) => boolean): unknown {
-    const bytes = this.#run();
+  #json(isValid: (value: unknown) => boolean): unknown {
+    const bytes = this.#field();
     const value = parsed(bytes, 0, bytes.length);
-    sound(isSound(value), "JSON that says nothing");
+    check(isValid(value), "invalid JSON");
     return value;
   }
 
   #verdict(): PolicyVerdict {
     const verdict = this.#u8();
-    sound(isVerdict(verdict), "a verdict that there is not");
+    check(isVerdict(verdict), "an invalid verdict");
     return verdict as PolicyVerdict;
   }
 
   #cause(): number {
     const cause = this.#u8();
-    sound(isCause(cause), "a cause that there is not");
+    check(isCause(cause), "an invalid cause");
     return cause;
   }
 
-  #number(isSound: (value: number) => boolean): number {
+  #number(isValid: (value: number) => boolean): number {
     const number = this.#f64();
-    sound(isSound(number) && number >= 0, "a number that there is not");
+    check(isValid(number) && number >= 0, "an invalid number");
     return number;
   }
 
-  #run(): Uint8Array {
+  /** A length, followed by the bytes. */
+  #field(): Uint8Array {
     const length = this.#varint();
-    return this.#bytes.subarray(this.#take(length), this.#at);
+    return this.#bytes.subarray(this.#skip(length), this.#at);
   }
 
   #varint(): number {
@@ -219,26 +220,26 @@ export class RecordingReader {
   }
 
   #u8(): number {
-    return this.#bytes[this.#take(1)]!;
+    return this.#bytes[this.#skip(1)]!;
   }
   #u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return this.#view.getUint32(this.#skip(4), true);
   }
   #f64(): number {
-    return this.#view.getFloat64(this.#take(8), true);
+    return this.#view.getFloat64(this.#skip(8), true);
   }
 
-  /** Where `count` bytes begin, which are passed over. */
-  #take(count: number): number {
-    if (this.#at + count > this.#bytes.length) throw new Torn();
+  /** Skips `count` bytes and returns their start. */
+  #skip(count: number): number {
+    if (this.#at + count > this.#bytes.length) throw new EndOfFile();
     this.#at += count;
     return this.#at - count;
   }
 }
 
-class Torn extends Error {}
+class EndOfFile extends Error {}
 
-/** The value of JSON; undefined where it is none. */
+/** The value of JSON; undefined if it is invalid. */
 function parsed(bytes: Uint8Array, start: number, end: number): unknown {
   try {
     return fromJson(decodeUtf8(bytes, start, end));
@@ -247,11 +248,11 @@ function parsed(bytes: Uint8Array, start: number, end: number): unknown {
   }
 }
 
-function sound(isSound: boolean, otherwise: string): void {
-  if (!isSound) throw new RecordingError(`a recording that is damaged: ${otherwise}`);
+function check(isValid: boolean, fault: string): void {
+  if (!isValid) throw new RecordingError(`a recording that is damaged: ${fault}`);
 }
 
-/** Of a clock that has run for thousands of years. */
+/** The time of a clock that has run for thousands of years. */
 const MILLIS_MAX = 2 ** 48;
-/** Far longer than any buffer that is sent from. */
+/** Far more than the size of any output buffer. */
 const OUT_BYTES_MAX = 2 ** 26;

@@ -1,8 +1,8 @@
 /**
- * A broker that writes down everything it is asked and is answered, so that a replay can ask the same.
+ * A broker that records its input and the results of its port calls, so that a replay can repeat them.
  *
- * A step is written before the broker takes it, so that one that breaks the broker is in the recording. What
- * a port answers meanwhile follows it, and then a check of what came out.
+ * A step is written before the broker handles it, so that the recording contains a step at which the broker throws. The results of
+ * port calls follow, and then a check of the output.
  */
 import type { CodecKind } from "../../codec-wasm/mod.ts";
 import type {
@@ -38,17 +38,17 @@ import { RecordWriter } from "./writer.ts";
 export class RecordingBroker extends Broker {
   readonly #writer: RecordWriter;
   readonly #hash: OutputHash;
-  readonly #answers: Answers;
+  readonly #ports: PortRecorder;
   readonly #packetBytesMax: number;
   readonly #masksPayloads: boolean;
-  /** What follows the frames of each connection, by slot. */
+  /** By connection slot. */
   readonly #masks: (FrameMask | null)[] = [];
-  /** Connections that were told secrets of an authentication. */
-  readonly #secretive = new Set<ConnId>();
+  /** Connections that got authentication data, whose output counts by its lengths only. */
+  readonly #secretConns = new Set<ConnId>();
   #outBytes = 0;
   #hasPolledEffects = true;
 
-  /** `codec` is what `ports.ingest` was made of. Throws ConfigError. */
+  /** `codec` is what `ports.ingest` was created with. Throws ConfigError. */
   constructor(
     config: BrokerConfig,
     ports: Ports,
@@ -62,26 +62,26 @@ export class RecordingBroker extends Broker {
     }
     const hash = new OutputHash(payloads);
     const handleEnd = (end: RecordingEnd): void =>
-      // Later, for it may call the broker.
+      // Deferred, because the program's function may call the broker.
       queueMicrotask(() => options.handleEnd?.(end));
     const writer = new RecordWriter(sink, bytesMax, hash, handleEnd);
-    const answers = new Answers(ports, writer);
-    super(config, { ...ports, policy: answers, entropy: (out) => answers.entropy(out) });
+    const recorder = new PortRecorder(ports, writer);
+    super(config, { ...ports, policy: recorder, entropy: (out) => recorder.entropy(out) });
     const { name } = ports.ingest;
     writer.header({ version, config, codec: { ...codec, name }, payloads });
     this.#writer = writer;
     this.#hash = hash;
-    this.#answers = answers;
+    this.#ports = recorder;
     this.#packetBytesMax = config.limits.packetBytesMax;
     this.#masksPayloads = !payloads;
   }
 
-  /** Hands over what is not written yet. */
+  /** Writes all buffered entries to the sink. */
   flushRecording(): void {
     this.#writer.flush();
   }
 
-  /** Ends the recording in order; the broker goes on. */
+  /** Ends the recording in order. The broker continues without it. */
   endRecording(): void {
     this.#writer.close();
   }
@@ -97,7 +97,7 @@ export class RecordingBroker extends Broker {
   }
 
   override handleBytes(conn: ConnId, chunk: Uint8Array, now: Millis): boolean {
-    this.#answers.begin();
+    this.#ports.begin();
     this.#hasPolledEffects = false;
     const writer = this.#writer;
     if (writer.step(Op.Bytes, now, CONN_BYTES + COUNT_BYTES + chunk.length)) {
@@ -125,15 +125,15 @@ export class RecordingBroker extends Broker {
     if (this.#begin(Op.Close, now, conn)) this.#writer.u8(cause);
     super.handleClose(conn, cause, now);
     this.#masks[slotOf(conn)] = null;
-    this.#secretive.delete(conn);
+    this.#secretConns.delete(conn);
   }
 
   override handleDecision(conn: ConnId, decision: Decision, now: Millis): void {
-    // What a method says to its client can give a password away, to who tries many: not even that is kept.
+    // Authentication data for the client is masked too, because it may allow an attacker to try passwords offline.
     const data = "data" in decision ? decision.data : undefined;
-    if (data !== undefined) this.#secretive.add(conn);
-    const known = data === undefined ? decision : { ...decision, data: masked(data) };
-    this.#begin(Op.Decision, now, conn, known);
+    if (data !== undefined) this.#secretConns.add(conn);
+    const recorded = data === undefined ? decision : { ...decision, data: masked(data) };
+    this.#begin(Op.Decision, now, conn, recorded);
     super.handleDecision(conn, decision, now);
   }
 
@@ -171,7 +171,7 @@ export class RecordingBroker extends Broker {
   }
 
   override pollSend(out: OutBuffer, now: Millis): ConnId {
-    this.#answers.begin();
+    this.#ports.begin();
     this.#hasPolledEffects = false;
     const writer = this.#writer;
     const { length } = out.bytes;
@@ -182,7 +182,7 @@ export class RecordingBroker extends Broker {
     writer.step(Op.Send, now, 0);
     const conn = super.pollSend(out, now);
     if (conn !== NO_CONN && writer.isOpen) {
-      const isSecret = this.#secretive.size > 0 && this.#secretive.has(conn);
+      const isSecret = this.#secretConns.size > 0 && this.#secretConns.has(conn);
       this.#hash.sent(conn, out, isSecret);
       writer.check();
     }
@@ -190,16 +190,16 @@ export class RecordingBroker extends Broker {
   }
 
   override pollEffect(effect: Effect): boolean {
-    // It drops what is for connections that are gone, also where it finds nothing.
+    // A poll without a result is recorded too, because it drops effects of closed connections.
     if (this.#hasPolledEffects) return super.pollEffect(effect);
-    const isThere = super.pollEffect(effect);
-    this.#writer.stepNow(isThere ? Op.Effect : Op.NoEffect);
-    this.#hasPolledEffects = !isThere;
-    if (isThere) {
+    const hasEffect = super.pollEffect(effect);
+    this.#writer.stepNow(hasEffect ? Op.Effect : Op.NoEffect);
+    this.#hasPolledEffects = !hasEffect;
+    if (hasEffect) {
       this.#hash.effect(effect);
       this.#writer.check();
     }
-    return isThere;
+    return hasEffect;
   }
 
   override pollJournal(batch: WriteBatch): boolean {
@@ -219,9 +219,9 @@ export class RecordingBroker extends Broker {
     return event;
   }
 
-  /** Of steps that are few. `conn` 0: has none. */
+  /** Begins a step that is not frequent. `conn` is 0 for a step without a connection. */
   #begin(op: number, now: Millis, conn: number, json?: unknown, moreBytes = 1): boolean {
-    this.#answers.begin();
+    this.#ports.begin();
     this.#hasPolledEffects = false;
     const text = json === undefined ? null : encodeUtf8(toJson(json));
     const writer = this.#writer;
@@ -236,17 +236,17 @@ export class RecordingBroker extends Broker {
   }
 
   #number(op: number, now: Millis, value: number): void {
-    this.#answers.begin();
+    this.#ports.begin();
     this.#hasPolledEffects = false;
     if (this.#writer.step(op, now, 8)) this.#writer.f64(value);
   }
 }
 
-/** What the ports answer within a step. That everything is allowed, which is usual, costs nothing to say. */
-class Answers implements Policy {
+/** Records the results of port calls within a step. If the policy allows all requests, as usual, there is nothing to record. */
+class PortRecorder implements Policy {
   readonly #ports: Ports;
   readonly #writer: RecordWriter;
-  #allowed = 0;
+  #allowedCount = 0;
 
   constructor(ports: Ports, writer: RecordWriter) {
     this.#ports = ports;
@@ -254,7 +254,7 @@ class Answers implements Policy {
   }
 
   begin(): void {
-    this.#allowed = 0;
+    this.#allowedCount = 0;
   }
 
   authenticate(request: AuthenticateRequest): PolicyVerdict {
@@ -276,11 +276,11 @@ class Answers implements Policy {
 
   #verdict(verdict: PolicyVerdict): PolicyVerdict {
     if (verdict === Verdict.Allow) {
-      this.#allowed++;
+      this.#allowedCount++;
     } else if (this.#writer.nested(Op.Verdict, COUNT_BYTES + 1)) {
-      this.#writer.varint(this.#allowed);
+      this.#writer.varint(this.#allowedCount);
       this.#writer.u8(verdict);
-      this.#allowed = 0;
+      this.#allowedCount = 0;
     }
     return verdict;
   }

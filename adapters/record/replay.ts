@@ -1,4 +1,4 @@
-/** Runs a broker over a recording again, and says whether what comes out is what came out. */
+/** Replays a recording: runs a broker on the recorded input and compares its output with the recorded output. */
 import { createCodec } from "../../codec-wasm/mod.ts";
 import type {
   BrokerState,
@@ -31,71 +31,73 @@ import type { RecordedEnd, Step } from "./reader.ts";
 import { RecordingError, RecordingReader } from "./reader.ts";
 
 export interface ReplayOptions {
-  /** Stops after so many steps. Default: at the end. */
+  /** The number of steps to replay. Default: all. */
   readonly until?: number;
 }
 
 export interface Replay {
-  /** Of sansmq, when it was recorded. */
+  /** The version of sansmq that made the recording. */
   readonly version: string;
   readonly codec: string;
-  /** What the hash covers: every byte, or, where payloads were left out, how many to whom. */
+  /** Whether the hash covers all bytes of output or, for a recording without payloads, only lengths. */
   readonly covers: "bytes" | "lengths";
   readonly steps: number;
-  /** The last of them, in words. */
+  /** A description of the last step. */
   readonly last: string;
-  /** From the first step to the last. */
+  /** The time from the first step to the last. */
   readonly millis: number;
   readonly writes: number;
   readonly outputBytes: number;
-  /** Of all output of these steps: bytes, effects, journal, events. */
+  /** The hash over all output of these steps: bytes, effects, journal, events. */
   readonly hash: string;
-  /** How the recording ended; null where the replay was to stop before. */
+  /** How the recording ended; null if the replay stopped before. */
   readonly end: RecordedEnd | null;
-  /** Where the output was not what was recorded, or the broker broke; null: nowhere. */
+  /** The first step whose output differs from the recording, or at which the broker threw; null: none. */
   readonly difference: ReplayDifference | null;
-  /** What the broker holds after the last step. */
+  /** The state of the broker after the last step. */
   readonly state: BrokerState;
 }
 
 export interface ReplayDifference {
   readonly step: number;
-  /** The step in words. */
+  /** A description of the step. */
   readonly what: string;
   readonly why: string;
 }
 
-/** Throws ConfigError for a wrong option, RecordingError where `recording` is none, or the host has not the codec that it was made with. */
+/**
+ * Throws ConfigError for an invalid option, and RecordingError if `recording` is not a valid recording or the host lacks its codec.
+ */
 export function replay(recording: Uint8Array, options: ReplayOptions = {}): Replay {
   checkOptions<ReplayOptions>("options", options, { until: true });
   const { until = Number.POSITIVE_INFINITY } = options;
   if (until !== Number.POSITIVE_INFINITY) checkWhole("until", until, 0, Number.MAX_SAFE_INTEGER);
   const reader = new RecordingReader(recording);
   const { version, codec, payloads } = reader.header;
-  const world = new ReplayWorld(reader.header);
+  const replayed = new ReplayedBroker(reader.header);
   let number = 0;
   let first = 0;
   let last: Step | null = null;
   let difference: ReplayDifference | null = null;
-  let isThrough = true;
+  let isComplete = true;
   for (const step of reader.steps()) {
     if (number >= until) {
-      isThrough = false;
+      isComplete = false;
       break;
     }
     number++;
     if (last === null) first = step.now;
     last = step;
-    const why = world.take(step);
+    const why = replayed.run(step);
     if (why !== null) {
-      difference = { step: number, what: inWords(step), why };
+      difference = { step: number, what: description(step), why };
       break;
     }
   }
-  const { hash } = world;
-  const end = isThrough && difference === null ? reader.end : null;
+  const { hash } = replayed;
+  const end = isComplete && difference === null ? reader.end : null;
   if (end !== null && end.hash !== null && end.hash !== hash.hex) {
-    const why = `the hash over everything is ${hash.hex}, and was ${end.hash}`;
+    const why = `the hash over all output is ${hash.hex}, not ${end.hash}`;
     difference = { step: number, what: "the end", why };
   }
   return {
@@ -103,35 +105,35 @@ export function replay(recording: Uint8Array, options: ReplayOptions = {}): Repl
     codec: codec.name,
     covers: payloads ? "bytes" : "lengths",
     steps: number,
-    last: last === null ? "nothing" : inWords(last),
+    last: last === null ? "nothing" : description(last),
     millis: last === null ? 0 : last.now - first,
     writes: hash.writeCount,
     outputBytes: hash.byteCount,
     hash: hash.hex,
     end,
     difference,
-    state: inspect(world.broker),
+    state: inspect(replayed.broker),
   };
 }
 
-/** A broker as it was recorded, with ports that answer what was answered. */
-class ReplayWorld {
+/** A broker with the recorded configuration, and ports that return the recorded results. */
+class ReplayedBroker {
   readonly broker: Broker;
   readonly hash: OutputHash;
   readonly #out: OutBuffer = { bytes: new Uint8Array(0), length: 0, tail: null };
   readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null };
   readonly #batch = new WriteBatch();
-  readonly #secretive = new Set<ConnId>();
-  /** What is left of the answers of the step at hand. */
+  /** Connections that got authentication data, whose output counts by its lengths only. */
+  readonly #secretConns = new Set<ConnId>();
+  /** The remaining results of port calls of the current step. */
   #verdicts: Step["verdicts"] = [];
   #allowed = 0;
   #entropy: Step["entropy"] = [];
-  #isUnforeseen = false;
+  #hasOtherEntropy = false;
 
   constructor({ config, codec: { kind, name, seed }, payloads }: RecordingReader["header"]) {
     const isKnown = name === "ts" || name === "wasm-simd" || name === "wasm-plain";
-    if (!isKnown)
-      throw new RecordingError(`a recording with a codec ${name}, which is not known here`);
+    if (!isKnown) throw new RecordingError(`a recording with an unknown codec ${name}`);
     const codec =
       name === "ts"
         ? createCodec("ts", config.limits, seed)
@@ -150,31 +152,31 @@ class ReplayWorld {
     this.broker = new Broker(config, { ingest, topics, policy, entropy });
   }
 
-  /** Null, or what is not as it was. */
-  take(step: Step): string | null {
+  /** Returns the difference from the recording; null: none. */
+  run(step: Step): string | null {
     this.#verdicts = step.verdicts;
     this.#allowed = 0;
     this.#entropy = step.entropy;
-    this.#isUnforeseen = false;
+    this.#hasOtherEntropy = false;
     let hasOutput: boolean;
     try {
-      hasOutput = this.#ask(step);
+      hasOutput = this.#call(step);
     } catch (error) {
-      return `the broker broke: ${error instanceof Error ? error.message : String(error)}`;
+      return `the broker threw: ${error instanceof Error ? error.message : String(error)}`;
     }
-    if (this.#isUnforeseen || this.#verdicts.length > 0 || this.#entropy.length > 0) {
-      return "the broker did not ask its ports what it had asked";
+    if (this.#hasOtherEntropy || this.#verdicts.length > 0 || this.#entropy.length > 0) {
+      return "the calls of ports differ";
     }
     if (hasOutput !== step.check >= 0) {
       return hasOutput
-        ? "there is output where there was none"
-        : "there is no output where there was";
+        ? "there is output that was not recorded"
+        : "there is no output, but output was recorded";
     }
-    return hasOutput && this.hash.check !== step.check ? "the output is not what it was" : null;
+    return hasOutput && this.hash.check !== step.check ? "the output differs" : null;
   }
 
-  /** True: something came out that is checked. */
-  #ask(step: Step): boolean {
+  /** Calls the broker. Returns whether the step has output that is checked. */
+  #call(step: Step): boolean {
     const { broker, hash } = this;
     const conn = step.conn as ConnId;
     const now = step.now as Millis;
@@ -194,11 +196,11 @@ class ReplayWorld {
         break;
       case Op.Close:
         broker.handleClose(conn, step.number as CloseCause, now);
-        this.#secretive.delete(conn);
+        this.#secretConns.delete(conn);
         break;
       case Op.Decision: {
         const decision = step.json as Decision;
-        if ("data" in decision) this.#secretive.add(conn);
+        if ("data" in decision) this.#secretConns.add(conn);
         broker.handleDecision(conn, decision, now);
         break;
       }
@@ -242,11 +244,11 @@ class ReplayWorld {
 
   #command(command: Command, now: Millis): void {
     try {
-      // Who published it was told; the core takes it that these are properties at all.
+      // The core expects valid properties. The publisher of invalid ones got an error when this was recorded.
       if (command.kind === "publish") checkProperties(command.properties ?? {}, PacketType.Publish);
       this.broker.handleCommand(command, now);
     } catch (error) {
-      // Whose fault it was has been told.
+      // The program got this error when this was recorded.
       if (!(error instanceof ConfigError)) throw error;
     }
   }
@@ -256,7 +258,7 @@ class ReplayWorld {
     if (out.bytes.length !== outBytes) out.bytes = new Uint8Array(outBytes);
     const conn = this.broker.pollSend(out, now);
     if (conn === NO_CONN) return false;
-    this.hash.sent(conn, out, this.#secretive.has(conn));
+    this.hash.sent(conn, out, this.#secretConns.has(conn));
     return true;
   }
 
@@ -275,23 +277,23 @@ class ReplayWorld {
     const [next] = this.#entropy;
     this.#entropy = this.#entropy.slice(1);
     if (next?.length === out.length) out.set(next);
-    else this.#isUnforeseen = true;
+    else this.#hasOtherEntropy = true;
   }
 }
 
-function inWords({ op, conn, bytes, json, number, outBytes }: Step): string {
+function description({ op, conn, bytes, json, number, outBytes }: Step): string {
   const name = names.get(op)!;
-  const of = conn === 0 ? "" : ` conn ${conn}`;
+  const ofConn = conn === 0 ? "" : ` conn ${conn}`;
   switch (op) {
     case Op.Open:
       return `${name} ${(json as ConnInfo).transport} ${(json as ConnInfo).remote}`;
     case Op.Bytes:
-      return `${name}${of}, ${bytes!.length} bytes`;
+      return `${name}${ofConn}, ${bytes!.length} bytes`;
     case Op.Close:
-      return `${name}${of}, cause ${number}`;
+      return `${name}${ofConn}, cause ${number}`;
     case Op.Command:
     case Op.Decision:
-      return `${name}${of} ${(json as Command | Decision).kind}`;
+      return `${name}${ofConn} ${(json as Command | Decision).kind}`;
     case Op.Publish:
       return `${name} ${(json as { topic: string }).topic}, ${bytes!.length} bytes`;
     case Op.Commit:
@@ -300,7 +302,7 @@ function inWords({ op, conn, bytes, json, number, outBytes }: Step): string {
     case Op.Send:
       return `${name}, ${outBytes} bytes of room`;
     default:
-      return `${name}${of}`;
+      return `${name}${ofConn}`;
   }
 }
 

@@ -1,21 +1,21 @@
-/** Entries into a buffer, and from there to the sink in large pieces, up to a bound. */
+/** Writes entries into a buffer, and the buffer to the sink, up to a maximum size. */
 import { encodeUtf8 } from "../../core/mod.ts";
 import type { RecordingHeader } from "./format.ts";
 import { EndCause, MAGIC, Op, toJson } from "./format.ts";
 import type { OutputHash } from "./output-hash.ts";
 
-/** Where a recording goes. */
+/** The receiver of a recording. */
 export interface RecordSink {
-  /** Takes all of `bytes`, which are lent, before it returns. Throws where it can not: recording ends. */
+  /** Writes all of `bytes`, which are lent, before it returns. If it throws, the recording ends. */
   write(bytes: Uint8Array): void;
-  /** Nothing more comes. */
+  /** The recording has ended. */
   close?(): void;
 }
 
-/** Why a recording ended. Whatever it was, the broker goes on, and what was written is replayed. */
+/** Why a recording ended. In each case the broker continues, and the written part can be replayed. */
 export type RecordingEnd =
   | { readonly cause: "closed" }
-  /** It is as long as it may be. */
+  /** The recording reached its maximum size. */
   | { readonly cause: "full"; readonly bytesMax: number }
   /** The sink threw. */
   | { readonly cause: "failed"; readonly error: unknown };
@@ -57,8 +57,8 @@ export class RecordWriter {
   }
 
   /**
-   * Begins a step at `now` that takes at most `byteCount` bytes beside its first. False: there is no room, the
-   * recording has ended.
+   * Begins a step at `now` with at most `byteCount` bytes after its first. False: the recording has ended, perhaps because the step
+   * does not fit.
    */
   step(op: number, now: number, byteCount: number): boolean {
     if (!this.isOpen) return false;
@@ -72,12 +72,12 @@ export class RecordWriter {
     return true;
   }
 
-  /** A step of no time of its own. */
+  /** Begins a step at the time of the step before. */
   stepNow(op: number): boolean {
     return this.step(op, this.#now, 0);
   }
 
-  /** Begins what belongs to the step before. */
+  /** Begins a part of the step before. */
   nested(op: number, byteCount: number): boolean {
     if (!this.isOpen) return false;
     this.#room(byteCount + 1);
@@ -103,14 +103,14 @@ export class RecordWriter {
     this.#at += 8;
   }
 
-  /** The buffer that `bytes` were copied to, and where they begin: to be masked there. */
+  /** Copies `bytes`. Returns where the copy is, for a mask. */
   copy(bytes: Uint8Array): { readonly buffer: Uint8Array; readonly start: number } {
     this.#bytes.set(bytes, this.#at);
     this.#at += bytes.length;
     return { buffer: this.#bytes, start: this.#at - bytes.length };
   }
 
-  /** The hash so far, in short. */
+  /** Writes the short form of the hash so far. */
   check(): void {
     if (!this.isOpen) return;
     if (this.#at + 3 > this.#bytes.length) this.#room(3);
@@ -160,13 +160,13 @@ export class RecordWriter {
     try {
       this.#sink.close?.();
     } catch {
-      // What it was given it has, or has said that it has not.
+      // The sink has reported failed writes before.
     }
   }
 
   #time(now: number): void {
     this.#now = now;
-    // So that a process that is killed has lost the last second at most, but for a pause after it.
+    // A killed process loses at most the last second before a pause.
     if (Math.abs(now - this.#flushedAt) >= FLUSH_MILLIS) this.flush();
     this.#room(9);
     this.u8(Op.Time);
@@ -180,8 +180,8 @@ export class RecordWriter {
   }
 }
 
-/** Small enough that writing one does not hold up the messages that come meanwhile. */
+/** Small enough that a write does not delay messages. */
 const BUFFER_BYTES = 262_144;
 const FLUSH_MILLIS = 1000;
-/** Kept free below the bound for what belongs to the last step, and the end. */
+/** Reserved below the maximum size for the parts of the last step and the end. */
 const RESERVED_BYTES = 65_536;

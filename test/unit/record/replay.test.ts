@@ -203,7 +203,7 @@ describe("a recording without a regular end", () => {
     let last = 0;
     for (let length = 12; length < bytes.length; length += stride(bytes, length)) {
       if (length < headerEnd(bytes)) {
-        expect(() => replay(bytes.subarray(0, length))).toThrow(/torn off in its header/);
+        expect(() => replay(bytes.subarray(0, length))).toThrow(/ends within its header/);
         continue;
       }
       const torn = replay(bytes.subarray(0, length));
@@ -292,12 +292,12 @@ describe("a replay reports", () => {
     const bytes = recording.bytes.slice();
     bytes[textOf(bytes).indexOf("hello")] = 0x48;
     const { difference, end } = replay(bytes);
-    expect(difference).toMatchObject({ what: "send, 65536 bytes of room", why: /output is not/ });
+    expect(difference).toMatchObject({ what: "send, 65536 bytes of room", why: /output differs/ });
     expect(end).toBe(null);
     // A byte less, and there is none where there was.
     const other = recording.bytes.slice();
     other[textOf(other).indexOf("hello") - 1] = 0x62;
-    expect(replay(other).difference?.why).toBe("the output is not what it was");
+    expect(replay(other).difference?.why).toBe("the output differs");
   });
 
   test("that the broker throws, and at which step", () => {
@@ -312,7 +312,7 @@ describe("a replay reports", () => {
     expect(difference).toEqual({
       step: steps,
       what: "commitfailure",
-      why: "the broker broke: assertion failed: a committed write does not fail",
+      why: "the broker threw: assertion failed: a committed write does not fail",
     });
   });
 
@@ -348,11 +348,11 @@ describe("a replay reports", () => {
     expect(() => replay(Buffer.from("{}"))).toThrow("not a recording of sansmq");
     expect(() => replay(changed(7, 9))).toThrow("a recording of format 9; this reads format 1");
     expect(() => replay(changed(12, 0x5b))).toThrow("header is damaged");
-    expect(() => replay(changed(headerEnd(bytes), 0x77))).toThrow("there is no entry 119");
+    expect(() => replay(changed(headerEnd(bytes), 0x77))).toThrow("an unknown entry 119");
     const codec = textOf(bytes).indexOf('"seed":', 12);
     expect(codec).toBeGreaterThan(0);
     const name = textOf(bytes).indexOf('"name":"') + 8;
-    expect(() => replay(changed(name, 0x7a))).toThrow("which is not known here");
+    expect(() => replay(changed(name, 0x7a))).toThrow("an unknown codec");
   });
 });
 

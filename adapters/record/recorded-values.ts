@@ -1,6 +1,6 @@
 /**
- * What a recording says, checked before a broker hears of it: one that is damaged is told as that, wherever
- * the damage is, and what breaks a broker in a replay was the broker's own fault.
+ * Checks the values of a recording before a replay passes them to a broker. A damaged recording is therefore reported as
+ * damaged, and an exception of the broker in a replay is a fault of the broker.
  */
 import { codecKinds } from "../../codec-wasm/mod.ts";
 import { CloseCause, FAILURE_MIN, limitNames, parseLimits, Verdict } from "../../core/mod.ts";
@@ -53,7 +53,7 @@ export function isDecision(value: unknown): boolean {
   }
 }
 
-/** One of those that are recorded as JSON alone. */
+/** A command, except a publish. */
 export function isCommand(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { kind, clientId, reason, publishes, reference, isForGood, bytes } = value;
@@ -71,15 +71,15 @@ export function isCommand(value: unknown): boolean {
   }
 }
 
-/** A publish, without its payload. Whether any client could send it says the broker. */
+/** A publish command without its payload. The broker checks whether a client could send the message. */
 export function isPublish(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { kind, topic, qos, retain, properties = {} } = value;
-  const isQuality = qos === 0 || qos === 1 || qos === 2;
+  const isQoS = qos === 0 || qos === 1 || qos === 2;
   return (
     kind === "publish" &&
     isText(topic) &&
-    isQuality &&
+    isQoS &&
     typeof retain === "boolean" &&
     isObject(properties)
   );
@@ -93,7 +93,7 @@ export function isVerdict(value: number): boolean {
   return (Object.values(Verdict) as readonly number[]).includes(value) || value >= FAILURE_MIN;
 }
 
-/** All of them, for it was parsed already. */
+/** All limits must be present, because a recording contains the parsed limits. */
 function areLimits(value: unknown): boolean {
   if (!isObject(value) || !limitNames.every((name) => Object.hasOwn(value, name))) return false;
   try {
