@@ -19,7 +19,7 @@ const names = [
 const cited = new Set(names.flatMap(citedIn));
 
 test(
-  "every statement that binds the server is shown by a test, or says why not",
+  "every statement that binds the server has a test, or a reason why it has none",
   needs("a git clone"),
   () => {
     const missing = statements.filter(({ id, unseen }) => unseen === null && !cited.has(id));

@@ -1,7 +1,7 @@
 /**
- * What the cases are written in: clients that send and expect packets, whatever carries their bytes.
+ * What the cases are written in: clients that send and expect packets, over any transport.
  *
- * That nothing comes is not waited for: a PINGREQ goes out, and PINGRESP has to be what comes next.
+ * A case does not wait to see that no packet comes: it sends PINGREQ, and PINGRESP must be the next packet.
  */
 import type { ConnectFields, Packet, Properties, PublishFields, Version } from "./wire.ts";
 import * as wire from "./wire.ts";
@@ -11,28 +11,28 @@ export interface Transport {
   send(bytes: Uint8Array): void;
   /** The next bytes; null: the broker has closed it; "silence": none came in time. */
   read(timeoutMillis: number): Promise<Uint8Array | null | "silence">;
-  /** Ends it without a word. */
+  /** Cuts the connection without DISCONNECT. */
   cut(): void;
 }
 
 /** A broker under test. */
 export interface Target {
-  /** Where it is, for the report. */
+  /** Its address, for the report. */
   readonly name: string;
   connect(): Promise<Transport>;
   /** Lets time pass. */
   sleep(millis: number): Promise<void>;
   /** How long a packet that is due may take. */
   readonly patienceMillis: number;
-  /** Whether it has to say why it closes, which the specification leaves to it. */
+  /** Whether it must send the reason for a close, which the specification leaves to the broker. */
   readonly explains: boolean;
-  /** A user that it knows, for enhanced authentication; null: none. */
+  /** A user of the broker, for enhanced authentication; null: none. */
   readonly user: { readonly name: string; readonly password: string } | null;
 }
 
-/** The broker did not do what it should. */
+/** The broker did not behave as specified. */
 export class Failure extends Error {}
-/** The broker has not what the case needs, and need not have it. */
+/** The broker lacks an optional feature that the case needs. */
 export class NotSupported extends Error {}
 
 export interface Case {
@@ -42,7 +42,7 @@ export interface Case {
 }
 
 const cases: Case[] = [];
-/** Every case that a module of cases has declared. */
+/** Every case declared by the modules that are loaded. */
 export function allCases(): readonly Case[] {
   return cases;
 }
@@ -67,7 +67,7 @@ function without(prefix: string, name: string): string {
   return name.replaceAll(new RegExp(`\\[${prefix}-.*?\\] ?`, "g"), "");
 }
 
-/** What a case is given. */
+/** The context in which a case runs. */
 export class Context {
   readonly target: Target;
   readonly version: Version;
@@ -96,7 +96,7 @@ export class Context {
   async open(version: Version = this.version): Promise<Client> {
     const client = new Client(this, await this.target.connect(), version);
     this.#clients.push(client);
-    // A case that took too long may still go on.
+    // A case that exceeded its time may still be running.
     if (this.#isOver) this.end();
     return client;
   }
@@ -121,7 +121,7 @@ export class Context {
     const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
     if (a !== b) throw new Failure(`${what} is ${a}, not ${b}`);
   }
-  /** Leaves the case where the broker does not have what it is about. */
+  /** Ends the case as not supported if the claim is false. */
   needs(claim: boolean, what: string): void {
     if (!claim) throw new NotSupported(what);
   }
@@ -138,7 +138,7 @@ export class Client {
   readonly #t: Context;
   readonly #transport: Transport;
   #stream: Uint8Array = new Uint8Array(0);
-  /** Packets that came before one that was waited for. */
+  /** Packets that arrived before the awaited one. */
   readonly #aside: Packet[] = [];
   #byteCount = 0;
   #lastId = 0;
@@ -160,7 +160,7 @@ export class Client {
     this.#transport.cut();
   }
 
-  /** The next packet, whatever it is; null where the broker closed; "silence" where none came. */
+  /** The next packet of any type; null if the broker closed; "silence" if none came in time. */
   async next(timeoutMillis = this.#t.target.patienceMillis): Promise<Packet | null | "silence"> {
     return this.#aside.shift() ?? (await this.#read(timeoutMillis));
   }
@@ -189,7 +189,7 @@ export class Client {
     return bytes;
   }
 
-  /** The next packet, which has to be of this type. */
+  /** The next packet, which must have this type. */
   async expect(type: string): Promise<Packet> {
     const packet = await this.next();
     if (packet === null) throw new Failure(`the connection was closed instead of ${type}`);
@@ -198,7 +198,7 @@ export class Client {
     return packet;
   }
 
-  /** The next packet of a type; what comes before is kept for later. */
+  /** The next packet of a type; earlier packets are kept for later calls. */
   async await(type: string): Promise<Packet> {
     for (;;) {
       const packet = await this.#read(this.#t.target.patienceMillis);
@@ -220,18 +220,18 @@ export class Client {
     return packet;
   }
 
-  /** Nothing has come, nor does anything before PINGRESP. */
+  /** Expects that no packet has come, and none comes before PINGRESP. */
   async quiet(): Promise<void> {
     this.send(wire.pingreq);
     await this.expect("PINGRESP");
   }
 
-  /** The broker closes it; before, it may say DISCONNECT with one of `reasons`, any if none is given. */
+  /** Expects the end of the connection, perhaps after DISCONNECT with one of `reasons`; any reason if none is given. */
   async closed(...reasons: readonly number[]): Promise<void> {
     const packet = await this.next();
     if (packet === null) {
       const isOwed = this.#t.target.explains && this.version === 5 && reasons.length > 0;
-      if (isOwed) throw new Failure("it was closed without a word");
+      if (isOwed) throw new Failure("it was closed without DISCONNECT");
       return;
     }
     if (packet === "silence") throw new Failure("the connection stays open");
@@ -246,7 +246,7 @@ export class Client {
     if (end !== null) throw new Failure(`${show(end)} came after DISCONNECT`);
   }
 
-  /** The broker closes it, whatever bytes it sends before. */
+  /** Expects the end of the connection, after any bytes. */
   async ends(): Promise<void> {
     for (;;) {
       const bytes = await this.#receive(this.#t.target.patienceMillis);
@@ -255,7 +255,7 @@ export class Client {
     }
   }
 
-  /** Subscribes and waits for the SUBACK, which it returns. */
+  /** Subscribes and returns the SUBACK. */
   async subscribe(filter: string, options = 0, props?: Properties): Promise<Packet> {
     const id = this.nextId();
     this.send(wire.subscribe(this.version, id, [[filter, options]], props));
@@ -272,7 +272,7 @@ export class Client {
     return unsuback;
   }
 
-  /** Publishes and waits until the broker has the message; returns its answer, at QoS 2 the PUBREC. */
+  /** Publishes until the broker has acknowledged the message. Returns PUBACK or PUBREC, at QoS 0 PINGRESP. */
   async publish(fields: PublishFields): Promise<Packet> {
     const { qos = 0 } = fields;
     const id = fields.id ?? this.nextId();
@@ -290,7 +290,7 @@ export class Client {
     return answer;
   }
 
-  /** Answers a PUBLISH to the end. */
+  /** Sends all acknowledgements of a PUBLISH. */
   async acknowledge(packet: Packet): Promise<void> {
     if (packet.qos === 1) this.send(wire.ack(wire.Puback, packet.id));
     if (packet.qos !== 2) return;
@@ -305,7 +305,7 @@ export class Client {
   }
 }
 
-/** More than any case needs to be sent: a broker may send without end. */
+/** More than any case needs: a broker may send without end. */
 const BYTES_MAX = 2 * 1024 * 1024;
 const PACKETS_MAX = 1000;
 
@@ -321,13 +321,13 @@ export interface Result {
   readonly name: string;
   readonly version: Version;
   readonly verdict: Verdict;
-  /** Why, where it did not pass. */
+  /** Why it did not pass. */
   readonly why: string;
 }
 
 /**
- * Runs one case, on topics under `prefix`, and fails it where it takes longer than `millisMax`. Never
- * throws, whatever the broker does.
+ * Runs one case on topics under `prefix`. It fails if it takes longer than `millisMax`. Never throws, whatever the
+ * broker does.
  */
 export async function runCase(
   target: Target,

@@ -1,4 +1,4 @@
-/** The report: what a broker was asked by each statement, and how it answered. */
+/** The report: each statement with its verdict. */
 import type { Result, Verdict } from "./harness.ts";
 import type { Statement } from "./statements.ts";
 import { citedIn, statements } from "./statements.ts";
@@ -9,9 +9,9 @@ export interface StatementResult {
   readonly id: string;
   readonly binds: Statement["binds"];
   readonly asks: string;
-  /** Failed where any case failed, passed where one passed. */
+  /** Failed if any case failed; otherwise passed if a case passed. */
   readonly verdict: StatementVerdict;
-  /** Why there is no case, or what the cases that did not pass say. */
+  /** Why there is no case, or why cases did not pass. */
   readonly why: readonly string[];
 }
 

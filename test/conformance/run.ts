@@ -1,6 +1,6 @@
 /**
- * The command: `npm run conformance -- --target mqtt://host:port`. Runs the cases against any broker, says
- * how it did, and ends with exit code 1 where a case failed.
+ * The command: `npm run conformance -- --target mqtt://host:port`. Runs the cases against any broker, prints
+ * the result, and exits with 1 if a case failed.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -12,13 +12,13 @@ import { runCases } from "./runner.ts";
 
 const help = `Usage: npm run conformance -- --target mqtt://host:port [options]
 
-Asks a broker what the specifications of MQTT 3.1.1 and 5.0 ask, by bytes alone.
+Tests a broker against the statements of the MQTT 3.1.1 and 5.0 specifications.
 
   --target <url>      mqtt://host:port, or ws://host:port/path
   --version <n>       4 (MQTT 3.1.1) or 5 (MQTT 5.0); both if not given
-  --filter <text>     only cases whose name has this in it, such as MQTT-3.3.4 or "topic alias"
-  --username <name>   a user that the broker authenticates by SCRAM-SHA-256
-  --password <text>   and its password
+  --filter <text>     only cases whose name contains this text, such as MQTT-3.3.4 or "topic alias"
+  --username <name>   user that the broker authenticates by SCRAM-SHA-256
+  --password <text>   password of that user
   --at-once <n>       how many cases run at once (default: 16)
   --report <file>     writes FILE.md and FILE.json
   --help              prints this

@@ -5,14 +5,14 @@ import { runCase } from "./harness.ts";
 export interface RunOptions {
   readonly cases: readonly Case[];
   readonly atOnce?: number;
-  /** Told after each case. */
+  /** Called after each case. */
   handleResult?(result: Result, doneCount: number): void;
 }
 
 export async function runCases(target: Target, options: RunOptions): Promise<Result[]> {
   const { cases, atOnce = 16 } = options;
   const results: Result[] = [];
-  // Topics and sessions of an earlier run, which the broker may have kept, are not met again.
+  // The broker may have kept topics and sessions of an earlier run: this one uses other names.
   const run = Math.floor(Math.random() * 36 ** 5).toString(36);
   let next = 0;
   let done = 0;
@@ -27,5 +27,5 @@ export async function runCases(target: Target, options: RunOptions): Promise<Res
   return results;
 }
 
-/** A broker may behave in any way: a case that does not end has failed. */
+/** A case that does not end has failed. */
 const CASE_MILLIS_MAX = 60_000;

@@ -6,7 +6,7 @@ import * as wire from "../wire.ts";
 const method = "SCRAM-SHA-256";
 
 mqtt5(
-  "[MQTT-4.12.0-1] an authentication method that the broker has not is refused, and the connection closed",
+  "[MQTT-4.12.0-1] the broker refuses an authentication method that it does not support, and closes the connection",
   async (t) => {
     const client = await t.open();
     client.send(
@@ -20,7 +20,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.12.0-6] without an authentication method there is no AUTH, and none in CONNACK",
+  "[MQTT-4.12.0-6] without an Authentication Method in CONNECT, the broker sends no AUTH and no Authentication Method",
   async (t) => {
     const client = await t.connect();
     t.equal(client.connack.props["AuthenticationMethod"], undefined, "the method");
@@ -47,7 +47,7 @@ mqtt5("[MQTT-3.15.2-1] AUTH with a code that it has not is malformed", async (t)
 });
 
 mqtt5(
-  "[MQTT-4.12.0-2] [MQTT-4.12.0-3] [MQTT-4.12.0-5] [MQTT-3.15.2-1] [MQTT-3.15.2-2] [MQTT-3.15.2-3] an exchange of challenges ends in CONNACK, each step with the method",
+  "[MQTT-4.12.0-2] [MQTT-4.12.0-3] [MQTT-4.12.0-5] [MQTT-3.15.2-1] [MQTT-3.15.2-2] [MQTT-3.15.2-3] an exchange of challenges ends in CONNACK, and each of its packets has the method",
   async (t) => {
     const { user } = t.target;
     t.needs(user !== null, "a user to authenticate (--username, --password)");
@@ -70,8 +70,8 @@ mqtt5(
       await scram.isServer(connack.props["AuthenticationData"] as Uint8Array),
       "the broker knows the password too",
     );
-    // And once more.
-    // By a client that could bind the channel, and hears that the broker can not.
+    // A second exchange.
+    // By a client that supports channel binding, and learns that the broker does not.
     const again = new ScramClient(user!.name, user!.password, "y,,");
     client.send(
       wire.auth(0x19, { AuthenticationMethod: method, AuthenticationData: again.first() }),
@@ -86,7 +86,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.12.0-4] [MQTT-4.12.1-2] [MQTT-4.12.1-1] an exchange that fails ends the connection, before CONNACK and after",
+  "[MQTT-4.12.0-4] [MQTT-4.12.1-2] [MQTT-4.12.1-1] a failed authentication exchange ends the connection, before CONNACK and after it",
   async (t) => {
     const { user } = t.target;
     t.needs(user !== null, "a user to authenticate (--username, --password)");

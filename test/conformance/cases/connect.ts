@@ -3,7 +3,7 @@ import { bothVersions, mqtt5, mqtt311 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
 bothVersions(
-  "[MQTT311-3.1.4-4] [MQTT-3.1.4-5] [MQTT311-3.2.0-1] [MQTT-3.2.0-1] a CONNECT is answered by CONNACK, first",
+  "[MQTT311-3.1.4-4] [MQTT-3.1.4-5] [MQTT311-3.2.0-1] [MQTT-3.2.0-1] CONNACK is the first packet that answers a CONNECT",
   async (t) => {
     const client = await t.connect();
     t.equal(client.connack.reason, 0, "the code");
@@ -50,7 +50,7 @@ bothVersions(
 );
 
 mqtt311(
-  "[MQTT311-3.1.2-2] [MQTT311-3.2.2-5] an unknown level is answered with return code 1, and the connection closed",
+  "[MQTT311-3.1.2-2] [MQTT311-3.2.2-5] the broker answers an unknown protocol level with return code 1 and closes the connection",
   async (t) => {
     for (const level of ["03", "06"]) {
       const client = await t.open();
@@ -64,7 +64,7 @@ mqtt311(
 mqtt5("[MQTT-3.1.2-2] an unknown version is refused", async (t) => {
   const client = await t.open();
   client.sendHex("10 0e 0004 4d515454 06 02 0000 00 0001 63");
-  // In whichever version, if at all.
+  // The version of the refusal, and whether there is one, is the broker's choice.
   await client.ends();
 });
 
@@ -77,15 +77,15 @@ bothVersions("[MQTT311-3.1.2-3] [MQTT-3.1.2-3] the reserved flag has to be 0", a
 });
 
 bothVersions(
-  "[MQTT311-3.1.4-1] [MQTT-3.1.4-1] [MQTT-4.13.2-1] a CONNECT that is not what it should be ends the connection",
+  "[MQTT311-3.1.4-1] [MQTT-3.1.4-1] [MQTT-4.13.2-1] a malformed CONNECT ends the connection",
   async (t) => {
     const whole = wire.connect(t.version, { clientId: "abc" });
     const damaged: Uint8Array[] = [
       // Cut in the middle of the client identifier.
       wire.packet(0x10, whole.subarray(2, whole.length - 1)),
-      // More than it should have.
+      // With a byte after the last field.
       wire.packet(0x10, whole.subarray(2), [0]),
-      // Nothing at all.
+      // Empty.
       wire.packet(0x10),
     ];
     for (const packet of damaged) {
@@ -118,7 +118,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.2-9] [MQTT-3.1.2-9] [MQTT311-3.1.2-19] [MQTT-3.1.2-17] [MQTT311-3.1.2-21] [MQTT-3.1.2-19] a field that a flag announces has to be there",
+  "[MQTT311-3.1.2-9] [MQTT-3.1.2-9] [MQTT311-3.1.2-19] [MQTT-3.1.2-17] [MQTT311-3.1.2-21] [MQTT-3.1.2-19] a CONNECT without a field that its flags announce is malformed",
   async (t) => {
     for (const bit of [0x04, 0x80, 0xc0]) {
       const client = await t.open();
@@ -131,7 +131,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.2-18] [MQTT-3.1.2-16] [MQTT311-3.1.2-20] [MQTT-3.1.2-18] a field that no flag announces must not be there",
+  "[MQTT311-3.1.2-18] [MQTT-3.1.2-16] [MQTT311-3.1.2-20] [MQTT-3.1.2-18] a CONNECT with a field that its flags do not announce is malformed",
   async (t) => {
     for (const bit of [0x80, 0x40]) {
       const client = await t.open();
@@ -154,7 +154,7 @@ mqtt311("[MQTT311-3.1.2-22] a password without a user name is malformed", async 
 });
 
 bothVersions(
-  "[MQTT311-3.1.3-1] [MQTT-3.1.3-1] the fields of the payload are read in their order",
+  "[MQTT311-3.1.3-1] [MQTT-3.1.3-1] the fields of the CONNECT payload are read in the specified order",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic("will"), 0);
@@ -173,7 +173,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.3-5] [MQTT-3.1.3-5] [MQTT311-3.1.3-3] [MQTT-3.1.3-3] identifiers of 1 to 23 letters and digits are accepted",
+  "[MQTT311-3.1.3-5] [MQTT-3.1.3-5] [MQTT311-3.1.3-3] [MQTT-3.1.3-3] client identifiers of 1 to 23 letters and digits are accepted",
   async (t) => {
     await t.connect({ clientId: `${t.clientId("q")}`.slice(0, 23) });
     await t.connect({
@@ -209,7 +209,7 @@ bothVersions("[MQTT311-1.5.3-2] [MQTT-1.5.4-2] U+0000 in a text ends the connect
 });
 
 mqtt311(
-  "[MQTT311-3.1.3-8] [MQTT311-3.1.3-9] [MQTT311-3.2.2-4] an empty identifier without Clean Session is rejected with return code 2",
+  "[MQTT311-3.1.3-8] [MQTT311-3.1.3-9] [MQTT311-3.2.2-4] an empty client identifier without Clean Session is rejected with return code 2",
   async (t) => {
     const client = await t.open();
     client.send(wire.connect(4, { clientId: "", clean: false }));
@@ -227,7 +227,7 @@ mqtt311("[MQTT311-3.1.3-6] clients with empty identifiers are different clients"
 });
 
 mqtt5(
-  "[MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16] an empty identifier is assigned a new one, which CONNACK tells and the session goes by",
+  "[MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16] a client with an empty identifier is assigned a new one, which CONNACK announces and which names its session",
   async (t) => {
     const first = await t.connect({ clientId: "", props: { SessionExpiryInterval: 100 } });
     const second = await t.connect({ clientId: "" });
@@ -272,7 +272,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.2.2-2] [MQTT-3.2.2-3] [MQTT311-3.2.2-3] Session Present is 1 where there is a session, and 0 where there is none",
+  "[MQTT311-3.2.2-2] [MQTT-3.2.2-3] [MQTT311-3.2.2-3] Session Present is 1 if the broker has a session for the client, and 0 if it has none",
   async (t) => {
     const clientId = t.clientId();
     const kept = { clientId, clean: false, props: { SessionExpiryInterval: 100 } };
@@ -286,7 +286,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.4-2] [MQTT-3.1.4-3] [MQTT311-3.1.3-2] [MQTT-3.1.3-2] a client that connects again takes over from the one that is there",
+  "[MQTT311-3.1.4-2] [MQTT-3.1.4-3] [MQTT311-3.1.3-2] [MQTT-3.1.3-2] a second connection of a client takes over its session and closes the first connection",
   async (t) => {
     const clientId = t.clientId();
     const first = await t.connect({ clientId });
@@ -297,7 +297,7 @@ bothVersions(
 );
 
 mqtt5(
-  "[MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT-3.1.4-2] a refusal has a code of CONNACK, Session Present 0, and ends the connection",
+  "[MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT-3.1.4-2] a refusal is a CONNACK with a reason code of CONNACK and Session Present 0, and ends the connection",
   async (t) => {
     const client = await t.open();
     client.send(
@@ -315,7 +315,7 @@ mqtt5(
 );
 
 bothVersions(
-  "[MQTT311-3.1.4-5] [MQTT-3.1.4-6] what comes after a CONNECT that is refused is not handled",
+  "[MQTT311-3.1.4-5] [MQTT-3.1.4-6] packets after a refused CONNECT are not handled",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());
@@ -355,9 +355,9 @@ const misused: Readonly<Record<string, readonly [props: string, code: number]>> 
   "Request Problem Information 2": ["17 02", 0x82],
   "Request Response Information 2": ["19 02", 0x82],
   "Authentication Data without a method": ["16 0001 61", 0x82],
-  "a property that exists elsewhere": ["23 0001", 0x81],
+  "a property that CONNECT does not have": ["23 0001", 0x81],
   "a property that does not exist": ["04 00", 0x81],
-  "a value that is cut off": ["11 0000", 0x81],
+  "a truncated value": ["11 0000", 0x81],
 };
 for (const [what, [props, code]] of Object.entries(misused)) {
   mqtt5(`[MQTT-4.13.1-1] CONNECT with ${what} is refused`, async (t) => {
@@ -416,7 +416,7 @@ bothVersions(
   },
 );
 
-/** Ill-formed UTF-8: a lone byte, one that is too long, a surrogate, one that is cut off. */
+/** Ill-formed UTF-8: a lone byte, an overlong form, a surrogate, a truncated character. */
 const ill: readonly Uint8Array[] = [
   Uint8Array.of(0x61, 0xff),
   Uint8Array.of(0xc0, 0x80),
@@ -426,7 +426,7 @@ const ill: readonly Uint8Array[] = [
 
 import type { Client, Context } from "../harness.ts";
 
-/** A CONNECT that is not to be accepted: the end, or in 5.0 a CONNACK that says why and the end. */
+/** Expects a refused CONNECT: the connection ends, in 5.0 perhaps after a CONNACK with the reason. */
 async function refused(t: Context, client: Client, ...codes: readonly number[]): Promise<void> {
   const packet = await client.next();
   if (packet === null) return;

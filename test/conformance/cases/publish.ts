@@ -94,7 +94,7 @@ bothVersions("[MQTT311-1.5.3-3] [MQTT-1.5.4-3] U+FEFF is a character as any othe
 });
 
 bothVersions(
-  "[MQTT311-4.7.3-3] [MQTT-4.7.3-3] a long topic name is taken, or refused, and breaks nothing",
+  "[MQTT311-4.7.3-3] [MQTT-4.7.3-3] the broker accepts or refuses a long topic name, and continues to serve",
   async (t) => {
     const client = await t.connect();
     client.send(wire.publish(t.version, { topic: "x".repeat(65_535), qos: 1 }));
@@ -105,7 +105,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.3.1-5] [MQTT311-3.3.1-6] [MQTT311-3.3.1-8] [MQTT-3.3.1-5] [MQTT-3.3.1-9] the last retained message of a topic goes to a new subscription, with RETAIN",
+  "[MQTT311-3.3.1-5] [MQTT311-3.3.1-6] [MQTT311-3.3.1-8] [MQTT-3.3.1-5] [MQTT-3.3.1-9] a new subscription receives the last retained message of a topic, with RETAIN 1",
   async (t) => {
     const publisher = await t.connect();
     t.needs(publisher.connack.props["RetainAvailable"] !== 0, "retained messages");
@@ -122,7 +122,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.3.1-9] [MQTT-3.3.1-12] a subscription that is there gets messages with RETAIN 0",
+  "[MQTT311-3.3.1-9] [MQTT-3.3.1-12] an existing subscription receives messages with RETAIN 0",
   async (t) => {
     const subscriber = await t.connect();
     await subscriber.subscribe(t.topic(), 0);
@@ -134,7 +134,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.3.1-10] [MQTT311-3.3.1-11] [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty retained message removes, and is delivered but not kept",
+  "[MQTT311-3.3.1-10] [MQTT311-3.3.1-11] [MQTT-3.3.1-6] [MQTT-3.3.1-7] a retained message with an empty payload removes the one before, and is delivered but not retained",
   async (t) => {
     const publisher = await t.connect();
     await publisher.publish({ topic: t.topic(), payload: "x", retain: true });
@@ -150,7 +150,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.3.1-12] [MQTT-3.3.1-8] a message without RETAIN is not kept, and replaces nothing",
+  "[MQTT311-3.3.1-12] [MQTT-3.3.1-8] a message without RETAIN is not retained, and does not replace the retained message",
   async (t) => {
     const publisher = await t.connect();
     await publisher.publish({ topic: t.topic("a"), payload: "kept", retain: true });
@@ -165,7 +165,7 @@ bothVersions(
 );
 
 mqtt311(
-  "[MQTT311-3.3.1-7] a retained QoS 0 message takes the place of the one before",
+  "[MQTT311-3.3.1-7] a retained QoS 0 message replaces the retained message of its topic",
   async (t) => {
     const publisher = await t.connect();
     await publisher.publish({ topic: t.topic(), payload: "1", qos: 1, retain: true });
@@ -179,7 +179,7 @@ mqtt311(
 );
 
 bothVersions(
-  "[MQTT311-3.3.5-2] [MQTT311-3.3.4-1] [MQTT-3.3.4-1] every PUBLISH is answered by its QoS",
+  "[MQTT311-3.3.5-2] [MQTT311-3.3.4-1] [MQTT-3.3.4-1] every PUBLISH is acknowledged as its QoS requires",
   async (t) => {
     const client = await t.connect();
     client.send(wire.publish(t.version, { topic: t.topic(), qos: 0 }));
@@ -207,7 +207,7 @@ const everything = {
 };
 
 mqtt5(
-  "[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20] properties are forwarded unaltered, in their order, also of retained and queued messages",
+  "[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20] the properties of live, retained and queued messages are forwarded unaltered and in order",
   async (t) => {
     const clientId = t.clientId();
     const queue = { clientId, clean: false, props: { SessionExpiryInterval: 100 } };
@@ -367,7 +367,7 @@ mqtt5("[MQTT-3.3.2-7] topic aliases end with their connection", async (t) => {
 });
 
 mqtt5(
-  "[MQTT-3.1.2-26] [MQTT-3.3.2-11] [MQTT-3.3.2-10] aliases towards a client stay within its maximum, and mean what they say",
+  "[MQTT-3.1.2-26] [MQTT-3.3.2-11] [MQTT-3.3.2-10] topic aliases towards a client stay within its Topic Alias Maximum, and stand for the topic that set them",
   async (t) => {
     const subscriber = await t.connect({ props: { TopicAliasMaximum: 2 } });
     await subscriber.subscribe(t.topic("#"), 0);
@@ -413,7 +413,7 @@ const misused: Readonly<Record<string, readonly [props: string, code: number]>> 
   "Topic Alias twice": ["23 0001 23 0001", 0x82],
   "a property of CONNECT": ["11 00000001", 0x81],
   "a property that does not exist": ["7f 01", 0x81],
-  "properties that are cut off": ["02 0000", 0x81],
+  "truncated properties": ["02 0000", 0x81],
 };
 for (const [what, [props, code]] of Object.entries(misused)) {
   mqtt5(`[MQTT-4.13.1-1] PUBLISH with ${what} ends the connection`, async (t) => {
@@ -439,7 +439,7 @@ mqtt5(
 );
 
 bothVersions(
-  "[MQTT311-6.0.0-2] [MQTT-6.0.0-2] [MQTT-4.2-1] [MQTT311-7.1.1-1] packets are read from a stream, wherever it is cut",
+  "[MQTT311-6.0.0-2] [MQTT-6.0.0-2] [MQTT-4.2-1] [MQTT311-7.1.1-1] packets are read from the stream, however it is split into chunks",
   async (t) => {
     const client = await t.open();
     const stream = [

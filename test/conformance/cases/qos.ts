@@ -32,7 +32,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-2.3.1-6] [MQTT-2.2.1-5] [MQTT-4.3.2-4] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.7.2-1] answers have the identifier of what they answer, and a code of theirs",
+  "[MQTT311-2.3.1-6] [MQTT-2.2.1-5] [MQTT-4.3.2-4] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.7.2-1] an acknowledgement has the identifier of its packet, and one of its own reason codes",
   async (t) => {
     const client = await t.connect();
     for (const id of [1, 2, 255, 256, 65_535]) {
@@ -50,7 +50,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.3.2-2] [MQTT-4.3.2-5] after PUBACK an identifier is that of a new message, DUP or not",
+  "[MQTT311-4.3.2-2] [MQTT-4.3.2-5] after PUBACK, a PUBLISH with the same identifier is a new message, with DUP or without",
   async (t) => {
     const subscriber = await t.connect();
     await subscriber.subscribe(t.topic(), 0);
@@ -67,7 +67,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.3.3-2] [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12] a QoS 2 message that comes again before PUBREL is delivered once; after PUBCOMP it is a new one",
+  "[MQTT311-4.3.3-2] [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12] a QoS 2 message repeated before PUBREL is delivered once; after PUBCOMP, its identifier belongs to a new message",
   async (t) => {
     const subscriber = await t.connect();
     await subscriber.subscribe(t.topic(), 2);
@@ -88,7 +88,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.3.3-1] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-3.6.2-1] QoS 2 is delivered in four steps, under one identifier, and not again",
+  "[MQTT311-4.3.3-1] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-3.6.2-1] a QoS 2 message is delivered once, by four packets with one identifier",
   async (t) => {
     const clientId = t.clientId();
     const client = await t.connect({ ...kept, clientId });
@@ -109,7 +109,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.4.0-1] [MQTT-4.4.0-1] [MQTT311-3.3.1-1] [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT311-4.6.0-1] [MQTT-4.6.0-1] [MQTT311-4.6.0-6] what was not acknowledged is sent again when the session is resumed, in order, with DUP, under its identifier",
+  "[MQTT311-4.4.0-1] [MQTT-4.4.0-1] [MQTT311-3.3.1-1] [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT311-4.6.0-1] [MQTT-4.6.0-1] [MQTT311-4.6.0-6] unacknowledged messages are resent when the session is resumed, in order, with DUP and the same identifiers",
   async (t) => {
     const clientId = t.clientId();
     const client = await t.connect({ ...kept, clientId });
@@ -133,7 +133,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT-4.4.0-1] [MQTT311-3.3.1-3] [MQTT-3.3.1-3] while the connection is there nothing is sent again, and DUP is not passed on",
+  "[MQTT-4.4.0-1] [MQTT311-3.3.1-3] [MQTT-3.3.1-3] no message is resent while the connection lasts, and DUP is not forwarded",
   async (t) => {
     const client = await t.connect();
     await client.subscribe(t.topic(), 1);
@@ -149,7 +149,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.6.0-2] [MQTT-4.6.0-2] [MQTT311-4.6.0-3] [MQTT-4.6.0-3] answers come in the order of what they answer",
+  "[MQTT311-4.6.0-2] [MQTT-4.6.0-2] [MQTT311-4.6.0-3] [MQTT-4.6.0-3] acknowledgements come in the order of the messages",
   async (t) => {
     const client = await t.connect();
     for (const qos of [1, 2]) {
@@ -166,7 +166,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.6.0-4] [MQTT-4.6.0-4] PUBRELs come in the order of the PUBRECs",
+  "[MQTT311-4.6.0-4] [MQTT-4.6.0-4] PUBREL packets come in the order of the PUBREC packets",
   async (t) => {
     const client = await t.connect();
     await client.subscribe(t.topic(), 2);
@@ -183,7 +183,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.6.0-5] [MQTT-4.6.0-5] [MQTT-4.6.0-6] messages of one publisher come in their order",
+  "[MQTT311-4.6.0-5] [MQTT-4.6.0-5] [MQTT-4.6.0-6] messages of one publisher are delivered in order",
   async (t) => {
     const client = await t.connect();
     await client.subscribe(t.topic("#"), 2);
@@ -207,7 +207,7 @@ bothVersions(
 for (const published of [0, 1, 2]) {
   for (const granted of [0, 1, 2]) {
     bothVersions(
-      `[MQTT311-3.8.4-6] [MQTT-3.8.4-8] published at QoS ${published} and granted ${granted}, the smaller is delivered`,
+      `[MQTT311-3.8.4-6] [MQTT-3.8.4-8] a message published at QoS ${published} to a subscription granted QoS ${granted} is delivered at the lower QoS`,
       async (t) => {
         const client = await t.connect();
         const suback = await client.subscribe(t.topic(), granted);
@@ -230,26 +230,23 @@ bothVersions("[MQTT311-3.6.1-1] [MQTT-3.6.1-1] PUBREL with other flags is malfor
   }
 });
 
-mqtt5(
-  "[MQTT-4.13.1-1] acknowledgements that are not what they should be end the connection",
-  async (t) => {
-    for (const packet of [
-      "40 00",
-      "40 01 00",
-      "40 02 0000",
-      "40 03 0001 55",
-      "50 04 0001 00 05",
-      "62 05 0001 00 0126",
-    ]) {
-      const client = await t.connect();
-      client.sendHex(packet);
-      await client.closed(0x81, 0x82);
-    }
-  },
-);
+mqtt5("[MQTT-4.13.1-1] a malformed acknowledgement ends the connection", async (t) => {
+  for (const packet of [
+    "40 00",
+    "40 01 00",
+    "40 02 0000",
+    "40 03 0001 55",
+    "50 04 0001 00 05",
+    "62 05 0001 00 0126",
+  ]) {
+    const client = await t.connect();
+    client.sendHex(packet);
+    await client.closed(0x81, 0x82);
+  }
+});
 
 mqtt5(
-  "[MQTT-3.6.2-1] [MQTT-3.7.2-1] identifiers that are not known are answered, with 0x92 or as if they were",
+  "[MQTT-3.6.2-1] [MQTT-3.7.2-1] an acknowledgement with an unknown identifier is answered with 0x92 or with success",
   async (t) => {
     const client = await t.connect();
     client.send(wire.ack(wire.Pubrel, 321));
@@ -264,7 +261,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.4.0-2] [MQTT-4.8.2-6] a message that its receiver refuses is not sent again",
+  "[MQTT-4.4.0-2] [MQTT-4.8.2-6] a message that its subscriber refuses is not resent",
   async (t) => {
     const clientId = t.clientId();
     const client = await t.connect({ ...kept, clientId });
@@ -286,7 +283,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.3.3-9] after a PUBREC that says no, an identifier is that of a new message",
+  "[MQTT-4.3.3-9] after a PUBREC with a failure code, a PUBLISH with the same identifier is a new message",
   async (t) => {
     const client = await t.connect();
     client.send(wire.publish(5, { topic: "$SYS/not/yours", payload: "x", qos: 2, id: 5 }));
@@ -306,7 +303,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] no more are in flight than the client's Receive Maximum, and all else goes on",
+  "[MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] at most Receive Maximum messages are in flight to a client, and other packets do not wait for them",
   async (t) => {
     const client = await t.connect({ props: { ReceiveMaximum: 2 } });
     await client.subscribe(t.topic(), 2);
@@ -340,7 +337,7 @@ mqtt5("[MQTT-3.3.4-7] more than the broker's Receive Maximum are refused with 0x
   for (let n = 0; n < max; n++) {
     const packet = await client.next();
     if (packet !== null && packet !== "silence" && packet.type === "PUBREC") continue;
-    // It may close without a word.
+    // The broker may close the connection without DISCONNECT.
     if (packet === null && !t.target.explains) return;
     t.ok(packet !== null && packet !== "silence" && packet.reason === 0x93, "the code");
     return;
@@ -349,7 +346,7 @@ mqtt5("[MQTT-3.3.4-7] more than the broker's Receive Maximum are refused with 0x
 });
 
 mqtt5(
-  "[MQTT-3.1.2-24] [MQTT-3.1.2-25] [MQTT-3.2.2-19] [MQTT-3.2.2-20] a message that is too large for its receiver is not sent, and counts as sent",
+  "[MQTT-3.1.2-24] [MQTT-3.1.2-25] [MQTT-3.2.2-19] [MQTT-3.2.2-20] a message beyond the subscriber's Maximum Packet Size is not sent, and is treated as delivered",
   async (t) => {
     const client = await t.connect({ props: { MaximumPacketSize: 100, ReceiveMaximum: 1 } });
     t.ok(client.connack.bytes.length <= 100, "CONNACK is not too large");
@@ -365,7 +362,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] answers stay within a small Maximum Packet Size",
+  "[MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] replies stay within a small Maximum Packet Size",
   async (t) => {
     const size = 20;
     const client = await t.connect({ props: { MaximumPacketSize: size }, clientId: t.clientId() });
@@ -390,7 +387,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.1.2-29] without Request Problem Information only CONNACK, PUBLISH and DISCONNECT explain",
+  "[MQTT-3.1.2-29] with Request Problem Information 0, only CONNACK, PUBLISH and DISCONNECT may have a Reason String",
   async (t) => {
     const client = await t.connect({ props: { RequestProblemInformation: 0 } });
     client.send(
@@ -409,7 +406,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.3.3-7] [MQTT-4.3.3-13] a QoS 2 message that was sent is completed, whatever its expiry",
+  "[MQTT-4.3.3-7] [MQTT-4.3.3-13] the exchange of a QoS 2 message is completed even if the message has expired",
   async (t) => {
     const clientId = t.clientId();
     const client = await t.connect({ ...kept, clientId });

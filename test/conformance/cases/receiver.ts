@@ -1,9 +1,9 @@
-/** What a client takes, and that it is sent nothing before CONNACK. */
+/** The limits of a receiving client, and CONNACK as the first packet. */
 import { mqtt5 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
 mqtt5(
-  "[MQTT-3.14.0-1] [MQTT-3.2.0-1] a fault that comes together with the CONNECT is not told before CONNACK",
+  "[MQTT-3.14.0-1] [MQTT-3.2.0-1] the DISCONNECT for a fault in the chunk of the CONNECT comes after CONNACK",
   async (t) => {
     const client = await t.open();
     const connect = wire.connect(5, { clientId: t.clientId() });
@@ -16,7 +16,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.1.2-24] [MQTT-3.2.0-1] whatever its Maximum Packet Size, a client gets CONNACK first, and nothing longer",
+  "[MQTT-3.1.2-24] [MQTT-3.2.0-1] a client with any Maximum Packet Size receives CONNACK first, and no packet that is longer",
   async (t) => {
     for (const max of [1, 4, 5, 8, 12, 16, 24, 64]) {
       const client = await t.open();
@@ -37,7 +37,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.3.4-9] what is sent again keeps to the Receive Maximum of the new connection",
+  "[MQTT-3.3.4-9] resent messages stay within the Receive Maximum of the new connection",
   async (t) => {
     const fields = { clientId: t.clientId(), clean: false };
     const props = { SessionExpiryInterval: 100 };
@@ -61,7 +61,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.1.2-24] [MQTT-3.1.2-25] what is sent again keeps to the Maximum Packet Size of the new connection",
+  "[MQTT-3.1.2-24] [MQTT-3.1.2-25] resent messages stay within the Maximum Packet Size of the new connection",
   async (t) => {
     const fields = { clientId: t.clientId(), clean: false };
     const props = { SessionExpiryInterval: 100 };

@@ -5,7 +5,7 @@ import * as wire from "../wire.ts";
 const kept = { clean: false, props: { SessionExpiryInterval: 100 } };
 
 bothVersions(
-  "[MQTT311-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-23] [MQTT311-3.1.2-5] [MQTT311-4.1.0-1] [MQTT-4.5.0-1] [MQTT311-4.5.0-1] a session goes on: its subscriptions are there, and what came meanwhile",
+  "[MQTT311-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-23] [MQTT311-3.1.2-5] [MQTT311-4.1.0-1] [MQTT-4.5.0-1] [MQTT311-4.5.0-1] a resumed session has its subscriptions and the messages that were queued for it",
   async (t) => {
     const clientId = t.clientId();
     const first = await t.connect({ ...kept, clientId });
@@ -25,7 +25,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.2-6] [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT311-3.1.4-3] a clean start discards the session before",
+  "[MQTT311-3.1.2-6] [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT311-3.1.4-3] a clean start discards the previous session",
   async (t) => {
     const clientId = t.clientId();
     const first = await t.connect({ ...kept, clientId });
@@ -57,7 +57,7 @@ mqtt311("[MQTT311-3.1.2-6] a session of a clean start ends with its connection",
 });
 
 mqtt5(
-  "[MQTT-4.1.0-2] a session without an expiry ends with its connection, one with an expiry when that has passed",
+  "[MQTT-4.1.0-2] a session without a Session Expiry Interval ends with its connection, and another when its interval has passed",
   async (t) => {
     for (const [seconds, wait] of [
       [0, 50],
@@ -110,7 +110,7 @@ mqtt5("[MQTT-4.13.1-1] DISCONNECT may not give an expiry to a session that has n
 });
 
 bothVersions(
-  "[MQTT311-3.1.2-24] [MQTT-3.1.2-22] [MQTT-3.2.2-22] a client that is silent for one and a half keep alives is disconnected",
+  "[MQTT311-3.1.2-24] [MQTT-3.1.2-22] [MQTT-3.2.2-22] a client that is silent for one and a half times its keep alive is disconnected",
   async (t) => {
     const client = await t.connect({ keepAlive: 1 });
     t.needs(client.connack.props["ServerKeepAlive"] === undefined, "the broker sets its own");
@@ -128,7 +128,7 @@ bothVersions("[MQTT311-3.12.4-1] [MQTT-3.12.4-1] PINGREQ is answered", async (t)
 
 for (const qos of [0, 1, 2]) {
   bothVersions(
-    `[MQTT311-3.1.2-8] [MQTT-3.1.2-8] [MQTT-3.1.2-7] [MQTT311-3.1.2-16] [MQTT-3.1.2-14] a will at QoS ${qos} is published when the connection breaks, not retained`,
+    `[MQTT311-3.1.2-8] [MQTT-3.1.2-8] [MQTT-3.1.2-7] [MQTT311-3.1.2-16] [MQTT-3.1.2-14] a will at QoS ${qos} is published without RETAIN when the connection breaks`,
     async (t) => {
       const watcher = await t.connect();
       await watcher.subscribe(t.topic(), 2);
@@ -161,7 +161,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.2-10] [MQTT-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3] a will is discarded by DISCONNECT",
+  "[MQTT311-3.1.2-10] [MQTT-3.1.2-10] [MQTT311-3.14.4-3] [MQTT-3.14.4-3] DISCONNECT discards the will",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());
@@ -174,7 +174,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.1.2-12] [MQTT-3.1.2-10] without a will nothing is published, nor once more what was",
+  "[MQTT311-3.1.2-12] [MQTT-3.1.2-10] a connection without a will publishes none, and no will is published twice",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());
@@ -239,7 +239,7 @@ mqtt5("[MQTT-3.1.2-8] a will waits for its delay, and no longer than its session
 });
 
 mqtt5(
-  "[MQTT-3.1.3-9] a will that waits is not sent where the client is back in time",
+  "[MQTT-3.1.3-9] a delayed will is not published if the client reconnects within the delay",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());
@@ -255,7 +255,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.1.2-8] a will that waits is sent where a clean start ends its session",
+  "[MQTT-3.1.2-8] a delayed will is published when a clean start ends its session",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());
@@ -333,7 +333,7 @@ mqtt5("[MQTT-3.14.2-1] DISCONNECT with a code that it has not is malformed", asy
 });
 
 bothVersions(
-  "[MQTT311-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.14.4-1] after DISCONNECT the connection ends, and nothing is handled",
+  "[MQTT311-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.14.4-1] after DISCONNECT, the connection ends and no packet is handled",
   async (t) => {
     const watcher = await t.connect();
     await watcher.subscribe(t.topic());

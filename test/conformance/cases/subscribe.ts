@@ -3,7 +3,7 @@ import { bothVersions, mqtt5 } from "../harness.ts";
 import * as wire from "../wire.ts";
 
 bothVersions(
-  "[MQTT311-3.8.4-1] [MQTT311-3.8.4-2] [MQTT311-2.3.1-7] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] SUBSCRIBE is answered by SUBACK, UNSUBSCRIBE by UNSUBACK, with its identifier",
+  "[MQTT311-3.8.4-1] [MQTT311-3.8.4-2] [MQTT311-2.3.1-7] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] SUBACK answers SUBSCRIBE and UNSUBACK answers UNSUBSCRIBE, each with the same identifier",
   async (t) => {
     const client = await t.connect();
     for (const id of [1, 256, 65_535]) {
@@ -16,7 +16,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.4-4] [MQTT311-3.8.4-5] [MQTT311-3.9.3-1] [MQTT311-3.9.3-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1] [MQTT-3.9.3-2] several filters are answered in one SUBACK, a code each, in their order",
+  "[MQTT311-3.8.4-4] [MQTT311-3.8.4-5] [MQTT311-3.9.3-1] [MQTT311-3.9.3-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1] [MQTT-3.9.3-2] one SUBACK answers all filters of a SUBSCRIBE, with a code for each, in order",
   async (t) => {
     const client = await t.connect();
     const filters = [
@@ -35,7 +35,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.4-3] [MQTT-3.8.4-3] [MQTT-3.8.4-4] an identical filter replaces the subscription, and gets the retained messages again",
+  "[MQTT311-3.8.4-3] [MQTT-3.8.4-3] [MQTT-3.8.4-4] an identical filter replaces the subscription, and the client receives the retained messages again",
   async (t) => {
     const client = await t.connect();
     const publisher = await t.connect();
@@ -52,7 +52,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.3.5-1] [MQTT-3.3.4-2] overlapping subscriptions deliver at the largest of their QoS",
+  "[MQTT311-3.3.5-1] [MQTT-3.3.4-2] overlapping subscriptions deliver a message at the largest QoS among them",
   async (t) => {
     const client = await t.connect();
     await client.subscribe(t.topic("#"), 1);
@@ -73,7 +73,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.3-3] [MQTT-3.8.3-2] [MQTT311-3.10.3-2] [MQTT-3.10.3-2] a packet without filters is an error",
+  "[MQTT311-3.8.3-3] [MQTT-3.8.3-2] [MQTT311-3.10.3-2] [MQTT-3.10.3-2] a SUBSCRIBE or UNSUBSCRIBE without a filter is an error",
   async (t) => {
     for (const packet of [wire.subscribe(t.version, 1, []), wire.unsubscribe(t.version, 1, [])]) {
       const client = await t.connect();
@@ -84,7 +84,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.3-4] [MQTT-3.8.3-5] reserved bits of the options, and QoS 3, are errors",
+  "[MQTT311-3.8.3-4] [MQTT-3.8.3-5] reserved bits of the subscription options, and QoS 3, are errors",
   async (t) => {
     for (const options of [0x03, 0x40, 0x80, ...(t.version === 5 ? [0x30] : [0x04, 0x08, 0x10])]) {
       const client = await t.connect();
@@ -95,7 +95,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.1-1] [MQTT-3.8.1-1] [MQTT311-3.10.1-1] [MQTT-3.10.1-1] SUBSCRIBE and UNSUBSCRIBE with other flags are malformed",
+  "[MQTT311-3.8.1-1] [MQTT-3.8.1-1] [MQTT311-3.10.1-1] [MQTT-3.10.1-1] SUBSCRIBE and UNSUBSCRIBE with wrong flags are malformed",
   async (t) => {
     for (const first of [0x80, 0x83, 0x8a, 0xa0, 0xa3]) {
       const client = await t.connect();
@@ -111,7 +111,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.3-1] [MQTT-3.8.3-1] [MQTT311-3.10.3-1] [MQTT-3.10.3-1] filters are UTF-8 without U+0000",
+  "[MQTT311-3.8.3-1] [MQTT-3.8.3-1] [MQTT311-3.10.3-1] [MQTT-3.10.3-1] topic filters are UTF-8 without U+0000",
   async (t) => {
     for (const bad of [Uint8Array.of(0xff), Uint8Array.of(0x61, 0)]) {
       for (const packet of [
@@ -127,7 +127,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-4.7.1-2] [MQTT-4.7.1-1] [MQTT311-4.7.1-3] [MQTT-4.7.1-2] [MQTT311-4.7.3-1] [MQTT-4.7.3-1] a wildcard has a level of its own, # the last, and no filter is empty",
+  "[MQTT311-4.7.1-2] [MQTT-4.7.1-1] [MQTT311-4.7.1-3] [MQTT-4.7.1-2] [MQTT311-4.7.3-1] [MQTT-4.7.3-1] each wildcard is a level of its own, # is the last level, and no filter is empty",
   async (t) => {
     for (const filter of ["a/#/b", "a#", "#a", "a+", "+a", "a/b+/c", "##", "++", ""]) {
       const client = await t.connect();
@@ -144,7 +144,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.8.3-2] filters match as they should: +, #, the parent of #, empty levels",
+  "[MQTT311-3.8.3-2] filters with +, #, the parent level of # and empty levels match as specified",
   async (t) => {
     const client = await t.connect();
     t.needs(client.connack.props["WildcardSubscriptionAvailable"] !== 0, "wildcards");
@@ -205,7 +205,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.10.4-3] [MQTT-3.10.4-3] what was begun is completed after UNSUBSCRIBE",
+  "[MQTT311-3.10.4-3] [MQTT-3.10.4-3] deliveries that began before UNSUBSCRIBE are completed after it",
   async (t) => {
     const client = await t.connect();
     await client.subscribe(t.topic(), 2);
@@ -219,7 +219,7 @@ bothVersions(
 );
 
 bothVersions(
-  "[MQTT311-3.10.4-4] [MQTT311-3.10.4-5] [MQTT311-3.10.4-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1] [MQTT-3.11.3-2] UNSUBSCRIBE is answered once, in 5.0 with a code for each filter, in their order",
+  "[MQTT311-3.10.4-4] [MQTT311-3.10.4-5] [MQTT311-3.10.4-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1] [MQTT-3.11.3-2] one UNSUBACK answers UNSUBSCRIBE; in 5.0 it has a code for each filter, in order",
   async (t) => {
     const client = await t.connect();
     await client.subscribe(t.topic("a"), 0);
@@ -257,7 +257,7 @@ mqtt5("[MQTT-3.3.1-13] Retain As Published: RETAIN is as it was", async (t) => {
 });
 
 mqtt5(
-  "[MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] Retain Handling: always, for a new subscription, never",
+  "[MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] Retain Handling decides whether a subscription receives retained messages always, only if it is new, or never",
   async (t) => {
     const publisher = await t.connect();
     await publisher.publish({ topic: t.topic(), payload: "kept", qos: 1, retain: true });
@@ -276,7 +276,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5] a delivery has the identifiers of the subscriptions that it matches",
+  "[MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5] a message carries the Subscription Identifiers of the subscriptions that it matches",
   async (t) => {
     const client = await t.connect();
     t.needs(
@@ -299,7 +299,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-3.3.4-5] a subscription that is replaced has its new identifier, or none",
+  "[MQTT-3.3.4-5] a replaced subscription has its new Subscription Identifier, or none",
   async (t) => {
     const client = await t.connect();
     t.needs(
@@ -333,7 +333,7 @@ mqtt5("[MQTT-3.8.3-4] No Local on a shared subscription is an error", async (t) 
 });
 
 mqtt5(
-  "[MQTT-4.8.2-1] [MQTT-4.8.2-2] a shared subscription has a name without wildcards, and a filter",
+  "[MQTT-4.8.2-1] [MQTT-4.8.2-2] a shared subscription without a filter, or with a wildcard in its share name, is refused",
   async (t) => {
     for (const filter of ["$share//a", "$share/g", "$share/g/", "$share/g+/a", "$share/#/a"]) {
       const client = await t.connect();
@@ -349,7 +349,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.8.2-3] a shared subscription gives each message to one member, at the member's QoS",
+  "[MQTT-4.8.2-3] a shared subscription delivers each message to one member, at the member's QoS",
   async (t) => {
     const members = [await t.connect(), await t.connect(), await t.connect()];
     t.needs(members[0]!.connack.props["SharedSubscriptionAvailable"] !== 0, "shared subscriptions");
@@ -377,7 +377,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.8.2-3] a shared subscription gets no retained messages, and lives beside others of its client",
+  "[MQTT-4.8.2-3] a shared subscription receives no retained messages, and is independent of the client's other subscriptions",
   async (t) => {
     const publisher = await t.connect();
     await publisher.publish({ topic: t.topic(), payload: "kept", qos: 1, retain: true });
@@ -398,7 +398,7 @@ mqtt5(
 );
 
 mqtt5(
-  "[MQTT-4.8.2-4] [MQTT-4.8.2-5] a QoS 2 message that a member was sent is completed with it, and with nobody else",
+  "[MQTT-4.8.2-4] [MQTT-4.8.2-5] the exchange of a QoS 2 message sent to one member is completed with that member only",
   async (t) => {
     const kept = { clientId: t.clientId(), clean: false, props: { SessionExpiryInterval: 100 } };
     const first = await t.connect(kept);
