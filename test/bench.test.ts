@@ -1,4 +1,4 @@
-// The benchmark's command: it measures, writes what it says it writes, and compares.
+// The benchmark's command: it measures, writes its files, and compares them.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,14 +34,14 @@ test("micro writes rows and a report", async () => {
   expect(readFileSync(json.replace(".json", ".md"), "utf8")).toContain("## Parts");
 });
 
-test("startup times nothing, the command, and npx", async () => {
+test("startup measures an empty process, the command, and npx", async () => {
   const { code, stdout } = await bench("startup", "--rounds", "1");
   const rows = ["node -e 0", "sansmq", "npx of node -e 0", "npx sansmq"];
   expect(stdout).toMatch(new RegExp(`${rows.map((row) => `\\| ${row} \\| \\d+ .*\n`).join("")}$`));
   expect(code).toBe(0);
 });
 
-test("match: a topic that hits reaches somebody, one that misses nobody", () => {
+test("match: a topic of kind hit reaches a subscriber, and a topic of kind miss reaches none", () => {
   const cases = topicCases.filter(
     ({ name, params }) => name === "match" && params["filters"] !== 1_000_000,
   );
@@ -52,7 +52,7 @@ test("match: a topic that hits reaches somebody, one that misses nobody", () => 
 });
 
 test(
-  "macro sets brokers against one another over real sockets, with a chart",
+  "macro compares brokers over real sockets, and draws a chart",
   needs("mosquitto", "Linux"),
   async () => {
     const json = join(folder(), "r.json");
@@ -62,7 +62,7 @@ test(
     expect(code).toBe(0);
     expect(stdout).toMatch(/\| pairs-qos1 \| sansmq \| [\d,]+ \|/);
     const { macro } = JSON.parse(readFileSync(json, "utf8")) as Results;
-    // The relay knows no QoS 1.
+    // The relay does not support QoS 1.
     expect(macro.map(({ broker }) => broker)).toEqual(["mosquitto", "sansmq"]);
     for (const row of macro) {
       expect(row.msgsPerSec).toBeGreaterThan(100);
@@ -74,7 +74,7 @@ test(
 );
 
 test(
-  "runtimes sets sansmq against the relay of each runtime",
+  "runtimes compares sansmq with the relay of each runtime",
   needs("Bun", "Deno", "Linux"),
   async () => {
     const json = join(folder(), "r.json");
@@ -90,7 +90,7 @@ test(
   },
 );
 
-test("compare prints ratios, and exits with 1 where something is slower beyond the noise", async () => {
+test("compare prints ratios, and exits with 1 if a result is slower by more than the noise", async () => {
   const made = folder();
   const file = (name: string, nsPerOp: number, msgsPerSec: number): string => {
     const micro = {
@@ -122,7 +122,7 @@ test("compare prints ratios, and exits with 1 where something is slower beyond t
   expect(worse.stdout).toMatch(/\| s, b \| 0\.900 \| ±0\.050 \| slower \|/);
 });
 
-test("compare says what it can not read and what only one file has, and exits with 2 where nothing can be compared", async () => {
+test("compare reports unreadable files and rows of one file only, and exits with 2 if no rows can be compared", async () => {
   const made = folder();
   const file = (name: string, text: string): string => {
     const path = join(made, name);
@@ -156,7 +156,7 @@ test("compare says what it can not read and what only one file has, and exits wi
   expect(stdout).toContain("0 of 1 slower");
 });
 
-test("--runtime may have flags; one that does not run, and a filter for nothing, are told at once", async () => {
+test("--runtime may have flags; a runtime that does not start, and a filter without a match, are reported at once", async () => {
   const json = join(folder(), "r.json");
   const flags = ["--filter", "queue", "--time", "5", "--rounds", "1", "--json", json];
   const runtime = `${process.execPath} --no-warnings`;
@@ -169,7 +169,7 @@ test("--runtime may have flags; one that does not run, and a filter for nothing,
   expect((await bench("micro", "--filter", "nothing")).code).toBe(2);
 });
 
-test("what it does not know is one line and the usage, and exit code 2", async () => {
+test("an unknown command or option is reported in one line with the usage, and exit code 2", async () => {
   for (const args of [
     ["--scenario", "none"],
     ["nano"],

@@ -1,4 +1,4 @@
-/** What the command's log says of peers that are no clients, and of what clients are refused. */
+/** The command's log lines about peers that are not MQTT clients, and about refused clients. */
 import { connect as connectTcp } from "node:net";
 import { expect, test } from "vitest";
 import { concat, connect, disconnect, pingreq, publish, subscribe } from "./support/packets.ts";
@@ -18,7 +18,7 @@ function linesOf(broker: Running): Record<string, unknown>[] {
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-/** All lines so far: what this client does is logged after what others did before. */
+/** All lines so far, up to those of a new client: its connection is logged after earlier events. */
 async function linesUntilNow({ broker, tcp }: Awaited<ReturnType<typeof serving>>) {
   const client = await openSocket(tcp);
   client.send(connect({ clientId: "the last" }));
@@ -28,7 +28,7 @@ async function linesUntilNow({ broker, tcp }: Awaited<ReturnType<typeof serving>
   );
 }
 
-/** Visits the port as health checks and scanners do. */
+/** Connects to the port as health checks and scanners do. */
 async function visit(address: string, how: "end" | "reset" | string): Promise<void> {
   const { hostname, port } = new URL(address);
   const socket = connectTcp(Number(port), hostname);
@@ -42,7 +42,7 @@ async function visit(address: string, how: "end" | "reset" | string): Promise<vo
   await closed;
 }
 
-test("a peer that sends no CONNECT is no warning, and its line says what it did", async () => {
+test("a peer that sends no CONNECT is logged without a warning, with what it sent", async () => {
   const run = await serving("--max-connect-millis", "1000");
   const visits = {
     end: "closed before CONNECT",
@@ -51,7 +51,7 @@ test("a peer that sends no CONNECT is no warning, and its line says what it did"
   };
   for (const how of Object.keys(visits)) await visit(run.tcp, how);
   await visit(run.tcp, "");
-  // Reset before it was accepted, it is nobody's connection.
+  // Reset before it was accepted: there is no connection to log.
   const isReset = () => linesOf(run.broker).at(-1)!["message"] === "closed before CONNECT";
   do await visit(run.tcp, "reset");
   while (!isReset());
@@ -65,7 +65,7 @@ test("a peer that sends no CONNECT is no warning, and its line says what it did"
   }
 });
 
-test("logs ten visits a minute from one address, and every connection of a client", async () => {
+test("logs ten connections without CONNECT a minute from one address, and every connection of a client", async () => {
   const run = await serving();
   for (let n = 0; n < 30; n++) await visit(run.tcp, "end");
   for (let n = 0; n < 12; n++) {
@@ -140,7 +140,7 @@ test("logs ten refusals a minute for each client, and truncates a long topic", a
   expect(lines[0]!["topic"]).toBe(`${topic.slice(0, 1000)}… (3005 characters)`);
 });
 
-test("a broker that stops tells how many lines were left out until then", async () => {
+test("a stopping broker logs how many lines were left out", async () => {
   const run = await serving();
   for (let n = 0; n < 13; n++) await visit(run.tcp, "end");
   const client = await openSocket(run.tcp);

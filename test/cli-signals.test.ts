@@ -1,4 +1,4 @@
-/** How the command ends by a signal. */
+/** How a signal ends the command. */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,21 +16,24 @@ async function serving(...args: string[]) {
   return { broker, tcp: tcp! };
 }
 
-test.each(["SIGINT", "SIGTERM"] as const)("%s sends what is owed and exits 0", async (signal) => {
-  const { broker, tcp } = await serving(...quiet);
-  const client = await openSocket(tcp);
-  client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "last", { qos: 1 })));
-  await client.takes(3);
-  const started = performance.now();
-  broker.child.kill(signal);
-  expect((await broker.finished).code).toBe(0);
-  expect(performance.now() - started).toBeLessThan(2000);
-  await client.closed;
-  expect(client.waiting).toEqual(['PUBLISH a "last" q1 #1']);
-});
+test.each(["SIGINT", "SIGTERM"] as const)(
+  "%s sends pending messages and exits 0",
+  async (signal) => {
+    const { broker, tcp } = await serving(...quiet);
+    const client = await openSocket(tcp);
+    client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "last", { qos: 1 })));
+    await client.takes(3);
+    const started = performance.now();
+    broker.child.kill(signal);
+    expect((await broker.finished).code).toBe(0);
+    expect(performance.now() - started).toBeLessThan(2000);
+    await client.closed;
+    expect(client.waiting).toEqual(['PUBLISH a "last" q1 #1']);
+  },
+);
 
-test("stops within two seconds though a client takes no bytes", async () => {
-  const { broker, tcp } = await serving(...quiet);
+/** Gives a client that stops reading more messages than its socket holds. */
+async function stallClient(tcp: string): Promise<void> {
   const [reader, publisher] = [await openSocket(tcp), await openSocket(tcp)];
   reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
   await reader.takes(2);
@@ -39,6 +42,11 @@ test("stops within two seconds though a client takes no bytes", async () => {
   for (let n = 0; n < 30; n++) publisher.send(publish("a", new Uint8Array(1_000_000)));
   publisher.send(publish("b", "", { qos: 1 }));
   await publisher.takes(2);
+}
+
+test("stops within two seconds though a client takes no bytes", async () => {
+  const { broker, tcp } = await serving(...quiet);
+  await stallClient(tcp);
   const started = performance.now();
   broker.child.kill("SIGINT");
   expect((await broker.finished).code).toBe(0);
@@ -47,21 +55,14 @@ test("stops within two seconds though a client takes no bytes", async () => {
 
 test("a second signal exits at once", async () => {
   const { broker, tcp } = await serving("--port", "0", "--no-ws");
-  const [reader, publisher] = [await openSocket(tcp), await openSocket(tcp)];
-  reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
-  await reader.takes(2);
-  reader.pause();
-  publisher.send(connect({ clientId: "p" }));
-  for (let n = 0; n < 30; n++) publisher.send(publish("a", new Uint8Array(1_000_000)));
-  publisher.send(publish("b", "", { qos: 1 }));
-  await publisher.takes(2);
+  await stallClient(tcp);
   broker.child.kill("SIGINT");
   await broker.says(/"message":"stopping"/);
   broker.child.kill("SIGINT");
   expect((await broker.finished).code).toBe(130);
 });
 
-/** That SIGTERM to what started the broker ends the broker, which says so in its log, and then what started it. */
+/** Expects that SIGTERM to the process that started the broker ends the broker, which logs it, and then that process. */
 async function endsByTerm(started: Running): Promise<void> {
   await started.says(/^sansmq listening /m);
   started.child.kill("SIGTERM");

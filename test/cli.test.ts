@@ -89,13 +89,13 @@ describe("the codec", () => {
     return logged;
   };
 
-  test("in use is in the log and in $SYS", async () => {
+  test("is in the log and in $SYS", async () => {
     expect(await codecOf(await serving(...flags))).toBe("wasm-simd");
     expect(await codecOf(await serving(...flags, "--codec", "wasm"))).toBe("wasm-simd");
     expect(await codecOf(await serving(...flags, "--codec", "ts"))).toBe("ts");
   });
 
-  test("is TypeScript without WebAssembly, unless another is requested", async () => {
+  test("is TypeScript without WebAssembly, unless another codec is requested", async () => {
     expect(await codecOf(await served(runWithoutWasm(...flags)))).toBe("ts");
     const { code, stderr } = await runWithoutWasm(...flags, "--codec", "wasm").finished;
     expect(code).toBe(2);
@@ -103,54 +103,63 @@ describe("the codec", () => {
   });
 });
 
-describe("a wrong flag or file is one line on standard error, and exit code 2", () => {
+describe("exits with 2 and one line on standard error for", () => {
   const file = (content: string): string[] => ["--config", configFile(content)];
   const wrong: Record<string, readonly [() => string[], RegExp]> = {
-    "a typo": [() => ["--prot", "1"], /unknown option '--prot'.*--help/],
-    "a word too many": [() => ["serve"], /too many arguments.*--help/],
+    "a misspelt flag": [() => ["--prot", "1"], /unknown option '--prot'.*--help/],
+    "an argument too many": [() => ["serve"], /too many arguments.*--help/],
     "a flag without its value": [() => ["--port"], /'--port <n>' argument missing/],
-    "a port that is none": [() => ["--port", "x"], /--port: "x" is not allowed; .* 0 to 65535/],
-    "a port beyond": [() => ["--ws-port", "65536"], /--ws-port: "65536" is not allowed/],
-    "a path that is none": [() => ["--ws-path", "mqtt"], /--ws-path: "mqtt" is not allowed/],
-    "one of several paths that is none": [
+    "a port that is not a number": [
+      () => ["--port", "x"],
+      /--port: "x" is not allowed; .* 0 to 65535/,
+    ],
+    "a port above 65535": [() => ["--ws-port", "65536"], /--ws-port: "65536" is not allowed/],
+    "a WebSocket path without a slash": [
+      () => ["--ws-path", "mqtt"],
+      /--ws-path: "mqtt" is not allowed/,
+    ],
+    "an invalid path among several": [
       () => ["--ws-path", "/a", "--ws-path", "/b,/c*"],
       /--ws-path: "\/c\*" is not allowed; .*\/mqtt/,
     ],
-    "a path of the file that is none": [() => file('{"wsPath": ["/a", 1]}'), /wsPath: 1 is not/],
-    "a proxy that is none": [
+    "an invalid path in the file": [() => file('{"wsPath": ["/a", 1]}'), /wsPath: 1 is not/],
+    "an invalid proxy": [
       () => ["--trusted-proxies", "127.0.0.1,proxy"],
       /--trusted-proxies: "proxy" is not allowed; .*addresses/,
     ],
-    "a range of proxies that is none": [
+    "an invalid range of proxies": [
       () => file('{"trustedProxies": ["10.0.0.0/40"]}'),
       /trustedProxies: "10.0.0.0\/40" is not allowed/,
     ],
     "a limit out of range": [() => ["--max-inflight", "0"], /--max-inflight: 0 .* from 1 to 65535/],
-    "a limit that is no number": [() => ["--max-sessions", "many"], /--max-sessions: "many"/],
-    "a codec that is none": [() => ["--codec", "fast"], /--codec: "fast" .*auto, wasm, ts/],
-    "a log level that is none": [() => ["--log-level", "loud"], /--log-level: "loud" .*silent/],
-    "a password alone": [
+    "a limit that is not a number": [() => ["--max-sessions", "many"], /--max-sessions: "many"/],
+    "an unknown codec": [() => ["--codec", "fast"], /--codec: "fast" .*auto, wasm, ts/],
+    "an unknown log level": [() => ["--log-level", "loud"], /--log-level: "loud" .*silent/],
+    "a password without a user name": [
       () => ["--password", "x"],
       /^sansmq: --username: missing; --password needs it$/m,
     ],
-    "another address, anonymously": [
+    "a network address without users": [
       () => ["--host", "0.0.0.0"],
       /--host: "0.0.0.0" .*loopback.* --username and --password or with --allow-anonymous/,
     ],
-    "one of several addresses, anonymously": [
+    "a network address among several, without users": [
       () => file('{"host": ["::1", "192.0.2.1"]}'),
       /^sansmq: host: "192.0.2.1" .*loopback/,
     ],
-    "no address at all": [
+    "an empty address": [
       () => file('{"host": []}'),
       /^sansmq: host: "\[\]" .* one or more addresses/m,
     ],
-    "an address that is none": [() => file('{"host": [1]}'), /^sansmq: host: 1 is not allowed/],
-    "a bound of a recording that is none": [
+    "an address that is not a text": [
+      () => file('{"host": [1]}'),
+      /^sansmq: host: 1 is not allowed/,
+    ],
+    "an invalid size limit of a recording": [
       () => ["--record-max-bytes", "9"],
       /--record-max-bytes: "9" .* from 1048576 to/,
     ],
-    "a recording in no folder": [
+    "a recording in a folder that does not exist": [
       () => ["--record", "/nowhere/r"],
       /--record: "\/nowhere\/r" .* writable file \(ENOENT/,
     ],
@@ -158,34 +167,43 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
       () => ["--record", newFolder()],
       /--record: ".*" .* writable file \(EISDIR/,
     ],
-    "a replay of nothing": [() => ["replay"], /missing required argument 'file'/],
-    "a replay of no file": [
+    "a replay without a file": [() => ["replay"], /missing required argument 'file'/],
+    "a replay of a file that does not exist": [
       () => ["replay", "/nowhere"],
       /file: "\/nowhere" .* readable file \(ENOENT/,
     ],
-    "a replay of no recording": [
+    "a replay of a file that is not a recording": [
       () => ["replay", configFile("{}")],
       /file: ".*" .* a recording \(it is not a recording of sansmq\)/,
     ],
-    "a replay until no number": [
+    "a replay until a step that is not a number": [
       () => ["replay", "--until", "soon", "/nowhere"],
       /--until: "soon" is not allowed/,
     ],
-    "a file that is not there": [() => ["--config", "/nowhere"], /--config: "\/nowhere".*ENOENT/],
-    "a file that is not JSON, whose place is told and whose words are not": [
+    "a configuration file that does not exist": [
+      () => ["--config", "/nowhere"],
+      /--config: "\/nowhere".*ENOENT/,
+    ],
+    "a configuration file that is not JSON: the message has the place, and no text of the file": [
       () => file('{\n  "password": "hush"\n  "port": 1\n}'),
       /^sansmq: --config: \S+ is not allowed; allowed is a JSON file \(invalid JSON at line 3, column 3\)$/m,
     ],
-    "a secret in one word with a flag that is none, which is not shown": [
+    "an unknown flag with a value, which may be a secret and is not shown": [
       () => ["--pasword=hush's"],
       /^sansmq: unknown option '--pasword'; see sansmq --help$/m,
     ],
-    "the same with a short flag": [() => ["-phush"], /^sansmq: unknown option '-p'; see/m],
-    "a password that is too long, which is not shown": [
+    "an unknown short flag with a value, which is not shown": [
+      () => ["-phush"],
+      /^sansmq: unknown option '-p'; see/m,
+    ],
+    "a too long password, which is not shown": [
       () => file(JSON.stringify({ username: "u", password: "hush".repeat(20_000) })),
       /^sansmq: password: the given value is not allowed; allowed is a string of at most/m,
     ],
-    "a file that is no object": [() => file("[1]"), /--config: .* one JSON object/],
+    "a configuration file that is not an object": [
+      () => file("[1]"),
+      /--config: .* one JSON object/,
+    ],
     "an unknown name in the file": [
       () => file('{"prot": 1}'),
       /^sansmq: prot: unknown name; did you mean port\?$/m,
@@ -194,11 +212,11 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
       () => file('{"packetByteMax": 500}'),
       /^sansmq: packetByteMax: unknown name; did you mean maxPacketBytes\?$/m,
     ],
-    "a name like no other in the file, whose value is not shown": [
+    "a name in the file that resembles no option, whose value is not shown": [
       () => file('{"secret": "xyzzy"}'),
       /^sansmq: secret: unknown name; sansmq --help lists all settings$/m,
     ],
-    "a password that is none, which is not shown": [
+    "an invalid password, which is not shown": [
       () => file('{"username": "ada", "password": 1234}'),
       /^sansmq: password: the given value is not allowed; allowed is a string$/m,
     ],
@@ -214,7 +232,7 @@ describe("a wrong flag or file is one line on standard error, and exit code 2", 
   });
 });
 
-test("a port in use or an address of another machine is one line and exit code 1", async () => {
+test("exits with 1 and one line for a port in use or an address of another machine", async () => {
   const { tcp } = await serving(...quiet);
   const { port } = new URL(tcp);
   for (const where of [
@@ -246,7 +264,7 @@ test("a file may begin with a byte order mark", async () => {
   await serving("--config", configFile('\ufeff{"port": 0, "ws": false, "logLevel": "silent"}'));
 });
 
-test("flags go before the file, and the file before the defaults", async () => {
+test("flags override the file, and the file overrides the defaults", async () => {
   const config = configFile(
     JSON.stringify({ port: 0, wsPort: 0, packetBytesMax: 300, sysMillis: 0, logLevel: "silent" }),
   );
@@ -259,7 +277,7 @@ test("flags go before the file, and the file before the defaults", async () => {
   await other.takes(3);
 });
 
-test("accepts the configuration file of the documentation, where a limit has its flag's name", async () => {
+test("accepts the configuration file of the documentation, in which a limit has the name of its flag", async () => {
   const operations = readFileSync(new URL("../docs/OPERATIONS.md", import.meta.url), "utf8");
   const [, example] = /^```json\n(.*?)^```$/ms.exec(operations)!;
   const config = configFile(example!);
@@ -268,7 +286,7 @@ test("accepts the configuration file of the documentation, where a limit has its
   expect(stderr).toMatch(/^sansmq: maxInflight: 0 is not allowed/);
 });
 
-test("--server-reference refuses every client, and tells 5.0 clients the other server", async () => {
+test("--server-reference refuses every client, and sends 5.0 clients the Server Reference", async () => {
   const file = configFile(JSON.stringify({ serverReference: "other.example:1883" }));
   for (const flags of [
     ["--server-reference", "other.example:1883"],
@@ -301,7 +319,7 @@ test("--username and --password accept one user", async () => {
   }
 });
 
-test("a program ends by itself when its broker is closed", async () => {
+test("a process exits when its broker is closed", async () => {
   const library = new URL("../dist/adapters/node/mod.js", import.meta.url);
   const program = `import { createBroker } from "${library}";
     const broker = await createBroker({ tcp: { port: 0 }, ws: { port: 0 } });
@@ -350,7 +368,7 @@ test("the health check succeeds with a broker and fails without one", async () =
 describe("--record", () => {
   const record = ["--port", "0", "--no-ws", "--log-level", "warn", "--record"] as const;
 
-  /** A run in which one client says something to itself. */
+  /** A run in which a client publishes to itself. */
   async function runOnce(path: string, ...args: string[]): Promise<Running> {
     const { broker, tcp } = await serving(...record, path, ...args);
     const client = await openSocket(tcp);
@@ -431,7 +449,7 @@ describe("--record", () => {
     expect(existsSync(`${path}.1`)).toBe(false);
   });
 
-  test("writes a file that replays to its end though the process is killed", async () => {
+  test("writes a file that replays to its end after the process was killed", async () => {
     const path = join(newFolder(), "r");
     const broker = await runOnce(path, "--sys-millis", "100");
     const before = statSync(path).size;
@@ -444,7 +462,7 @@ describe("--record", () => {
     expect(code).toBe(0);
   });
 
-  test("ends at its size limit with a line in the log; a differing replay is exit code 1", async () => {
+  test("ends at its size limit with a line in the log; a differing replay exits with 1", async () => {
     const path = join(newFolder(), "r");
     const { broker, tcp } = await serving(...record, path, "--record-max-bytes", "1048576");
     const client = await openSocket(tcp);

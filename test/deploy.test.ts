@@ -1,6 +1,6 @@
 /**
- * docs/deploy as far as it can be tried without an engine and without systemd as the first process: the Dockerfile's
- * instructions are replayed in a folder, and the unit is read by systemd and its command run there.
+ * docs/deploy, without a container engine and without systemd as the first process: the Dockerfile's instructions are
+ * replayed in a folder, systemd-analyze checks the unit, and the unit's command runs.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ const unit = readFileSync(unitFile, "utf8");
 
 const start = ([command, ...args]: readonly string[]): Running => run(command!, ...args);
 
-/** That it lets in who it should, on a free port; returns that. */
+/** Expects that the broker listens at `host` and accepts its user. Returns the port. */
 async function serves(broker: Running, host: string): Promise<string> {
   const [, address, port] = await broker.says(/^sansmq listening tcp:\/\/(\S+):(\d+) .*\n/);
   expect(address).toBe(host);
@@ -31,7 +31,7 @@ async function serves(broker: Running, host: string): Promise<string> {
   return port!;
 }
 
-/** The Dockerfile builds on Node 24 and fetches dependencies. */
+/** The Dockerfile builds on Node 24 and downloads dependencies. */
 describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
   let folder: string;
   let image: Image;
@@ -45,10 +45,10 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
   }, 300_000);
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  test("builds from the sources, and leaves in the image the package and the health check alone", () => {
+  test("builds from the sources, and the image has only the package and the health check", () => {
     const has = (path: string): boolean => existsSync(join(folder, path));
     for (const path of ["core", "package-lock.json"]) expect(has(`build/src/${path}`)).toBe(true);
-    // What npm and compilers left here before is not among them; `npm test` compiled the benchmark.
+    // Files of earlier npm and compiler runs are not expected; `npm test` compiled the benchmark.
     for (const path of [".git", "node_modules/.nodes", "dist/bench"])
       expect(has(`build/src/${path}`)).toBe(false);
     const manifest = join(image.root, "opt/sansmq/node_modules/sansmq/package.json");
@@ -58,7 +58,7 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
     expect(has(`last/tmp/sansmq-${version}.tgz`)).toBe(false);
   });
 
-  test("its command serves, is found healthy, and ends with 0 by its signal", async () => {
+  test("has a command that serves, passes the health check, and exits 0 on the stop signal", async () => {
     const broker = start(image.command);
     const port = await serves(broker, "0.0.0.0");
     const healthy = await start([...image.healthCheck, port]).finished;
@@ -67,10 +67,10 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
     expect((await broker.finished).code).toBe(0);
   });
 
-  // What stops a container signals the first process of its namespace, and the kernel takes no signal for that one
-  // which it has no handler for.
+  // An engine stops a container by a signal to the first process of its namespace, to which the kernel delivers only
+  // signals that the process handles.
   test(
-    "its command ends with 0 by its signal as the first process of a container",
+    "has a command that exits 0 on the stop signal as the first process of a container",
     needs("PID namespaces"),
     async () => {
       const namespace = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"];
@@ -84,7 +84,7 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
     },
   );
 
-  test("exposes the ports that are served unless others are asked for, to a user that is not root", async () => {
+  test("exposes the default ports and runs as a user other than root", async () => {
     const { stdout } = await runSansmq("--help").finished;
     const ports = Array.from(
       stdout.matchAll(/port; 0 picks .*default: (\d+)/g),
@@ -94,7 +94,7 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
     expect(image.user).toBe("node");
   });
 
-  test("the command of the systemd unit serves where npm installed the package, and ends with 0 by SIGTERM", async () => {
+  test("the command of the systemd unit serves from the npm installation, and exits 0 on SIGTERM", async () => {
     const [, command] = /^ExecStart=\/usr\/bin\/node (.*)$/m.exec(unit)!;
     const words = command!
       .replace("%d", "/etc/sansmq")
@@ -108,17 +108,17 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
 });
 
 describe("the systemd unit", needs("systemd-analyze"), () => {
-  test("has nothing that systemd does not know", async () => {
+  test("has only settings that systemd knows", async () => {
     const folder = mkdtempSync(join(tmpdir(), "sansmq-unit-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const copy = join(folder, "sansmq.service");
-    // It asks for the program too, which need not be in /usr/bin here.
+    // systemd-analyze also looks for the program, which need not be in /usr/bin here.
     writeFileSync(copy, unit.replace("/usr/bin/node", process.execPath));
     const { code, stdout, stderr } = await run("systemd-analyze", "verify", copy).finished;
     expect([code, stdout, stderr]).toEqual([0, "", ""]);
   });
 
-  test("leaves little exposed: at most 2 of 10", async () => {
+  test("has an exposure level of at most 2 of 10", async () => {
     const flags = ["--offline=true", "--threshold=20"];
     const { code, stdout } = await run("systemd-analyze", "security", ...flags, unitFile).finished;
     expect(code, stdout).toBe(0);

@@ -1,4 +1,4 @@
-/** Where a broker listens: the command on real sockets, and the library on a machine that lacks something. */
+/** Where a broker listens: the command on real sockets, and the library on machines without some address or port. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,28 +33,31 @@ describe("the command's --host", needs("IPv6"), () => {
     ["localhost", ["--host", "localhost"]],
     ["both loopback addresses", ["--host", "127.0.0.1", "--host", "[::1]"]],
     ["with a comma", ["--host", "127.0.0.1,::1"]],
-    ["the file", ["--config", file]],
-  ])("serves 127.0.0.1 and ::1 on one port each for TCP and WebSocket: %s", async (_, args) => {
-    const addresses = await serving(...args);
-    const served = ["tcp://127.0.0.1", "ws://127.0.0.1", "tcp://[::1]", "ws://[::1]"];
-    expect(hostsOf(addresses)).toEqual(served);
-    const [tcp, ws, ...others] = addresses.map((address) => new URL(address).port);
-    expect(others).toEqual([tcp, ws]);
-    for (const address of addresses) {
-      const client = await openSocket(address);
-      client.send(connect());
-      expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
-    }
-  });
+    ["with the file", ["--config", file]],
+  ])(
+    "serves 127.0.0.1 and ::1 with one port for TCP and one for WebSocket: %s",
+    async (_, args) => {
+      const addresses = await serving(...args);
+      const served = ["tcp://127.0.0.1", "ws://127.0.0.1", "tcp://[::1]", "ws://[::1]"];
+      expect(hostsOf(addresses)).toEqual(served);
+      const [tcp, ws, ...others] = addresses.map((address) => new URL(address).port);
+      expect(others).toEqual([tcp, ws]);
+      for (const address of addresses) {
+        const client = await openSocket(address);
+        client.send(connect());
+        expect(await client.takes(1)).toEqual(["CONNACK present=0 code=0"]);
+      }
+    },
+  );
 
-  test("serves the one address that it is given, and not the other loopback address", async () => {
+  test("serves a given loopback address, and not the other one", async () => {
     const addresses = await serving("--host", "::1");
     expect(hostsOf(addresses)).toEqual(["tcp://[::1]", "ws://[::1]"]);
     const { port } = new URL(addresses[0]!);
     await expect(openSocket(`tcp://127.0.0.1:${port}`)).rejects.toThrow("ECONNREFUSED");
   });
 
-  test("opens :: alone where 0.0.0.0 is given too, for :: takes both", async () => {
+  test("opens only :: if 0.0.0.0 is given too, because :: accepts both", async () => {
     const args = ["--host", "0.0.0.0", "--host", "::", "--allow-anonymous"];
     const addresses = await serving(...args);
     expect(hostsOf(addresses)).toEqual(["tcp://[::]", "ws://[::]"]);
@@ -62,7 +65,7 @@ describe("the command's --host", needs("IPv6"), () => {
     for (const host of ["127.0.0.1", "[::1]"]) await openSocket(`tcp://${host}:${port}`);
   });
 
-  test("opens 0.0.0.0 and ::1 where localhost is given beside 0.0.0.0", async () => {
+  test("opens 0.0.0.0 and ::1 if localhost and 0.0.0.0 are given", async () => {
     const args = ["--host", "0.0.0.0", "--host", "localhost", "--allow-anonymous"];
     const served = ["tcp://0.0.0.0", "ws://0.0.0.0", "tcp://[::1]", "ws://[::1]"];
     expect(hostsOf(await serving(...args))).toEqual(served);
@@ -72,7 +75,7 @@ describe("the command's --host", needs("IPv6"), () => {
 describe("a broker of the library", () => {
   const both = { tcp: { port: 0 }, ws: { port: 0 } };
 
-  /** A runtime whose machine answers each attempt to listen; null: it listens. */
+  /** Starts a broker on a runtime whose attempts to listen fail with the code that `fault` returns; null: they succeed. */
   async function listens(
     options: BrokerOptions,
     fault: (host: string, port: number) => string | null = () => null,
@@ -102,14 +105,14 @@ describe("a broker of the library", () => {
     return { broker, addresses: "addresses" in broker ? broker.addresses : null, open };
   }
 
-  test("listens at ports 1883 and 8083 of both loopback addresses unless it is told where", async () => {
+  test("listens by default at ports 1883 and 8083 of both loopback addresses", async () => {
     expect((await listens({ ws: {} })).addresses).toEqual([
       ...["tcp://127.0.0.1:1883", "ws://127.0.0.1:8083", "tcp://[::1]:1883", "ws://[::1]:8083"],
     ]);
   });
 
   test.each(["EADDRNOTAVAIL", "EAFNOSUPPORT"])(
-    "leaves ::1 out where the machine has none: %s",
+    "leaves out ::1 on a machine without it: %s",
     async (code) => {
       const noIPv6 = (host: string) => (host === "::1" ? code : null);
       const hosts = ["tcp://127.0.0.1", "ws://127.0.0.1"];
@@ -124,7 +127,7 @@ describe("a broker of the library", () => {
     },
   );
 
-  test("does not start where an address that was asked for by itself is not there", async () => {
+  test("does not start if the machine lacks an address that was given by itself", async () => {
     const noIPv6 = (host: string) => (host === "::1" ? "EADDRNOTAVAIL" : null);
     for (const host of ["::1", ["localhost", "::1"], ["::1", "localhost"]]) {
       const { broker, open } = await listens({ tcp: { port: 1883, host } }, noIPv6);
@@ -135,7 +138,7 @@ describe("a broker of the library", () => {
     expect(broker).toMatchObject({ message: "127.0.0.1:1883: EADDRNOTAVAIL: no" });
   });
 
-  test("does not start where its port is in use at one of its addresses, and closes the others", async () => {
+  test("does not start if its port is in use at one of its addresses, and closes the others", async () => {
     const isTaken = (host: string, port: number) =>
       host === "::1" && port === 8083 ? "EADDRINUSE" : null;
     const { broker, open } = await listens({ ws: {} }, isTaken);
@@ -143,7 +146,7 @@ describe("a broker of the library", () => {
     expect(open.size).toBe(0);
   });
 
-  test("takes another free port where the first one is in use at the second address", async () => {
+  test("chooses another free port if the first one is in use at the second address", async () => {
     const isTaken = (host: string, port: number) =>
       host === "::1" && port < 40_003 ? "EADDRINUSE" : null;
     const { addresses, open } = await listens({ tcp: { port: 0 } }, isTaken);
@@ -172,7 +175,7 @@ describe("a broker of the library", () => {
       ["127.0.0.1, [::1]", "127.0.0.2"],
       ["127.0.0.1", "[::1]", "127.0.0.2"],
     ],
-  ])("opens no address that another one includes: %j", async (host, opened) => {
+  ])("opens no address that another address includes: %j", async (host, opened) => {
     const { addresses } = await listens({ tcp: { port: 1, host }, allowAnonymous: true });
     expect(addresses).toEqual(opened.map((address) => `tcp://${address}:1`));
   });
@@ -189,7 +192,7 @@ describe("a broker of the library", () => {
     expect(addresses).toEqual(["tcp://[::1]:1", "ws://127.0.0.2:2", "tcp://127.0.0.1:1"]);
   });
 
-  test("does not serve anonymous clients at any address of a network unless it is told to", async () => {
+  test("does not serve anonymous clients at network addresses unless that is allowed", async () => {
     const tcp = { port: 0, host: ["127.0.0.1", "192.0.2.1"] };
     const { broker, open } = await listens({ tcp });
     expect(broker).toMatchObject({ name: "ConfigError", field: "host", value: "192.0.2.1" });

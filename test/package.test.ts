@@ -1,6 +1,6 @@
 /**
- * The package as users get it: packed, installed into an empty project without a network, run on every
- * runtime, compiled against, and read by two linters of packages.
+ * The package as users get it: it is packed, installed into an empty project without a network, run on every
+ * runtime, compiled against, and checked by two package linters.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
   readonly dependencies: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, unknown>>;
 };
-/** Every name it can be imported by. */
+/** Every name by which the package can be imported. */
 const specifiers = Object.keys(manifest.exports)
   .filter((path) => path !== "./package.json")
   .map((path) => path.replace(/^\./, "sansmq"));
@@ -37,7 +37,7 @@ interface Packed {
 const project = mkdtempSync(join(tmpdir(), "sansmq-package-"));
 let packed: Packed;
 
-/** `npm test` built what is packed; building it again would disturb tests that run it. */
+/** `npm test` has built the package; building it again would disturb tests that run it. */
 function pack(folder: string): Packed {
   const flags = ["--json", "--ignore-scripts", "--pack-destination", project];
   const told = execFileSync("npm", ["pack", folder, ...flags], {
@@ -49,7 +49,7 @@ function pack(folder: string): Packed {
 
 beforeAll(() => {
   packed = pack(".");
-  // The dependencies are packed too, so that nothing has to be fetched.
+  // The dependencies are packed too, so that the installation needs no network.
   const needed = Object.keys(manifest.dependencies).map((name) => pack(`./node_modules/${name}`));
   const tarballs = [packed, ...needed].map(({ filename }) => `./${filename}`);
   writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
@@ -58,8 +58,8 @@ beforeAll(() => {
 }, 120_000);
 afterAll(() => rmSync(project, { recursive: true }));
 
-describe("what is packed", () => {
-  test("is what was compiled of core, codec-wasm and adapters, and what tells of it", () => {
+describe("the tarball", () => {
+  test("has the compiled core, codec-wasm and adapters, and their documents", () => {
     const told = ["LICENSE", "README.md", "docs/CHANGELOG.md", "package.json"];
     const surplus = packed.files.filter(({ path }) => {
       const source = path.replace(/^dist\//, "").replace(/(\.d\.ts|\.js)$/, ".ts");
@@ -75,16 +75,16 @@ describe("what is packed", () => {
     expect(packed.unpackedSize).toBeLessThan(1_000_000);
   });
 
-  test("publint has nothing to say", async () => {
+  test("publint finds no problem", async () => {
     const bytes = readFileSync(join(project, packed.filename));
     const tarball = new Uint8Array(bytes).buffer;
     const { messages, pkg } = await publint({ pack: { tarball }, strict: true });
     expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
   });
 
-  // There is no CommonJS in it: `esm-only` leaves out what only CommonJS, and the resolution of Node 10,
-  // would find. It is what `require` of Node 20.19 and later takes.
-  test("Are the Types Wrong? finds nothing wrong", async () => {
+  // The package has no CommonJS: `esm-only` leaves out problems that only CommonJS and the resolution of Node 10 have.
+  // `require` of Node 20.19 and later accepts such a package.
+  test("Are the Types Wrong? finds no problem", async () => {
     const tarball = join(project, packed.filename);
     const { code, stdout } = await run(tool("attw"), tarball, "--profile", "esm-only").finished;
     for (const name of specifiers) expect(stdout).toContain(`"${name}"`);
@@ -92,7 +92,7 @@ describe("what is packed", () => {
   }, 60_000);
 });
 
-/** Starts a broker by the name that every runtime has its own adapter by, and says where. */
+/** Starts a broker of the runtime's own adapter and prints its address. */
 const program = `${specifiers.map((name, n) => `import * as m${n} from "${name}";`).join("\n")}
 const modules = { ${specifiers.map((name, n) => `"${name}": m${n}`).join(", ")} };
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
@@ -105,9 +105,9 @@ console.log(JSON.stringify({
 }));
 `;
 
-describe("installed", () =>
+describe("the installed package", () =>
   describeOn(Object.keys(runtimes), (_, [command, ...flags]) => {
-    test("every export is there, and a broker of the runtime's own adapter serves", async () => {
+    test("has every export, and a broker of the runtime's own adapter serves", async () => {
       const file = join(project, "serve.js");
       writeFileSync(file, program);
       const running = run(command, ...flags, file);
@@ -125,14 +125,14 @@ describe("installed", () =>
       expect(running.stderr).toBe("");
     });
 
-    test("the command says its version", async () => {
+    test("has a command that prints its version", async () => {
       const main = join(project, "node_modules/sansmq/dist/adapters/cli/main.js");
       const finished = await run(command, ...flags, main, "--version").finished;
       expect(finished).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
     });
   }));
 
-describe("by its name, in the project", () => {
+describe("in the project that installed the package", () => {
   const inProject = (...words: string[]): Promise<Finished> =>
     run("sh", "-c", `cd "$1" && shift && exec "$@"`, "sh", project, ...words).finished;
   for (const [name, needed, words] of [
@@ -147,7 +147,7 @@ describe("by its name, in the project", () => {
   }
 });
 
-describe("its types", () => {
+describe("the types of the package", () => {
   const source = `${specifiers.map((name, n) => `import * as m${n} from "${name}";`).join("\n")}
 import { type BrokerOptions, type BrokerServer, createBroker } from "sansmq";
 import { createLocalBroker } from "sansmq/local";
@@ -160,7 +160,7 @@ const options: BrokerOptions = {
 const broker: BrokerServer = await createBroker(options);
 broker.on("connected", ({ clientId }) => clientId.toUpperCase());
 broker.publish("news", "text", { qos: 1, retain: true, properties: { ContentType: "text/plain" } });
-// @ts-expect-error a limit that is none
+// @ts-expect-error an unknown limit
 await createBroker({ limits: { packets: 1 } });
 await createLocalBroker().close();
 export const modules = [${specifiers.map((_, n) => `m${n}`).join(", ")}];
@@ -177,13 +177,13 @@ export const modules = [${specifiers.map((_, n) => `m${n}`).join(", ")}];
     expect([code, stdout]).toEqual([0, ""]);
   });
 
-  test.each(["bun", "deno"])("promise no Node server where %s is", async (condition) => {
+  test.each(["bun", "deno"])("have no server of Node under the condition %s", async (condition) => {
     const file = join(project, `check-${condition}.ts`);
     writeFileSync(
       file,
       `import { createBroker } from "sansmq";
 const broker = await createBroker();
-// @ts-expect-error of Node alone
+// @ts-expect-error only Node has it
 broker.attachWebSocket;
 await broker.close();
 `,

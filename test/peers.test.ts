@@ -1,4 +1,4 @@
-/** What `npm test` installs, and what becomes of tests whose peers stay missing. */
+/** The programs that `npm test` installs, and the tests that it skips when programs are missing. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ function emptyFolder(): string {
   return folder;
 }
 
-/** A PATH with an `apt-get` alone, whose `script` has the folder as $folder. Returns how it was called and what was said. */
+/** Runs `install` with a PATH that has only an `apt-get`, made of `script`. Returns its calls and the printed lines. */
 function installWith(script: string, host = { isDebian: true, isRoot: true }) {
   const folder = emptyFolder();
   const log = join(folder, "log");
@@ -31,27 +31,27 @@ function installWith(script: string, host = { isDebian: true, isRoot: true }) {
   return { count, lines, calls: calls.slice(0, -1) };
 }
 
-/** Every command of mosquitto and its clients is there. */
+/** Puts every command of mosquitto and its clients on PATH. */
 const installsMosquitto = `for name in mosquitto mosquitto_pub mosquitto_sub mosquitto_rr; do
   ln -sf /bin/true $folder/$name
 done\n`;
 
 describe("before the tests", () => {
-  test("apt-get installs every package that is missing, at once", () => {
+  test("apt-get installs all missing packages in one call", () => {
     const { calls, lines, count } = installWith(installsMosquitto);
     expect(calls[0]).toBe("update");
     expect(calls[1]).toMatch(/^install --yes mosquitto mosquitto-clients .*\bsystemd\b/);
     expect(calls).toHaveLength(2);
     expect(lines).toContain("installed");
     expect(lines.filter((line) => line.startsWith("missing: mosquitto"))).toEqual([]);
-    // The commands of the other packages did not come.
+    // The script installs no commands of the other packages.
     expect(lines).toContainEqual(
       expect.stringMatching(/^missing: systemd-analyze: no \S+ on PATH; /),
     );
     expect(count).toBe(lines.filter((line) => line.startsWith("missing: ")).length);
   });
 
-  test("a package that is not to be had does not keep apt-get from installing the others", () => {
+  test("a package that is not available does not keep apt-get from installing the others", () => {
     const { calls, lines } = installWith(`
       case "$*" in *systemd*) echo "E: no candidate" >&2; exit 100; esac\n${installsMosquitto}`);
     expect(calls).toContain("install --yes mosquitto-clients");
@@ -62,7 +62,7 @@ describe("before the tests", () => {
   test.each([
     ["this does not run as root", { isDebian: true, isRoot: false }],
     ["this is not Debian", { isDebian: false, isRoot: true }],
-  ])("nothing is installed where %s", (reason, host) => {
+  ])("no package is installed if %s", (reason, host) => {
     const { calls, lines } = installWith(installsMosquitto, host);
     expect(calls).toEqual([]);
     expect(lines).toContain(
@@ -87,7 +87,7 @@ describe("tests whose peers are missing", () => {
     return run("/usr/bin/env", ...environment, process.execPath, ...flags).finished;
   };
 
-  test("are skipped with the reason, and counted in the last line", async () => {
+  test("are skipped with the reason, and the last line counts them", async () => {
     const { code, stdout, stderr } = await runLacking();
     expect(stdout).toMatch(/^skipped 2: mosquitto: no mosquitto on PATH; /m);
     expect(stdout).toMatch(/^skipped 1: stdbuf: no stdbuf on PATH; /m);
@@ -105,14 +105,14 @@ describe("tests whose peers are missing", () => {
   });
 });
 
-/** A machine that has every peer does not notice what is missing here. */
+/** On a machine with every peer, a test that lacks its `needs` would pass unnoticed. */
 describe("a test file", needs("a git clone"), () => {
   const files = repositoryFiles("test").filter((path) => path.endsWith(".test.ts"));
   const texts = files
     .filter((path) => path !== "test/peers.test.ts")
     .map((path) => [path, readFileSync(join(root, path), "utf8")] as const);
 
-  test("that runs a command of a peer needs that peer", () => {
+  test("names each peer whose command it runs", () => {
     const offences = Object.entries(peers).flatMap(([name, { commands = [] }]) =>
       texts
         .filter(([, text]) => commands.some((command) => text.includes(`"${command}"`)))
@@ -122,7 +122,7 @@ describe("a test file", needs("a git clone"), () => {
     expect(offences).toEqual([]);
   });
 
-  test("that runs on every runtime groups its tests by describeOn", () => {
+  test("groups the tests of each runtime by describeOn", () => {
     const offences = texts.filter(([, text]) => text.includes("Object.entries(runtimes)"));
     expect(offences.map(([path]) => path)).toEqual([]);
   });

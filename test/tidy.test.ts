@@ -1,4 +1,4 @@
-/** The repository keeps its shape: layers, names, citations, what is published. */
+/** The shape of the repository: layers, names, citations, published files. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -23,15 +23,17 @@ const files: SourceFile[] = paths
 const sources = files.filter(({ path }) => path.endsWith(".ts"));
 
 describe("the repository", needs("a git clone"), () => {
-  test("imports go where they may", () => expect(sources.flatMap(checkImports)).toEqual([]));
-  test("the core is pure", () => expect(sources.flatMap(checkPurity)).toEqual([]));
-  test("no imports go round", () => expect(checkCycles(sources)).toEqual([]));
-  test("every file is tidy", () => expect(files.flatMap(checkText)).toEqual([]));
+  test("imports follow the layers", () => expect(sources.flatMap(checkImports)).toEqual([]));
+  test("the core names no host API, clock or randomness", () =>
+    expect(sources.flatMap(checkPurity)).toEqual([]));
+  test("imports have no cycle", () => expect(checkCycles(sources)).toEqual([]));
+  test("every file has a header, a kebab-case name and at most 450 lines", () =>
+    expect(files.flatMap(checkText)).toEqual([]));
   test("every citation names a statement", () => {
     expect(sources.flatMap((file) => checkCitations(file, statementIds))).toEqual([]);
   });
 
-  test("the top level holds what it should", () => {
+  test("the top level has only the expected entries", () => {
     const allowed = new Set([
       ...["core", "codec-wasm", "adapters", "bench", "test", "docs", ".ci"],
       ...["package.json", "package-lock.json", "tsconfig.json", "README.md", "LICENSE"],
@@ -41,16 +43,16 @@ describe("the repository", needs("a git clone"), () => {
     expect([...top].filter((name) => !allowed.has(name))).toEqual([]);
   });
 
-  test("the lock file names no address", () => {
+  test("the lock file contains no registry address", () => {
     expect(read("package-lock.json")).not.toMatch(/"resolved":\s*"http/);
   });
 
-  test("the version is the same wherever it stands", () => {
+  test("the version is the same in every file that has it", () => {
     const { version } = JSON.parse(read("package.json")) as { version: string };
     expect(read("adapters/version.ts")).toContain(`version: string = "${version}"`);
   });
 
-  test("what package.json exports is built from a file that is there", () => {
+  test("every export of package.json is built from an existing file", () => {
     const { exports, bin } = JSON.parse(read("package.json")) as {
       exports: Record<string, Exported>;
       bin: Record<string, string>;
@@ -68,7 +70,7 @@ describe("the repository", needs("a git clone"), () => {
     for (const entry of Object.values(exports)) expectTypesFirst(entry);
   });
 
-  test("every link of the documentation leads to a file", () => {
+  test("every link in the documentation leads to an existing file", () => {
     const broken = files
       .filter(({ path }) => path.endsWith(".md"))
       .flatMap(({ path, text }) =>
@@ -95,12 +97,12 @@ describe("the checks find", () => {
       'import { x } from "../../adapters/a.ts";',
       /only core/,
     ],
-    "a layer upside down": [
+    "an import of a layer to the right": [
       "core/codec/a.ts",
       'import { x } from "../session/session.ts";',
       /left to right/,
     ],
-    "a type of a layer to the right": [
+    "a type import of a layer to the right": [
       "core/codec/a.ts",
       'import type { X } from "../session/session.ts";',
       /left to right/,
@@ -108,22 +110,30 @@ describe("the checks find", () => {
     "a folder without a layer": ["core/new/a.ts", 'import { x } from "../base/b.ts";', /its place/],
     "a path without its ending": ["core/base/a.ts", 'import { x } from "./b";', /\.ts file/],
     "a clock in core": ["core/base/a.ts", "const t = Date.now();", /names Date/],
-    "chance in core": ["core/base/a.ts", "const t = Math.random();", /Math\.random/],
+    "randomness in core": ["core/base/a.ts", "const t = Math.random();", /Math\.random/],
     "a promise in core": ["core/base/a.ts", "async function f() {}", /names async/],
     "a re-export": ["adapters/a.ts", 'export { x } from "./b.ts";', /only mod\.ts/],
-    "a way round core/mod.ts": [
+    "an import that bypasses core/mod.ts": [
       "adapters/a.ts",
       'import { x } from "../core/broker.ts";',
       /mod\.ts/,
     ],
-    "a runtime in another": [
+    "an import of another runtime": [
       "adapters/bun/a.ts",
       'import { x } from "../node/tcp.ts";',
       /one another/,
     ],
-    "ws elsewhere": ["adapters/node/tcp.ts", 'import { WebSocket } from "ws";', /only .* names ws/],
-    "Node in the driver": ["adapters/driver.ts", 'import { x } from "node:net";', /Node's modules/],
-    "a test that ships": [
+    "ws outside its adapter": [
+      "adapters/node/tcp.ts",
+      'import { WebSocket } from "ws";',
+      /only .* names ws/,
+    ],
+    "a Node module in the driver": [
+      "adapters/driver.ts",
+      'import { x } from "node:net";',
+      /Node's modules/,
+    ],
+    "an import of a test by published code": [
       "adapters/a.ts",
       'import { x } from "../test/a.ts";',
       /nothing that ships/,
@@ -133,13 +143,13 @@ describe("the checks find", () => {
     "a file without a header": ["core/base/a.ts", "export const a = 1;", /no header/],
     "a default export": ["core/base/a.ts", `${header}export default 1;`, /default export/],
     "a left-over marker": ["core/base/a.ts", `${header}// ${"TO"}${"DO"}: later`, /left-over/],
-    "a test left out": ["test/a.test.ts", `test.${"skip"}("x", f);`, /leaves tests out/],
+    "a skipped test": ["test/a.test.ts", `test.${"skip"}("x", f);`, /leaves tests out/],
   };
   test.each(Object.entries(offending))("%s", (_, [path, text, offence]) => {
     expect(found(path, text).join("\n")).toMatch(offence);
   });
 
-  test("nothing where nothing is wrong", () => {
+  test("no offence in a correct file", () => {
     const text = `${header}import type { X } from "../base/b.ts";\n// Date is a word here.\nconst s = "await";\n`;
     expect(found("core/codec/a.ts", text)).toEqual([]);
     expect(codeOnly('a("//x") // Date')).not.toContain("Date");
@@ -159,21 +169,21 @@ describe("the checks find", () => {
     expect(checkCycles(types)).toHaveLength(1);
   });
 
-  test("a citation of nothing", () => {
+  test("a citation of an unknown statement", () => {
     const unknown = "MQTT-9.9.9-9";
     const file = { path: "core/a.ts", text: `// [${unknown}] [MQTT311-2.2.2-1] [MQTT-1.5.5-1]` };
     expect(checkCitations(file, statementIds)).toHaveLength(1);
   });
 });
 
-/** A path, or paths by condition, which may have conditions of their own. */
+/** A path, or an entry for each condition. */
 type Exported = string | { readonly [condition: string]: Exported };
 
 function pathsOf(entry: Exported): string[] {
   return typeof entry === "string" ? [entry] : Object.values(entry).flatMap(pathsOf);
 }
 
-/** The first that fits is taken: types before what they are of. */
+/** The first condition that fits is used, so `types` comes before `default`. */
 function expectTypesFirst(entry: Exported): void {
   if (typeof entry === "string") return;
   const names = Object.keys(entry);

@@ -1,4 +1,4 @@
-/** What a program in JavaScript may ask by mistake: each is told with its field, its value and what is allowed. */
+/** Invalid arguments of a JavaScript program: the error has the field, its value and the allowed values. */
 import { createServer } from "node:http";
 import { expect, onTestFinished, test } from "vitest";
 import { createBareBroker, createLocalBroker, type LocalClient } from "../../adapters/local/mod.ts";
@@ -7,13 +7,13 @@ import { type RecordOptions, recorder, replay } from "../../adapters/record/mod.
 import { createTestBroker, type FaultOptions, Faults } from "../../adapters/testing/mod.ts";
 import { Recording } from "../support/recording.ts";
 
-/** Any argument, for the types would not let these pass. */
-// biome-ignore lint/suspicious/noExplicitAny: what is tested is what types forbid.
+/** Any arguments, because the types would not allow these. */
+// biome-ignore lint/suspicious/noExplicitAny: the test uses arguments that the types forbid.
 type Loose = Record<string, (...args: any[]) => any>;
 
 const numbers = new Uint16Array([1, 2]);
 
-/** By the field that is named: arguments of `publish`, of the broker's and of a client's. */
+/** Invalid arguments of `publish`, of a broker and of a client, by the field that the error names. */
 const publishes: Record<string, unknown[][]> = {
   topic: [[], [undefined, "p"], [5, "p"], ["", "p"], ["a/#", "p"], ["a\0", "p"], [["a"], "p"]],
   payload: [["t"], ["t", 5], ["t", null], ["t", { length: 1 }], ["t", numbers], ["t", [1]]],
@@ -52,7 +52,7 @@ function property(name: string, ...values: unknown[]): unknown[][] {
   return values.map((value) => ["t", "p", { properties: { [name]: value } }]);
 }
 
-/** A rejection, or what is thrown at once. */
+/** The reason of a rejection, or the thrown exception. */
 async function fault(ask: () => unknown): Promise<unknown> {
   try {
     await ask();
@@ -71,7 +71,7 @@ async function expectFaults(asked: object, method: string, wrong: Record<string,
   }
 }
 
-test("the broker, which goes on and records none of it", async () => {
+test("the broker, which continues and records none of them", async () => {
   const recording = new Recording();
   const broker = createLocalBroker({ record: recording.recorder });
   const steps = (): number => {
@@ -94,7 +94,7 @@ test("the broker, which goes on and records none of it", async () => {
   }
   await expectFaults(broker, "close", { graceMillis: [["1"], [-1], [Number.NaN], [2 ** 31]] });
   await broker.close();
-  // The shutdown alone.
+  // The recording contains only the shutdown.
   expect(steps()).toBeLessThan(5);
 });
 
@@ -171,9 +171,9 @@ test("a client that connects", async () => {
 
 const store = { isDurable: false, commit: async () => {}, close: async () => {} };
 
-/** Of every broker, by the field that is named. */
+/** Invalid options of every broker, by the field that the error names. */
 const brokerOptions: Record<string, unknown[]> = {
-  // A variable of the environment that is not set would let in who has no password.
+  // A password of undefined, from an environment variable that is not set, would accept clients without a password.
   users: [
     ...[{ ada: undefined }, { ada: 5 }, null, [["ada", "lovelace"]]],
     ...[new Map([["ada", "lovelace"]]), Promise.resolve({ ada: "lovelace" })],
@@ -205,7 +205,7 @@ test.each([createBroker, createLocalBroker, createBareBroker, createTestBroker])
   "a broker's options: $name",
   async (create) => {
     await expectFaults({ create }, "create", mappedAll(brokerOptions));
-    // What is left out may be undefined too, and what has functions be of any kind.
+    // An omitted option may also be undefined, and an object with functions may have any prototype.
     const outer = create === createBroker ? { tcp: false } : {};
     const options = { ...outer, store, methods: { x: Object.assign(() => {}, { begin() {} }) } };
     const names = ["users", "allowAnonymous", "authenticate", "methods", "authorizePublish"];
@@ -215,7 +215,7 @@ test.each([createBroker, createLocalBroker, createBareBroker, createTestBroker])
   },
 );
 
-test("addresses to listen on: none is recorded, and a broker that must not listen there is closed", async () => {
+test("addresses to listen on: no recording begins, and a broker that may not listen there is closed", async () => {
   const recording = new Recording();
   const record = recording.recorder;
   await expectFaults({ createBroker }, "createBroker", {
@@ -284,7 +284,7 @@ test("faults injected in a test", async () => {
       faults: [5, null, "x", []].map((faults) => [{ faults }]),
     });
   }
-  // As a client's other options: a promise tells of it.
+  // Rejected by a promise, as with a client's other options.
   const wrong = broker.connect({ faults: 5 as never });
   await expect(wrong).rejects.toMatchObject({ name: "ConfigError", field: "faults" });
   const faults = new Faults();
@@ -308,7 +308,7 @@ test("faults injected in a test", async () => {
   expect(broker.counters.connectionsOpened).toBe(0);
 });
 
-test("a test's time", async () => {
+test("the time of a test broker", async () => {
   await expectFaults({ createTestBroker }, "createTestBroker", {
     startsAt: ["x", null, 5, {}, new Date("x")].map((startsAt) => [{ startsAt }]),
     seed: ["x", null, 1.5, Number.NaN].map((seed) => [{ seed }]),
@@ -319,7 +319,7 @@ test("a test's time", async () => {
   await expectFaults(broker.clock, "advance", { duration: durations.map((one) => [one]) });
   await broker.clock.advance(2 ** 52);
   expect(broker.clock.now).toBe(2 ** 52);
-  // Of two that are under way at once the second is what leaves the whole numbers.
+  // Of two concurrent calls, the second exceeds the largest exact integer.
   const first = broker.clock.advance(2 ** 51);
   await expectFaults(broker.clock, "advance", { duration: [[2 ** 51]] });
   await first;
@@ -349,9 +349,9 @@ test("a recording and its replay", async () => {
   });
 });
 
-/** No UTF-8 has half a pair of surrogates, first half or second, alone or beside a whole pair; nor U+0000 MQTT's. */
+/** UTF-8 has no unpaired surrogate, and an MQTT text has no U+0000. */
 test.each(["\ud83d", "a\udc4db", "👍\ud83d", "\ude00\ud83d", "a\0b"])(
-  "[MQTT-1.5.4-1] [MQTT-1.5.4-2] texts that MQTT has no string for: %j",
+  "[MQTT-1.5.4-1] [MQTT-1.5.4-2] texts that are not MQTT strings: %j",
   async (bad) => {
     const texts = ["ContentType", "ResponseTopic"] as const;
     const properties = (field = "properties") => ({
@@ -401,7 +401,7 @@ test.each(["\ud83d", "a\udc4db", "👍\ud83d", "\ude00\ud83d", "a\0b"])(
   },
 );
 
-/** One call with each. */
+/** One call with each value. */
 function mappedAll(
   of: Record<string, unknown[]>,
   call = (value: unknown): unknown[] => [value],

@@ -1,4 +1,4 @@
-/** A broker in an HTTP server of the program's own: what is the broker's, and what stays the program's. */
+/** A broker in the program's own HTTP server, and the requests that stay with the program. */
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
@@ -56,7 +56,7 @@ transportSuite(
   ["ws"],
 );
 
-describe("in an HTTP server of the program's own", () => {
+describe("a broker in the program's own HTTP server", () => {
   test("serves HTTP requests and MQTT.js side by side", async () => {
     const { server, at, text } = await program();
     const broker = await start();
@@ -126,7 +126,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(await text(response)).toBe("Not Found: MQTT over WebSocket is at /one, /uno/*, /two\n");
   });
 
-  test("a client behind a trusted proxy has its own address, and the policy sees its request", async () => {
+  test("a client behind a trusted proxy has its own address, and the policy receives its request", async () => {
     const { server, at } = await program();
     const recording = new Recording();
     const asked: unknown[] = [];
@@ -190,7 +190,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(remotes).toEqual(["unix", "203.0.113.7"]);
   });
 
-  test("of two brokers on one path the first serves, and no upgrade is handled twice", async () => {
+  test("if two brokers have the same path, the first serves, and no upgrade is handled twice", async () => {
     const { server, at } = await program();
     const [one, two] = [await start(), await start()];
     for (const broker of [one, one, two]) broker.attachWebSocket(server);
@@ -244,7 +244,7 @@ describe("in an HTTP server of the program's own", () => {
     expect(server.listenerCount("upgrade")).toBe(0);
   });
 
-  describe("an upgrade that the program handles itself", () => {
+  describe("an upgrade that the program passes to the broker", () => {
     async function offering(options: BrokerOptions, localAddress: string | null = null) {
       const { server, at } = await program();
       const broker = await start(options);
@@ -257,7 +257,7 @@ describe("in an HTTP server of the program's own", () => {
       return { broker, address: `ws://${at}/tenants/7` };
     }
 
-    test("is served whatever its path", async () => {
+    test("is served at any path", async () => {
       const { address } = await offering({});
       const client = await openSocket(address);
       client.send(connect());
@@ -265,7 +265,7 @@ describe("in an HTTP server of the program's own", () => {
     });
 
     test.each(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])(
-      "at %s may be of anybody",
+      "at %s needs no users",
       async (local) => {
         const { address } = await offering({}, local);
         (await openWs(address, ["mqtt"])).destroy();
@@ -273,7 +273,7 @@ describe("in an HTTP server of the program's own", () => {
     );
 
     test.each(["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"])(
-      "at %s is refused with 403, unless clients say who they are or need not",
+      "at %s is refused with 403 unless the broker has users or allows anonymous clients",
       async (local) => {
         const { address } = await offering({}, local);
         await expect(openWs(address, ["mqtt"])).rejects.toThrow("403");

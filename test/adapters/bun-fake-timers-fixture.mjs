@@ -1,9 +1,9 @@
-// Under `bun test`, whose fake timers are not globals that were replaced: the runtime's own stand still.
+// For `bun test`, whose fake timers do not replace globals: the runtime's own clock and timers stop.
 import { expect, jest, test } from "bun:test";
 import { createBroker } from "../../dist/adapters/bun/mod.js";
 import { createLocalBroker } from "../../dist/adapters/local/mod.js";
 
-test("a broker goes on while timers are fake, and its time afterwards", async () => {
+test("a broker serves while timers are fake, and its time continues afterwards", async () => {
   const broker = await createBroker({ tcp: { port: 0 } });
   const local = createLocalBroker();
   const client = await local.connect({ clientId: "c" });

@@ -1,4 +1,4 @@
-/** What every runtime does about addresses: where it is reached, and from where. */
+/** Addresses on every runtime: of listeners, of clients, and of clients behind proxies. */
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
@@ -10,12 +10,12 @@ import { openSocket } from "../support/socket-client.ts";
 
 export interface Endpoint {
   readonly addresses: Readonly<Record<"tcp" | "ws", string>>;
-  /** What `authenticate` was told of each client as `client`, and "connected" as `info`, in order. */
+  /** The `client` of each `authenticate` call and the `info` of each "connected" event, in order. */
   told(): Promise<readonly object[]>;
   stop(): Promise<void>;
 }
 
-/** `start` makes a broker with these options of `createBroker`, whose `authenticate` lets everybody in. */
+/** `start` creates a broker with these options of `createBroker` and an `authenticate` that accepts every client. */
 export function endpointSuite(start: (options: object) => Promise<Endpoint>): void {
   const started = async (options: object = {}): Promise<Endpoint> => {
     const endpoint = await start(options);
@@ -34,7 +34,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
     ] as const) {
       const needed = host.includes(":") ? needs("IPv6") : {};
       test(
-        `over ${transport} to a listener at ${host}, by ${to}, is as people write it`,
+        `over ${transport} to a listener at ${host}, by ${to}, is in the usual notation`,
         needed,
         async () => {
           const where = { host, port: 0 };
@@ -52,7 +52,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
     }
   });
 
-  describe("the paths of WebSocket", () => {
+  describe("the paths for WebSocket clients", () => {
     const at = async (ws: string, path: string, headers = {}): Promise<WebSocket> => {
       const socket = new WebSocket(new URL(path, ws), ["mqtt"], { headers });
       onTestFinished(() => socket.terminate());
@@ -79,13 +79,13 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       }
     });
 
-    test("are all, if configured so", async () => {
+    test("are all paths, if configured so", async () => {
       const { addresses } = await started({ ws: { host: "127.0.0.1", port: 0, path: "/*" } });
       for (const served of ["/", "/mqtt", "/a/b?c"]) await at(addresses.ws, served);
     });
 
     test.each([{}, { connection: "upgrade", upgrade: "websocket" }])(
-      "are what a request to another path is told, with the headers %j",
+      "are listed in the answer to a request for another path, with the headers %j",
       async (headers) => {
         const { addresses } = await started({
           ws: { host: "127.0.0.1", port: 0, path: "/a,/b/*" },
@@ -142,7 +142,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       expect(told).toHaveLength(2);
     });
 
-    test("shows its request to authenticate, and nowhere else", async () => {
+    test("passes its request to authenticate, and to no event", async () => {
       const { told, addresses } = await toldOf({});
       const [{ client }, { info }] = told as [Told, Told];
       expect(client).toMatchObject({
@@ -160,7 +160,7 @@ export function endpointSuite(start: (options: object) => Promise<Endpoint>): vo
       expect(JSON.stringify(info)).not.toMatch(/abc|token/);
     });
 
-    test("over TCP there is no request", async () => {
+    test("has no request over TCP", async () => {
       const { addresses, told } = await started();
       const client = await openSocket(addresses.tcp);
       client.send(connect());

@@ -1,8 +1,9 @@
-// A broker on the runtime that runs this, while a program replaces the clock and the timers: says in a line what came.
+// A broker on the runtime that runs this file, while a program replaces the clock and the timers. Prints a line with
+// the results.
 import net from "node:net";
 
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
-// Written out, so that Deno knows them before it runs and needs no leave to read.
+// Literal imports, so that Deno loads them before it runs and needs no permission to read.
 const { createBroker } =
   runtime === "deno"
     ? await import("../../dist/adapters/deno/mod.js")
@@ -27,7 +28,7 @@ function restore() {
   performance.now = now;
 }
 
-/** The lengths of the packets that come, all of which are short. */
+/** The lengths of the received packets, which are short. */
 async function open(port) {
   const socket = net.connect(port, "127.0.0.1");
   let bytes = Buffer.alloc(0);
@@ -39,7 +40,7 @@ async function open(port) {
   await new Promise((resolve) => socket.once("connect", resolve));
   return {
     send: (...packet) => socket.write(Uint8Array.from(packet)),
-    /** How many there were, once there are so many. */
+    /** Resolves with the count of packets when there are at least `count`. */
     async takes(count) {
       for (let taken = 0; ; ) {
         while (bytes.length >= 2 && bytes.length >= 2 + bytes[1]) {
@@ -72,7 +73,7 @@ await inside.publish("a", "x", { qos: 1 });
 await messages.next();
 const silent = await open(port);
 silent.send(...connect(98, 1));
-// Said by the broker: Bun's sockets of node:net stop with the globals.
+// Reported by the broker, because Bun's node:net sockets stop with the globals.
 const ended = await new Promise((resolve) => {
   broker.on("disconnected", ({ clientId, reason }) => resolve([clientId, reason]));
 });

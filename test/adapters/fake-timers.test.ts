@@ -1,4 +1,4 @@
-/** A program's tests replace the clock and the timers of the host, with a broker running. */
+/** A running broker in a program whose tests replace the host's clock and timers. */
 import { execFile } from "node:child_process";
 import { mock } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ import { concat, connect, pingreq, publish, subscribe } from "../support/packets
 import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openRawTransport, openSocket } from "../support/socket-client.ts";
 
-/** Everything that Vitest replaces, but for what its own workers need. */
+/** All globals that Vitest can replace, except those that its own workers need. */
 const toFake = [
   ...(["setTimeout", "clearTimeout", "setInterval", "clearInterval", "setImmediate"] as const),
   ...(["clearImmediate", "queueMicrotask", "Date", "performance", "hrtime"] as const),
@@ -38,7 +38,7 @@ afterEach(() => {
 });
 
 describe.each(Object.entries(frameworks))("while %s replaces the timers", (_, framework) => {
-  test.each(["tcp", "ws"])("a broker serves over %s, and afterwards", async (transport) => {
+  test.each(["tcp", "ws"])("a broker serves over %s, also afterwards", async (transport) => {
     const broker = await createBroker({ tcp: { port: 0 }, ws: { port: 0 } });
     onTestFinished(() => broker.close(100));
     const address = broker.addresses.find((one) => one.startsWith(transport))!;
@@ -54,7 +54,7 @@ describe.each(Object.entries(frameworks))("while %s replaces the timers", (_, fr
     await fresh.takes(2);
     broker.publish("u", "from the program");
     expect(await fresh.takes(1)).toEqual(['PUBLISH u "from the program" q0']);
-    // The real time goes on: a client that says nothing is closed, a day of fake time closes nobody.
+    // Real time continues: a silent client is closed, and a day of fake time closes no client.
     expect(broker.counters.closedKeepAlive).toBe(0);
     await old.closed;
     expect(broker.counters.closedKeepAlive).toBe(1);
@@ -76,7 +76,7 @@ describe.each(Object.entries(frameworks))("while %s replaces the timers", (_, fr
     socket.write(framed(connect({ clientId: "c" })));
     await vi.waitUntil(() => broker.counters.clientsConnected === 1, { interval: 1 });
     framework.fake();
-    // A peer that goes on writing learns that it was cut off.
+    // A peer that continues to write learns that it was cut off.
     socket.once("end", () => {
       const write = (): void => void (socket.destroyed || socket.write(framed(pingreq), onWritten));
       const onWritten = (): void => void realTimeout(write, 50);
@@ -87,7 +87,7 @@ describe.each(Object.entries(frameworks))("while %s replaces the timers", (_, fr
     await broker.close(10);
   });
 
-  test("a broker starts, serves and closes, also with a peer that stays", async () => {
+  test("a broker starts, serves and closes, also with a peer that does not close", async () => {
     framework.fake();
     const broker = await createBroker({ tcp: { port: 0 } });
     const client = await openSocket(broker.addresses[0]!);
@@ -136,7 +136,7 @@ describe.each(Object.entries(frameworks))("while %s replaces the timers", (_, fr
 
 const realTimeout = globalThis.setTimeout;
 
-/** A loop whose clock and alarms are the test's. */
+/** A loop whose clock and alarms the test controls. */
 function ownLoop() {
   const alarms = new Map<object, { readonly ring: () => void; readonly delayMillis: number }>();
   return {
@@ -155,7 +155,7 @@ function ownLoop() {
   };
 }
 
-/** A broker on it, with a client that is silent from now on, for a minute and a half at most. */
+/** A broker on this loop, with a client that is silent from now on and is closed after a minute and a half. */
 async function withSilentClient() {
   const loop = ownLoop();
   const broker = new BareBroker({ ...localRuntime(), loop }, { limits: { sysMillis: 0 } });
@@ -209,7 +209,7 @@ describe("a clock of the host", () => {
     for (; rings < 20; rings++) {
       const [alarm] = loop.alarms;
       if (alarm === undefined) break;
-      // As good as at once would be a processor that does nothing else.
+      // A delay near zero would keep the processor busy.
       expect(alarm[1].delayMillis).toBeGreaterThan(1000);
       loop.alarms.delete(alarm[0]);
       alarm[1].ring();
@@ -219,7 +219,7 @@ describe("a clock of the host", () => {
     expect(loop.alarms.size).toBe(1);
   });
 
-  test("whose timer was removed gets another at the next event", async () => {
+  test("whose timer was removed gets a new timer at the next event", async () => {
     const { loop, broker, turn } = await withSilentClient();
     loop.alarms.clear();
     loop.millis += 30_000;
@@ -236,14 +236,14 @@ describe("a clock of the host", () => {
 const fixture = fileURLToPath(new URL("fake-timers-fixture.mjs", import.meta.url));
 
 describeOn(Object.keys(runtimes), (_, [command, ...flags]) => {
-  test("a broker works while the globals are replaced, and after", async () => {
+  test("a broker serves while the globals are replaced, and afterwards", async () => {
     const { stdout } = await promisify(execFile)(command, [...flags, fixture], { timeout: 60_000 });
     expect(JSON.parse(stdout)).toEqual({ during: 22, after: 2, ended: ["b", 0x8d], held: 0 });
   });
 });
 
 test(
-  "under the fake timers of Bun's own test runner a broker goes on, and its time afterwards",
+  "under the fake timers of Bun's test runner, a broker serves, and its time continues afterwards",
   needs("Bun"),
   async () => {
     const script = fileURLToPath(new URL("bun-fake-timers-fixture.mjs", import.meta.url));

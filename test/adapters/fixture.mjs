@@ -1,8 +1,9 @@
-// A broker on the runtime that runs this: `<runtime> fixture.mjs '{"limits":{}}'`. Says where it serves, then
-// answers lines on standard input: "counters", "told" (with `watch: true`: what `authenticate` and "connected" told), and "stop".
+// A broker on the runtime that runs this file: `<runtime> fixture.mjs '{"limits":{}}'`. Prints its addresses, then
+// answers lines on standard input: "counters", "told" (with `watch: true`: the arguments of `authenticate` and
+// "connected"), and "stop".
 const deno = globalThis.Deno;
 const args = deno === undefined ? process.argv.slice(2) : deno.args;
-// Written out, so that Deno knows them before it runs and needs no leave to read.
+// Literal imports, so that Deno loads them before it runs and needs no permission to read.
 const { createBroker } =
   deno !== undefined
     ? await import("../../dist/adapters/deno/mod.js")
@@ -38,7 +39,7 @@ for await (const text of input.pipeThrough(new TextDecoderStream())) {
     if (command !== "stop") continue;
     await broker.close(2000);
     say({ stopped: true });
-    // Not told to exit: nothing that is left of the broker keeps the process alive.
+    // Without process.exit: a closed broker must not keep the process alive.
     break;
   }
 }

@@ -1,4 +1,4 @@
-/** What a policy asks of the broker that is asking it: done once the broker has its answer, in order. */
+/** Calls of the broker from within a policy: the broker executes them in order after the policy has returned. */
 import { expect, onTestFinished, test } from "vitest";
 import type { LocalMessage } from "../../adapters/local/mod.ts";
 import {
@@ -13,7 +13,7 @@ import { Recording } from "../support/recording.ts";
 
 type Options = Parameters<typeof createLocalBroker>[0];
 
-/** A broker that is recorded, and replayed when the test is over. */
+/** A recorded broker, which is replayed at the end of the test. */
 function start(options: Options): LocalBroker {
   const recording = new Recording();
   const broker = createLocalBroker({
@@ -32,7 +32,7 @@ function start(options: Options): LocalBroker {
 const words = ({ topic, payload }: LocalMessage): string =>
   `${topic} ${new TextDecoder().decode(payload)}`;
 
-test("a policy publishes what it is asked", async () => {
+test("a policy publishes during its own decision", async () => {
   const said = new TextEncoder().encode("?");
   const broker: LocalBroker = start({
     authenticate: ({ clientId }) => {
@@ -44,7 +44,7 @@ test("a policy publishes what it is asked", async () => {
       return true;
     },
     authorizePublish: (_, topic) => {
-      // One buffer for all: what was said is what stood there then.
+      // One buffer for all messages: each must be published with its content at the time of the call.
       said[0] = topic.charCodeAt(0);
       const properties = { CorrelationData: said };
       for (const qos of [0, 1] as const) broker.publish("log/publish", said, { qos, properties });
@@ -91,7 +91,7 @@ test("a policy disconnects, connects and closes", async () => {
   expect(broker.counters.clientsConnected).toBe(0);
 });
 
-/** A policy that does, where something is published to one of these topics, what stands there; all may publish. */
+/** A policy that runs the action of a topic when a message is published to it, and allows every message. */
 function doing(what: Record<string, () => void>): Options {
   return {
     authorizePublish: (_, topic) => {
@@ -128,7 +128,7 @@ test("a policy opens a pipe, writes to it and reads from it", async () => {
   await client.publish("open", "", { qos: 1 });
   // CONNACK and SUBACK.
   await takes(4 + 5);
-  // Now it is full. It takes more once it is read from, which is from within here.
+  // The pipe is full now. It accepts more after it is read from, which the policy does.
   await client.publish("write", "", { qos: 1 });
   await client.publish("write", "", { qos: 1 });
   await client.publish("read", "", { qos: 1 });

@@ -63,7 +63,7 @@ describe("a client in the process", () => {
     expect(client.isClosed).toBe(false);
   });
 
-  test("receives retained messages by the subscription's Retain Handling", async () => {
+  test("receives retained messages as the subscription's Retain Handling says", async () => {
     const broker = start();
     const client = await broker.connect();
     await client.publish("a/1", "kept", { qos: 1, retain: true });
@@ -71,7 +71,7 @@ describe("a client in the process", () => {
     const published = await client.subscribe("+/1", { retainHandling: 2, retainAsPublished: true });
     await client.publish("a/1", "new", { retain: true });
     expect(await take(published, 1)).toEqual(["a/1 new q0 retain"]);
-    // Never of its own, and never of the past.
+    // No Local and Retain Handling 2: neither its own messages nor retained messages.
     const others = await client.subscribe("a/#", { noLocal: true, retainHandling: 2 });
     await client.publish("a/1", "own");
     broker.publish("a/1", "other");
@@ -87,7 +87,7 @@ describe("a client in the process", () => {
     await client.publish("a/b", "2", { qos: 2 });
     expect(await take(wide, 2)).toEqual(["a/c 1 q2", "a/b 2 q2"]);
     expect(await take(narrow, 2)).toEqual(["a/c 1 q2", "a/b 2 q2"]);
-    // The first is still there when the second has left.
+    // The first subscription continues after the second has ended.
     await narrow.return();
     await client.publish("a/b", "3", { qos: 1 });
     expect(await take(wide, 1)).toEqual(["a/b 3 q1"]);
@@ -130,7 +130,7 @@ describe("a client in the process", () => {
     }
     expect(broker.counters.subscriptions).toBe(0);
     expect(await subscription.next()).toEqual({ done: true, value: undefined });
-    // What waited holds no place in the window.
+    // The waiting messages take no place in the window.
     const other = await client.subscribe("b", { qos: 1 });
     for (let n = 0; n < 30; n++) broker.publish("b", `${n}`, { qos: 1 });
     expect(await take(other, 30)).toHaveLength(30);
@@ -232,7 +232,7 @@ describe("a refusal", () => {
     expect((await client.publish("nobody", "x", { qos: 1 })).reason).toBe(0x10);
   });
 
-  test("by what CONNACK says is not sent", async () => {
+  test("by a limit that CONNACK announced sends no packet", async () => {
     const limits = { qosMax: 1, retainAvailable: 0, subscriptionIdAvailable: 0 };
     const client = await start({ limits }).connect();
     await expect(client.publish("a", "", { qos: 2 })).rejects.toMatchObject({ reason: 0x9b });
@@ -243,7 +243,7 @@ describe("a refusal", () => {
     expect(await take(subscription, 1)).toEqual(["a/b x q1"]);
   });
 
-  test("asked what cannot be, and stays connected", async () => {
+  test("of an invalid request leaves the client connected", async () => {
     const broker = start();
     const client = await broker.connect();
     const wrong: (() => Promise<unknown>)[] = [
@@ -271,7 +271,7 @@ describe("a refusal", () => {
 });
 
 describe("the end of a connection", () => {
-  test("in order: later requests fail, and loops end", async () => {
+  test("by the client: later requests fail, and loops end", async () => {
     const client = await start().connect();
     const subscription = await client.subscribe("a");
     const waiting = subscription.next();

@@ -1,5 +1,5 @@
-// Clients of a broker in the process, on the runtime that runs this: says what they did, in a line. With "bare",
-// what only servers have is taken away first, so that what is left is what browsers have too.
+// Clients of a broker in the process, on the runtime that runs this file: prints a line with their results. With
+// "bare", globals that browsers lack are removed first.
 const { Deno, process } = globalThis;
 const isBare = (Deno === undefined ? process.argv : Deno.args).includes("bare");
 if (isBare) for (const name of ["setImmediate", "Buffer", "process"]) delete globalThis[name];

@@ -1,9 +1,9 @@
-/** What a client in the process has under way: each costs the same however much that is, and is not lost at its end. */
+/** The queues of a client in the process: the cost of an entry does not grow with their length. */
 import { expect, test } from "vitest";
 import { Subscription } from "../../adapters/client/subscription.ts";
 import { startLocal as start } from "../support/local.ts";
 
-// If each moved those behind it, as an array's shift does, the test would take longer than it may.
+// If each removal moved all later entries, as Array.shift does, the test would exceed its time.
 test("a loop takes 300 000 queued messages in order", async () => {
   const count = 300_000;
   let taken = 0;
@@ -33,7 +33,7 @@ test("disconnect waits for the replies to earlier requests", async () => {
   const published = ([0, 1, 2] as const).map((qos) => client.publish("a", `${qos}`, { qos }));
   const subscribed = client.subscribe("b");
   const disconnected = client.disconnect();
-  // What is asked now comes too late.
+  // A request after disconnect is too late.
   await expect(client.publish("a", "late")).rejects.toMatchObject({ name: "ClosedError" });
   expect((await Promise.all(published)).map(({ reason }) => reason)).toEqual([0, 0, 0]);
   expect((await subscribed).granted).toEqual([0]);
@@ -72,6 +72,6 @@ test.each([
   if (how === "abort") void client.abort();
   else broker.disconnect("c");
   await disconnected;
-  // Had it waited on, it would have ended by itself, and in order.
+  // A longer wait would have ended regularly.
   expect(await client.closed).toMatchObject(end);
 });

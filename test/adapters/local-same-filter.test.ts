@@ -1,4 +1,4 @@
-/** Several subscriptions of one client with the same filter, of which MQTT has one: none takes from another. */
+/** Several subscriptions of a client in the process with the same filter. MQTT has one subscription for all of them. */
 import { expect, test } from "vitest";
 import type { LocalMessage, Subscription } from "../../adapters/local/mod.ts";
 import { startLocal as start, words } from "../support/local.ts";
@@ -6,7 +6,7 @@ import { startLocal as start, words } from "../support/local.ts";
 const next = async (subscription: Subscription): Promise<string> =>
   words((await subscription.next()).value as LocalMessage);
 
-test("a later subscription with a lower QoS lowers none, and one with a higher QoS raises all", async () => {
+test("a later subscription with a lower QoS does not lower the QoS, and one with a higher QoS raises it for all", async () => {
   const broker = start();
   const client = await broker.connect();
   const one = await client.subscribe("a", { qos: 1 });
@@ -61,7 +61,7 @@ test("retained messages go only to the subscription that requested them", async 
   for (const each of [one, two, three, four]) expect(await next(each)).toBe("a new q0");
 });
 
-test("a message with RETAIN goes to all, also while some still await their retained messages", async () => {
+test("a message with RETAIN goes to all subscriptions, also to those that still await their retained messages", async () => {
   const broker = start();
   const client = await broker.connect();
   const topics = Array.from({ length: 300 }, (_, n) => `r/${n}`);
@@ -121,7 +121,7 @@ test("retained messages for an ended subscription are dropped, and a new one rec
   expect(left).toEqual([]);
 });
 
-/** What comes before a message of `topic`. */
+/** The messages before a message of `topic`. */
 async function until(subscription: Subscription, topic: string): Promise<string[]> {
   const lines: string[] = [];
   for (;;) {

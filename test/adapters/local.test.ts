@@ -57,7 +57,7 @@ describe("a broker with no socket", () => {
     expect((await came).equals(payload)).toBe(true);
   });
 
-  test("a client that does not read delays no other, and its end is noticed", async () => {
+  test("a client that does not read delays no other client, and the broker notices its end", async () => {
     const broker = start({ outputBytesMax: 20_000 });
     const slow = broker.pipe();
     const writer = slow.writable.getWriter();
@@ -65,7 +65,7 @@ describe("a broker with no socket", () => {
     await writer.write(subscribe(1, ["a", 0]));
     const fast = await mqttjs(broker);
     for (let n = 0; n < 2000; n++) {
-      // An acknowledgement says that all before it has been handled.
+      // The acknowledgement shows that all earlier packets were handled.
       await fast.publishAsync("a", "x".repeat(100), { qos: n % 50 === 49 ? 1 : 0 });
     }
     expect(broker.counters.droppedSlowReader).toBeGreaterThan(0);
@@ -102,7 +102,7 @@ describe("a broker with no socket", () => {
   });
 
   test.each([null, "text", [0xc0, 0], new ArrayBuffer(2), new Uint16Array(1)])(
-    "what is no chunk of bytes ends the pipe that it was written to: %j",
+    "a written value that is not a chunk of bytes ends the pipe: %j",
     async (chunk) => {
       const broker = start();
       const { readable, writable } = broker.pipe();

@@ -1,11 +1,11 @@
-/** What WebSocket messages hold: whole packets, in one frame each, as far as clients take so much. */
+/** WebSocket messages contain complete packets in one frame, up to the length that clients accept. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { concat, connect, publish, split, subscribe } from "../support/packets.ts";
 import { openRawTransport, openSocket } from "../support/socket-client.ts";
 import type { Target } from "./suite.ts";
 
 export function messagesSuite(target: Target): void {
-  describe("messages of WebSocket", () => {
+  describe("WebSocket messages", () => {
     /** A subscriber to `a/#`, and a publisher. */
     async function pair(limits: Readonly<Record<string, number>> = {}) {
       const broker = await target.start(limits);
@@ -22,7 +22,7 @@ export function messagesSuite(target: Target): void {
     }
 
     test.each([10, 1000, 16_383, 16_384, 65_535, 70_000, 200_000, 1_000_000, MESSAGE_BYTES - 9])(
-      "a packet with a payload of %i bytes is one, in one frame",
+      "a packet with a payload of %i bytes is one message in one frame",
       async (size) => {
         const { publisher, reader } = await pair();
         publisher.send(publish("a/b", new Uint8Array(size)));
@@ -36,7 +36,7 @@ export function messagesSuite(target: Target): void {
       },
     );
 
-    test("of a burst of many packets end at packet boundaries", async () => {
+    test("with a burst of many packets end at packet boundaries", async () => {
       const { publisher, reader } = await pair({ outputBytesMax: 67_108_864 });
       const sizes = Array.from(
         { length: 120 },
@@ -49,7 +49,7 @@ export function messagesSuite(target: Target): void {
       expect(frames.length).toBeLessThan(sizes.length);
     });
 
-    test("a packet is split over several messages only if it exceeds the length of one", async () => {
+    test("a packet is split over several messages only if it exceeds the maximum length of a message", async () => {
       const { publisher, reader } = await pair({ packetBytesMax: 4 * MESSAGE_BYTES });
       const [short, long] = ["short", new Uint8Array(2.5 * MESSAGE_BYTES)];
       publisher.send(concat(publish("a/b", short), publish("a/b", long), publish("a/b", short)));
@@ -57,28 +57,28 @@ export function messagesSuite(target: Target): void {
       expect(Math.max(...frames.map(({ length }) => length))).toBe(MESSAGE_BYTES);
       const total = frames.reduce((sum, { length }) => sum + length, 0);
       expect(total).toBe(2 * publish("a/b", short).length + publish("a/b", long).length);
-      // The packets before and behind it are whole in theirs.
+      // The packets before and after it are complete in their messages.
       expect([frames[0]!.packetCount, frames.at(-1)!.packetCount > 0]).toEqual([1, true]);
     });
   });
 }
 
 interface Frame {
-  /** Its first byte: 0x82 is a whole message of bytes. */
+  /** The first byte of the frame: 0x82 is a complete binary message. */
   readonly first: number;
   readonly length: number;
-  /** Of MQTT, that it holds; -1 where it does not begin or end as a packet does. */
+  /** Count of MQTT packets in the frame; -1 if it does not begin and end at packet boundaries. */
   readonly packetCount: number;
 }
 
-/** Takes the frames of a server off its bytes. */
+/** Splits the bytes of a server into frames. */
 class FrameReader {
   #bytes: Uint8Array = new Uint8Array(0);
   #parts: Uint8Array[] = [];
-  /** Bytes that the next frame lacks at least. */
+  /** The number of bytes that the next frame lacks at least. */
   #missing = 2;
   #frames: Frame[] = [];
-  /** What is there of a packet that goes on in the next frame. */
+  /** The beginning of a packet that continues in the next frame. */
   #rest: Uint8Array = new Uint8Array(0);
   #packetCount = 0;
   #wake: (() => void) | null = null;
@@ -92,7 +92,7 @@ class FrameReader {
     this.#wake?.();
   }
 
-  /** The frames until so many packets are whole. */
+  /** The frames until `count` packets are complete. */
   async packets(count: number): Promise<Frame[]> {
     while (this.#packetCount < count) {
       await new Promise<void>((resolve) => {

@@ -61,7 +61,7 @@ endpointSuite(async (options) => {
 });
 
 describe("WebSocket", () => {
-  test("[MQTT311-6.0.0-1] [MQTT-6.0.0-1] a text frame closes, with code 1003", async () => {
+  test("[MQTT311-6.0.0-1] [MQTT-6.0.0-1] a text frame closes the connection with code 1003", async () => {
     const { ws } = await start();
     const client = await openWs(ws, ["mqtt"]);
     client.send(connect());
@@ -70,7 +70,7 @@ describe("WebSocket", () => {
     expect(await client.closed).toBe(1003);
   });
 
-  test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] answers the subprotocol that was chosen", async () => {
+  test("[MQTT311-6.0.0-4] [MQTT-6.0.0-4] answers with the chosen subprotocol", async () => {
     const { ws } = await start();
     for (const [offered, chosen] of [
       [["mqtt"], "mqtt"],
@@ -125,7 +125,7 @@ describe("WebSocket", () => {
     const headers = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket";
     socket.write(`GET /elsewhere HTTP/1.1\r\n${headers}\r\n\r\n`);
     await once(socket.resume(), "end");
-    // Writing to what is gone is answered by a reset.
+    // A write to a closed connection causes a reset.
     const reset = new Promise((resolve) => socket.once("error", resolve));
     const writes = setInterval(() => socket.write("x"), 10);
     onTestFinished(() => clearInterval(writes));
@@ -178,7 +178,7 @@ test("a half-close without DISCONNECT ends the connection and publishes the will
 });
 
 test("a peer that half-closes before its CONNACK receives it, and its packets are handled", async () => {
-  // The broker hears of the end long before, for others are served again and again.
+  // The broker learns of the end long before, because it serves others in between.
   const othersServed = async (): Promise<true> => {
     for (let n = 0; n < 20; n++) await other.send(pingreq).takes(1);
     return true;
@@ -244,7 +244,7 @@ describe("the library", () => {
           null: null,
           object: { ok: false },
           later: Promise.resolve({ ok: false }),
-          // biome-ignore lint/suspicious/noThenProperty: it is what is tried
+          // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable
           thenable: { then: (resolve: (answer: boolean) => void) => resolve(true) },
         };
         return answers[clientId] as boolean;
@@ -289,7 +289,7 @@ describe("the library", () => {
     expect(errors).toHaveLength(2);
   });
 
-  test("asks the program in order which clients may publish and subscribe", async () => {
+  test("asks the program in order whether clients may publish and subscribe", async () => {
     const seen: string[] = [];
     const { tcp } = await start({
       authorizePublish: ({ clientId }, topic) => {
@@ -325,7 +325,7 @@ describe("the library", () => {
     );
   });
 
-  test("refuses to serve anonymous clients on other machines unless it is allowed", async () => {
+  test("does not listen for anonymous clients of other machines unless that is allowed", async () => {
     const open = { tcp: { host: "0.0.0.0", port: 0 } };
     await expect(createBroker(open)).rejects.toThrow('host: "0.0.0.0" is not allowed');
     for (const options of [{ allowAnonymous: true }, { users: { a: "b" } }]) {
@@ -334,13 +334,13 @@ describe("the library", () => {
     }
   });
 
-  test("rejects if the port is in use, and leaves nothing open", async () => {
+  test("rejects if the port is in use, and leaves no listener open", async () => {
     const { tcp } = await start();
     const port = Number(new URL(tcp).port);
     await expect(createBroker({ tcp: { port: 0 }, ws: { port } })).rejects.toThrow("EADDRINUSE");
   });
 
-  test("closes at once without clients, and closing twice is closing once", async () => {
+  test("closes at once without clients, and may be closed twice", async () => {
     const broker = await createBroker({ tcp: { port: 0 } });
     const closing = broker.close(60_000);
     expect(broker.close()).toBe(closing);
@@ -348,8 +348,8 @@ describe("the library", () => {
   });
 });
 
-describe("a store of one's own", () => {
-  /** A durable store whose commits wait to be let through, or to fail. */
+describe("a store of the program", () => {
+  /** A durable store whose commits wait until the test completes them or lets them fail. */
   function slowStore() {
     const waiting: { done: () => void; fail: (error: Error) => void }[] = [];
     let isFast = false;
@@ -436,7 +436,7 @@ test("ignores a connection that was reset before it was accepted", async () => {
   const script = `require("node:net").connect(${new URL(tcp).port}, "127.0.0.1", function () {
     this.resetAndDestroy();
   })`;
-  // This process accepts nothing while it runs.
+  // This process accepts no connection while the child process runs.
   execFileSync(process.execPath, ["-e", script]);
   const client = await openSocket(tcp);
   client.send(connect());
@@ -444,7 +444,7 @@ test("ignores a connection that was reset before it was accepted", async () => {
   expect(broker.counters.connectionsOpened).toBe(1);
 });
 
-test("ends a socket only once, because a second end would create an error for each connection", async () => {
+test("ends a socket once, because a second end would cause an error for each connection", async () => {
   const { tcp } = await start();
   const end = vi.spyOn(Socket.prototype, "end");
   onTestFinished(() => end.mockRestore());
@@ -464,7 +464,7 @@ test("ends a socket only once, because a second end would create an error for ea
   expect(endedBefore).toBe(0);
 });
 
-test("cuts off a client that goes on sending after DISCONNECT", async () => {
+test("cuts off a client that continues to send after DISCONNECT", async () => {
   const { broker, tcp } = await start();
   const { hostname, port } = new URL(tcp);
   const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });

@@ -1,4 +1,4 @@
-/** The adapter of docs/embedding.md does what those that ship do. */
+/** The adapter of docs/embedding.md passes the tests of the published adapters. */
 import * as core from "sansmq/core";
 import { expect, test } from "vitest";
 import { OwnAdapter, serveOwn } from "./own-adapter.ts";
@@ -23,13 +23,13 @@ transportSuite({
   },
 });
 
-test("leaves nothing behind that keeps a process alive", async () => {
+test("keeps no process alive after its end", async () => {
   const timers = (): number =>
     process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
   const before = timers();
   const adapter = new OwnAdapter();
   await adapter.stop();
-  // The turn that the stop asked for.
+  // The turn that the stop scheduled.
   for (let n = 0; n < 3; n++) await new Promise((resolve) => setImmediate(resolve));
   expect(timers()).toBe(before);
 });

@@ -1,4 +1,4 @@
-/** A broker on any stream of Node's, straight on the core: the adapter that docs/embedding.md writes. */
+/** A broker on any Node stream, built directly on the core: the adapter of docs/embedding.md. */
 import { randomFillSync } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";

@@ -1,4 +1,4 @@
-/** MessagePort as the transport: what is particular to it, in one process and between threads. */
+/** MessagePort as the transport, in one process and between threads. */
 import { Worker } from "node:worker_threads";
 import mqtt, { type MqttClient } from "mqtt";
 import { browserStreamBuilder } from "mqtt/lib/connect/ws";
@@ -14,7 +14,7 @@ function start(limits = {}): LocalBroker {
   return broker;
 }
 
-/** The client's end of a port whose other end the broker serves. */
+/** The client's end of a MessageChannel whose other end the broker serves. */
 function served(broker: LocalBroker): MessagePort {
   const { port1, port2 } = new MessageChannel();
   broker.servePort(port2);
@@ -61,7 +61,7 @@ async function connected(broker: LocalBroker, clientId: string): Promise<PortCli
   return client;
 }
 
-/** MQTT.js as it is in a page: its stream over a WebSocket, which here is a port. */
+/** MQTT.js as in a page: its stream over a WebSocket, which is a MessagePort here. */
 async function mqttjs(makePort: () => MessagePort, options = {}): Promise<MqttClient> {
   const build = browserStreamBuilder as unknown as (client: MqttClient, options: object) => never;
   const given = {
@@ -80,7 +80,7 @@ async function mqttjs(makePort: () => MessagePort, options = {}): Promise<MqttCl
   return client;
 }
 
-/** A port used by hand, without credit of its own: what the broker sends, in order. */
+/** A port used without credit of its own, and the broker's messages in order. */
 function byHand(port: MessagePort) {
   const messages: unknown[] = [];
   let wake = (): void => {};
@@ -104,12 +104,15 @@ function byHand(port: MessagePort) {
   return { messages, until, sends, byteCount };
 }
 
-test.each([null, {}, "port", { postMessage: 1 }])("what is no port is told at once: %j", (port) => {
-  const broker = start();
-  const faulty = { name: "ConfigError", field: "port" };
-  expect(() => broker.servePort(port as never)).toThrow(expect.objectContaining(faulty));
-  expect(() => portSocket(port as never)).toThrow(expect.objectContaining(faulty));
-});
+test.each([null, {}, "port", { postMessage: 1 }])(
+  "a value that is not a port is a ConfigError: %j",
+  (port) => {
+    const broker = start();
+    const faulty = { name: "ConfigError", field: "port" };
+    expect(() => broker.servePort(port as never)).toThrow(expect.objectContaining(faulty));
+    expect(() => portSocket(port as never)).toThrow(expect.objectContaining(faulty));
+  },
+);
 
 describe("a broker behind a MessagePort", () => {
   test.each([4, 5] as const)("serves MQTT.js, protocol %i", async (protocolVersion) => {
@@ -143,7 +146,7 @@ describe("a broker behind a MessagePort", () => {
     expect((await came).equals(payload)).toBe(true);
   });
 
-  test("between threads, and many packets at once", async () => {
+  test("serves a client in another thread, with many packets at once", async () => {
     const source = `
       const { parentPort } = require("node:worker_threads");
       import("${new URL("../../dist/adapters/local/mod.js", import.meta.url).href}").then(
@@ -165,7 +168,7 @@ describe("a broker behind a MessagePort", () => {
     const lines = await client.takes(20_000);
     expect(lines[0]).toBe('PUBLISH a "0" q0');
     expect(lines[19_999]).toBe('PUBLISH a "19999" q0');
-    // A thread that is gone ends its ports.
+    // The end of a thread ends its ports.
     await worker.terminate();
     expect(await client.closed).toBe(1006);
   });
@@ -206,7 +209,7 @@ describe("a broker behind a MessagePort", () => {
     expect(slow.byteCount()).toBeLessThanOrEqual(262_144);
   });
 
-  test("a client that the broker stops reading waits, and loses nothing", async () => {
+  test("a client that the broker stops reading waits, and loses no message", async () => {
     let decide = (_: boolean): void => {};
     const decision = new Promise<boolean>((resolve) => {
       decide = resolve;
@@ -241,15 +244,18 @@ describe("a broker behind a MessagePort", () => {
   test.each([
     ["a text", "text"],
     ["an object", {}],
-    ["credit below nothing", -1],
-  ])("a message that is none of its own closes: %s", async (_, message) => {
-    const broker = start();
-    const port = served(broker);
-    const rude = byHand(port);
-    port.postMessage(message);
-    await rude.until(() => rude.messages.at(-1) === null);
-    await expect.poll(() => broker.counters.connectionsClosed).toBe(1);
-  });
+    ["negative credit", -1],
+  ])(
+    "a message that does not belong to the protocol of the port closes the port: %s",
+    async (_, message) => {
+      const broker = start();
+      const port = served(broker);
+      const rude = byHand(port);
+      port.postMessage(message);
+      await rude.until(() => rude.messages.at(-1) === null);
+      await expect.poll(() => broker.counters.connectionsClosed).toBe(1);
+    },
+  );
 
   test("a port that closes without DISCONNECT publishes the will", async () => {
     const broker = start();
@@ -271,7 +277,7 @@ describe("a broker behind a MessagePort", () => {
     expect(await watcher.takes(1)).toEqual(["PINGRESP"]);
   });
 
-  test("delivers the bytes sent before the end", async () => {
+  test("handles the bytes sent before the end", async () => {
     const broker = start();
     const reader = await connected(broker, "r");
     reader.send(subscribe(1, ["a", 0]));

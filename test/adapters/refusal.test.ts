@@ -1,4 +1,4 @@
-/** What a program's functions may answer, and what becomes of it. */
+/** The answers of a program's policy functions, valid and invalid. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { BrokerOptions } from "../../adapters/broker-options.ts";
 import { Reason } from "../../adapters/mod.ts";
@@ -14,7 +14,7 @@ const ways = {
   later: async (answer: unknown) => answer,
 } as const;
 
-/** A broker whose functions answer anything, and the errors that its program is told. */
+/** A broker whose functions return a given value, and the errors reported to its program. */
 function answering(options: object) {
   const broker = start(options as BrokerOptions);
   const errors: unknown[] = [];
@@ -23,8 +23,8 @@ function answering(options: object) {
 }
 
 describe.each(Object.entries(ways))("a function that answers %s", (_, answers) => {
-  test("receives the same client object for every question about a connection", async () => {
-    // A program keeps what it knows of a client by that object, as in a WeakMap.
+  test("receives the same client object for every decision about a connection", async () => {
+    // A program may use the client object as a key, for example of a WeakMap.
     const seen = new Set<object>();
     const see = (client: object): unknown => {
       seen.add(client);
@@ -84,7 +84,7 @@ describe.each(Object.entries(ways))("a function that answers %s", (_, answers) =
     expect(errors).toEqual([]);
   });
 
-  /** By the field that the program is told. */
+  /** Invalid answers by the field that the error names. */
   const bad: Record<string, unknown[]> = {
     authenticate: [undefined, null, 0, 1, "yes", Symbol("x"), [true], new Map()],
     "authenticate.reason": [
@@ -104,7 +104,7 @@ describe.each(Object.entries(ways))("a function that answers %s", (_, answers) =
     "authenticate.reasonCode": [{ reasonCode: 0x89 }],
   };
   test.each(Object.entries(bad))(
-    "with what is no answer lets nobody in, and the program is told of %s",
+    "with an invalid answer accepts no client, and the program receives an error about %s",
     async (field, values) => {
       let next: unknown;
       const { broker, errors } = answering({ authenticate: () => answers(next) });
@@ -142,7 +142,7 @@ test("a function with a callback, as in aedes, is an error when the broker is cr
     ...{ name: "ConfigError", field: "authenticate" },
     message: expect.stringContaining("(client, password)"),
   });
-  // The arguments of the others look the same: their callback is none, which the program is told.
+  // A callback cannot be told by the count of arguments of the other functions: calling it is a TypeError.
   const { broker, errors } = answering({
     authorizePublish: (_client: unknown, _packet: unknown, done: () => void) => done(),
   });
@@ -167,7 +167,7 @@ test("a 3.1.1 client receives the return code nearest to the reason", async () =
 });
 
 describe("a method of authentication", () => {
-  /** What a client that begins with it is told, where the method says this. */
+  /** The reply to a client of the method, if the method returns `step`. */
   async function told(step: unknown) {
     const { broker, errors } = answering({
       methods: { m: { begin: () => ({ step: async () => step }) } },
@@ -190,11 +190,14 @@ describe("a method of authentication", () => {
     ["methods.m.data", { kind: "challenge" }],
     ["methods.m.reason", { kind: "refuse", reason: 0 }],
     ["methods.m.why", { kind: "refuse", why: "x" }],
-  ])("lets nobody in by what is no step, and the program is told of %s", async (field, step) => {
-    const { packet, errors } = await told(step);
-    expect(packet).toMatchObject({ type: "CONNACK", reason: Reason.ServerUnavailable });
-    expect(errors).toMatchObject([{ name: "ConfigError", field }]);
-  });
+  ])(
+    "accepts no client by an invalid step, and the program receives an error about %s",
+    async (field, step) => {
+      const { packet, errors } = await told(step);
+      expect(packet).toMatchObject({ type: "CONNACK", reason: Reason.ServerUnavailable });
+      expect(errors).toMatchObject([{ name: "ConfigError", field }]);
+    },
+  );
 
   test("refuses with a reason code and a Reason String", async () => {
     const plain = await told({ kind: "refuse" });

@@ -1,4 +1,4 @@
-/** What every runtime's transports do, by addresses alone. */
+/** The behaviour of the transports on every runtime, tested over sockets. */
 import { once } from "node:events";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -20,7 +20,7 @@ import {
 } from "../support/socket-client.ts";
 
 export interface Target {
-  /** Such as `tcp://127.0.0.1:1883`; changed limits make a broker of its own. */
+  /** An address such as `tcp://127.0.0.1:1883`; with changed limits, of another broker. */
   start(limits?: Readonly<Record<string, number>>): Promise<{
     readonly addresses: Readonly<Record<"tcp" | "ws", string>>;
     counters(): Promise<Readonly<Record<string, number>>> | Readonly<Record<string, number>>;
@@ -47,7 +47,7 @@ export function transportSuite(
         return { broker, address, connected };
       };
 
-      test("a conversation, byte by byte", async () => {
+      test("handles packets that arrive byte by byte", async () => {
         const { address } = await started();
         const client = await openSocket(address);
         const stream = concat(connect(), subscribe(1, ["a/#", 1]), publish("a/b", "x", { qos: 1 }));
@@ -78,7 +78,7 @@ export function transportSuite(
         expect(await client.takes(1)).toEqual(["PUBLISH a 900000 bytes q0"]);
       });
 
-      test("payloads of every size arrive whole", async () => {
+      test("payloads of every size arrive complete", async () => {
         const { connected } = await started();
         const client = await connected("c");
         client.send(subscribe(1, ["a", 0]));
@@ -105,7 +105,7 @@ export function transportSuite(
         expect((await broker.counters())["inputBytes"]).toBe(0);
       });
 
-      test("a malformed packet closes its own transport only", async () => {
+      test("a malformed packet closes its own connection and no other", async () => {
         const { connected } = await started();
         const [bad, good] = [await connected("bad"), await connected("good")];
         bad.send(Uint8Array.of(0x36, 0, 1, 2, 3));
@@ -120,7 +120,7 @@ export function transportSuite(
         socket.write(framed(connect()));
         await once(socket, "data");
         socket.write(framed(Uint8Array.of(0x36, 0, 1, 2, 3)));
-        // Rejects by an error.
+        // Rejects if the socket has an error.
         const ended = once(socket, "end");
         socket.resume();
         await ended;
@@ -131,7 +131,7 @@ export function transportSuite(
         [4, []],
         [5, ["DISCONNECT code=129"]],
       ] as const)(
-        "what was answered before a malformed packet arrives, all in one burst, at level %i",
+        "the replies to the packets before a malformed packet of the same burst arrive, at level %i",
         async (level, told) => {
           const { address } = await started();
           const fault = Uint8Array.of(0x36, 0);
@@ -155,7 +155,7 @@ export function transportSuite(
         await client.closed;
       });
 
-      test("a stalled subscriber never slows others, and is closed after stallMillisMax", async () => {
+      test("a stalled subscriber delays no other client, and is closed after stallMillisMax", async () => {
         const { connected, broker } = await started({
           stallMillisMax: 700,
           outputBytesMax: 65_536,
@@ -176,7 +176,7 @@ export function transportSuite(
           await fast.takes(100);
         }
         expect((await broker.counters())["droppedSlowReader"]).toBeGreaterThan(0);
-        // The broker closes it; its own end is noticed only when it reads again.
+        // The broker closes the connection; the subscriber notices it when it reads again.
         while ((await broker.counters())["closedStalled"] === 0) {
           fast.send(pingreq);
           await fast.takes(1);
@@ -204,13 +204,13 @@ export function transportSuite(
         }
       });
 
-      test("a stalled subscriber is served again, however little output was pending", async () => {
+      test("a stalled subscriber with little pending output is served again", async () => {
         const { connected, broker } = await started({ outputBytesMax: 65_536 });
         const [reader, publisher] = [await connected("r"), await connected("p")];
         reader.send(subscribe(1, ["a", 0]));
         await reader.takes(1);
         reader.pause();
-        // One packet a write, each shorter than what a stream of Node's keeps before it says that it is full.
+        // One packet a write, each shorter than the high-water mark of a Node stream.
         const payload = new Uint8Array(10_000);
         while ((await broker.counters())["droppedSlowReader"] === 0) {
           for (let n = 0; n < 20; n++) {
@@ -239,7 +239,7 @@ export function transportSuite(
           for (const byte of bytes) if (byte !== pingresp[answers.count++ % 2]) answers.wrong++;
         };
         const pings = concat(...Array.from({ length: 10_000 }, () => pingreq));
-        // More answers than its transport holds, and then more than anybody would keep for it.
+        // More replies than the transport buffers, and then more than the broker would keep.
         for (let n = 0; n < 400; n++) greedy.send(pings);
         for (let n = 0; n < 30; n++) greedy.send(publish("nobody", new Uint8Array(1_000_000)));
         good.send(pingreq);
@@ -258,7 +258,7 @@ export function transportSuite(
       });
 
       const halfClosed = "who says its last still gets what it is owed, more than a socket takes";
-      // A WebSocket has no such half.
+      // A WebSocket cannot be half-closed.
       if (transport === "tcp")
         test(halfClosed, async () => {
           const { connected, broker } = await started({ packetBytesMax: 33_554_432 });
@@ -290,7 +290,7 @@ export function transportSuite(
           const reader = await connected("r");
           reader.pause();
           reader.end(subscribe(1, ["a/#", 0]));
-          // It takes nothing until others have been served for a while.
+          // The client takes no bytes until others have been served for a while.
           for (let n = 0; n < 100; n++) {
             publisher.send(pingreq);
             await publisher.takes(1);
@@ -305,7 +305,7 @@ export function transportSuite(
         test("a client that half-closes after a request receives the reply", async () => {
           const { connected } = await started();
           const [client, other] = [await connected("c"), await connected("other")];
-          // So that its end is there when the broker comes to read the request.
+          // So that the end has arrived when the broker reads the request.
           other.send(concat(...Array.from({ length: 100_000 }, () => publish("x", "y"))));
           client.end(publish("a", new Uint8Array(2000), { qos: 1, id: 7 }));
           expect(await client.takes(1)).toEqual(["PUBACK #7"]);
@@ -360,7 +360,7 @@ export function transportSuite(
           publisher.send(long);
           await publisher.takes(1);
         }
-        // Writing to what is gone is answered by a reset.
+        // A write to a closed connection causes a reset.
         const reset = new Promise<Error>((resolve) => socket.once("error", resolve));
         const writes = setInterval(() => socket.write(framed(pingreq)), 10);
         onTestFinished(() => clearInterval(writes));
@@ -375,7 +375,7 @@ export function transportSuite(
         await mqtt5.takes(1);
         reader.send(subscribe(1, ["a", 1]));
         await reader.takes(1);
-        // What it is owed is more than the system takes for it.
+        // The pending output exceeds the buffers of the system.
         reader.pause();
         const count = 12;
         for (let n = 0; n < count; n++) publisher.send(long);
@@ -393,10 +393,10 @@ export function transportSuite(
 
 const CLIENTS = 2000;
 
-/** A dozen of these is more than the system takes for a reader that does not read. */
+/** A dozen of these exceed the system's buffers for a client that does not read. */
 const long = publish("a", new Uint8Array(900_000), { qos: 1 });
 
-/** What the servers of a runtime do. */
+/** The behaviour of a runtime's servers. */
 export function serverSuite(target: Target): void {
   const started = async (limits: Readonly<Record<string, number>> = {}): Promise<string> => {
     const broker = await target.start(limits);
@@ -405,7 +405,7 @@ export function serverSuite(target: Target): void {
   };
 
   test.each(["tcp", "ws"] as const)(
-    "stopping ends what takes nothing over %s",
+    "stopping ends connections that take no bytes over %s",
     async (transport) => {
       const broker = await target.start();
       onTestFinished(() => broker.stop());
@@ -419,7 +419,7 @@ export function serverSuite(target: Target): void {
       await publisher.takes(1);
       for (let n = 0; n < 12; n++) publisher.send(long);
       await publisher.takes(12);
-      // Of a broker in a process of its own: that it ends.
+      // The broker has its own process, which must exit.
       await broker.stop();
     },
   );
@@ -461,10 +461,10 @@ export function serverSuite(target: Target): void {
   const request = (...lines: string[]): string =>
     ["GET /mqtt HTTP/1.1", "Host: x", ...lines, "Connection: Upgrade", "", ""].join("\r\n");
   test.each<[string, string | Uint8Array, string]>([
-    ["MQTT with no WebSocket", connect(), "400 Bad Request"],
-    ["a line that asks for nothing", "hello there\r\n", "400 Bad Request"],
+    ["MQTT without WebSocket", connect(), "400 Bad Request"],
+    ["a line that is not a request", "hello there\r\n", "400 Bad Request"],
     ["a header without a colon", request("Upgrade: websocket", "Sec"), "400 Bad Request"],
-    ["a header of no name", request(": x"), "400 Bad Request"],
+    ["a header without a name", request(": x"), "400 Bad Request"],
     ["whitespace before the colon", request("Upgrade : websocket"), "400 Bad Request"],
     ["a folded header", request("Upgrade: web", " socket"), "400 Bad Request"],
     ["a folded header with a colon", request("Upgrade: web", " soc:ket"), "400 Bad Request"],

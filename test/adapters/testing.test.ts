@@ -14,7 +14,7 @@ function start(options: Parameters<typeof createTestBroker>[0] = {}): TestBroker
 const words = ({ topic, payload, dup }: LocalMessage): string =>
   `${topic} ${new TextDecoder().decode(payload)}${dup ? " dup" : ""}`;
 
-/** What comes for a filter, as it comes. */
+/** The messages of a filter in order of arrival. */
 async function watched(broker: TestBroker, filter: string): Promise<string[]> {
   const client = await broker.connect();
   const got: string[] = [];
@@ -48,7 +48,7 @@ describe("virtual time", () => {
     expect(broker.counters.clientsConnected).toBe(2);
     await broker.clock.advance("31s");
     expect([broker.counters.clientsConnected, wills]).toEqual([1, ["gone c"]]);
-    // It does not know yet.
+    // The client does not know of the cut yet.
     expect(client.isClosed).toBe(false);
     faults.release();
     expect(await client.closed).toMatchObject({ by: "broker", reason: 0x8d });
@@ -95,7 +95,7 @@ describe("virtual time", () => {
     expect(late.sessionPresent).toBe(false);
   });
 
-  test("each event happens at its own time, and clients have received its packets", async () => {
+  test("each event happens at its own time, and clients receive its packets before time continues", async () => {
     const broker = start({ authorizePublish: async () => true });
     const at: number[] = [];
     const client = await broker.connect();
@@ -123,7 +123,7 @@ describe("virtual time", () => {
   });
 });
 
-test("the same seed gives the same run", async () => {
+test("runs with the same seed are the same", async () => {
   const run = async (seed: number): Promise<string[]> => {
     const broker = start({ seed });
     const got: string[] = [];
@@ -141,7 +141,7 @@ test("the same seed gives the same run", async () => {
 });
 
 describe("a connection that is refused", () => {
-  test("receives the reason, a given number of times, or none", async () => {
+  test("receives the given reason, for a given number of times", async () => {
     const broker = start();
     broker.faults.refuse({ reason: 0x89, count: 2 }).refuse();
     for (const reason of [0x89, 0x89]) {
@@ -189,7 +189,7 @@ describe("a connection that is stalled", () => {
     broker.publish("a", "x");
     await broker.clock.advance("40s");
     expect(broker.counters.clientsConnected).toBe(0);
-    // A client that is stalled can still be given up, and a broker closed.
+    // A stalled client can still be closed, and so can the broker.
     await client.abort();
     const stalled = broker.connect();
     await broker.settled();
@@ -234,7 +234,7 @@ describe("an acknowledgement that is lost", () => {
     [2, "PUBREL", "toBroker", 1],
     [2, "PUBCOMP", "toClient", 1],
   ] as const)(
-    "QoS %i, %s %s: the publish is finished by the next connection",
+    "QoS %i, %s %s: the next connection completes the publish",
     async (qos, packet, direction, times) => {
       const broker = start();
       const got = await watched(broker, "a");
@@ -260,7 +260,7 @@ describe("an acknowledgement that is lost", () => {
     [2, "PUBREL", "toClient", ["a once"]],
     [2, "PUBCOMP", "toBroker", ["a once"]],
   ] as const)(
-    "QoS %i, %s %s: what is delivered is finished by the next connection",
+    "QoS %i, %s %s: the next connection completes the delivery",
     async (qos, packet, direction, expected) => {
       const broker = start();
       const got: string[] = [];

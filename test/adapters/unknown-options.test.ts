@@ -1,4 +1,4 @@
-/** An option that is not one is told, with the one that was meant: passed over, it would leave a broker open. */
+/** An unknown option is an error that names the nearest option. An ignored option could leave a broker open to all. */
 import { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createLocalBroker, portSocket } from "../../adapters/local/mod.ts";
@@ -7,7 +7,7 @@ import { createTestBroker } from "../../adapters/testing/mod.ts";
 import { connect } from "../support/packets.ts";
 import { openSocket } from "../support/socket-client.ts";
 
-/** What a call rejects with, or throws. */
+/** The reason of a rejection, or the thrown exception. */
 async function fault(ask: () => unknown): Promise<Error> {
   try {
     await ask();
@@ -79,7 +79,7 @@ describe("the error for an unknown option", () => {
   });
 });
 
-test("a misspelt property that is not allowed in its place is told as that one", async () => {
+test("the error for a misspelt property that is not allowed names that property", async () => {
   const broker = createLocalBroker();
   onTestFinished(() => broker.close(100));
   const properties = { WillDelayIntervl: 1 } as object;
@@ -89,7 +89,7 @@ test("a misspelt property that is not allowed in its place is told as that one",
   );
 });
 
-test("a function without options takes none", async () => {
+test("a function without options rejects an argument", async () => {
   const broker = createLocalBroker();
   onTestFinished(() => broker.close(100));
   const call = (ask: unknown, ...given: unknown[]) =>

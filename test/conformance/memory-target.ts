@@ -6,8 +6,8 @@ import type { Target } from "./harness.ts";
 
 export const user = { name: "user", password: "word" };
 /**
- * A Receive Maximum and a Maximum Packet Size that a test can reach while others run, $SYS topics that come while it
- * runs, and 3.1 by its letter.
+ * A Receive Maximum and a Maximum Packet Size that a case can reach while others run, a $SYS interval shorter than a
+ * case, and the client identifier length of 3.1.
  */
 export const limits: Partial<Record<LimitName, number>> = {
   receiveMax: 100,

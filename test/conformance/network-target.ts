@@ -26,7 +26,7 @@ export function networkTarget({ url, user }: NetworkOptions): Target {
   };
 }
 
-/** What came, until it is read. */
+/** Received bytes that were not read yet. */
 class Inbox {
   readonly #chunks: Uint8Array[] = [];
   #isEnded = false;

@@ -55,7 +55,7 @@ function judged(
   return { id, binds, asks, verdict, why: verdict === "no case" ? [none] : why };
 }
 
-/** As Markdown: what failed, then every statement. */
+/** The report as Markdown: failures first, then every statement. */
 export function renderReport(report: Report, command: string): string {
   const { passed, failed, notSupported } = report;
   const bad = report.cases.filter(({ verdict }) => verdict === "failed");

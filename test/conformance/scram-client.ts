@@ -6,7 +6,7 @@ export class ScramClient {
   readonly #header: string;
   #serverSignature: Uint8Array = new Uint8Array(0);
 
-  /** `header` says whether it binds the channel: no, or `y,,`, that it could. */
+  /** `header` is the GS2 header: no channel binding, or `y,,` for a client that supports it. */
   constructor(name: string, password: string, header = "n,,") {
     this.#header = header;
     this.#name = name.replaceAll("=", "=3D").replaceAll(",", "=2C");
@@ -38,7 +38,7 @@ export class ScramClient {
     return encode(`${withoutProof},p=${Buffer.from(proof).toString("base64")}`);
   }
 
-  /** Whether the server's last message proves that it knows the password. */
+  /** Whether the server's last message proves that the server knows the password. */
   async isServer(last: Uint8Array): Promise<boolean> {
     const expected = `v=${Buffer.from(this.#serverSignature).toString("base64")}`;
     return new TextDecoder().decode(last) === expected;

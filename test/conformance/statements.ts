@@ -1,6 +1,6 @@
 /**
- * Every normative statement of MQTT 3.1.1 (`MQTT311-…`) and 5.0 (`MQTT-…`), and what to say of it: the
- * matrix that the report, the coverage test and the citations in the code rest on.
+ * Every normative statement of MQTT 3.1.1 (`MQTT311-…`) and 5.0 (`MQTT-…`): the matrix for the report, the coverage
+ * test and the citations in the code.
  */
 import type { StatementRow } from "./statements/row.ts";
 import { statements5 } from "./statements/v5.ts";
@@ -12,7 +12,7 @@ export interface Statement {
   readonly version: 4 | 5;
   readonly binds: "server" | "client" | "both";
   readonly asks: string;
-  /** Why no case shows it; null: one has to. */
+  /** Why the statement has no case; null: it must have one. */
   readonly unseen: string | null;
 }
 

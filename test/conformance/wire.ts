@@ -1,6 +1,6 @@
 /**
- * Packets as a client writes and reads them, of 3.1, 3.1.1 and 5.0: the suite's own, so that what it says of
- * a broker does not rest on the broker's code.
+ * Packets of 3.1, 3.1.1 and 5.0 as a client writes and reads them. Independent of the broker's code, so that the
+ * suite's verdict on a broker does not rest on that code.
  */
 
 export type Version = 3 | 4 | 5;
@@ -230,7 +230,7 @@ const types = [
   ],
 ];
 
-/** The first packet of `stream`, or null while it is not all there. Throws for one that can not be read. */
+/** The first packet of `stream`, or null while it is incomplete. Throws if the packet cannot be read. */
 export function firstPacket(stream: Uint8Array, version: Version): Packet | null {
   let length = 0;
   let header = 1;

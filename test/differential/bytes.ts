@@ -25,7 +25,7 @@ const pieces: readonly Uint8Array[] = [
 
 function name(random: Random): Uint8Array {
   const parts = Array.from({ length: 1 + random.below(6) }, () =>
-    // Mostly good ones, or hardly a chunk has a second frame.
+    // Mostly valid ones; otherwise few chunks would have a second frame.
     random.chance(20) ? random.pick(pieces) : pieces[random.below(7)]!,
   );
   if (random.chance(200)) parts.push(new Uint8Array(290 + random.below(20)).fill(0x78));
@@ -45,7 +45,7 @@ function frame(random: Random): Uint8Array {
   return concat(Uint8Array.of(0x30 | (qos << 1)), remainingLength(body.length, random), body);
 }
 
-/** The length, now and then in more bytes than it needs, or in five. */
+/** A remaining length, now and then in more bytes than necessary, or in five. */
 function remainingLength(length: number, random: Random): Uint8Array {
   const bytes: number[] = [];
   for (; length > 0x7f; length >>= 7) bytes.push((length & 0x7f) | 0x80);

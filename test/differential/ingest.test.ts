@@ -1,4 +1,4 @@
-// Every Ingest against the reference: the same rows, reasons and names, whatever the bytes.
+// Every Ingest against the reference: the same rows, reasons and names for any bytes.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseLimits } from "../../core/config.ts";
@@ -15,7 +15,7 @@ const frameBytesMax = 5000;
 const cases = Number(process.env["DIFF_CASES"] ?? 20_000);
 const from = Number(process.env["DIFF_FROM"] ?? 1);
 
-/** All that a scan says, until it says no more, from every place it stops at. */
+/** All results of scans of the bytes, each continuing where the previous scan stopped. */
 function verdict(ingest: Ingest, chunk: Uint8Array, rowsMax: number): unknown[] {
   const table = new Uint32Array(rowsMax * 4);
   const said: unknown[] = [];
@@ -35,15 +35,15 @@ function verdict(ingest: Ingest, chunk: Uint8Array, rowsMax: number): unknown[] 
 const [, ...others] = codecs;
 const [[, reference]] = codecs as [(typeof codecs)[0]];
 
-describe.each(others)("%s says what the reference says", (_name, make) => {
-  test("of every vector", () => {
+describe.each(others)("%s returns the rows, reasons and names of the reference", (_name, make) => {
+  test("for every vector", () => {
     for (const { name, bytes } of packetVectors) {
       const expected = verdict(reference(limits).ingest, hex(bytes), 8);
       expect([name, ...verdict(make(limits).ingest, hex(bytes), 8)]).toEqual([name, ...expected]);
     }
   });
 
-  test("of chunks cut at every byte", () => {
+  test("for chunks cut at every byte", () => {
     const chunk = concat(
       publish("a/ä/𝄞", "x".repeat(200), { qos: 1 }),
       subscribe(1, ["t", 0]),
@@ -59,7 +59,7 @@ describe.each(others)("%s says what the reference says", (_name, make) => {
     }
   });
 
-  test("of arbitrary bytes", () => {
+  test("for arbitrary bytes", () => {
     const [one, other] = [reference(limits).ingest, make(limits).ingest];
     const bytes = fc.uint8Array({ maxLength: 400 });
     fc.assert(
@@ -70,16 +70,16 @@ describe.each(others)("%s says what the reference says", (_name, make) => {
     );
   });
 
-  test(`of ${cases} mutated chunks from seed ${from}`, () => {
+  test(`for ${cases} mutated chunks from seed ${from}`, () => {
     const random = new Random(from);
     let [one, other] = [reference(limits).ingest, make(limits).ingest];
     for (let n = 0; n < cases; n++) {
-      // Now and then anew, so that what is compared does not depend on all that was before.
+      // A new pair now and then, so that a failure does not depend on all earlier chunks.
       if (n % 50_000 === 49_999) [one, other] = [reference(limits).ingest, make(limits).ingest];
       const chunk = chunkOf(random);
       const rowsMax = random.pick([1, 3, 64]);
       const [expected, found] = [verdict(one, chunk, rowsMax), verdict(other, chunk, rowsMax)];
-      // Compared by hand first: an assertion costs more than a scan.
+      // Compared without an assertion first: an assertion costs more than a scan.
       if (expected.length !== found.length || expected.some((value, i) => value !== found[i])) {
         expect({ n, chunk: Buffer.from(chunk).toString("hex"), said: found }).toEqual({
           said: expected,

@@ -11,7 +11,7 @@ const limits = parseLimits({ topicTableBytesMax: 65_536 });
 const cases = Number(process.env["DIFF_CASES"] ?? 20_000);
 const from = Number(process.env["DIFF_FROM"] ?? 1);
 
-/** Levels that share beginnings, so that tails are made, split, and nearly alike. */
+/** Levels with common prefixes, so that the tails of the tree are created, split and similar. */
 const levels = ["a", "b", "ab", "", "$s", "long-level-of-a-name", "ä"];
 
 function text(random: Random, isFilter: boolean): string {
@@ -23,7 +23,7 @@ function text(random: Random, isFilter: boolean): string {
   return parts.join("/") || "/";
 }
 
-/** Filters by what the rule says, no cleverer than that. */
+/** A model that follows the matching rule in the simplest way. */
 class Model {
   readonly #filters = new Map<string, Map<number, number>>();
   size = 0;
@@ -56,14 +56,14 @@ class Model {
 }
 
 describe.each(codecs)("%s", (_name, make) => {
-  test(`${cases} random steps from seed ${from} agree with the rule`, () => {
+  test(`${cases} random steps from seed ${from} agree with the matching rule`, () => {
     const random = new Random(from);
     const out = new Uint32Array(4096);
     for (let done = 0; done < cases; ) {
       const codec = make(limits);
       const index = codec.topics.create(limits);
       const model = new Model();
-      // Few filters at a time, or the model is too slow to be asked often.
+      // Few filters at a time, because the model is slow.
       const sizeMax = 20 + random.below(200);
       for (let step = 0; step < 5000 && done < cases; step++, done++) {
         const filter = text(random, true);

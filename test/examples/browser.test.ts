@@ -1,4 +1,4 @@
-/** The example page in a real browser: bundled from what is published, a broker in a worker, MQTT.js in the page. */
+/** The example page in a real browser: bundled from the published files, with a broker in a worker and MQTT.js in the page. */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,7 +11,7 @@ import { chromiumCommand, pathOf } from "../support/peers.mjs";
 
 const folder = fileURLToPath(new URL("../../docs/examples/browser/", import.meta.url));
 
-/** As the documentation says to bundle it; nothing is written. */
+/** Bundles as the documentation shows, without writing files. */
 function bundled(...entryPoints: string[]): Promise<BuildResult<{ write: false; metafile: true }>> {
   return build({
     entryPoints: entryPoints.map((name) => `${folder}${name}`),
@@ -34,7 +34,7 @@ describe("bundles", () => {
     expect(Object.keys(metafile.inputs).join()).toContain("codec-wasm/generated/module.js");
   });
 
-  test("the page's has no broker in it", async () => {
+  test("the page's bundle contains no broker", async () => {
     const { metafile } = await bundled("page.js");
     const [output] = Object.values(metafile.outputs);
     const ours = Object.entries(output!.inputs).filter(
@@ -46,7 +46,7 @@ describe("bundles", () => {
   });
 
   test.each(["sansmq", "sansmq/local", "sansmq/core", "sansmq/codec-wasm"])(
-    "%s drags no module of Node's into a browser",
+    "%s imports no Node module in a browser",
     async (name) => {
       const { metafile } = await build({
         stdin: { contents: `export * from "${name}";`, resolveDir: folder },
@@ -86,7 +86,7 @@ describe("in Chromium", needs("Chromium"), () => {
     return { type: "text/javascript", body };
   }
 
-  /** Of the worker, while a test has one. */
+  /** The Content-Security-Policy of the worker, while a test sets one. */
   let securityPolicy: string | null = null;
 
   beforeAll(async () => {
@@ -116,7 +116,7 @@ describe("in Chromium", needs("Chromium"), () => {
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(String(error)));
     page.on("console", (message) => {
-      // What a policy forbids is on the console even where the program does without it.
+      // The console reports every violation of a page's policy, even if the program does not need the feature.
       const isForbidden = /Content Security Policy/.test(message.text());
       if (message.type() === "error" && !isForbidden) errors.push(message.text());
     });
@@ -151,7 +151,7 @@ describe("in Chromium", needs("Chromium"), () => {
     await page.locator(`[data-filter="${filter}"]`).waitFor();
   }
 
-  /** Rows of the page's log but for the time, newest first, once there are so many. */
+  /** The rows of the page's log without the time, newest first, when there are at least `count`. */
   async function rows(page: Page, count: number): Promise<string[]> {
     await page
       .locator("#log tr")
@@ -172,7 +172,7 @@ describe("in Chromium", needs("Chromium"), () => {
     expect(await rows(page, 3)).toHaveLength(3);
   });
 
-  test("a retained message is there for who subscribes later, and one not subscribed to is not", async () => {
+  test("a later subscriber receives a retained message, and a client does not receive a topic without a subscription", async () => {
     const page = await opened();
     await publish(page, { topic: "garden/gate", payload: "shut", qos: 1, retain: true });
     await publish(page, { topic: "home/a", payload: "after", qos: 0 });
@@ -186,7 +186,7 @@ describe("in Chromium", needs("Chromium"), () => {
     expect((await rows(page, 3))[0]).toBe("garden/gate open 2");
   });
 
-  test("$SYS counts in the worker, where the codec is WebAssembly", async () => {
+  test("the worker publishes $SYS counters, and its codec is WebAssembly", async () => {
     const page = await opened();
     await expect.poll(() => page.locator("#version").textContent()).toMatch(/^sansmq /);
     expect(await page.locator("#codec").textContent()).toBe("wasm-simd");
@@ -195,7 +195,7 @@ describe("in Chromium", needs("Chromium"), () => {
     await expect.poll(() => page.locator("#received").textContent(), { timeout: 5000 }).toBe("1");
   });
 
-  test("where a page's policy forbids WebAssembly, the codec is TypeScript", async () => {
+  test("the codec is TypeScript if a page's policy forbids WebAssembly", async () => {
     securityPolicy = "script-src 'self'";
     onTestFinished(() => {
       securityPolicy = null;
@@ -204,15 +204,15 @@ describe("in Chromium", needs("Chromium"), () => {
     await expect.poll(() => page.locator("#codec").textContent()).toBe("ts");
   });
 
-  test("a megabyte comes whole through the port", async () => {
+  test("a payload of a megabyte arrives complete through the port", async () => {
     const page = await opened();
     const payload = "m".repeat(1_000_000);
     await publish(page, { topic: "home/big", payload, qos: 1 });
     expect((await rows(page, 1))[0]).toBe(`home/big ${payload} 1`);
   });
 
-  // `PICTURE=docs/images/browser.png npx vitest run test/examples/browser.test.ts` takes it anew.
-  test("the picture of the documentation can be taken", async () => {
+  // `PICTURE=docs/images/browser.png npx vitest run test/examples/browser.test.ts` takes the picture again.
+  test("the picture for the documentation can be taken", async () => {
     const page = await opened();
     await subscribe(page, "garden/+");
     await publish(page, { topic: "garden/gate", payload: "shut", qos: 1, retain: true });

@@ -1,4 +1,4 @@
-/** What docs/embedding.md and docs/browser.md show is what runs, and every example of the documentation is run. */
+/** docs/embedding.md and docs/browser.md show the code that runs, and a test runs every example of the documentation. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import mqtt from "mqtt";
@@ -15,7 +15,7 @@ function blocks(path: string, language: string): string[] {
 }
 
 describe("the documentation shows", () => {
-  test("the adapter that is tested, from its first line to its last", () => {
+  test("the tested adapter, from its first line to its last", () => {
     expect(blocks("docs/embedding.md", "ts").join("\n\n")).toBe(
       read("test/adapters/own-adapter.ts").trimEnd(),
     );
@@ -24,7 +24,7 @@ describe("the documentation shows", () => {
   test.each([
     ["docs/embedding.md", ["docs/examples/http-server.mjs", "docs/examples/policy.mjs"]],
     ["docs/browser.md", ["docs/examples/browser/worker.js", "docs/examples/browser/page.js"]],
-  ])("in %s parts of the examples as they are", (document, examples) => {
+  ])("in %s parts of the examples, unchanged", (document, examples) => {
     const sources = examples.map(read);
     const shown = blocks(document, "js");
     expect(shown.length).toBeGreaterThan(0);
@@ -33,7 +33,7 @@ describe("the documentation shows", () => {
   });
 });
 
-test("every example of the documentation is named by a test", () => {
+test("a test runs every example of the documentation", () => {
   const tests = ["test", "test/examples"].flatMap((folder) =>
     readdirSync(`${root}${folder}`)
       .filter((name) => name.endsWith(".test.ts"))
@@ -73,7 +73,7 @@ test("the HTTP server of the documentation serves requests and MQTT on one port"
   expect((await example.finished).code).toBe(0);
 });
 
-test("the policy of the documentation says why it refuses", async () => {
+test("the policy of the documentation gives the reason for a refusal", async () => {
   process.env["PORT"] = "0";
   const example = run(process.execPath, `${root}docs/examples/policy.mjs`);
   const [, address] = await example.says(/serving tcp:(\S+)/);

@@ -1,4 +1,4 @@
-/** The examples of the documentation run as they are, on what was built. */
+/** The examples of the documentation run unchanged on the built package. */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const vitest = "node_modules/vitest/vitest.mjs";
-/** Of a process of its own, not of the tests that run here. */
+/** Vitest's environment for a process of its own, without that of this run. */
 const env = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(VITEST|NODE_TEST_CONTEXT|TEST$)/.test(name)),
 );
@@ -15,7 +15,7 @@ test.each([
   ["vitest", [vitest, "run", "--root", "docs/examples/testing"], /1 passed/],
   ["node:test", ["--test", "docs/examples/testing/node.test.mjs"], /pass [12]\n/],
 ] as const)(
-  "an application's test by %s passes",
+  "the example of an application's test with %s passes",
   async (_, args, passes) => {
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env });
     expect(stdout).toMatch(passes);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { test } from "vitest";
 import { fire } from "./mutator.ts";
 
-// `FUZZ_SEEDS=100 FUZZ_FROM=1000 npx vitest run test/fuzz` goes on where these stop.
+// `FUZZ_SEEDS=100 FUZZ_FROM=1000 npx vitest run test/fuzz` runs more seeds than these.
 const from = Number(process.env["FUZZ_FROM"] ?? 1);
 const count = Number(process.env["FUZZ_SEEDS"] ?? 10);
 const inputs = Number(process.env["FUZZ_INPUTS"] ?? 2000);
@@ -13,7 +13,7 @@ const failedOnce = readFileSync(new URL("./seeds.txt", import.meta.url), "utf8")
 const seeds = [...failedOnce, ...Array.from({ length: count }, (_, n) => from + n)];
 
 test.each(seeds)(
-  "seed %i: whatever comes, the healthy are served and nothing is leaked",
+  "seed %i: healthy clients are served during random traffic, and no memory is leaked",
   (seed) => {
     fire(seed, inputs);
   },

@@ -1,7 +1,7 @@
 /**
- * A broker under fire: valid, damaged and random bytes in random chunks, from clients that come, go,
- * stop reading and take over from one another, with healthy clients beside them whose messages must
- * arrive, all of them, in order. Everything follows from the seed.
+ * Random traffic: clients send valid, damaged and random bytes in random chunks, connect, disconnect, stop reading and
+ * take over from one another. Healthy clients beside them must receive all their messages in order. The seed
+ * determines the run.
  */
 import { expect } from "vitest";
 import { Table } from "../../core/mod.ts";
@@ -26,7 +26,7 @@ import { connect5, packet5 } from "./packets5.ts";
 const topics = ["a", "a/b", "", "+", "#", "a/+", "$SYS/x", "w", "ä", "a\0", "x".repeat(300)];
 const clientIds = ["f1", "f2", "f3", "", "x".repeat(30)];
 
-/** A packet that may well be valid. */
+/** A random packet, often valid. */
 function packet(random: Random): Uint8Array {
   const id = random.chance(10) ? random.below(65_536) : random.below(8);
   const qos = random.below(3) as 0 | 1 | 2;
@@ -75,7 +75,7 @@ function fields(random: Random) {
   };
 }
 
-/** Damages bytes: flips, cuts, repeats, lengthens. */
+/** A damaged copy: a byte is changed, or the packet is cut, repeated, lengthened or replaced. */
 function damaged(bytes: Uint8Array, random: Random): Uint8Array {
   const copy = bytes.slice();
   switch (random.below(5)) {
@@ -94,7 +94,7 @@ function damaged(bytes: Uint8Array, random: Random): Uint8Array {
   }
 }
 
-/** Two clients that talk to each other at QoS 1, and see that nothing is lost, doubled or reordered. */
+/** A publisher and a subscriber at QoS 1, which check that no message is lost, repeated or reordered. */
 class Healthy {
   readonly #reader: TestClient;
   readonly #writer: TestClient;
@@ -122,7 +122,7 @@ class Healthy {
   }
 }
 
-/** Two MQTT 5.0 clients that talk at QoS 2, with a subscription identifier, an expiry and aliases both ways. */
+/** An MQTT 5.0 publisher and subscriber at QoS 2, with a Subscription Identifier, an expiry and topic aliases. */
 class HealthyMqtt5 {
   readonly #reader: TestClient;
   readonly #writer: TestClient;
@@ -163,7 +163,7 @@ class HealthyMqtt5 {
   }
 }
 
-/** Runs `inputs` chunks from a seed. Throws where anything is not as it should be. */
+/** Sends `inputs` random chunks from a seed. Throws if an expectation fails. */
 export function fire(
   seed: number,
   inputs: number,
@@ -238,7 +238,7 @@ export function fire(
   settle(world, clients);
 }
 
-/** Everybody leaves and time passes: what is left over was leaked. */
+/** All random clients disconnect and days pass: memory that remains was leaked. */
 function settle(world: TestBroker, clients: readonly TestClient[]): void {
   for (const client of clients) if (client.isOpen) client.cut();
   const count = (name: Parameters<TestBroker["count"]>[0]): number => world.count(name);
@@ -247,7 +247,7 @@ function settle(world: TestBroker, clients: readonly TestClient[]): void {
   expect(count("connectionsOpened") - count("connectionsClosed")).toBe(4);
   expect(count("sessions")).toBe(4);
   expect(count("subscriptions")).toBe(2);
-  // But for the one topic alias.
+  // The topic alias of the healthy MQTT 5.0 publisher.
   expect(count("inputBytes")).toBe("healthy/mqtt5".length + 2);
   expect(count("outputBytes")).toBe(0);
   expect(count("sharedSubscriptions")).toBe(0);
@@ -255,7 +255,7 @@ function settle(world: TestBroker, clients: readonly TestClient[]): void {
   expect(count("queued")).toBe(0);
   expect(count("messages")).toBe(count("retainedMessages"));
   if (world.store.size === 0) return;
-  // With a store: the healthy readers' sessions and subscriptions, what is retained, and no more.
+  // A store has the healthy subscribers' sessions and subscriptions, the retained messages, and no other record.
   const retained = world.records(Table.Retained);
   expect(retained).toBeLessThanOrEqual(count("retainedMessages"));
   expect(world.records(Table.Message)).toBe(retained);

@@ -1,4 +1,4 @@
-/** Packets of MQTT 5.0 that may well be valid, with properties that may well be. */
+/** Random MQTT 5.0 packets and properties, often valid. */
 import * as wire from "../conformance/wire.ts";
 import type { Random } from "../support/random.ts";
 
@@ -17,7 +17,7 @@ const names = [
 ];
 const texts = ["", "t", "a/b", "#", "ä", "\0", "x".repeat(200)];
 const numbers = [0, 1, 2, 3, 20, 100, 127, 128, 16_384, 65_535];
-/** Names and how a value of theirs is chosen. */
+/** Property names, and the kind of their values. */
 const choices: Readonly<Record<string, "number" | "text" | "bytes" | "pair">> = {
   PayloadFormatIndicator: "number",
   MessageExpiryInterval: "number",
@@ -40,7 +40,7 @@ const choices: Readonly<Record<string, "number" | "text" | "bytes" | "pair">> = 
   MaximumPacketSize: "number",
 };
 
-/** Of the properties that fit a packet, some; now and then one that does not. */
+/** Some properties that a packet may have, and now and then a property that it may not have. */
 function some(random: Random, fitting: readonly string[]): wire.Properties {
   const found: Record<string, wire.Properties[string]> = {};
   while (random.chance(2)) {

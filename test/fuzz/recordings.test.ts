@@ -1,4 +1,4 @@
-/** A recording that is damaged is told as that, or replays to where it differs: nothing else is thrown. */
+/** A damaged recording is reported as damaged, or replays up to a difference: no other error is thrown. */
 import { expect, test } from "vitest";
 import { RecordingError, replay } from "../../adapters/record/mod.ts";
 import type { RecordingBroker } from "../../adapters/record/recording-broker.ts";
@@ -8,12 +8,12 @@ import { connect, publish, subscribe } from "../support/packets.ts";
 import { Random } from "../support/random.ts";
 import { Recording } from "../support/recording.ts";
 
-/** One that ends before its broker does. */
+/** A recording that ends before its broker. */
 class Cut extends Recording {
   override readonly endsInOrder = false;
 }
 
-/** A run with an entry of every kind, short, so that damage is found everywhere. */
+/** A short run with an entry of every kind, so that damage is found everywhere. */
 function recorded(): Uint8Array {
   const recording = new Cut();
   const world = new TestBroker({
@@ -59,7 +59,7 @@ function headerEnd(recording: Uint8Array): number {
   return 12 + new DataView(recording.buffer, recording.byteOffset).getUint32(8, true);
 }
 
-/** What came of it: a word, or the error that it must not be. */
+/** The outcome of a replay: a word, or an unexpected error. */
 function outcome(bytes: Uint8Array): unknown {
   try {
     const { difference } = replay(bytes);
@@ -70,14 +70,14 @@ function outcome(bytes: Uint8Array): unknown {
 }
 
 test.each(Array.from({ length: 4 }, (_, n) => n + 1))(
-  "bytes changed at random, seed %i",
+  "a recording with random changes is reported or replays to a difference, seed %i",
   (seed) => {
     const random = new Random(seed);
     const whole = recorded();
     for (let n = 0; n < 100; n++) {
       const bytes = whole.slice(0, random.chance(8) ? random.below(whole.length) : whole.length);
       for (let count = 1 + random.below(3); count > 0; count--) {
-        // As often in the header as in all that follows it, and the smallest change as often as any.
+        // A third of the changes may be in the header, and half of them change a single bit.
         const from = random.chance(3) ? 0 : headerEnd(whole);
         const at = from + random.below(Math.max(1, bytes.length - from));
         bytes[at] = random.chance(2) ? random.below(256) : bytes[at]! ^ (1 << random.below(8));

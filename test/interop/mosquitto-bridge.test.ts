@@ -1,4 +1,4 @@
-// Debian's mosquitto as a bridge to us: it connects, subscribes and publishes as a client of ours.
+// Debian's mosquitto as a bridge to a sansmq broker, which it connects to as a client.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ const levelOf = { mqttv31: 3, mqttv311: 4, mqttv50: 5 } as const;
 
 interface BridgeOptions {
   readonly version: Version;
-  /** What `topic` says, such as `a/# both 1`. */
+  /** The value of mosquitto's option `topic`, such as `a/# both 1`. */
   readonly topics: readonly string[];
   readonly more?: readonly string[];
 }
@@ -46,7 +46,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A mosquitto whose bridge, of the identifier `edge`, connects to `port`. */
+/** Starts a mosquitto whose bridge connects to `port` with the client identifier `edge`. */
 async function startBridge(
   port: number,
   options: BridgeOptions,
@@ -56,7 +56,7 @@ async function startBridge(
   const file = join(folder, "mosquitto.conf");
   const local = await freePort();
   const lines = [
-    // As root it would become a user that cannot read the file.
+    // Without this, mosquitto started as root would run as a user that cannot read the file.
     ...[
       `listener ${local} 127.0.0.1`,
       "allow_anonymous true",
@@ -83,7 +83,7 @@ async function client(address: string, options: IClientOptions = {}): Promise<Mq
   return connected;
 }
 
-/** What comes to a subscriber of all topics, as `topic payload` and whether it is retained. */
+/** The messages to a subscriber of all topics, as `topic payload` and whether RETAIN is set. */
 async function reader(address: string, options: IClientOptions = {}) {
   const subscriber = await client(address, options);
   const got: string[] = [];
@@ -93,7 +93,7 @@ async function reader(address: string, options: IClientOptions = {}) {
     look();
   });
   await subscriber.subscribeAsync("#", { qos: 2, rap: true });
-  /** What came since the last time, up to a message that begins so. */
+  /** The messages since the last call, up to a message that begins with this text. */
   const until = (end: string): Promise<string[]> =>
     new Promise((resolve) => {
       look = () => {
@@ -104,7 +104,7 @@ async function reader(address: string, options: IClientOptions = {}) {
       };
       look();
     });
-  /** `count` different messages that begin so, in the order in which they first came. */
+  /** `count` different messages that begin with this text, in the order of their first arrival. */
   const different = (beginning: string, count: number): Promise<string[]> =>
     new Promise((resolve) => {
       look = () => {
@@ -116,7 +116,7 @@ async function reader(address: string, options: IClientOptions = {}) {
   return { subscriber, until, different };
 }
 
-/** The next event of our broker that fits. */
+/** The next event of the sansmq broker that fits. */
 function next(
   { broker }: Broker,
   kind: "connected" | "disconnected" | "subscribed" | "published",
@@ -147,7 +147,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
           more: [`try_private ${isPrivate}`, `notifications ${notifies}`, "cleansession true"],
         });
         const level = levelOf[version];
-        // Of 5.0 mosquitto never sets the bit, for its subscriptions have options.
+        // With 5.0, mosquitto never sets the bridge bit, because subscriptions have options.
         const isBridge = isPrivate && level < 5;
         expect(await connected).toMatchObject({ clientId: "edge", level, isBridge });
         await subscribed;
@@ -171,7 +171,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
         const went = await here.until("both/end");
         expect([...went].sort()).toEqual(["both/end 2", "out/a 0", "out/a 1", "out/a 2"]);
 
-        // Nothing went round: what is next is next, once, on both sides.
+        // No message went in a circle: the next message arrives once on each side.
         await there.subscriber.publishAsync("both/last", "x", { qos: 2 });
         expect(await here.until("both/last")).toEqual(["both/last x"]);
         if (isBridge || level === 5) {
@@ -185,7 +185,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
     }
   }
 
-  test("retains on each side the messages retained on the other", async () => {
+  test("retains on each side the messages that are retained on the other side", async () => {
     const ours = await startBroker();
     const bridge = await startBridge(ours.port, { version, topics: ["# both 1"] });
     const here = await reader(ours.address, { protocolVersion: 5 });
@@ -248,7 +248,7 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
     for (let round = 0; round < 3; round++) {
       const gone = next(ours, "disconnected", isEdge);
       const start = round * 1000;
-      // Some are on their way as it is cut.
+      // Some messages are in flight when the connection is cut.
       const before = [say(here.subscriber, "in/a", start), say(there.subscriber, "out/a", start)];
       proxy.cut();
       await gone;
@@ -263,17 +263,17 @@ describe.each(versions)("a bridge that speaks %s", needs("mosquitto"), (version)
       [0, 1, 2].flatMap((round) => {
         return Array.from({ length: 400 }, (_, n) => `${topic} ${round * 1000 + n}`);
       });
-    // As a set: of 5.0, mosquitto sends what is new before what has waited.
+    // As a set: with 5.0, mosquitto sends new messages before queued messages.
     const went = await here.different("out/a ", 1200);
     expect(new Set(went)).toEqual(new Set(expected("out/a")));
-    // In 5.0 its bridge asks for a session that ends with the connection: nothing waits for it here.
+    // With 5.0, mosquitto's bridge requests a session that ends with its connection: sansmq queues no message for it.
     if (version === "mqttv50") return;
     expect(await there.different("in/a ", 1200)).toEqual(expected("in/a"));
   });
 });
 
 test(
-  "a bridge whose state may not be published is refused, as one that the program does not allow",
+  "a bridge is refused if it may not publish its state or the program does not allow it",
   needs("mosquitto"),
   async () => {
     const broker = await startRecorded({

@@ -16,7 +16,7 @@ async function start(options: BrokerOptions = {}) {
   const broker = await startRecorded({ codec: codecKind, tcp: { port: 0 }, ...options });
   const { port } = new URL(broker.addresses[0]!);
   const at = ["-h", "127.0.0.1", "-p", port];
-  /** A subscriber, once its subscription is made. */
+  /** Resolves with a subscriber once its subscription is made. */
   const sub = async (...args: string[]): Promise<Running> => {
     const ready = new Promise((resolve) => broker.on("subscribed", resolve));
     const subscriber = run("mosquitto_sub", ...at, "-W", "15", ...args);
@@ -37,7 +37,7 @@ describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
 
   for (const published of [0, 1, 2]) {
     for (const granted of [0, 1, 2]) {
-      test(`publish at QoS ${published}, subscribe at ${granted}`, async () => {
+      test(`publish at QoS ${published} to a subscriber granted QoS ${granted}`, async () => {
         const { sub, pub } = await start();
         const format = ["-F", "%t %q %p"];
         const subscriber = await sub(...v, "-t", "a/#", "-q", `${granted}`, "-C", "3", ...format);
@@ -50,7 +50,7 @@ describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
     }
   }
 
-  test("a new subscriber receives a retained message until it is cleared", async () => {
+  test("as a new subscriber, receive a retained message until it is cleared", async () => {
     const { sub, pub } = await start();
     await pub(...v, "-t", "r/1", "-m", "kept", "-r", "-q", "1");
     const first = await sub(...v, "-t", "r/+", "-C", "1", "-F", "%r %t %p");
@@ -70,11 +70,11 @@ describe.each(versions)("mosquitto's clients with %s", clients, (version) => {
     expect((await watcher.finished).stdout).toBe("2 gone\n");
   });
 
-  test("offline messages of a client that keeps its session", async () => {
+  test("receive the messages queued while a client with a kept session was away", async () => {
     const { broker, sub, pub } = await start();
     const kept = version === "mqttv5" ? ["-x", "100"] : [];
     const session = [...v, "-i", "keeper", "-c", ...kept, "-t", "off/#", "-q", "1"];
-    // It leaves after a message: its signal handler takes locks, and can hang where it interrupts.
+    // The subscriber exits after a message: a signal could hang it, because mosquitto_sub's signal handler takes locks.
     const first = await sub(...session, "-C", "1");
     const gone = new Promise<void>((resolve) => {
       broker.on("disconnected", ({ clientId }) => clientId === "keeper" && resolve());
@@ -94,14 +94,14 @@ test("$SYS shows the broker's version and its counters", clients, async () => {
   expect((await version.finished).stdout).toMatch(/^sansmq \d+\.\d+\.\d+\n$/);
   const connected = await sub("-t", "$SYS/broker/clients/connected", "-C", "1");
   expect((await connected.finished).stdout).toMatch(/^\d+\n$/);
-  // It comes with the second round: how many others come before is a matter of time.
+  // The topic is published in the second round; how many others come before it depends on time.
   const load = await sub("-t", "$SYS/broker/load/messages/received/+", "-v", "-C", "3");
   expect((await load.finished).stdout).toContain("$SYS/broker/load/messages/received/1min ");
   const all = await sub("-t", "$SYS/#", "-v", "-C", "40");
   expect((await all.finished).stdout).toContain("$SYS/broker/subscriptions/count ");
 });
 
-test("a request and its response with mosquitto_rr in 3.1.1", clients, async () => {
+test("mosquitto_rr exchanges a request and its response in 3.1.1", clients, async () => {
   const { at, broker, pub, sub } = await start();
   const server = await sub("-t", "question", "-C", "1");
   const asked = new Promise((resolve) => {
@@ -119,7 +119,7 @@ test("a request and its response with mosquitto_rr in 3.1.1", clients, async () 
 describe("mosquitto's clients with 5.0", clients, () => {
   const mqtt5 = ["-V", "mqttv5"] as const;
 
-  test("properties arrive as they were published", async () => {
+  test("receive properties as they were published", async () => {
     const { sub, pub } = await start();
     const format = ["-F", "%t %p %C %R %D %P %E %F %S"];
     const identifier = ["-D", "subscribe", "subscription-identifier", "42"];
@@ -146,7 +146,7 @@ describe("mosquitto's clients with 5.0", clients, () => {
     expect((await reader.finished).stdout).toBe("p x text/plain r abc k:v k:w 60 1 42\n");
   });
 
-  test("a will with a delay and properties", async () => {
+  test("publish a will with a delay and properties", async () => {
     const { sub } = await start();
     const watcher = await sub(...mqtt5, "-t", "will", "-C", "1", "-F", "%p %C %r");
     const will = [
@@ -158,7 +158,7 @@ describe("mosquitto's clients with 5.0", clients, () => {
     expect((await watcher.finished).stdout).toBe("gone late 0\n");
   });
 
-  test("a request and its response with mosquitto_rr", async () => {
+  test("exchange a request and its response by mosquitto_rr", async () => {
     const { at, sub, pub, broker } = await start();
     const server = await sub(...mqtt5, "-t", "question", "-C", "1", "-F", "%R %D %p");
     const asked = new Promise((resolve) => {
@@ -175,7 +175,7 @@ describe("mosquitto's clients with 5.0", clients, () => {
     expect((await client.finished).stdout).toBe("because\n");
   });
 
-  test("a shared subscription, and topic aliases", async () => {
+  test("use a shared subscription and topic aliases", async () => {
     const { sub, pub } = await start();
     const one = await sub(...mqtt5, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
     const two = await sub(...mqtt5, "-t", "$share/g/s/#", "-C", "2", "-q", "1");
@@ -187,7 +187,7 @@ describe("mosquitto's clients with 5.0", clients, () => {
     expect(lines.trim().split("\n").sort()).toEqual(["1", "2", "3", "4"]);
   });
 
-  test("messages cross between versions", async () => {
+  test("exchange messages between protocol versions", async () => {
     const { sub, pub } = await start();
     for (const [from, to] of [
       ["mqttv5", "mqttv311"],
@@ -202,7 +202,7 @@ describe("mosquitto's clients with 5.0", clients, () => {
   });
 });
 
-test("checks user name and password", clients, async () => {
+test("mosquitto's clients are accepted or refused by user name and password", clients, async () => {
   const { at, pub } = await start({ users: { ada: "secret" } });
   await pub("-u", "ada", "-P", "secret", "-t", "a", "-m", "x");
   const wrong = run("mosquitto_pub", ...at, "-u", "ada", "-P", "no", "-t", "a", "-m", "x");
@@ -211,23 +211,27 @@ test("checks user name and password", clients, async () => {
   expect((await nobody.finished).stderr).toMatch(/not authori[sz]ed/i);
 });
 
-test("a payload near packetBytesMax, and a stream of lines", clients, async () => {
-  const { sub, pub, at } = await start();
-  const size = 1_000_000;
-  const big = await sub("-t", "big", "-C", "1", "-q", "1", "-F", "%l");
-  const file = run("mosquitto_pub", ...at, "-t", "big", "-s", "-q", "1");
-  file.child.stdin!.end(Buffer.alloc(size, 0x61));
-  await file.finished;
-  expect((await big.finished).stdout).toBe(`${size}\n`);
-  const lines = await sub("-t", "lines", "-C", "5000", "-q", "2");
-  const publisher = run("mosquitto_pub", ...at, "-t", "lines", "-l", "-q", "2");
-  const text = Array.from({ length: 5000 }, (_, n) => `line ${n}\n`).join("");
-  publisher.child.stdin!.end(text);
-  expect((await lines.finished).stdout).toBe(text);
-  await pub("-t", "x", "-m", "still here");
-});
+test(
+  "mosquitto's clients carry a payload near packetBytesMax, and a stream of lines",
+  clients,
+  async () => {
+    const { sub, pub, at } = await start();
+    const size = 1_000_000;
+    const big = await sub("-t", "big", "-C", "1", "-q", "1", "-F", "%l");
+    const file = run("mosquitto_pub", ...at, "-t", "big", "-s", "-q", "1");
+    file.child.stdin!.end(Buffer.alloc(size, 0x61));
+    await file.finished;
+    expect((await big.finished).stdout).toBe(`${size}\n`);
+    const lines = await sub("-t", "lines", "-C", "5000", "-q", "2");
+    const publisher = run("mosquitto_pub", ...at, "-t", "lines", "-l", "-q", "2");
+    const text = Array.from({ length: 5000 }, (_, n) => `line ${n}\n`).join("");
+    publisher.child.stdin!.end(text);
+    expect((await lines.finished).stdout).toBe(text);
+    await pub("-t", "x", "-m", "still here");
+  },
+);
 
-test("every topic below $SYS that mosquitto has is there, and the heap is that of the process", async () => {
+test("sansmq has every $SYS topic of mosquitto, and its heap is the memory of the process", async () => {
   const topics = ["-F", "%t", "-t", "$SYS/#"];
   const theirs = await mosquittoTopics(topics);
   const { broker, sub } = await start();
@@ -239,7 +243,7 @@ test("every topic below $SYS that mosquitto has is there, and the heap is that o
   expect(broker.counters.hostMemoryBytes).toBeGreaterThan(1_000_000);
 });
 
-/** What Debian's mosquitto publishes below $SYS. */
+/** The topics that Debian's mosquitto publishes below $SYS. */
 async function mosquittoTopics(topics: readonly string[]): Promise<string[]> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "sansmq-"));

@@ -21,7 +21,7 @@ async function client(address: string, options: IClientOptions = {}): Promise<Mq
   return connected;
 }
 
-/** The next `count` messages, as `topic payload qos` and whether it is retained. */
+/** The next `count` messages, as `topic payload qos` and whether RETAIN is set. */
 function messages(from: MqttClient, count: number): Promise<string[]> {
   const got: string[] = [];
   return new Promise((resolve) => {
@@ -40,7 +40,7 @@ const protocols = [
 
 describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
   describe.each(protocols)("with $protocolId $protocolVersion", (protocol) => {
-    test("every QoS there and back", async () => {
+    test("publishes and receives at every QoS", async () => {
       const broker = await start();
       const c = await client(broker[transport], protocol);
       for (const published of [0, 1, 2] as const) {
@@ -56,7 +56,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
       }
     });
 
-    test("retained messages are set, replayed and cleared", async () => {
+    test("sets, receives and clears retained messages", async () => {
       const broker = await start({ limits: { sysMillis: 0 } });
       const c = await client(broker[transport], protocol);
       await c.publishAsync("r/1", "kept", { qos: 1, retain: true });
@@ -67,7 +67,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
       expect(broker.broker.counters.retainedMessages).toBe(0);
     });
 
-    test("publishes the will of a client that vanishes", async () => {
+    test("publishes the will of a client whose connection breaks", async () => {
       const broker = await start();
       const watcher = await client(broker[transport], protocol);
       await watcher.subscribeAsync("will");
@@ -78,7 +78,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
       expect(await next).toEqual(["will gone 0"]);
     });
 
-    test("offline messages for a session that is kept", async () => {
+    test("receives the messages queued while its kept session was offline", async () => {
       const broker = await start();
       const properties = { sessionExpiryInterval: 100 };
       const expiry = protocol.protocolVersion === 5 ? { properties } : {};
@@ -94,7 +94,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
     });
   });
 
-  test("delivers thousands of QoS 2 messages exactly once", async () => {
+  test("receives thousands of QoS 2 messages exactly once", async () => {
     const broker = await start();
     const c = await client(broker[transport]);
     await c.subscribeAsync("many", { qos: 2 });
@@ -105,7 +105,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
     expect(await all).toEqual(Array.from({ length: 3000 }, (_, n) => `many ${n} 2`));
   });
 
-  test("a denied subscription is reported to the client", async () => {
+  test("reports a denied subscription", async () => {
     const { [transport]: address } = await start({
       authorizeSubscribe: (_, filter) => filter !== "no",
     });
@@ -130,7 +130,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js over %s", (transport) => {
 describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) => {
   const mqtt5 = { protocolVersion: 5 } as const;
 
-  test("properties of a message, a subscription identifier, and topic aliases", async () => {
+  test("receives message properties, a Subscription Identifier and topic aliases", async () => {
     const broker = await start();
     const reader = await client(broker[transport], {
       ...mqtt5,
@@ -169,7 +169,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
     }
   });
 
-  test("No Local, Retain As Published, Retain Handling", async () => {
+  test("uses No Local, Retain As Published and Retain Handling", async () => {
     const broker = await start();
     const c = await client(broker[transport], mqtt5);
     const other = await client(broker[transport], mqtt5);
@@ -181,7 +181,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
     expect(await next).toEqual(["r yours 0 retained"]);
   });
 
-  test("a takeover, an expiry, and an identifier that was assigned", async () => {
+  test("reports a takeover, the expiry of a session, and an assigned client identifier", async () => {
     const broker = await start();
     const options = { ...mqtt5, clientId: "one", clean: false } as const;
     const first = await client(broker[transport], {
@@ -203,7 +203,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
     expect(await next).toEqual(["t x 1"]);
   });
 
-  test("shared subscriptions, and reason codes of failures", async () => {
+  test("shares a subscription, and reports reason codes of failures", async () => {
     const broker = await start();
     const members = await Promise.all([1, 2].map(() => client(broker[transport], mqtt5)));
     let count = 0;
@@ -223,7 +223,7 @@ describe.each(["tcp", "ws"] as const)("MQTT.js with 5.0 over %s", (transport) =>
   });
 });
 
-test("checks user name and password", async () => {
+test("is accepted or refused by user name and password", async () => {
   const { tcp, ws } = await start({ users: { ada: "secret" } });
   for (const address of [tcp, ws]) {
     await client(address, { username: "ada", password: "secret" });

@@ -1,4 +1,4 @@
-"""Paho's Python client against a broker: python3 paho.py HOST PORT VERSION TRANSPORT. Prints what came."""
+"""Paho's Python client against a broker: python3 paho-client.py HOST PORT VERSION TRANSPORT. Prints the messages."""
 import sys
 import threading
 
@@ -21,7 +21,7 @@ def on_message(client, userdata, message):
         done.set()
 
 
-# Paho 2 asks which callbacks are meant, and warns where it is not told.
+# Paho 2 needs the version of its callbacks, and warns without it.
 callbacks = [mqtt.CallbackAPIVersion.VERSION2] if hasattr(mqtt, "CallbackAPIVersion") else []
 client = mqtt.Client(*callbacks, client_id="paho", protocol=version, transport=transport)
 if transport == "websockets":

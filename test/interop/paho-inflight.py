@@ -1,4 +1,4 @@
-"""Paho's Python client with 20 messages on their way: python3 paho-inflight.py HOST PORT VERSION TRANSPORT. Prints how it went."""
+"""Paho's Python client with 20 messages in flight: python3 paho-inflight.py HOST PORT VERSION TRANSPORT. Prints the outcome."""
 import sys
 import threading
 
@@ -14,7 +14,7 @@ def on_connect(*_):
     connected.set()
 
 
-# Paho 2 asks which callbacks are meant, and warns where it is not told.
+# Paho 2 needs the version of its callbacks, and warns without it.
 callbacks = [mqtt.CallbackAPIVersion.VERSION2] if hasattr(mqtt, "CallbackAPIVersion") else []
 client = mqtt.Client(*callbacks, client_id="paho", protocol=version, transport=transport)
 if transport == "websockets":
@@ -22,7 +22,7 @@ if transport == "websockets":
 client.max_inflight_messages_set(20)
 client.on_connect = on_connect
 client.connect(host, port)
-# Queued before the client runs: as many as it may have on their way leave in one write.
+# Queued before the client runs, so that all messages that may be in flight leave in one write.
 published = [client.publish("paho/t", f"{n}", qos=1 + n % 2) for n in range(200)]
 client.loop_start()
 connected.wait(10)

@@ -16,7 +16,7 @@ async function start(limits: Partial<Limits> = {}) {
   return { broker, tcp, ws };
 }
 
-/** Of Debian's own Python, for which Debian's Paho is. */
+/** Debian's Python, for which Debian packages Paho. */
 const python = "/usr/bin/python3";
 
 test.each([
@@ -26,7 +26,7 @@ test.each([
   ["websockets", 4],
   ["websockets", 5],
 ] as const)(
-  "Paho's Python client over %s, protocol %i",
+  "Paho's Python client publishes and receives over %s, protocol %i",
   needs("Paho for Python"),
   async (transport, version) => {
     const { tcp, ws } = await start();
@@ -44,7 +44,7 @@ test.each([
   ["tcp", 4],
   ["websockets", 4],
 ] as const)(
-  "Paho's Python client over %s, protocol %i, is not cut off with 20 messages on their way and a receiveMax of 10",
+  "Paho's Python client over %s, protocol %i, stays connected with 20 messages in flight and a receiveMax of 10",
   needs("Paho for Python"),
   async (transport, version) => {
     const { broker, tcp, ws } = await start({ receiveMax: 10 });
@@ -70,14 +70,14 @@ test.each([
   ["paho_cs_sub", "paho_cs_pub", "3.1.1"],
   ["paho_cs_sub", "paho_cs_pub", "5.0"],
 ] as const)(
-  "Paho's C clients %s and %s with %s",
+  "Paho's C client %s receives what %s publishes, protocol %s",
   needs("Paho for C", "stdbuf"),
   async (sub, pub, version) => {
     const { broker, tcp } = await start();
     const subscribed = new Promise((resolve) => broker.on("subscribed", resolve));
     const flags = ["-V", version === "5.0" ? "5" : "311"];
     const at = ["-h", "127.0.0.1", "-p", tcp, ...flags];
-    // Their output is buffered where it is no terminal.
+    // stdbuf, because Paho's clients buffer output that does not go to a terminal.
     const reader = run("stdbuf", "-oL", sub, ...at, "-t", "c/#", "-q", "2");
     await subscribed;
     const got = reader.says(/hello from C/);

@@ -1,4 +1,4 @@
-/** The command on every runtime: Deno with leave for the network, and for nothing else. */
+/** The command on every runtime: on Deno with permission for the network, and no other. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     expect(stdout).toMatch(/^Usage: sansmq[\s\S]*--sys-millis <n>.*\n/);
   });
 
-  test("a wrong flag is one line and exit code 2, a taken port one line and 1", async () => {
+  test("a wrong flag causes one line and exit code 2, and a port in use one line and exit code 1", async () => {
     const wrong = await runSansmqOn(runtime, "--prot", "1").finished;
     expect(wrong.stderr).toMatch(/^sansmq: unknown option '--prot'.*\n$/);
     expect([wrong.code, wrong.stdout]).toEqual([2, ""]);
@@ -73,7 +73,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     }
   });
 
-  test("--config is read, by Deno with leave to read", async () => {
+  test("--config is read, on Deno with permission to read", async () => {
     const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const file = join(folder, "sansmq.json");
@@ -104,7 +104,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     expect(stdout).not.toContain("incomplete");
   });
 
-  test("the broker serves on when its log reader is gone", async () => {
+  test("the broker continues to serve when its log reader has exited", async () => {
     const { broker, addresses } = await serving();
     broker.child.stderr!.destroy();
     for (const clientId of ["first", "second", "third"]) {

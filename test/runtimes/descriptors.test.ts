@@ -1,4 +1,4 @@
-/** The command on every runtime where descriptors run out. How many are in use is read from Linux's /proc. */
+/** The command on every runtime when file descriptors run out. Linux's /proc tells how many are in use. */
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { concat, connect, publish, subscribe } from "../support/packets.ts";
@@ -8,9 +8,9 @@ import { openRaw, openSocket } from "../support/socket-client.ts";
 
 const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
   const serving = async (transport: "tcp" | "ws") => {
-    // The hard limit too, for Bun and Deno raise the soft one to it.
+    // The hard limit too, because Bun and Deno raise the soft limit to it.
     const limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', `${OPEN_FILES_MAX}`] as const;
-    // The surplus goes when the test says so, not because it never sends its CONNECT.
+    // The surplus connections end when the test closes them, not because they send no CONNECT.
     const flags = ["--port", "0", "--ws-port", "0", "--max-connect-millis", "60000"];
     const broker = runSansmqOn([...limited, ...runtime], ...flags);
     const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+).*\n/);
@@ -29,11 +29,11 @@ const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
       publisher.send(publish("a", `${++count}`));
       expect(await reader.takes(1)).toEqual([`PUBLISH a "${count}" q0`]);
     };
-    /** What was inherited may lie above the limit. */
+    /** Inherited descriptors may be above the limit. */
     const descriptors = (): number =>
       readdirSync(`/proc/${broker.child.pid}/fd`).filter((fd) => Number(fd) < OPEN_FILES_MAX)
         .length;
-    /** More connections than there are descriptors, once those are all in use. */
+    /** Opens more connections than descriptors, and resolves when all descriptors are in use. */
     const exhausted = async () => {
       const surplus = Array.from({ length: OPEN_FILES_MAX + 20 }, () => openRaw(address));
       for (const socket of surplus) {
@@ -47,7 +47,7 @@ const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
   };
 
   test.each(["tcp", "ws"] as const)(
-    "who is there is served while descriptors run out over %s, and newcomers once they are back",
+    "connected clients are served over %s while descriptors run out, and new clients when descriptors are free again",
     async (transport) => {
       const { broker, connected, exchange, descriptors, exhausted } = await serving(transport);
       const surplus = await exhausted();
@@ -59,7 +59,7 @@ const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
       expect(descriptors()).toBe(OPEN_FILES_MAX);
       for (const socket of surplus) socket.destroy();
       while (descriptors() > OPEN_FILES_MAX / 2) await exchange();
-      // Node closes what it has no descriptor for; with the others it waits for one.
+      // Node closes a connection without a descriptor; on the other runtimes it waits for one.
       expect(await early).toBe(name.startsWith("Node") ? "turned away" : "served");
       const newcomer = await connected("newcomer");
       newcomer.send(concat(subscribe(1, ["b", 1]), publish("b", "x")));
@@ -71,7 +71,7 @@ const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
     },
   );
 
-  test("SIGTERM ends it regularly when no file descriptor is left", async () => {
+  test("SIGTERM ends the command regularly when no file descriptor is left", async () => {
     const { broker, exhausted } = await serving("tcp");
     await exhausted();
     broker.child.kill("SIGTERM");
@@ -83,5 +83,5 @@ const tests = (name: string, runtime: readonly [string, ...string[]]): void => {
 
 describeOn(Object.keys(runtimes), tests, "Linux");
 
-/** Every runtime starts with less than half of them. */
+/** Every runtime starts with less than half of these descriptors. */
 const OPEN_FILES_MAX = 100;

@@ -1,4 +1,4 @@
-// A process that logs, and ends in the same turn: `<runtime> log-ends.mjs throw|reject|exit`.
+// A process that logs and ends in the same turn: `<runtime> log-ends.mjs throw|reject|exit`.
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { createLog } from "../../dist/adapters/cli/log.js";

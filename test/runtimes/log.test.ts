@@ -1,4 +1,4 @@
-/** The command's log on every runtime: whole when the process ends, and nobody waits for its reader. */
+/** The command's log on every runtime: it is complete when the process ends, and a slow reader delays no client. */
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -14,7 +14,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
   const script = fileURLToPath(new URL("log-ends.mjs", import.meta.url));
 
   test.each(["throw", "reject", "exit"])(
-    "the log is whole, the lines of the last turn too, where the process ends by: %s",
+    "the log is complete, with the lines of the last turn, if the process ends by: %s",
     async (manner) => {
       const { code, stderr } = await run(program, ...withoutLeave, script, manner).finished;
       const lines = stderr.split("\n").filter((line) => line.startsWith('{"@timestamp"'));
@@ -46,7 +46,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     const client = await openSocket(tcp!);
     client.send(connect({ clientId: "c" }));
     const filters = Array.from({ length: 1000 }, (_, n) => [`${n}/${"x".repeat(900)}`, 0] as const);
-    // A mebibyte of log lines each.
+    // Each connection causes a mebibyte of log lines.
     for (let n = 1; n <= 5; n++) client.send(subscribe(n, ...filters));
     client.send(pingreq);
     expect((await client.takes(7)).at(-1)).toBe("PINGRESP");
@@ -78,7 +78,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
   });
 
   test(
-    "a terminal that is not read holds up neither clients nor the end",
+    "a terminal without a reader delays neither clients nor the end of the process",
     needs("Python 3", "Linux"),
     async () => {
       const broker = runSansmqOn(["python3", "-c", UNREAD_TERMINAL, ...runtime], ...listening);
@@ -98,9 +98,9 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     },
   );
 
-  // Deno gives no non-blocking terminal without more leave, so that a write of the last turn waits there.
+  // Deno cannot open a non-blocking terminal without more permissions, so that a write of the last turn waits there.
   test.each(name === "Deno" ? [] : ["throw", "reject"])(
-    "a terminal that is not read does not hold up the end by: %s",
+    "a terminal without a reader does not delay the end of the process by: %s",
     needs("Python 3", "Linux"),
     async (manner) => {
       const command = [...runtime, script, manner];
@@ -109,7 +109,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     },
   );
 
-  test("a terminal that is read gets every line", needs("Python 3", "Linux"), async () => {
+  test("a terminal with a reader gets every line", needs("Python 3", "Linux"), async () => {
     const broker = runSansmqOn(["python3", "-c", READ_TERMINAL, ...runtime], ...listening);
     const [, tcp] = await broker.says(/sansmq listening (tcp:\S+)/);
     const client = await openSocket(tcp!);
@@ -124,7 +124,7 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
 });
 
 const listening = ["--port", "0", "--no-ws", "--log-level", "debug"] as const;
-/** Python that runs a command with a terminal as its standard error, which nobody reads. */
+/** Python code that runs a command whose standard error is a terminal without a reader. */
 const UNREAD_TERMINAL = `
 import os, pty, sys
 reader, terminal = pty.openpty()
@@ -132,7 +132,7 @@ os.set_inheritable(reader, True)
 os.dup2(terminal, 2)
 os.execvp(sys.argv[1], sys.argv[1:])
 `;
-/** Python that runs a command in a terminal, and copies what it writes there to standard output. */
+/** Python code that runs a command in a terminal, and copies the terminal's output to standard output. */
 const READ_TERMINAL = `
 import pty, sys
 pty.spawn(sys.argv[1:])

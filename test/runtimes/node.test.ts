@@ -3,7 +3,7 @@ import { transportSuite } from "../adapters/suite.ts";
 import { describeOn, runtimes, spawnBroker } from "../support/runtimes.ts";
 
 const own = `Node ${process.versions.node.split(".")[0]}`;
-/** The version that runs the tests has test/adapters/node.test.ts. */
+/** test/adapters/node.test.ts covers the version that runs the tests. */
 const others = Object.keys(runtimes).filter((name) => name.startsWith("Node ") && name !== own);
 
 describeOn(others, (name) => {

@@ -1,4 +1,4 @@
-// The command in a process where SIGUSR2 throws what nobody catches.
+// The command in a process where SIGUSR2 causes an uncaught exception.
 process.on("SIGUSR2", () => {
   throw new Error("thrown on request");
 });

@@ -36,11 +36,11 @@ export interface TestBrokerOptions {
   /** A store that commits with every drain, or only when `commit` is called. */
   readonly durable?: "at once" | "when told";
   readonly responseInformation?: string;
-  /** Default: that of `SANSMQ_CODEC`. */
+  /** Default: the codec of `SANSMQ_CODEC`. */
   readonly codec?: CodecKind;
   /** Length of the buffer that packets are encoded into. */
   readonly outBytes?: number;
-  /** Is replayed when the test is over. Null: not recorded, whatever `SANSMQ_RECORD` says. */
+  /** The recording is replayed at the end of the test. Null: not recorded, even with `SANSMQ_RECORD`. */
   readonly record?: Recording | null;
 }
 
@@ -51,7 +51,7 @@ export class TestBroker {
   /** Whether every input is followed by a drain. */
   drains = true;
   now = 0 as Millis;
-  /** What has been committed: value by table and key, both in hexadecimal. */
+  /** The committed records: values by table and key in hexadecimal. */
   readonly store = new Map<string, Uint8Array>();
   readonly #commitsAtOnce: boolean;
   readonly #out: OutBuffer;
@@ -114,13 +114,13 @@ export class TestBroker {
     return client;
   }
 
-  /** A command of the host, and what follows from it. */
+  /** A command of the host, and a drain. */
   command(command: Command): void {
     this.broker.handleCommand(command, this.now);
     this.drain();
   }
 
-  /** The policy's decision on what a client's packet asked for. */
+  /** The policy's decision on a pending request of a client, and a drain. */
   decide({ conn }: TestClient, decision: Decision): void {
     this.broker.handleDecision(conn, decision, this.now);
     this.drain();
@@ -136,7 +136,7 @@ export class TestBroker {
     return events;
   }
 
-  /** Lets time pass, with every deadline on the way handled when it is due. */
+  /** Lets time pass; every deadline is handled when it is due. */
   advance(millis: number): void {
     const until = (this.now + millis) as Millis;
     for (;;) {
@@ -150,7 +150,7 @@ export class TestBroker {
     this.drain();
   }
 
-  /** Commits everything written so far; false where nothing was. */
+  /** Commits all records written so far; false if there were none. */
   commit(): boolean {
     const hasWritten = this.#commitOnce();
     while (this.#commitOnce());
@@ -164,7 +164,7 @@ export class TestBroker {
     for (let i = 0; i < batch.count; i++) {
       const key = `${batch.table(i)}/${Buffer.from(batch.key(i)).toString("hex")}`;
       const value = batch.value(i);
-      // What is removed was there: a record is not forgotten twice.
+      // A record is removed once, and only if it exists.
       if (value === null) expect(this.store.delete(key)).toBe(true);
       else this.store.set(key, value);
     }
@@ -172,12 +172,12 @@ export class TestBroker {
     return true;
   }
 
-  /** How many records a table has. */
+  /** Count of records in a table. */
   records(table: Table): number {
     return [...this.store.keys()].filter((key) => key.startsWith(`${table}/`)).length;
   }
 
-  /** Polls until there is no more. */
+  /** Polls until there is no more output. */
   drain(): void {
     do this.#drainOnce();
     while (this.#commitsAtOnce && this.#commitOnce());
@@ -205,19 +205,19 @@ export class TestBroker {
   }
 }
 
-/** A client in words: what it `sends`, `publishes`, `subscribes`, and the lines that it `takes`. */
+/** A client that connects, publishes and subscribes, and takes packets as lines of text. */
 export class TestClient {
   readonly #world: TestBroker;
   readonly conn: ConnId;
-  /** The protocol level that its packets are written and read at: that of its CONNECT, and of its CONNACK. */
+  /** The protocol level of its packets: the level of its CONNECT, then of its CONNACK. */
   level: Version = 4;
-  /** What was sent to it and not yet taken. */
+  /** The bytes that it was sent and has not taken. */
   stream: Uint8Array = NO_BYTES;
   isReading = true;
-  /** The CONNACK that accepted it, in words. */
+  /** The CONNACK of an accepted client, in words. */
   connack = "";
   isSessionPresent = false;
-  /** How the broker ended it: an EffectKind, or 0. */
+  /** How the broker ended the connection: an EffectKind, or 0. */
   ended = 0;
   reason = 0;
 
@@ -233,8 +233,7 @@ export class TestClient {
   /** Sends bytes, in one chunk each, and drains. */
   send(...chunks: readonly Uint8Array[]): this {
     for (const chunk of chunks) {
-      // Lent: whatever the core keeps, it must have copied.
-      // Of Node's own kind, whose slice is a view.
+      // Lent: the core must copy the bytes that it keeps. A Buffer, because its slice is a view.
       const lent = Buffer.from(chunk);
       this.isReading = this.#world.broker.handleBytes(this.conn, lent, this.#world.now);
       lent.fill(0xee);
@@ -261,7 +260,7 @@ export class TestClient {
     return this.send(packetsOf(this.level).unsubscribe(id, ...filters));
   }
 
-  /** The packets that came since the last time, in words. `count` only the first so many. */
+  /** The packets since the last call, in words; at most `count`. */
   takes(count = Number.POSITIVE_INFINITY): string[] {
     const { packets, rest } = split(this.stream);
     const taken = packets.slice(0, count);
@@ -272,7 +271,7 @@ export class TestClient {
     });
   }
 
-  /** The same, as bytes. */
+  /** The bytes since the last call. */
   takesBytes(): Uint8Array {
     const { stream } = this;
     this.stream = NO_BYTES;
@@ -284,7 +283,7 @@ export class TestClient {
     this.#world.drain();
   }
 
-  /** The client writes no more, and reads on. */
+  /** The client ends its own side, and continues to read. */
   halfCloses(): void {
     this.#world.broker.handleEnd(this.conn, this.#world.now);
     if (this.#world.drains) this.#world.drain();
@@ -298,7 +297,7 @@ export class TestClient {
     this.#world.drain();
   }
 
-  /** The broker ended it: the host reports that it is closed. */
+  /** The broker ended the connection: the host reports that it is closed. */
   ends(kind: number, reason: number): void {
     this.ended = kind;
     this.reason = reason;
@@ -307,8 +306,7 @@ export class TestClient {
 }
 
 /**
- * A subscriber of `t/#`, whose session is kept, with the QoS that it is granted, and a publisher. All that they did so
- * far is committed.
+ * A subscriber of `t/#` with a kept session and a granted QoS, and a publisher. All their records are committed.
  */
 export function pair({ granted = 0, ...options }: TestBrokerOptions & { granted?: number } = {}) {
   const world = new TestBroker(options);

@@ -1,4 +1,4 @@
-/** Every codec there is, for tests that have to hold for each. One that a host lacks fails its tests. */
+/** Every codec, for tests that must pass with each. A codec that the host lacks fails its tests. */
 import type { Codec, CodecKind, CodecLimits } from "../../codec-wasm/mod.ts";
 import { codecKinds, createCodec } from "../../codec-wasm/mod.ts";
 

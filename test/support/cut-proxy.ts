@@ -1,4 +1,4 @@
-/** A TCP proxy between two peers whose connections a test cuts, and lets through again. */
+/** A TCP proxy whose connections a test can cut and allow again. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
@@ -13,7 +13,7 @@ export class CutProxy {
     this.#server = createServer((socket) => this.#pass(socket));
   }
 
-  /** One on a free port, to a port of this machine. */
+  /** A proxy on a free port, to a port of this machine. */
   static async to(target: number): Promise<CutProxy> {
     const proxy = new CutProxy(target);
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
@@ -28,7 +28,7 @@ export class CutProxy {
     return (this.#server.address() as { port: number }).port;
   }
 
-  /** Resets every connection, and those to come, until `mend`. */
+  /** Resets every connection, and every new one, until `mend`. */
   cut(): void {
     this.#isCut = true;
     for (const socket of this.#sockets) socket.resetAndDestroy();

@@ -1,6 +1,6 @@
 /**
- * Replays a Dockerfile without an engine: a stage is a folder, and absolute paths are below it. The instructions are run
- * as they are written, with the Node that FROM names; nothing is isolated, and USER is only told.
+ * Replays a Dockerfile without an engine: a stage is a folder, and absolute paths are below it. The instructions run
+ * unchanged with the Node version of FROM, without isolation; USER is only reported.
  */
 import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, statSync } from "node:fs";
@@ -9,9 +9,9 @@ import { promisify } from "node:util";
 import { nodeCommand } from "./nodes.mjs";
 
 export interface Image {
-  /** What is `/` in it. */
+  /** The folder that is `/` of the image. */
   readonly root: string;
-  /** ENTRYPOINT and CMD, and what HEALTHCHECK runs, as they are run here. */
+  /** ENTRYPOINT with CMD, and the command of HEALTHCHECK, with paths below `root`. */
   readonly command: readonly string[];
   readonly healthCheck: readonly string[];
   readonly ports: readonly number[];
@@ -19,7 +19,7 @@ export interface Image {
   readonly stopSignal: NodeJS.Signals;
 }
 
-/** `context` is what is copied from, but what the .dockerignore beside `file` names; `folder` is empty. */
+/** COPY copies from `context`, without the names in the .dockerignore beside `file`; `folder` is empty. */
 export async function replayDockerfile(
   file: string,
   context: string,
@@ -42,7 +42,7 @@ export async function replayDockerfile(
       const sources = words.slice(from === undefined ? 0 : 1, -1);
       const to = join(below(stage.root, words.at(-1)!, stage.workdir), "/");
       if (from === undefined) for (const source of sources) copy(context, ignored, source, to);
-      // The shell knows what "*" is.
+      // The shell expands "*".
       else await sh(stage, `cp -r ${below(roots.get(from)!, sources.join(" "))} ${to}`);
     } else if (name === "RUN") await sh(stage, below(stage.root, rest));
     else if (name === "USER") stage.user = rest;
@@ -82,7 +82,7 @@ function newStage(root: string, node: string): Stage {
   };
 }
 
-/** `FROM node AS x` as `["FROM", "node AS x"]`: without comments, lines that go on put together. */
+/** `FROM node AS x` as `["FROM", "node AS x"]`: without comments, and with continued lines joined. */
 function instructions(text: string): [string, string][] {
   const lines = text
     .replace(/^#.*\n/gm, "")
@@ -96,7 +96,7 @@ function instructions(text: string): [string, string][] {
     });
 }
 
-/** Every absolute path of it put below `root`; one alone that is relative, in `workdir`. */
+/** Puts every absolute path of a text below `root`, and a text that is a relative path in `workdir`. */
 function below(root: string, text: string, workdir = ""): string {
   if (workdir !== "" && !text.startsWith("/")) return join(workdir, text);
   return text.replace(/(^|[\s"'=])\/(?=\w)/g, `$1${root}/`);
@@ -121,7 +121,7 @@ async function sh({ node, workdir }: Stage, script: string): Promise<void> {
   const env = {
     ...process.env,
     PATH: `${dirname(node)}:${process.env["PATH"]}`,
-    // What `npm ci` brought here is not fetched again.
+    // Uses the packages that `npm ci` downloaded before.
     npm_config_prefer_offline: "true",
   };
   await promisify(execFile)("sh", ["-c", script], { cwd: workdir, env });

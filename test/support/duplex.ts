@@ -1,8 +1,8 @@
-/** A pipe as a stream of Node's, for clients that want one. */
+/** A pipe as a Node stream, for clients that need one. */
 import { Duplex } from "node:stream";
 import type { BytePipe } from "../../adapters/local/mod.ts";
 
-/** Written out: Duplex.fromWeb of Node 20 throws where a stream is destroyed while it is written to. */
+/** Not Duplex.fromWeb, which throws on Node 20 if a stream is destroyed during a write. */
 export function duplex({ readable, writable }: BytePipe): Duplex {
   const writer = writable.getWriter();
   const reader = readable.getReader();

@@ -1,18 +1,18 @@
-/** Not among the tests: test/peers.test.ts runs it where the peers are missing. */
+/** Not part of `npm test`: test/peers.test.ts runs this file with a PATH without peers. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { needs } from "./needs.ts";
 
-test("needs nothing", () => expect(1 + 1).toBe(2));
+test("needs no peer", () => expect(1 + 1).toBe(2));
 
 describe("a group", needs("mosquitto"), () => {
   beforeAll(() => {
     throw new Error("a group that is skipped runs its hooks");
   });
-  test.each(["first", "second"])("the %s of it", () => {
+  test.each(["first", "second"])("the %s test of the group", () => {
     throw new Error("a test of a group that is skipped runs");
   });
 });
 
-test("needs another", needs("stdbuf", "Chromium"), () => {
+test("needs another peer", needs("stdbuf", "Chromium"), () => {
   throw new Error("a test that is skipped runs");
 });

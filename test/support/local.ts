@@ -1,10 +1,10 @@
-/** Brokers in the process, and what their clients get in words. */
+/** Brokers in the process, and the messages of their clients in words. */
 import { onTestFinished } from "vitest";
 import type { LocalBroker, LocalMessage } from "../../adapters/local/mod.ts";
 import { createLocalBroker } from "../../adapters/local/mod.ts";
 import { codecKind } from "./codecs.ts";
 
-/** One that is closed when the test is over. */
+/** A broker that is closed at the end of the test. */
 export function startLocal(options: Parameters<typeof createLocalBroker>[0] = {}): LocalBroker {
   const broker = createLocalBroker({ codec: codecKind, ...options });
   onTestFinished(() => broker.close(100));

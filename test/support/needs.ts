@@ -1,15 +1,15 @@
-/** What tests need of other people's programs: skipped, with the reason, where one is missing. */
+/** Skips tests, with the reason, if a program that they need is missing. */
 import { missing } from "./peers.mjs";
 
 declare module "vitest" {
   interface TaskMeta {
-    /** Why the test is skipped; the reporter says it at the end. */
+    /** Why the test is skipped; the reporter prints it at the end. */
     missing?: string;
   }
 }
 
 /**
- * Options of a test, or of a group of tests with its hooks, that needs all of these peers, by their names in peers.mjs:
+ * Options of a test, or of a group of tests with its hooks, that needs these peers of peers.mjs:
  * `describe("in Chromium", needs("Chromium"), () => …)`.
  */
 export function needs(...names: readonly string[]): { skip?: true; meta?: { missing: string } } {
@@ -20,7 +20,7 @@ export function needs(...names: readonly string[]): { skip?: true; meta?: { miss
   return {};
 }
 
-/** Each is looked for once in a file of tests. */
+/** The results of the lookups: each peer is looked up once in a test file. */
 const reasons = new Map<string, string | null>();
 
 function reasonOf(name: string): string | null {

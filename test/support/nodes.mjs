@@ -1,15 +1,15 @@
-// The versions of Node that tests run brokers on, from npm; peers.mjs installs those that are missing.
-// Not among the dependencies, for they differ by platform and are 190 MB each.
+// The versions of Node that tests run brokers on, from npm; peers.mjs installs missing versions.
+// They are not dependencies, because they differ by platform and have 190 MB each.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Every line of Node that package.json allows and that is maintained. */
+/** Every maintained Node version that package.json allows. */
 export const nodeMajors = [20, 22, 24, 26];
 
 /**
- * What runs Node of a major version: the one that runs this, or one that was installed.
+ * The command of a Node version: the running Node, or an installed one.
  * @param {number} major
  */
 export function nodeCommand(major) {
@@ -17,7 +17,7 @@ export function nodeCommand(major) {
   return join(folder, "node_modules", `node${major}`, "bin", "node");
 }
 
-// In node_modules, so that `npm ci` takes newer ones; with a dot, so that npm leaves it alone otherwise.
+// In node_modules, so that `npm ci` renews the folder; with a dot, so that other npm commands keep it.
 const folder = fileURLToPath(new URL("../../node_modules/.nodes", import.meta.url));
 const ownMajor = Number(process.versions.node.split(".")[0]);
 
@@ -28,7 +28,7 @@ function packageName() {
 }
 
 /**
- * Installs those that are missing. Null where all are there then, else npm's complaint.
+ * Installs missing versions. Null if all are present afterwards, otherwise npm's error.
  * @param {(line: string) => void} say
  */
 export function installNodes(say) {

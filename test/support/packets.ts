@@ -1,6 +1,6 @@
 /**
  * The vocabulary of the tests: packets of every version as bytes, and back to a line of text that a test can read.
- * `publish` and its like write MQTT 3.1.1, `mqtt5.publish` and its like write MQTT 5.0.
+ * `publish`, `subscribe` and `unsubscribe` write MQTT 3.1.1; `mqtt5` has the same functions for MQTT 5.0.
  */
 import { Reason } from "../../core/mod.ts";
 import * as wire from "../conformance/wire.ts";
@@ -24,7 +24,7 @@ export interface PublishFields {
 /** A topic filter with its options byte, or the properties of the packet. */
 type SubscribePart = readonly [filter: string, options: number] | wire.Properties;
 
-/** The packets of a client that have properties or none, by the version. */
+/** The packets of a client whose form depends on the version. */
 export function packetsOf(level: wire.Version) {
   return {
     publish(topic: string, payload: string | Uint8Array = "", fields: PublishFields = {}) {
@@ -81,7 +81,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Splits a stream into whole packets, and what is left over, with at least how many bytes it lacks. */
+/** Splits a stream into complete packets and the rest, with the number of bytes that the rest lacks at least. */
 export function split(stream: Uint8Array): {
   packets: Uint8Array[];
   rest: Uint8Array;
@@ -140,7 +140,7 @@ function fieldsOf(packet: wire.Packet, level: wire.Version): (string | number)[]
       return level < 5 ? [present, `code=${reason}`] : [present, ...failureOf(reason)];
     }
     case "SUBACK":
-      // Beside the granted QoS.
+      // A granted QoS is a number in every version.
       return [`#${id}`, ...reasons.map((code) => (level < 5 || code < 3 ? code : nameOf(code)))];
     case "UNSUBACK":
       return [`#${id}`, ...reasons.map(nameOf)];
@@ -173,7 +173,7 @@ function quoted(text: string): string {
   return text.length > 64 ? `${text.length} bytes` : `"${text}"`;
 }
 
-/** What is not Success. */
+/** The name of a code other than Success. */
 function failureOf(reason: number): string[] {
   return reason === 0 ? [] : [nameOf(reason)];
 }

@@ -1,8 +1,8 @@
 /**
  * The programs that tests need and npm does not install with the dependencies. `npm test` begins with
- * `node test/support/peers.mjs`: where it may (as root, on Debian) it installs those that are missing, and it says what
- * it installed and what stays missing. Tests name what they need by `needs` of needs.ts. `--required` exits with 1
- * where anything stays missing.
+ * `node test/support/peers.mjs`: as root on Debian, it installs missing programs, and it prints which it installed and
+ * which stay missing. Tests name the programs that they need by `needs` of needs.ts. With `--required`, it exits with 1
+ * if a program stays missing.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
@@ -11,12 +11,12 @@ import { fileURLToPath } from "node:url";
 import { installNodes, nodeCommand, nodeMajors } from "./nodes.mjs";
 
 /**
- * A peer is there when each of `commands` is on PATH and `probe` exits with 0.
+ * A peer is present if each of `commands` is on PATH and `probe` exits with 0.
  * @typedef {object} Peer
- * @property {string} [debian] the Debian package that has it
+ * @property {string} [debian] the Debian package of the peer
  * @property {readonly string[]} [commands]
  * @property {readonly string[]} [probe]
- * @property {string} [failure] what is wrong where `probe` fails
+ * @property {string} [failure] the problem if `probe` fails
  */
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -74,17 +74,17 @@ export const peers = {
   Deno: { probe: [bin("deno"), "--version"], failure: "`npm install` did not install it" },
 };
 
-/** With `CI=true` a peer that is missing fails the tests that need it. */
+/** With `CI=true`, a missing peer fails the tests that need it. */
 export const isCI = !["", "0", "false"].includes(process.env["CI"] ?? "");
 
-/** Where this runs. */
+/** The machine that runs the tests. */
 const ownHost = {
   isDebian: existsSync("/etc/debian_version"),
   isRoot: process.getuid?.() === 0,
 };
 
 /**
- * Why tests that need a peer cannot run, in one line; null where it is there.
+ * Why tests that need a peer cannot run, in one line; null if the peer is present.
  * @param {string} name
  */
 export function missing(name, host = ownHost) {
@@ -113,7 +113,7 @@ function problemOf(name) {
 }
 
 /**
- * The file that a command runs, by PATH unless it is a path itself; null where there is none.
+ * The file of a command, by PATH unless the command is a path; null if there is none.
  * @param {string} command
  */
 export function pathOf(command) {
@@ -124,14 +124,14 @@ export function pathOf(command) {
       accessSync(path, constants.X_OK);
       return path;
     } catch {
-      // It is not in this folder.
+      // The command is not in this folder.
     }
   }
   return null;
 }
 
 /**
- * Null where Debian's packages may be installed.
+ * Why Debian's packages may not be installed; null if they may.
  * @param {typeof ownHost} host
  */
 function whyNotInstalled({ isDebian, isRoot }) {
@@ -141,7 +141,7 @@ function whyNotInstalled({ isDebian, isRoot }) {
 }
 
 /**
- * Installs what is missing where that is allowed. Returns how many peers stay missing.
+ * Installs missing peers if that is allowed. Returns how many stay missing.
  * @param {(line: string) => void} say
  */
 export function install(say, host = ownHost) {
@@ -173,10 +173,10 @@ export function install(say, host = ownHost) {
  */
 function installDebian(packages, say) {
   say(`installing with apt-get: ${packages.join(" ")}`);
-  // The package lists may be old or not there at all. Where no server answers, what follows says so.
+  // The package lists may be old or missing. If no server answers, the installation reports it.
   aptGet("update");
   if (aptGet("install", "--yes", ...packages) === null) return say("installed");
-  // One package that is not to be had keeps apt-get from installing the others.
+  // If one package is not available, apt-get installs none of them.
   for (const name of packages) {
     const problem = aptGet("install", "--yes", name);
     say(problem === null ? `installed ${name}` : `apt-get did not install ${name}: ${problem}`);
@@ -184,11 +184,11 @@ function installDebian(packages, say) {
 }
 
 /**
- * Null where it did what was asked, else its first error.
+ * Null if apt-get succeeded, otherwise its first error.
  * @param {...string} args
  */
 function aptGet(...args) {
-  // A network that swallows packets must not hold the tests up for long.
+  // A network that drops packets must not delay the tests for long.
   const options = ["DPkg::Lock::Timeout=120", "Acquire::Retries=1"].concat(
     ["http", "https"].map((scheme) => `Acquire::${scheme}::Timeout=20`),
   );

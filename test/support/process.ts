@@ -1,4 +1,4 @@
-/** Other people's processes, and ours, in tests: started, awaited, stopped. */
+/** Processes in tests: started, awaited, stopped. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
@@ -9,7 +9,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** A process whose output is kept, and that is stopped with the test. */
+/** A process whose output is kept, and which is stopped at the end of the test. */
 export class Running {
   readonly child: ChildProcess;
   readonly finished: Promise<Finished>;
@@ -29,7 +29,7 @@ export class Running {
       for (const watch of this.#watchers) watch();
     });
     this.finished = new Promise((resolve, reject) => {
-      // A command that is missing fails the test that needs it.
+      // A missing command fails the test.
       this.child.once("error", reject);
       this.child.once("close", (code) => {
         resolve({ code, stdout: this.stdout, stderr: this.stderr });
@@ -40,7 +40,7 @@ export class Running {
     onTestFinished(() => void this.child.kill("SIGKILL"));
   }
 
-  /** Resolves once standard output or error matches; rejects where the process ends before. */
+  /** Resolves when standard output or error matches; rejects if the process ends before. */
   says(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
@@ -62,12 +62,12 @@ export function run(command: string, ...args: readonly string[]): Running {
   return new Running(command, args);
 }
 
-/** The `sansmq` command, as it was built. */
+/** The built `sansmq` command. */
 export function runSansmq(...args: readonly string[]): Running {
   return runSansmqOn([process.execPath], ...args);
 }
 
-/** The same on a runtime, such as `["deno", "run"]`. */
+/** The command on a runtime, such as `["deno", "run"]`. */
 export function runSansmqOn(
   [runtime, ...flags]: readonly [string, ...string[]],
   ...args: readonly string[]
@@ -75,7 +75,7 @@ export function runSansmqOn(
   return run(runtime, ...flags, command, ...args);
 }
 
-/** The same on a Node without WebAssembly. */
+/** The command on a Node without WebAssembly. */
 export function runWithoutWasm(...args: readonly string[]): Running {
   return run(process.execPath, "--jitless", command, ...args);
 }

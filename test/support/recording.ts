@@ -8,13 +8,13 @@ import { recorder, replay } from "../../adapters/record/mod.ts";
 import type { RecordingBroker } from "../../adapters/record/recording-broker.ts";
 import { concat } from "./packets.ts";
 
-/** A sink that keeps what it is given. */
+/** A recording in memory. */
 export class Recording implements RecordOptions {
   readonly #pieces: Uint8Array[] = [];
   readonly ends: string[] = [];
   readonly payloads: boolean;
   readonly bytesMax: number;
-  /** Whether it ends when the test is over, with the broker. */
+  /** Whether the recording ends with the test. */
   readonly endsInOrder: boolean = true;
   readonly sink = {
     write: (bytes: Uint8Array): void => void this.#pieces.push(bytes.slice()),
@@ -29,7 +29,7 @@ export class Recording implements RecordOptions {
     this.ends.push(cause);
   }
 
-  /** What makes a broker that is recorded here. */
+  /** The option `record` of a broker that is recorded here. */
   get recorder(): Recorder {
     const { sink, bytesMax, payloads } = this;
     return recorder({ sink, bytesMax, payloads, handleEnd: (end) => this.handleEnd(end) });
@@ -39,7 +39,7 @@ export class Recording implements RecordOptions {
     return concat(...this.#pieces);
   }
 
-  /** Replays what was written, which has to be the same to the end. */
+  /** Replays the recording, and expects the same output to its end. */
   replays(options: ReplayOptions = {}): Replay {
     const result = replay(this.bytes, options);
     expect(result.difference).toBe(null);
@@ -47,15 +47,15 @@ export class Recording implements RecordOptions {
   }
 }
 
-/** With `SANSMQ_RECORD=1` every broker in memory is recorded and replayed, `0` without payloads. */
+/** With `SANSMQ_RECORD=1`, every broker in memory is recorded and replayed; with `0`, without payloads. */
 export function recordingOfEveryTest(): Recording | null {
   const wanted = process.env["SANSMQ_RECORD"];
   return wanted === undefined ? null : new Recording({ payloads: wanted !== "0" });
 }
 
 /**
- * With `SANSMQ_RECORDINGS=DIR` every recording stays in that folder, as the oracle of a change that is to
- * change no behaviour: `node test/support/replay-recordings.mjs DIR` replays them on the code of then.
+ * With `SANSMQ_RECORDINGS=DIR`, every recording is written to that folder. After a refactoring,
+ * `node test/support/replay-recordings.mjs DIR` replays the recordings on the new code, whose output must be the same.
  */
 function keepRecording({ bytes }: Recording): void {
   const folder = process.env["SANSMQ_RECORDINGS"];
@@ -66,7 +66,7 @@ function keepRecording({ bytes }: Recording): void {
 
 let keptCount = 0;
 
-/** Ends a recording when the test is over, and replays it. */
+/** At the end of the test, ends a recording and replays it. */
 export function replayWhenFinished(recording: Recording, broker: RecordingBroker): void {
   onTestFinished(() => {
     broker.endRecording();
@@ -77,7 +77,7 @@ export function replayWhenFinished(recording: Recording, broker: RecordingBroker
   });
 }
 
-/** A broker with sockets on a free port; its run is replayed when the test is over. */
+/** A broker with sockets on a free port; its run is replayed at the end of the test. */
 export async function startRecorded(options: BrokerOptions) {
   const recording = new Recording();
   const broker = await createBroker({ ...options, record: recording.recorder });

@@ -1,6 +1,6 @@
-// Replays the recordings of a folder on the code that is built: `node test/support/replay-recordings.mjs DIR`.
-// The oracle of a refactoring: record the tests on the code before (SANSMQ_RECORD=1 SANSMQ_RECORDINGS=DIR), replay on
-// the code after. Exit code 1: a recording differs, or there is none.
+// Replays the recordings of a folder on the built code: `node test/support/replay-recordings.mjs DIR`.
+// The oracle of a refactoring: record the tests on the code before (SANSMQ_RECORD=1 SANSMQ_RECORDINGS=DIR), and replay
+// on the code after. Exit code 1: a recording differs, or there is none.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { replay } from "../../dist/adapters/record/mod.js";

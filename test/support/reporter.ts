@@ -1,12 +1,12 @@
 /**
- * Closes the output of the tests: why tests were skipped, and last of all one line that any script can read:
- * `N passed, N failed, N skipped`. With `CI=true` a skipped test counts as failed.
+ * Ends the output of the tests with the reasons for skipped tests, and a last line that scripts can read:
+ * `N passed, N failed, N skipped`. With `CI=true`, a skipped test counts as failed.
  */
 import type { Reporter, TestModule, Vitest } from "vitest/node";
 import { isCI } from "./peers.mjs";
 
 export default class CountReporter implements Reporter {
-  /** `vitest -t` skips the tests that it was not asked for. */
+  /** `vitest -t` skips all tests but the named ones. */
   #isFiltered = false;
 
   onInit({ config }: Vitest): void {
@@ -18,7 +18,7 @@ export default class CountReporter implements Reporter {
     let failed = errors.length;
     const skipped = new Map<string, number>();
     for (const module of modules) {
-      // A file that does not load, or has no test, fails as one.
+      // A file that does not load, or has no test, counts as one failed test.
       if (!module.ok() && [...module.children.allTests("failed")].length === 0) failed++;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
@@ -42,7 +42,7 @@ export default class CountReporter implements Reporter {
     }
     if (failed > 0) process.exitCode = 1;
     lines.push(`${passed} passed, ${failed} failed, ${skippedCount} skipped\n`);
-    // After the summary of the reporter before this one.
+    // After the summary of Vitest's own reporter.
     process.once("exit", () => process.stdout.write(lines.join("")));
   }
 }

@@ -1,4 +1,4 @@
-/** The repository's files, for tests that read them: those `needs("a git clone")`. */
+/** The repository's files, for tests that read them and have `needs("a git clone")`. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What git tracks, and what is new and not ignored, in a folder; nothing where git cannot tell. */
+/** The tracked files, and the new files that are not ignored, in a folder; none outside a git clone. */
 export function repositoryFiles(folder = "."): string[] {
   const flags = ["ls-files", "-co", "--exclude-standard", folder];
   const { status, stdout } = spawnSync("git", flags, { cwd: root, encoding: "utf8" });

@@ -7,7 +7,7 @@ import { describe } from "vitest";
 import { needs } from "./needs.ts";
 import { nodeCommand, nodeMajors } from "./nodes.mjs";
 
-/** How each runtime is started: with the leave that a broker with the memory store needs, and no more. */
+/** How each runtime is started: with the permissions that a broker with the memory store needs, and no others. */
 export const runtimes: Readonly<Record<string, readonly [string, ...string[]]>> = {
   ...Object.fromEntries(nodeMajors.map((major) => [`Node ${major}`, [nodeCommand(major)]])),
   Bun: [fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url))],
@@ -18,7 +18,7 @@ export const runtimes: Readonly<Record<string, readonly [string, ...string[]]>> 
 };
 const fixture = fileURLToPath(new URL("../adapters/fixture.mjs", import.meta.url));
 
-/** A group of tests on each of `names`; skipped where that runtime, or anything of `others`, is missing. */
+/** A group of tests on each of `names`, skipped if the runtime or a peer of `others` is missing. */
 export function describeOn(
   names: readonly string[],
   tests: (name: string, command: readonly [string, ...string[]]) => void,
@@ -29,7 +29,7 @@ export function describeOn(
   }
 }
 
-/** What a script says on standard output, on Deno with no leave at all. Rejects where it fails. */
+/** The standard output of a script; on Deno it runs without permissions. Rejects if the script fails. */
 export async function runScript(name: string, script: URL, ...args: string[]): Promise<string> {
   const [command, ...given] = runtimes[name]!;
   const flags = given.filter((flag) => !flag.startsWith("--allow"));
@@ -41,12 +41,12 @@ export async function runScript(name: string, script: URL, ...args: string[]): P
 export interface SpawnedBroker {
   readonly addresses: Readonly<Record<"tcp" | "ws", string>>;
   counters(): Promise<Readonly<Record<string, number>>>;
-  /** What `authenticate` and "connected" told, where `options` have `watch: true`. */
+  /** The arguments of `authenticate` and "connected", if `options` have `watch: true`. */
   told(): Promise<readonly object[]>;
   stop(): Promise<void>;
 }
 
-/** `options` are those of `createBroker`, as JSON can say them. */
+/** `options` are those of `createBroker` that JSON can express. */
 export async function spawnBroker(name: string, options: object): Promise<SpawnedBroker> {
   const [command, ...flags] = runtimes[name]!;
   const child = spawn(command, [...flags, fixture, JSON.stringify(options)], {

@@ -1,4 +1,4 @@
-/** A raw MQTT client over a real transport: bytes out, packets in, each awaited. */
+/** A raw MQTT client over a real transport: it sends bytes, and awaits packets. */
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
@@ -6,7 +6,7 @@ import { WebSocket } from "ws";
 import { concat, describe, split } from "./packets.ts";
 
 export abstract class SocketClient {
-  /** What has come of a packet, and how many bytes it lacks at least. */
+  /** The bytes of an incomplete packet, and how many it lacks at least. */
   #parts: Uint8Array[] = [];
   #missing = 0;
   #lines: string[] = [];
@@ -14,7 +14,7 @@ export abstract class SocketClient {
   /** Resolves when the transport has closed, with its WebSocket code or 0. */
   readonly closed: Promise<number>;
   isClosed = false;
-  /** Where it is set, it gets what comes instead. */
+  /** If set, receives all bytes instead of `takes`. */
   tap: ((bytes: Uint8Array) => void) | null = null;
   protected resolveClosed: (code: number) => void = () => {};
 
@@ -30,7 +30,7 @@ export abstract class SocketClient {
 
   abstract send(bytes: Uint8Array): this;
   abstract destroy(): void;
-  /** Says its last, `bytes` where there are any, and goes on reading. */
+  /** Sends `bytes`, if given, ends its own side, and continues to read. */
   abstract end(bytes?: Uint8Array): void;
   abstract pause(): void;
   abstract resume(): void;
@@ -50,7 +50,7 @@ export abstract class SocketClient {
     this.#wake?.();
   }
 
-  /** The next `count` packets, in words; rejects where the transport closes before. */
+  /** The next `count` packets, in words; rejects if the transport closes before. */
   async takes(count: number): Promise<string[]> {
     while (this.#lines.length < count) {
       if (this.isClosed) throw new Error(`closed after ${JSON.stringify(this.#lines)}`);
@@ -61,7 +61,7 @@ export abstract class SocketClient {
     return this.#lines.splice(0, count);
   }
 
-  /** What has come and not been taken. */
+  /** The packets that have arrived and were not taken. */
   get waiting(): readonly string[] {
     return this.#lines;
   }
@@ -157,7 +157,7 @@ export function openWs(address: string, protocols: string[]): Promise<WsClient> 
   });
 }
 
-/** A socket to the port of an address whose own side stays open for ever, and which reads when it is told to. */
+/** A socket to an address that never ends its own side, and reads only on demand. */
 export function openRaw(address: string): Socket {
   const { hostname, port } = new URL(address);
   const socket = connectTcp({ host: hostname, port: Number(port), allowHalfOpen: true });
@@ -165,7 +165,7 @@ export function openRaw(address: string): Socket {
   return socket;
 }
 
-/** The same, once it is a transport of MQTT's, and what makes frames of bytes, where it is WebSocket's. */
+/** The same after the WebSocket handshake, if any, with a function that makes a WebSocket frame of bytes if needed. */
 export async function openRawTransport(
   address: string,
 ): Promise<{ readonly socket: Socket; framed(bytes: Uint8Array): Uint8Array }> {
@@ -182,7 +182,7 @@ export async function openRawTransport(
   ];
   socket.write(`${lines.join("\r\n")}\r\n\r\n`);
   await once(socket, "data");
-  // Masked by zeroes.
+  // The mask is zero.
   return {
     socket,
     framed: (bytes) => concat(Uint8Array.of(0x82, 0x80 | bytes.length, 0, 0, 0, 0), bytes),

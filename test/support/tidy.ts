@@ -5,10 +5,10 @@ export interface SourceFile {
   readonly text: string;
 }
 
-/** One sentence: where, what, and what to do instead. */
+/** One sentence: the place, the offence, and the remedy. */
 export type Offence = string;
 
-/** Folders and files of core from left to right: each imports only what stands in a group before, or its own. */
+/** Folders and files of core from left to right: each imports only from groups to its left, or from its own folder. */
 const layers: readonly (readonly string[])[] = [
   ["boundary", "ports", "config", "nearest", "reason"],
   ["base", "observe"],
@@ -44,7 +44,7 @@ export function importsOf(text: string): Import[] {
   }));
 }
 
-/** Where a relative specifier of a file leads, from the root. */
+/** The path from the root that a relative specifier of a file names. */
 export function resolved(path: string, specifier: string): string {
   const parts = path.split("/").slice(0, -1);
   for (const part of specifier.split("/")) {
@@ -54,7 +54,7 @@ export function resolved(path: string, specifier: string): string {
   return parts.join("/");
 }
 
-/** The text without comments and the contents of strings, so that words in them do not count. */
+/** The text without comments and without the contents of strings. */
 export function codeOnly(text: string): string {
   return text
     .replace(/\/\*[\s\S]*?\*\//g, " ")
@@ -82,7 +82,7 @@ export function checkImports({ path, text }: SourceFile): Offence[] {
       says("the module imports only its own files and core/codec/layout");
       continue;
     }
-    // A script that Node runs as it is (test/support/peers.mjs) may be read by tests too.
+    // Tests may also import a script that Node runs directly (test/support/peers.mjs).
     const isNamed = /\.ts$|^test\/.*\.mjs$/.test(target);
     if (isRelative && !isNamed) says("name the .ts file");
     if (isReExport && !path.endsWith("mod.ts")) says("only mod.ts re-exports; import where it is");
@@ -153,7 +153,7 @@ export function checkPurity({ path, text }: SourceFile): Offence[] {
   );
 }
 
-/** Cycles of imports, those of types included. */
+/** Cycles of imports, including type imports. */
 export function checkCycles(files: readonly SourceFile[]): Offence[] {
   const graph = new Map(
     files.map(({ path, text }) => [
@@ -209,7 +209,7 @@ export function checkText({ path, text }: SourceFile): Offence[] {
   return offences;
 }
 
-/** Where a tool asks for a default export. */
+/** Files in which a tool requires a default export. */
 const defaultExports: ReadonlySet<string> = new Set([
   "vitest.config.ts",
   "test/support/reporter.ts",

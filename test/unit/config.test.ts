@@ -49,7 +49,7 @@ describe("an error about a limit names it, its value and the allowed range", () 
   });
 });
 
-test("an error about a field that may hold a password shows no value, however it is printed", () => {
+test("an error about a field that may contain a password never shows its value", () => {
   const wrong = [
     () => createLocalBroker({ users: "hush" as never }),
     () => createLocalBroker({ authenticate: "hush" as never }),

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { jsonFault } from "../../adapters/cli/json-fault.ts";
 
-describe("the place where a text stops being JSON", () => {
+describe("the place of the first fault in a JSON text", () => {
   test.each([
     ["", 1, 1],
     ["{port: 1}", 1, 2],
@@ -30,7 +30,7 @@ describe("the place where a text stops being JSON", () => {
     expect(jsonFault(text)).toEqual({ line, column });
   });
 
-  test("is none if JSON.parse accepts the text, and some if it does not", () => {
+  test("exists exactly if JSON.parse does not accept the text", () => {
     const valid = fc
       .tuple(fc.jsonValue(), fc.constantFrom(0, 1, 2))
       .map(([value, indent]) => JSON.stringify(value, null, indent));
@@ -54,7 +54,7 @@ describe("the place where a text stops being JSON", () => {
     );
   });
 
-  test("is found however deep brackets are nested", () => {
+  test("is found in brackets nested to any depth", () => {
     expect(jsonFault("[".repeat(1_000_000))).toEqual({ line: 1, column: 1_000_001 });
     expect(jsonFault("[".repeat(1_000_000) + "]".repeat(1_000_000))).toBe(null);
   });

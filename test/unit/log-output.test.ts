@@ -1,4 +1,4 @@
-/** The log's output on sinks that take everything, a part, or nothing. */
+/** The log's output on sinks that accept all bytes, a part of them, or none. */
 import { describe, expect, test } from "vitest";
 import { LogOutput, type LogSink } from "../../adapters/cli/log-output.ts";
 import { RateLimit } from "../../adapters/cli/rate-limit.ts";
@@ -7,7 +7,7 @@ const full = Object.assign(new Error("full"), { code: "EAGAIN" });
 const gone = Object.assign(new Error("gone"), { code: "EPIPE" });
 const lost = (count: number) => `lost ${count}\n`;
 
-/** Keeps what is written, and takes of each write what `take` says. */
+/** A sink that keeps the bytes that it accepts; `take` decides how many bytes of each write. */
 class Sink implements LogSink {
   #bytes = Buffer.alloc(0);
   readonly writes: number[] = [];
@@ -60,12 +60,12 @@ test("collects the lines of several turns after a write", async () => {
     await new Promise((resolve) => setImmediate(resolve));
   }
   await sink.has("line 299\n");
-  // 20 milliseconds lie between two writes; a timer may be early by a part of one.
+  // Two writes are 20 milliseconds apart; a timer may fire up to a millisecond early.
   const most = (performance.now() - began) / 18 + 2;
   expect(sink.writes.length).toBeLessThan(most);
 });
 
-test("a sink that accepts a part receives the rest, in order and nothing twice", async () => {
+test("a sink that accepts a part of a write receives the rest later, in order and without repetition", async () => {
   const sink = new Sink();
   const output = new LogOutput(sink, lost);
   let writes = 0;
@@ -80,7 +80,7 @@ test("a sink that accepts a part receives the rest, in order and nothing twice",
 });
 
 describe("a reader that takes no bytes", () => {
-  test("costs bounded memory; lines beyond it are counted, and reported when it reads again", async () => {
+  test("costs bounded memory; lines beyond the bound are counted, and the count is logged when the reader resumes", async () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     sink.take = () => {
@@ -95,7 +95,7 @@ describe("a reader that takes no bytes", () => {
     expect(sink.text).toBe(`${line.repeat(1024)}the last of all\n${lost(976)}`);
   });
 
-  test("and then leaves loses the waiting lines, and the next reader is told", async () => {
+  test("and then closes loses the waiting lines, and the next reader learns their number", async () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     let hasGone: () => void = () => {};
@@ -115,7 +115,7 @@ describe("a reader that takes no bytes", () => {
     expect(sink.text).toBe("c\nlost 2\n");
   });
 
-  test("does not keep a process that ends", async () => {
+  test("does not delay the end of the process", async () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     sink.take = () => {
@@ -132,8 +132,8 @@ describe("a reader that takes no bytes", () => {
   });
 });
 
-describe("a process that ends", () => {
-  test("writes everything at once, though the sink accepts it in parts", () => {
+describe("at the end of the process, the log", () => {
+  test("writes all lines at once, even to a sink that accepts them in parts", () => {
     const sink = new Sink();
     const output = new LogOutput(sink, lost);
     let writes = 0;
@@ -147,7 +147,7 @@ describe("a process that ends", () => {
     expect(sink.text).toBe("abcdef\nghi\n");
   });
 
-  test("writes after the lines that a thread is writing, and repeats none", async () => {
+  test("writes after the lines that a thread is still writing, without repetition", async () => {
     const sink = new Sink();
     const written: string[] = [];
     const taken: ((count: number) => void)[] = [];
@@ -166,7 +166,7 @@ describe("a process that ends", () => {
     expect([written, sink.text]).toEqual([["first\n"], "second\n"]);
   });
 
-  test("regularly waits until everything is written", async () => {
+  test("waits, at a regular end, until all lines are written", async () => {
     const written: string[] = [];
     const slow: LogSink = {
       write: (bytes) => {
@@ -203,7 +203,7 @@ describe("a rate limit", () => {
     return { told, limit, asks, endMinute: () => endMinute() };
   };
 
-  test("lets through ten lines a minute for each client, and says how many it left out", () => {
+  test("passes ten lines a minute for each client, and logs how many lines were left out", () => {
     const { told, asks, endMinute } = limited();
     expect([asks("a", 25), asks("b", 3)]).toEqual([10, 3]);
     endMinute();
@@ -214,14 +214,14 @@ describe("a rate limit", () => {
     expect(told).toEqual([15, 1]);
   });
 
-  test("counts clients apart, however many there are", () => {
+  test("counts each of very many clients separately", () => {
     const { asks } = limited();
     for (let n = 0; n < 1020; n++) expect(asks(`client ${n}`, 12)).toBe(10);
     expect(asks("one more", 12)).toBe(10);
     expect(asks("client 5", 1)).toBe(0);
   });
 
-  test("remembers ten thousand clients, and forgets the one that was quiet for longest first", () => {
+  test("remembers ten thousand clients, and forgets the client with the oldest line first", () => {
     const { asks } = limited();
     expect([asks("loud", 10), asks("quiet", 10)]).toEqual([10, 10]);
     for (let n = 0; n < 9_998; n++) asks(`client ${n}`, 1);
@@ -230,7 +230,7 @@ describe("a rate limit", () => {
     expect([asks("loud", 1), asks("quiet", 1)]).toEqual([0, 1]);
   });
 
-  test("lets twenty thousand lines a minute through about all clients", () => {
+  test("passes twenty thousand lines a minute about all clients together", () => {
     const { told, asks, endMinute } = limited();
     let count = 0;
     for (let n = 0; n < 30_000; n++) count += asks(`client ${n}`, 1);
@@ -240,7 +240,7 @@ describe("a rate limit", () => {
     expect(asks("client 29999", 1)).toBe(1);
   });
 
-  test("tells at the end of the process what it left out until then, once", () => {
+  test("logs at the end of the process, once, how many lines were left out", () => {
     const { told, limit, asks, endMinute } = limited();
     asks("a", 25);
     limit.end();

@@ -24,12 +24,12 @@ test.each([
   ["authorize_publish", "authorizePublish"],
   ["authorizeSub", "authorizeSubscribe"],
   ["portNumber", "port"],
-])("%s means %s", (name, meant) => {
+])("%s is nearest to %s", (name, meant) => {
   expect(nearest(name, known)).toBe(meant);
 });
 
 test.each(["", "x", "auth", "authorize", "tls", "id", "\0", "__proto__", "x".repeat(10_000)])(
-  "%j means none of them",
+  "%j is too different from every option",
   (name) => {
     expect(nearest(name, known)).toBe(null);
   },

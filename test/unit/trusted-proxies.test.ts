@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { addressBytes, endpoint } from "../../adapters/ip-address.ts";
 import { TrustedProxies } from "../../adapters/trusted-proxies.ts";
 
-/** What a client that came from `peer` with these headers is taken for. */
+/** The address of a client whose connection comes from `peer` with these headers. */
 function clientOf(trusted: string | string[], peer: string, headers: Record<string, string>) {
   const proxies = new TrustedProxies("trustedProxies", trusted);
   return proxies.clientOf(peer, (name) => headers[name] ?? null);
@@ -55,7 +55,7 @@ describe("an address", () => {
     "1:2:3:4:5:6:7:1.2.3.4",
     `::${"0".repeat(60)}1`,
   ];
-  test.each([...none, ...noIpv6, ...noMixed])("%j is no address", (text) => {
+  test.each([...none, ...noIpv6, ...noMixed])("%j is not an address", (text) => {
     expect(addressBytes(text)).toBeNull();
   });
 
@@ -71,7 +71,7 @@ describe("an address", () => {
     ["192.0.2.1:65535", "192.0.2.1", 65_535],
     ["fe80::1%eth0.100", "fe80::1%eth0.100", null],
     ["[fe80::1%25en0]:80", "fe80::1%25en0", 80],
-  ])("%s may have a port", (text, address, port) => {
+  ])("%s is an address with or without a port", (text, address, port) => {
     expect(endpoint(text)).toMatchObject({ address, port });
   });
 
@@ -91,9 +91,12 @@ describe("an address", () => {
     "1.2.3.4%a",
   ];
   const noEndpoint = ["unknown", "_hidden", "[192.0.2.1", "a:80", ""];
-  test.each([...noPort, ...noZone, ...noEndpoint])("%j has none", (text) => {
-    expect(endpoint(text)).toBeNull();
-  });
+  test.each([...noPort, ...noZone, ...noEndpoint])(
+    "%j is not an address with or without a port",
+    (text) => {
+      expect(endpoint(text)).toBeNull();
+    },
+  );
 });
 
 describe("the trusted proxies", () => {
@@ -118,7 +121,7 @@ describe("the trusted proxies", () => {
     ["127.0.0.1", "unix", false],
     ["unix", "127.0.0.1:1", false],
     ["0.0.0.0/0", "unknown:0", false],
-  ])("%s, asked by %s: %s", (trusted, peer, isTrusted) => {
+  ])("trust %s: is the peer %s trusted? %s", (trusted, peer, isTrusted) => {
     expect(clientOf(trusted, peer, xff("203.0.113.7"))).toBe(isTrusted ? "203.0.113.7" : peer);
   });
 
@@ -152,12 +155,12 @@ describe("the client of a trusted proxy", () => {
     [xff("2001:db8::7"), "[2001:db8::7]"],
     [xff("[2001:db8::7]:5000"), "[2001:db8::7]:5000"],
     [xff("::ffff:203.0.113.7"), "203.0.113.7"],
-    // What stands before the last that is not trusted may be anybody's invention.
+    // Addresses before the last untrusted one may be forged.
     [xff("10.1.1.1, 198.51.100.1, 203.0.113.7"), "203.0.113.7"],
     [xff('nonsense", 203.0.113.7'), "203.0.113.7"],
     // Through two proxies.
     [xff("198.51.100.1,203.0.113.7 , 10.0.0.9"), "203.0.113.7"],
-    // All are proxies of ours: the first asked.
+    // All addresses are trusted proxies: the first is the client's.
     [xff("10.0.0.8, 10.0.0.9"), "10.0.0.8"],
     [xff("unknown"), PROXY],
     [xff("203.0.113.7, unknown, 10.0.0.9"), "10.0.0.9"],
@@ -183,12 +186,12 @@ describe("the client of a trusted proxy", () => {
     [xff("203.0.113.7:99999"), PROXY],
     [xff('fe80::1%eth0"<x>'), PROXY],
     [{ ...xff("203.0.113.7"), ...forwarded("for=203.0.113.7:80") }, "203.0.113.7"],
-    // One of the two names proxies alone: no client could gain by that.
+    // One of the two headers names only proxies, so that no client could gain by it.
     [{ ...xff("203.0.113.7"), ...forwarded("for=10.0.0.9") }, "203.0.113.7"],
     [{ ...xff("10.0.0.9"), ...forwarded("for=203.0.113.7") }, "203.0.113.7"],
     [{ ...xff(""), ...forwarded("for=203.0.113.7") }, "203.0.113.7"],
     [{ ...xff("203.0.113.7"), ...forwarded("") }, "203.0.113.7"],
-    // Both say as much, and neither says who it is.
+    // Both headers say the same, and neither names the client.
     [{ ...xff("unknown"), ...forwarded("for=_hidden") }, PROXY],
     [{ ...xff("unknown, 10.0.0.9"), ...forwarded("for=unknown, for=10.0.0.9") }, "10.0.0.9"],
     [{ ...xff("10.0.0.8, 10.0.0.9"), ...forwarded("for=10.0.0.8, for=10.0.0.9") }, "10.0.0.8"],
@@ -202,7 +205,7 @@ describe("the client of a trusted proxy", () => {
     forwarded("for=198.51.100.1 203.0.113.7"),
     forwarded("203.0.113.7"),
     { ...xff("203.0.113.7"), ...forwarded("nonsense") },
-    // One of the two is the client's own, and may be the one that names somebody.
+    // The client may have written one of the two headers, perhaps the one with an address.
     { ...xff("203.0.113.7"), ...forwarded("for=unknown") },
     { ...xff("203.0.113.7"), ...forwarded("for=_hidden, for=10.0.0.9") },
     { ...xff("203.0.113.7"), ...forwarded("proto=https") },
@@ -213,7 +216,7 @@ describe("the client of a trusted proxy", () => {
     // RFC 7239 §4: each parameter once.
     forwarded("for=203.0.113.7;for=198.51.100.1"),
     forwarded(`${" ".repeat(16_000)}"`),
-  ])("%j: it cannot be told who wrote what", (headers) => {
+  ])("is refused with %j, because the client may have written these headers", (headers) => {
     expect(clientOf("127.0.0.1,10.0.0.0/8", PROXY, headers)).toBeNull();
   });
 });

@@ -14,12 +14,12 @@ function frame(first: number, payload: Uint8Array): Uint8Array {
   return concat(bytes.subarray(0, headBytes), mask, masked);
 }
 
-/** The head of a binary frame whose length takes 8 bytes. */
+/** The head of a binary frame whose length field has 8 bytes. */
 function long(...length: number[]): Uint8Array {
   return Uint8Array.of(0x82, 0xff, ...length, 1, 2, 3, 4);
 }
 
-/** What they hold, read in chunks of `size`. */
+/** The payloads of the frames, read in chunks of `size`. */
 function unframed(reader: FrameReader, bytes: Uint8Array, size = bytes.length): Uint8Array {
   const taken: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += size) {
@@ -30,7 +30,7 @@ function unframed(reader: FrameReader, bytes: Uint8Array, size = bytes.length): 
 }
 
 describe("the payload of a client's frames", () => {
-  test("is complete however the frames are split, with pings between them", () => {
+  test("is complete for any split into frames and chunks, with pings between them", () => {
     const payload = fc.uint8Array({ maxLength: 70_000, size: "max" });
     fc.assert(
       fc.property(fc.array(payload, { maxLength: 4 }), fc.integer({ min: 1 }), (parts, size) => {
@@ -52,25 +52,25 @@ describe("the payload of a client's frames", () => {
 
   const ten = new Uint8Array(10);
   test.each<[string, Uint8Array, number]>([
-    ["text", frame(0x81, ten), 1003],
-    ["a reserved bit", frame(0xc2, ten), 1002],
-    ["an opcode that is none", frame(0x83, ten), 1002],
+    ["a text frame", frame(0x81, ten), 1003],
+    ["a frame with a reserved bit", frame(0xc2, ten), 1002],
+    ["an unknown opcode", frame(0x83, ten), 1002],
     ["a frame that is not masked", binaryFrame(ten, 0), 1002],
-    ["a continuation of nothing", frame(0x80, ten), 1002],
+    ["a continuation without a message", frame(0x80, ten), 1002],
     ["a message within a message", concat(frame(0x02, ten), frame(0x82, ten)), 1002],
     ["a ping in parts", frame(0x09, ten), 1002],
     ["a ping that is too long", frame(0x89, new Uint8Array(126)), 1002],
     ["a close with code 0", frame(0x88, Uint8Array.of(0, 0)), 1002],
-    ["a close with a code that no frame has", frame(0x88, Uint8Array.of(0x03, 0xee)), 1002],
+    ["a close with a code that frames may not have", frame(0x88, Uint8Array.of(0x03, 0xee)), 1002],
     ["a close of one byte", frame(0x88, new Uint8Array(1)), 1002],
     ["a ping whose length takes 2 bytes", Uint8Array.of(0x89, 0xfe, 0, 1, 0, 0, 0, 0, 1), 1002],
-    ["a close whose length takes 8", Uint8Array.of(0x88, 0xff, ...ten, 0, 0), 1002],
-    ["a reason that is no UTF-8", frame(0x88, Uint8Array.of(0x03, 0xe8, 0xc3)), 1007],
+    ["a close whose length takes 8 bytes", Uint8Array.of(0x88, 0xff, ...ten, 0, 0), 1002],
+    ["a close reason that is not UTF-8", frame(0x88, Uint8Array.of(0x03, 0xe8, 0xc3)), 1007],
     ["a message beyond the limit", concat(frame(0x02, ten), frame(0x80, new Uint8Array(91))), 1009],
     ["a length with its top bit set", long(0x80, 0, 0, 0, 0, 0, 0, 10), 1009],
-    ["a length beyond what is counted exactly", long(0, 0x20, 0, 0, 0, 0, 0, 1), 1009],
+    ["a length beyond the largest exact integer", long(0, 0x20, 0, 0, 0, 0, 0, 1), 1009],
     ["the greatest length", long(255, 255, 255, 255, 255, 255, 255, 255), 1009],
-  ])("%s is an end", (_, bytes, code) => {
+  ])("%s ends the connection", (_, bytes, code) => {
     const reader = new FrameReader(100);
     unframed(reader, concat(bytes, frame(0x82, ten)), 1);
     expect([reader.isBroken, reader.closeCode]).toEqual([true, code]);

@@ -18,7 +18,7 @@ describe("the paths at which WebSocket clients are served", () => {
     ],
     ["/*", ["/", "", "/mqtt", "/a/b/", "/a?b", "http://x/a"], []],
     ["/sub/*", ["/sub", "/sub/", "/sub/a", "/sub/a/b?c"], ["/", "/subway", "/a/sub/b"]],
-    // As Bun and Deno have them before we see them, and clients of Node that build URLs.
+    // Bun and Deno resolve dots before the adapter sees the path, and so do Node clients that build URLs.
     [
       "/sub/*",
       ["/sub/./x", "/x/../sub/y", "/sub/x/..", "/sub/%2e/x"],
@@ -55,7 +55,7 @@ describe("the paths at which WebSocket clients are served", () => {
     expect(make).toThrow("paths that begin with /");
   });
 
-  test("a long row of slashes is handled in linear time", () => {
+  test("a path of many slashes is handled in linear time", () => {
     const target = `/mqtt${"/".repeat(1_000_000)}x`;
     expect(new WebSocketPaths("path", "/mqtt").has(target)).toBe(false);
   });

@@ -1,10 +1,10 @@
-/** Packet bytes with the verdict of the specification on their frame. `0`: more has to come. */
+/** Packet bytes with the verdict of the specification on their frame. `0`: the frame is incomplete. */
 import { Reason } from "../../core/reason.ts";
 
 export interface PacketVector {
   readonly name: string;
   readonly bytes: string;
-  /** How many frames, or minus the reason why the first is none. */
+  /** Count of frames, or minus the reason why the first frame is invalid. */
   readonly verdict: number;
 }
 

@@ -1,4 +1,4 @@
-/** Filter, topic name, whether they match: MQTT 3.1.1 §4.7, and what brokers get wrong. */
+/** Filter, topic name, whether they match: MQTT 3.1.1 §4.7, and cases that brokers are known to get wrong. */
 export const topicVectors: readonly (readonly [filter: string, name: string, matches: boolean])[] =
   [
     ["a", "a", true],

@@ -1,5 +1,5 @@
 /** Enhanced authentication. */
-import { mqtt5 } from "../harness.ts";
+import { type Client, type Context, mqtt5, NotSupported } from "../harness.ts";
 import { ScramClient } from "../scram-client.ts";
 import * as wire from "../wire.ts";
 
@@ -52,26 +52,14 @@ mqtt5(
     const { user } = t.target;
     t.needs(user !== null, "a user to authenticate (--username, --password)");
     const scram = new ScramClient(user!.name, user!.password);
-    const client = await t.open();
-    const props = { AuthenticationMethod: method, AuthenticationData: scram.first() };
-    client.send(wire.connect(5, { clientId: t.clientId(), props }));
-    const challenge = await client.next();
-    t.needs(
-      challenge !== null && challenge !== "silence" && challenge.type === "AUTH",
-      `the method ${method}`,
-    );
-    if (challenge === null || challenge === "silence") return;
-    t.equal([challenge.reason, challenge.props["AuthenticationMethod"]], [0x18, method], "AUTH");
-    const answer = await scram.answer(challenge.props["AuthenticationData"] as Uint8Array);
-    client.send(wire.auth(0x18, { AuthenticationMethod: method, AuthenticationData: answer }));
+    const client = await answerChallenge(t, scram);
     const connack = await client.expect("CONNACK");
     t.equal([connack.reason, connack.props["AuthenticationMethod"]], [0, method], "CONNACK");
     t.ok(
       await scram.isServer(connack.props["AuthenticationData"] as Uint8Array),
       "the broker knows the password too",
     );
-    // A second exchange.
-    // By a client that supports channel binding, and learns that the broker does not.
+    // A second exchange, by a client that supports channel binding and learns that the broker does not.
     const again = new ScramClient(user!.name, user!.password, "y,,");
     client.send(
       wire.auth(0x19, { AuthenticationMethod: method, AuthenticationData: again.first() }),
@@ -90,22 +78,8 @@ mqtt5(
   async (t) => {
     const { user } = t.target;
     t.needs(user !== null, "a user to authenticate (--username, --password)");
-    const start = async (password: string) => {
-      const scram = new ScramClient(user!.name, password);
-      const client = await t.open();
-      const props = { AuthenticationMethod: method, AuthenticationData: scram.first() };
-      client.send(wire.connect(5, { clientId: t.clientId(), props }));
-      const challenge = await client.next();
-      t.needs(
-        challenge !== null && challenge !== "silence" && challenge.type === "AUTH",
-        `the method ${method}`,
-      );
-      if (challenge === null || challenge === "silence") throw new Error("no challenge");
-      const data = challenge.props["AuthenticationData"] as Uint8Array;
-      const answer = await scram.answer(data);
-      client.send(wire.auth(0x18, { AuthenticationMethod: method, AuthenticationData: answer }));
-      return client;
-    };
+    const start = (password: string): Promise<Client> =>
+      answerChallenge(t, new ScramClient(user!.name, password));
     const wrong = await start(`${user!.password}?`);
     const refusal = await wrong.next();
     t.ok(refusal === null || (refusal !== "silence" && refusal.reason >= 0x80), "a refusal");
@@ -137,3 +111,18 @@ mqtt5("[MQTT-3.14.0-1] [MQTT-3.1.2-30] no DISCONNECT comes before CONNACK", asyn
     "CONNACK or the end",
   );
 });
+
+/** A client that has sent CONNECT and answered the challenge. Ends the case if the broker does not have the method. */
+async function answerChallenge(t: Context, scram: ScramClient): Promise<Client> {
+  const client = await t.open();
+  const props = { AuthenticationMethod: method, AuthenticationData: scram.first() };
+  client.send(wire.connect(5, { clientId: t.clientId(), props }));
+  const challenge = await client.next();
+  if (challenge === null || challenge === "silence" || challenge.type !== "AUTH") {
+    throw new NotSupported(`the method ${method}`);
+  }
+  t.equal([challenge.reason, challenge.props["AuthenticationMethod"]], [0x18, method], "AUTH");
+  const data = await scram.answer(challenge.props["AuthenticationData"] as Uint8Array);
+  client.send(wire.auth(0x18, { AuthenticationMethod: method, AuthenticationData: data }));
+  return client;
+}

@@ -106,28 +106,12 @@ bothVersions("[MQTT311-3.1.2-14] [MQTT-3.1.2-12] a Will QoS of 3 is malformed", 
 
 bothVersions(
   "[MQTT311-3.1.2-13] [MQTT-3.1.2-11] [MQTT311-3.1.2-11] [MQTT311-3.1.2-15] [MQTT-3.1.2-13] Will QoS and Will Retain without a will are malformed",
-  async (t) => {
-    for (const bit of [0x08, 0x10, 0x20]) {
-      const client = await t.open();
-      const packet = wire.connect(t.version, { clientId: t.clientId() });
-      packet[9]! |= bit;
-      client.send(packet);
-      await refused(t, client, 0x81);
-    }
-  },
+  (t) => refusesFlags(t, 0x08, 0x10, 0x20),
 );
 
 bothVersions(
   "[MQTT311-3.1.2-9] [MQTT-3.1.2-9] [MQTT311-3.1.2-19] [MQTT-3.1.2-17] [MQTT311-3.1.2-21] [MQTT-3.1.2-19] a CONNECT without a field that its flags announce is malformed",
-  async (t) => {
-    for (const bit of [0x04, 0x80, 0xc0]) {
-      const client = await t.open();
-      const packet = wire.connect(t.version, { clientId: t.clientId() });
-      packet[9]! |= bit;
-      client.send(packet);
-      await refused(t, client, 0x81);
-    }
-  },
+  (t) => refusesFlags(t, 0x04, 0x80, 0xc0),
 );
 
 bothVersions(
@@ -425,6 +409,17 @@ const ill: readonly Uint8Array[] = [
 ];
 
 import type { Client, Context } from "../harness.ts";
+
+/** Expects the refusal of a CONNECT, otherwise valid, that has these connect flags too. */
+async function refusesFlags(t: Context, ...flags: readonly number[]): Promise<void> {
+  for (const flag of flags) {
+    const client = await t.open();
+    const packet = wire.connect(t.version, { clientId: t.clientId() });
+    packet[9]! |= flag;
+    client.send(packet);
+    await refused(t, client, 0x81);
+  }
+}
 
 /** Expects a refused CONNECT: the connection ends, in 5.0 perhaps after a CONNACK with the reason. */
 async function refused(t: Context, client: Client, ...codes: readonly number[]): Promise<void> {

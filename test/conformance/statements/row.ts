@@ -1,6 +1,6 @@
 /** A row of the tables of statements. */
 
-/** Number, whom it binds, what it asks, and where it binds the server but can not be seen, why not. */
+/** Number, bound party, requirement, and why a statement that binds the server has no case. */
 export type StatementRow = readonly [
   number: string,
   binds: "server" | "client" | "both",

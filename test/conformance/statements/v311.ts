@@ -1,4 +1,4 @@
-/** The normative statements of MQTT 3.1.1: whom each binds, and what it asks, in our words. */
+/** The normative statements of MQTT 3.1.1: bound party and requirement, in our words. */
 import type { StatementRow } from "./row.ts";
 
 export const statements311: readonly StatementRow[] = [

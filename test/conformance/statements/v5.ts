@@ -1,4 +1,4 @@
-/** The normative statements of MQTT 5.0: whom each binds, and what it asks, in our words. */
+/** The normative statements of MQTT 5.0: bound party and requirement, in our words. */
 import type { StatementRow } from "./row.ts";
 
 export const statements5: readonly StatementRow[] = [

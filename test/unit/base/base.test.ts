@@ -31,7 +31,7 @@ test("blocks never overlap, keep their bytes, and release their memory", () => {
     }
   }
   for (const handle of live.keys()) pool.free(handle);
-  // At most one page of each size class stays.
+  // At most one page of each size class is kept.
   expect(pool.usedBytes).toBeLessThanOrEqual(17 * 65_536);
 });
 
@@ -49,7 +49,7 @@ test("blocks stay within their bound, pages and long ones together", () => {
   expect(pool.allocate(32)).toBeGreaterThan(0);
 });
 
-test("reuses a long block once it is freed, unless it is kept", () => {
+test("reuses a long block after it is freed, except a block that is kept", () => {
   const pool = new BlockPool(2 ** 24);
   const allocated = (): [number, Uint8Array] => {
     const handle = pool.allocate(20_000);
@@ -122,7 +122,7 @@ test("rings are first in, first out, and take items at their front", () => {
   }
 });
 
-test("hands out each slot once at a time, up to their number", () => {
+test("each slot has one owner at a time, and no more slots than the maximum are in use", () => {
   const slots = new Slots(3);
   expect([slots.acquire(), slots.acquire(), slots.acquire(), slots.acquire()]).toEqual([
     1, 2, 3, 0,
@@ -131,7 +131,7 @@ test("hands out each slot once at a time, up to their number", () => {
   expect([slots.count, slots.acquire(), slots.acquire()]).toEqual([2, 2, 0]);
 });
 
-test("a queue of packet identifiers keeps its order whatever is removed", () => {
+test("a queue of packet identifiers keeps its order after any removal", () => {
   const random = new Random(13);
   const queue = new PacketIdQueue();
   let model: number[] = [];
@@ -154,7 +154,7 @@ test("a queue of packet identifiers keeps its order whatever is removed", () => 
   }
 });
 
-test("resends what was unacknowledged, whatever is acknowledged meanwhile", () => {
+test("resends the unacknowledged messages, also if acknowledgements arrive during the resend", () => {
   const queue = new PacketIdQueue();
   for (let id = 1; id <= 6; id++) queue.push(id, id, 1, null);
   queue.startResend();

@@ -10,7 +10,7 @@ const Again = Reason.Reauthenticate;
 const auth = (reason: number, AuthenticationMethod = method): Uint8Array =>
   authWith(reason, { AuthenticationMethod });
 
-/** A client whose CONNECT waits for a policy that decides as it is told. */
+/** A client whose CONNECT waits for the policy's decision. */
 function asking(options: TestBrokerOptions = {}) {
   const world = new TestBroker({ ...options, policy: { authenticate: () => Verdict.Pending } });
   const client = world.open();

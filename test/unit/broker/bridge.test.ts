@@ -1,4 +1,4 @@
-// A bridge of mosquitto and its like: the top bit of the level byte, and its state below $SYS.
+// Bridges, for example of mosquitto: the top bit of the level byte, and the bridge's state below $SYS.
 import { describe, expect, test } from "vitest";
 import { inspect, Table, Verdict } from "../../../core/mod.ts";
 import { TestBroker, type TestClient } from "../../support/broker.ts";
@@ -19,7 +19,7 @@ function bridge(world: TestBroker, level: Level, fields: { clean?: boolean } = {
   return world.connected({ level, isBridge: true, clientId: "bridge", ...fields });
 }
 
-/** The messages that it was sent. */
+/** The lines of the messages that a client was sent. */
 function messages(client: TestClient): string[] {
   return client.takes().filter((line) => line.startsWith("PUBLISH"));
 }
@@ -44,7 +44,7 @@ describe.each(levels)("a bridge of level %i", (level) => {
     ]);
   });
 
-  test("is a bridge to the policy", () => {
+  test("is shown to the policy as a bridge", () => {
     const asked: unknown[] = [];
     const world = new TestBroker({
       policy: {

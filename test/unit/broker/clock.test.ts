@@ -1,4 +1,4 @@
-/** Clocks of the host that do what clocks should not. */
+/** Host clocks that go back, leap or return NaN. */
 import { describe, expect, test } from "vitest";
 import type { Millis } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
@@ -16,7 +16,7 @@ describe("a host clock that goes back", () => {
     client.send(pingreq);
     expect(client.takes()).toEqual(["PINGRESP"]);
     expect(world.count("clockHeld")).toBe(1);
-    // In the host's time: as far away as before.
+    // In host time, the deadline is as far away as before.
     expect(world.broker.pollTimeout() - 5).toBe(due - 100_000);
     world.advance(89_000);
     expect(client.isOpen).toBe(true);
@@ -25,7 +25,7 @@ describe("a host clock that goes back", () => {
     expect(world.count("clockHeld")).toBe(1);
   });
 
-  test("and then leaps to the right time makes no deadline early", () => {
+  test("and then returns to the right time makes no deadline early", () => {
     const world = new TestBroker();
     world.advance(1_000_000);
     const client = world.connected({ clientId: "c", keepAlive: 60 });

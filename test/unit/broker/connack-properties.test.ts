@@ -110,7 +110,7 @@ test("CONNACK announces a Maximum Packet Size of at most packetBytesMax, and at 
   }
 });
 
-/** The value of a property in a line; undefined where the packet does not have it. */
+/** The value of a property in a line; undefined if the packet does not have the property. */
 function numberIn(line: string, property: string): number | undefined {
   const value = new RegExp(` ${property}=(\\d+)`).exec(line)?.[1];
   return value === undefined ? undefined : Number(value);

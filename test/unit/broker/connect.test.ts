@@ -24,7 +24,7 @@ test("accepts 3.1 with a CONNACK without a session present flag", () => {
   expect(toHex(client.takesBytes())).toBe("20020000");
 });
 
-test("[MQTT311-3.1.2-2] answers an unknown level with return code 1 and closes", () => {
+test("[MQTT311-3.1.2-2] answers an unknown protocol level with return code 1 and closes the connection", () => {
   for (const level of ["03", "00", "06", "7f", "80", "83", "86", "ff"]) {
     const client = new TestBroker().open();
     client.send(hex(`10 0d 0004 4d515454 ${level} 02 0000 0001 63`));
@@ -38,9 +38,9 @@ test("[MQTT311-3.1.2-2] answers an unknown level with return code 1 and closes",
   }
 });
 
-describe("closes without an answer", () => {
+describe("closes the connection without CONNACK for", () => {
   const malformed: Record<string, string> = {
-    "[MQTT311-3.1.2-1] a protocol name that is none": "10 0d 0004 4d515455 04 02 0000 0001 63",
+    "[MQTT311-3.1.2-1] an unknown protocol name": "10 0d 0004 4d515455 04 02 0000 0001 63",
     "a protocol name in another case": "10 0d 0004 6d717474 04 02 0000 0001 63",
     "[MQTT311-3.1.2-3] the reserved flag": "10 0d 0004 4d515454 04 03 0000 0001 63",
     "[MQTT311-3.1.2-13] will QoS without a will": "10 0d 0004 4d515454 04 0a 0000 0001 63",
@@ -54,7 +54,7 @@ describe("closes without an answer", () => {
     "[MQTT311-3.1.3-4] an ill-formed client identifier": "10 0e 0004 4d515454 04 02 0000 0002 c328",
     "a client identifier beyond the packet": "10 0d 0004 4d515454 04 02 0000 0009 63",
     "bytes after the last field": "10 0e 0004 4d515454 04 02 0000 0001 63 00",
-    "a header that is cut short": "10 06 0004 4d515454",
+    "a truncated variable header": "10 06 0004 4d515454",
     "flags in the first byte": "11 0d 0004 4d515454 04 02 0000 0001 63",
     "[MQTT311-3.1.3-11] an ill-formed user name":
       "10 11 0004 4d515454 04 82 0000 0001 63 0002 c328",
@@ -70,7 +70,7 @@ describe("closes without an answer", () => {
   });
 });
 
-test("[MQTT311-3.1.0-1] closes on a first packet that is not CONNECT", () => {
+test("[MQTT311-3.1.0-1] closes the connection on a first packet that is not CONNECT", () => {
   for (const packet of [pingreq, publish("a", "x"), disconnect, hex("20020000")]) {
     const client = new TestBroker().open().send(packet);
     expect(client.ended).toBe(EffectKind.Abort);
@@ -78,7 +78,7 @@ test("[MQTT311-3.1.0-1] closes on a first packet that is not CONNECT", () => {
   }
 });
 
-test("[MQTT311-3.1.0-2] closes on a second CONNECT", () => {
+test("[MQTT311-3.1.0-2] closes the connection on a second CONNECT", () => {
   const client = new TestBroker().connected().connects();
   expect(client.ended).toBe(EffectKind.Close);
   expect(client.reason).toBe(Reason.ProtocolError);

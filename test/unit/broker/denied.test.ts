@@ -1,4 +1,4 @@
-/** What a client is refused is told as an event, whether or not the protocol can tell the client. */
+/** Refusals are reported as events, whether or not the protocol can tell the client. */
 import { describe, expect, test } from "vitest";
 import { CloseCause, Reason, Verdict } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";

@@ -1,5 +1,5 @@
-// With a durable store nothing is acknowledged before it is committed, in order, and what is not sent
-// before a commit is not sent. Here the store commits when it is told to.
+// With a durable store, replies and messages that depend on a record wait for its commit. Here the store commits when
+// the test calls `commit`.
 import { expect, test } from "vitest";
 import { type Seq, Table, WriteBatch } from "../../../core/mod.ts";
 import { pair, TestBroker } from "../../support/broker.ts";
@@ -100,7 +100,7 @@ test("a message, its queue entries and its receipt are one batch, also when deli
   expect(world.broker.pollJournal(batch)).toBe(false);
   world.drain();
   expect(world.broker.pollJournal(batch)).toBe(true);
-  expect(batch.count).toBe(1 + 1 + 50); // the receipt, the message, and 50 who are owed it
+  expect(batch.count).toBe(1 + 1 + 50); // the receipt, the message, and 50 queue entries
 });
 
 test("a QoS 2 message is forwarded and acknowledged only after its receipt is durable", () => {
@@ -146,7 +146,7 @@ test("a QoS 2 message from the queue is sent only after its packet identifier is
   world.commit();
   expect(subscriber.takes()).toEqual(['PUBLISH t "1" q2 #1']);
   subscriber.send(pubrec(1));
-  expect(subscriber.takes()).toEqual([]); // PUBREL waits for the record that it was received
+  expect(subscriber.takes()).toEqual([]); // PUBREL waits for the record of the PUBREC
   world.commit();
   expect(subscriber.takes()).toEqual(["PUBREL #1"]);
   subscriber.send(pubcomp(1));

@@ -28,7 +28,7 @@ test("a session that begins or ends during a fan-out does not disturb the fan-ou
   readers[50]!.cut();
   readers[1]!.cut();
   const late = world.open().send(connect({ clientId: "late" }), subscribe(1, ["other", 0]));
-  publisher.cut(); // its own end does not stop its fan-out
+  publisher.cut(); // the end of the publisher does not stop its fan-out
   world.drain();
   expect(late.takes()).toEqual(["CONNACK present=0 code=0", "SUBACK #1 0"]);
   for (const n of [0, 20, 40, 59]) expect(readers[n]!.takes()).toEqual(['PUBLISH t "x" q0']);

@@ -9,7 +9,7 @@ import { Random } from "../../support/random.ts";
 const levels = [3, 4, 5] as const;
 type Level = (typeof levels)[number];
 
-/** How a client ends that sends these chunks, and what it is told; of no level: before its CONNECT. */
+/** How the connection of a client ends that sends these chunks, and the bytes it is sent. Level null: before CONNECT. */
 function ending(world: TestBroker, level: Level | null, ...chunks: readonly Uint8Array[]) {
   const client = world.open();
   if (level !== null) client.connects({ level, clientId: "c" });
@@ -21,7 +21,7 @@ function ending(world: TestBroker, level: Level | null, ...chunks: readonly Uint
   return { ended, reason, told };
 }
 
-/** First bytes that a client may send when it is connected; in 3.1 a repetition has DUP. */
+/** First bytes that a connected client may send; in 3.1, repeated packets have DUP. */
 const allowed: Record<Level, readonly string[]> = {
   3: ["30 31 32 33 34 35 38 39 3a 3b 3c 3d", "40 50 62 6a 70 82 8a a2 aa c0 e0"],
   4: ["30 31 32 33 34 35 3a 3b 3c 3d", "40 50 62 70 82 a2 c0 e0"],
@@ -30,7 +30,7 @@ const allowed: Record<Level, readonly string[]> = {
 
 describe.each(codecKinds)("with the codec %s", (codec) => {
   test.each(levels)(
-    "[MQTT311-2.2.2-2] [MQTT-2.1.3-1] of level %i, a first byte that no packet has ends the connection when it comes",
+    "[MQTT311-2.2.2-2] [MQTT-2.1.3-1] at level %i, an invalid first byte of a packet ends the connection at once",
     (level) => {
       const world = new TestBroker({ codec });
       const may = new Set(hex(allowed[level].join(" ")));
@@ -38,7 +38,7 @@ describe.each(codecKinds)("with the codec %s", (codec) => {
         const alone = ending(world, level, Uint8Array.of(first));
         expect([first, alone.ended !== EffectKind.None]).toEqual([first, !may.has(first)]);
         if (may.has(first)) continue;
-        // For the same reason, and with the same answer, as the packet that follows would be.
+        // With the same reason and the same bytes sent as for a complete packet.
         for (const rest of ["00", "05 0001 61 0000", "ff ff ff ff", "ff ff ff 7f", "03 0001 23"]) {
           const whole = concat(Uint8Array.of(first), hex(rest));
           expect([first, rest, ending(world, level, whole)]).toEqual([first, rest, alone]);

@@ -13,7 +13,7 @@ import {
   unsubscribe,
 } from "../../support/packets.ts";
 
-/** One of everything that a client sends, long and short. */
+/** A stream with every packet that a client sends, long and short. */
 const stream = concat(
   connect({ clientId: "c", will: { topic: "w", payload: "x" } }),
   subscribe(1, ["a/#", 0], ["b", 2]),

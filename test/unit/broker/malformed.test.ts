@@ -73,13 +73,13 @@ describe("closes the connection, counts the fault, and affects no other connecti
     const client = world.connected("bad");
     healthy.takes();
     client.send(concat(publish("h", "before", { qos: 1 }), hex(bytes), publish("h", "after")));
-    // The reply to what came before still arrives.
+    // The reply to the packet before the fault still arrives.
     expect(client.takes()).toEqual(["PUBACK #1"]);
     expect(client.ended).toBe(EffectKind.Close);
     expect(client.reason).toBe(reason);
     const counters = ["closedMalformed", "closedProtocolError", "closedTopicInvalid"] as const;
     expect(counters.reduce((sum, name) => sum + world.count(name), 0)).toBe(1);
-    // What came before was handled, what came after was not.
+    // The packet before the fault was handled, the packet after it was not.
     expect(healthy.takes()).toEqual(['PUBLISH h "before" q1 #1']);
     expect(healthy.isOpen).toBe(true);
     healthy.publishes("h", "me");

@@ -46,7 +46,7 @@ test("a message queued for very many sessions stays within messageBytesMax", () 
   expect(queuedBytes + world.count("messageBytes")).toBeLessThanOrEqual(limits.messageBytesMax);
   expect(queuedBytes).toBeGreaterThan(limits.messageBytesMax / 2);
   expect(world.count("droppedQueueFull")).toBe(40 * 5000 - world.count("queued"));
-  // What was promised first is kept.
+  // The oldest messages are kept.
   const reader = world.connected(clients[0]!);
   expect(reader.takes(3)).toEqual([0, 1, 2].map((n) => `PUBLISH t "${n}" q1 #${n + 1}`));
 });

@@ -44,7 +44,7 @@ test("a long payload is the tail of the output buffer, and a packet of any size 
 });
 
 test.each([4096, 65_536])(
-  "subscribers who are owed much the same get each their own, by buffers of %i bytes",
+  "subscribers with similar pending messages each receive their own, with an output buffer of %i bytes",
   (outBytes) => {
     const random = new Random(outBytes);
     const world = new TestBroker({ outBytes });
@@ -92,7 +92,7 @@ test("does not reuse the memory of a long payload while the host reads it, and r
   const { world, readers, publisher } = fanout(1);
   world.drains = false;
   const out: OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
-  /** What is polled for a payload that comes in two parts, so that it is in a buffer of its own. */
+  /** The tail polled for a payload that arrives in two chunks, and so has its own buffer. */
   const polled = (fill: number): Uint8Array => {
     const packet = publish("t", new Uint8Array(40_000).fill(fill));
     publisher.send(packet.subarray(0, 100), packet.subarray(100));

@@ -1,4 +1,4 @@
-// 3.1 and 3.1.1 know of no Receive Maximum: what is more than `receiveMax` waits, and nothing is closed.
+// 3.1 and 3.1.1 have no Receive Maximum: messages beyond `receiveMax` wait, and the connection stays open.
 import { expect, test } from "vitest";
 import { Verdict } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
@@ -25,7 +25,7 @@ for (const level of [3, 4] as const) {
     reader.takes();
     const writer = world.connected({ clientId: "w", level });
     const ids = range(1, 40);
-    // In one stream: the PUBREL that frees the first stands behind all that come after it.
+    // In one chunk: the PUBREL of the first message comes after all messages.
     writer.send(concat(...publishes(ids, 2), ...ids.map(pubrel)));
     expect(writer.takes()).toEqual([
       ...ids.map((id) => `PUBREC #${id}`),

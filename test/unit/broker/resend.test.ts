@@ -1,4 +1,4 @@
-/** What a client is sent again when it resumes its session. */
+/** The packets that a client is sent again when it resumes its session. */
 import { expect, test } from "vitest";
 import { pair, TestBroker } from "../../support/broker.ts";
 import { connect, idIn, puback, pubcomp, pubrec } from "../../support/packets.ts";

@@ -21,7 +21,7 @@ function retaining(topics: Record<string, string>, options = {}) {
   return { world, publisher };
 }
 
-/** What a new subscription gets, without its SUBACK, in no particular order. */
+/** The messages that a new subscription receives, sorted. */
 function gets(world: TestBroker, filter: string, qos = 0): string[] {
   const client = world.connected({ clientId: "", clean: true }).subscribes(1, [filter, qos]);
   const lines = client.takes().slice(1).sort();
@@ -114,7 +114,7 @@ test("retained messages for a wildcard are paced by the subscriber's window, and
   let lines = client.takes().slice(1);
   expect(lines).toHaveLength(5);
   while (lines.length > 0) {
-    expect(world.count("queued")).toBe(0); // nothing is queued whole
+    expect(world.count("queued")).toBe(0); // retained messages are not queued in advance
     for (const line of lines) {
       got.add(line.split(" ")[1]!);
       client.send(puback(idIn(line)));
@@ -227,10 +227,10 @@ test("a filter that matches few of many retained messages delays no other client
   publisher.publishes("r/last/w", "here", { retain: true });
   const [searcher, other] = [world.connected("s"), world.connected("o")];
   searcher.subscribes(1, ["+/+/none", 0], ["+/+/w", 0]);
-  // One drain, in which time does not pass, does not walk through all of them.
+  // One drain, during which no time passes, does not scan all names.
   expect(searcher.takes()).toEqual(["SUBACK #1 0 0"]);
   expect(other.send(pingreq).takes()).toEqual(["PINGRESP"]);
-  // To go on is due at once.
+  // The rest of the scan is due at once.
   expect(world.broker.pollTimeout()).toBe(world.now);
   world.advance(0);
   expect(searcher.takes()).toEqual(['PUBLISH r/last/w "here" q0 retain']);
@@ -252,7 +252,7 @@ test("[MQTT-3.8.4-3] a replaced subscription still receives the retained message
     received.push(...client.takes().filter((line) => line.startsWith("PUBLISH")));
     client.send(puback(id));
   }
-  // Whole for each identifier that asked for them, one after the other.
+  // All retained messages for each subscription that requested them, one subscription after the other.
   const expected = [1, 3].flatMap((id) => names.map((name) => ({ name, id })));
   expect(received).toEqual(
     expected.map(
@@ -261,7 +261,7 @@ test("[MQTT-3.8.4-3] a replaced subscription still receives the retained message
   );
 });
 
-test("a client that keeps subscribing receives the retained messages of its last eight subscriptions", () => {
+test("a client that repeats a subscription receives the retained messages of the last eight repetitions", () => {
   const { world } = retaining({ "r/1": "x", "r/2": "x" });
   const client = world.connected({ level: 5 });
   client.writable(false);

@@ -1,5 +1,4 @@
-// Routes are cached by topic: a change of subscriptions shows in the very next message, whatever was
-// cached, whichever codec runs.
+// Routes are cached by topic: a change of subscriptions must take effect with the next message.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
@@ -85,7 +84,7 @@ test("every message reaches its subscribers when the topic table is emptied in t
       packets.push(publish(topic, `${n}`));
       owed[reader]!.push(`PUBLISH ${topic} "${n}" q0`);
       if (random.chance(30)) {
-        // A change of subscriptions in between, which is no change of who is owed what.
+        // A change of subscriptions in between, which does not affect these messages.
         packets.push(subscribe(9, ["unused", 0]), unsubscribe(9, "unused"));
       }
     }
@@ -97,10 +96,10 @@ test("every message reaches its subscribers when the topic table is emptied in t
   }
 });
 
-test("many topics with many subscribers each take bounded memory", () => {
+test("many topics with many subscribers use bounded memory", () => {
   const world = new TestBroker();
   world.drains = false;
-  // Of those who are away, who cost nothing at QoS 0 but their place in the routes.
+  // Offline subscribers: at QoS 0 they cost only their place in the routes.
   for (let n = 0; n < 1500; n++) {
     const client = world.open();
     client.send(connect({ clientId: `${n}`, clean: false }), subscribe(1, ["t/#", 0]));
@@ -115,9 +114,9 @@ test("many topics with many subscribers each take bounded memory", () => {
   };
   const publisher = world.open().connects({ clientId: "p" });
   const before = bytes();
-  // A route each, of 24 KB.
+  // Each topic has a route of 24 KB.
   for (let n = 0; n < 9000; n++) publisher.publishes(`t/${n}`, "x");
   expect(bytes() - before).toBeLessThan(120_000_000);
-  // Until here the broker is needed, and so not collected.
+  // Keeps the broker from being collected before.
   expect(publisher.send(pingreq).isOpen).toBe(true);
 }, 60_000);

@@ -32,7 +32,7 @@ test("[MQTT311-3.1.2-4] resumes a session without Clean Session, and sets sessio
   expect(second.takes()).toEqual(['PUBLISH t "x" q0']);
 });
 
-test("[MQTT311-3.1.2-6] Clean Session discards the session before, and its own at its end", () => {
+test("[MQTT311-3.1.2-6] Clean Session discards the previous session, and its own at the end of the connection", () => {
   const { world, publisher } = away();
   publisher.publishes("t", "lost", { qos: 1 });
   const clean = world.connected({ clientId: "s", clean: true });
@@ -74,7 +74,7 @@ test("messages that were ready and not sent are sent on the next connection", ()
   for (let lines = back.takes(); lines.length > 0; lines = back.takes()) {
     for (const line of lines) {
       got.push(/"(\d+)"/.exec(line)![1]!);
-      expect(line).not.toContain("dup"); // none of them was ever sent
+      expect(line).not.toContain("dup"); // no message was sent before
       back.send(puback(idIn(line)));
     }
   }
@@ -159,7 +159,7 @@ test("sessions that end with their connection do not count against sessionsMax",
   const clean = ["b", "c", "d"].map((clientId) => world.connected({ clientId }));
   clean[0]!.send(disconnect);
   world.connected({ clientId: "a" }).send(disconnect);
-  // Its place is free again, as clean sessions take none.
+  // Session a is gone, and clean sessions do not count.
   expect(world.connected({ clientId: "e", clean: false }).isOpen).toBe(true);
 });
 

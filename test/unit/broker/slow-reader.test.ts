@@ -21,7 +21,7 @@ test("a blocked subscriber costs queue entries, not encoded bytes", () => {
   expect(messageBytes(10)).toBe(messageBytes(1));
 });
 
-test("a blocked subscriber delays no other, and loses QoS 0 messages beyond outputBytesMax", () => {
+test("a blocked subscriber delays no other subscriber, and loses QoS 0 messages beyond outputBytesMax", () => {
   const { world, readers, publisher } = fanout(2, { limits: { outputBytesMax: 2000 } });
   const [slow, fast] = readers as [(typeof readers)[0], (typeof readers)[0]];
   slow.writable(false);

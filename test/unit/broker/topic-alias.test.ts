@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { TestBroker } from "../../support/broker.ts";
 import { payloadIn } from "../../support/packets.ts";
 
-/** What a subscriber of 5.0 that takes `max` aliases is sent of messages to `topics`: alias and name of each. */
+/** Alias and topic name of each message to `topics` that a 5.0 subscriber with Topic Alias Maximum `max` receives. */
 function aliasesOf(
   topics: readonly string[],
   max: number,

@@ -93,11 +93,11 @@ test("refuses a will to a $SYS topic with code 5", () => {
   expect(client.takes()).toEqual(["CONNACK present=0 code=5"]);
 });
 
-test("a will published in the middle of a chunk may empty the topic table without harm", () => {
+test("messages of a chunk are delivered if a will in the middle of it empties the topic table", () => {
   const world = new TestBroker({ limits: { topicTableBytesMax: 65_536 } });
   const watcher = world.connected("watcher").subscribes(1, ["t/#", 0], ["w", 0]);
   watcher.takes();
-  // Fill the table until the will's topic is what empties it, whatever comes just before and after.
+  // Fill the topic table until the will's topic empties it, with every packet before and after.
   for (let n = 0; n < 400; n++) {
     const topic = `w${"x".repeat(n % 50)}`;
     world.connected({ clientId: "m", will: { topic, payload: "gone" } });

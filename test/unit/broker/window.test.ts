@@ -51,7 +51,7 @@ test("answers PUBREC for an unknown identifier with PUBREL, and counts stray ack
   expect(world.count("acknowledgementsUnknown")).toBe(3);
 });
 
-describe("closes on an acknowledgement of the wrong kind", () => {
+describe("closes the connection on an acknowledgement of the wrong kind", () => {
   test.each([
     ["PUBREC for QoS 1", 1, [pubrec(1)]],
     ["PUBACK for QoS 2", 2, [puback(1)]],

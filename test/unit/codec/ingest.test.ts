@@ -69,7 +69,7 @@ describe.each(codecs)("%s", (_name, make) => {
     expect(rows(ingest, chunk, 64 * 7)).toHaveLength(36);
   });
 
-  describe("stops before an invalid frame, and returns the reason if it is the first", () => {
+  describe("stops before an invalid frame, and returns the reason if the invalid frame is the first", () => {
     const wrong: Record<string, readonly [string, number]> = {
       "a remaining length of five bytes": ["30 ff ff ff ff", Reason.MalformedPacket],
       "a topic that runs past its frame": ["30 03 0002 61 00", Reason.MalformedPacket],
@@ -78,7 +78,7 @@ describe.each(codecs)("%s", (_name, make) => {
       "a surrogate": ["30 05 0003 eda080", Reason.MalformedPacket],
       "U+0000": ["30 03 0001 00", Reason.MalformedPacket],
       "a wildcard": ["30 03 0001 2b", Reason.TopicNameInvalid],
-      "a frame that is announced too long": ["20 ff ff ff 7f", Reason.PacketTooLarge],
+      "a frame that announces too many bytes": ["20 ff ff ff 7f", Reason.PacketTooLarge],
     };
     test.each(Object.entries(wrong))("%s", (_, [bytes, reason]) => {
       const ingest = make(limits).ingest;
@@ -110,7 +110,7 @@ describe.each(codecs)("%s", (_name, make) => {
     expect(ingest.intern(new Uint8Array(0), 0, 0)).toBe(0);
   });
 
-  test("names beyond the table's memory empty it, but only at the first row of a call", () => {
+  test("names beyond the topic table's memory empty the table, but only at the first row of a call", () => {
     const ingest = make({ ...limits, topicTableBytesMax: 65_536 }).ingest;
     let calls = 0;
     let frames = 0;

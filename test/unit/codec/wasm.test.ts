@@ -1,4 +1,4 @@
-// What is particular to the module: its memory, its windows, and what it shares with the TypeScript side.
+// Properties of the WebAssembly module: its memory, its windows, and the data shared with the TypeScript side.
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createCodec } from "../../../codec-wasm/mod.ts";
 import { hashBytes } from "../../../core/base/hash.ts";
@@ -29,7 +29,7 @@ test("reports which build runs, and that the host supports SIMD", () => {
   expect(createCodec("ts", limits, 1)!.ingest.name).toBe("ts");
 });
 
-test("runs without the module on a host that forbids it, as a page's policy does", () => {
+test("runs without the module on a host that forbids WebAssembly, for example by a page's policy", () => {
   const compile = vi.spyOn(WebAssembly, "Module").mockImplementation(
     class {
       constructor() {
@@ -122,7 +122,7 @@ describe("memory", () => {
       return index.match(codec.ingest.intern(name, 0, name.length), out);
     };
     expect([at(0), at(count - 1), at(count)]).toEqual([1, 1, 0]);
-    // What is given back is used again.
+    // Released memory is reused.
     for (let n = 0; n < 100; n++) expect(index.remove(filter(n), 1)).toBe(true);
     for (let n = 0; n < 100; n++) expect(index.add(filter(n), 1, 0)).toBe(Added.New);
     expect(codec.memoryBytes().total).toBeLessThanOrEqual(4 * 1024 * 1024);
@@ -140,7 +140,7 @@ describe("memory", () => {
     expect(codec.memoryBytes().total).toBeLessThanOrEqual(2 * 1024 * 1024);
   });
 
-  test("is all released when filters come and go", () => {
+  test("is released when all filters are removed", () => {
     const codec = wasm();
     const index = codec.topics.create(limits);
     const before = codec.memoryBytes().used;
@@ -151,7 +151,7 @@ describe("memory", () => {
       if (round === 0) held = codec.memoryBytes().total;
     }
     expect(index.size).toBe(0);
-    // The buckets stay at the size they have grown to.
+    // Hash buckets do not shrink.
     expect(codec.memoryBytes().used - before).toBeLessThan(2 * 32_768 * 4);
     expect(codec.memoryBytes().total).toBe(held);
   });
@@ -221,11 +221,11 @@ describe("memory", () => {
       for (const each of filters) index.remove(each, 1);
       held.push(codec.memoryBytes().total);
     }
-    // The last round alone needs 2.5 MB; all of them, each from memory of its own, 35.
+    // The last round needs 2.5 MB; all rounds would need 35 MB if no memory were reused.
     expect(held.at(-1)).toBeLessThan(8 * 1024 * 1024);
   });
 
-  test("that grows is visible at once to matches and names", () => {
+  test("that has grown is used at once by matches and names", () => {
     const codec = wasm({ topicTableBytesMax: 2 ** 28 });
     const index = codec.topics.create(limits);
     const out = new Uint32Array(2);
@@ -257,13 +257,13 @@ test("counts all matching subscribers, and writes those that fit", () => {
   expect([...few.subarray(0, 20)]).toEqual([...all.subarray(0, 20)]);
 });
 
-test("the hash is the same on both sides, and another with another seed", () => {
+test("the hash is the same on both sides, and differs with the seed", () => {
   const bytes = encodeUtf8("some/topic/of/a/device");
   const hashes = new Set(
     Array.from({ length: 100 }, (_, seed) => hashBytes(bytes, 0, bytes.length, seed * 7919)),
   );
   expect(hashes.size).toBe(100);
-  // Both sides find a name that the other has interned, at every length.
+  // Each side finds the names that the other side has interned, at every length.
   const { ingest } = createCodec("auto", limits, 0xdead_beef)!;
   const table = new Uint32Array(64);
   for (let length = 1; length < 300; length++) {

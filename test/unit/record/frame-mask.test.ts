@@ -6,12 +6,12 @@ import { Random } from "../../support/random.ts";
 
 const PACKET_BYTES_MAX = 100_000;
 
-/** What is left of bytes that come in these chunks. */
+/** The recorded bytes of a connection that receives these chunks. */
 function masked(payloads: boolean, ...chunks: readonly Uint8Array[]): Uint8Array {
   const mask = new FrameMask(PACKET_BYTES_MAX, !payloads);
   return concat(
     ...chunks.map((chunk) => {
-      // Among other bytes, which are nobody's business.
+      // Within a larger buffer, whose other bytes must not be recorded.
       const buffer = concat(Uint8Array.of(0x10, 0xff), chunk, Uint8Array.of(0x10, 0xff));
       mask.mask(buffer, 2, 2 + chunk.length);
       for (const at of [0, buffer.length - 2]) {
@@ -81,7 +81,7 @@ describe("the recorded bytes of a connection", () => {
     expect(result).toHaveLength(bytes.length);
   });
 
-  test("a payload keeps whether it is the UTF-8 that it declares", () => {
+  test("keep whether a payload that declares UTF-8 is valid UTF-8", () => {
     const props = { PayloadFormatIndicator: 1, UserProperty: [["k", "v"]] } as const;
     const of = (payload: Uint8Array, more = {}): Uint8Array =>
       wire.publish(5, { topic: "t", payload, props: { ...props, ...more } } as never);
@@ -99,7 +99,7 @@ describe("the recorded bytes of a connection", () => {
     }
   });
 
-  test("are masked from an invalid or overlong packet on", () => {
+  test("are masked from an invalid or too long packet on", () => {
     const malformed = Uint8Array.of(0x30, 0x80, 0x80, 0x80, 0x80, 0x01);
     const long = Uint8Array.of(0x30, 0xff, 0xff, 0x7f, 0x00, 0x01, 0x61);
     for (const bad of [malformed, long]) {
@@ -123,7 +123,7 @@ describe("the recorded bytes of a connection", () => {
     expect(masked(true, tooLong, pingreq).subarray(-2)).toEqual(pingreq);
   });
 
-  test("are the same however they are split into chunks", () => {
+  test("are the same for any split into chunks", () => {
     const random = new Random(7);
     const bytes = concat(
       mqtt5,

@@ -9,13 +9,13 @@ import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
 import { auth, concat, mqtt5, puback, publish, pubrec, subscribe } from "../../support/packets.ts";
 import { Recording } from "../../support/recording.ts";
 
-/** A broker that is recorded; every one is replayed to its end when the test is over. */
+/** A recorded broker, whose recording is replayed to its end when the test is over. */
 function recorded(options: TestBrokerOptions = {}, recording = new Recording()) {
   const world = new TestBroker({ ...options, record: recording });
   return { world, recording, broker: world.broker as RecordingBroker };
 }
 
-/** A run with something of everything: QoS, a will, a takeover, time, a reader that takes nothing. */
+/** A run with every QoS, a will, a takeover, passing time, and a reader that takes no bytes. */
 function liveAWhile(world: TestBroker): void {
   const reader = world.connected({ clientId: "reader", clean: false });
   reader.subscribes(1, ["a/#", 2], ["$SYS/#", 0]);
@@ -75,7 +75,7 @@ describe("a replay sends the recorded output byte for byte", () => {
     expect(state).toEqual(inspect(broker));
   });
 
-  test("with denied and pending decisions, and with assigned identifiers", () => {
+  test("with denied and pending decisions, and with assigned client identifiers", () => {
     const answers = [Verdict.Deny, Verdict.Allow, Verdict.Pending];
     const { world } = recorded({
       policy: {
@@ -109,7 +109,7 @@ describe("a replay sends the recorded output byte for byte", () => {
     expect(world.count("publishesDenied")).toBeGreaterThan(0);
   });
 
-  test("with a store that fails for a while, and then for good", () => {
+  test("with a store that fails for a while, and then permanently", () => {
     const { world } = recorded({ durable: "when told" });
     const client = world.open().connects({ clientId: "c", clean: false });
     world.commit();
@@ -122,15 +122,15 @@ describe("a replay sends the recorded output byte for byte", () => {
   });
 
   test.each([1, 2])("under random traffic, seed %i, with payloads and without", (seed) => {
-    // At the end days pass, which are to be replayed too.
+    // Days pass at the end of the traffic; their timeouts are replayed too.
     const limits = { sysMillis: 3_600_000 };
     fire(seed, 300, { limits, record: new Recording() });
     fire(seed, 300, { limits, record: new Recording({ payloads: false }) });
   });
 });
 
-describe("what is not recorded", () => {
-  test("passwords never, and payloads if they are left out; the replay is the same", () => {
+describe("a recording leaves out", () => {
+  test("passwords always, and payloads on request; the replay is the same", () => {
     for (const payloads of [true, false]) {
       const { world, recording, broker } = recorded(
         { durable: "at once" },
@@ -145,7 +145,7 @@ describe("what is not recorded", () => {
     }
   });
 
-  test("nor the data exchanged in enhanced authentication", () => {
+  test("the data exchanged in enhanced authentication", () => {
     const { world, recording, broker } = recorded({
       policy: { authenticate: () => Verdict.Pending },
     });
@@ -167,7 +167,7 @@ describe("what is not recorded", () => {
     expect(recording.replays().state.connections).toMatchObject([{ clientId: "c" }]);
   });
 
-  test("the replay too refuses a payload that is not the UTF-8 that it declares", () => {
+  test("payloads, but a replay still refuses a payload that declares UTF-8 and is invalid UTF-8", () => {
     const { world } = recorded(
       { limits: { payloadFormatCheck: 1 } },
       new Recording({ payloads: false }),
@@ -189,12 +189,12 @@ test("records every input that changes the broker", () => {
     /^(handle|poll)/.test(name),
   );
   const isRecorded = (name: string): boolean => Object.hasOwn(RecordingBroker.prototype, name);
-  // When it is next to be called says the broker without changing.
+  // pollTimeout does not change the broker, and is not recorded.
   expect(asked.filter((name) => !isRecorded(name))).toEqual(["pollTimeout"]);
 });
 
 describe("a recording without a regular end", () => {
-  test("is replayed up to its last complete step, wherever it is cut", () => {
+  test("is replayed up to its last complete step, wherever the file is cut", () => {
     const { world, recording, broker } = recorded({ limits: { sysMillis: 1000 } });
     liveAWhile(world);
     broker.endRecording();
@@ -252,12 +252,12 @@ describe("a recording without a regular end", () => {
   });
 });
 
-/** Ends before the broker does. */
+/** A recording that ends before its broker. */
 class Cut extends Recording {
   override readonly endsInOrder = false;
 }
 
-/** Every byte for a while after the header, and now and then elsewhere. */
+/** Places to cut: every byte for a while after the header, and some beyond. */
 function stride(bytes: Uint8Array, length: number): number {
   const begun = length - headerEnd(bytes);
   return begun > -3 && begun < 150 ? 1 : begun < 0 ? Math.min(97, -begun) : 1777;
@@ -279,7 +279,7 @@ test("a replay repeats the policy's Reason String", () => {
   client.send(mqtt5.publish("full", "", { qos: 1 }), mqtt5.publish("t", "", { qos: 1 }));
   const decision = { kind: "deny", reason: Reason.QuotaExceeded, reasonString: "enough" } as const;
   world.decide(client, decision);
-  // The replay when the test is over compares every byte.
+  // The replay after the test compares every byte.
   expect(client.takesBytes().length).toBeGreaterThan(20);
 });
 
@@ -294,13 +294,13 @@ describe("a replay reports", () => {
     const { difference, end } = replay(bytes);
     expect(difference).toMatchObject({ what: "send, 65536 bytes of room", why: /output differs/ });
     expect(end).toBe(null);
-    // A byte less, and there is none where there was.
+    // One byte less in the recorded output: the replay differs there.
     const other = recording.bytes.slice();
     other[textOf(other).indexOf("hello") - 1] = 0x62;
     expect(replay(other).difference?.why).toBe("the output differs");
   });
 
-  test("that the broker throws, and at which step", () => {
+  test("an exception of the broker, and at which step", () => {
     const { world, recording, broker } = recorded({}, new Cut());
     world.connected({ clientId: "c" });
     world.advance(50);
@@ -334,7 +334,7 @@ describe("a replay reports", () => {
     });
   });
 
-  test("a file that is no recording, or a damaged one", () => {
+  test("a file that is not a recording, or is damaged", () => {
     const { world, recording, broker } = recorded();
     world.connected();
     broker.endRecording();
@@ -356,7 +356,7 @@ describe("a replay reports", () => {
   });
 });
 
-test("compares close and abort as output", () => {
+test("a Close or Abort effect that differs", () => {
   const { world, broker } = recorded();
   const client = world.open().send(Uint8Array.of(0xf0, 0));
   expect(client.ended).not.toBe(EffectKind.None);

@@ -6,7 +6,7 @@ import { Random } from "../../support/random.ts";
 
 const at = (time: number): Millis => time as Millis;
 
-test("agrees with a sorted list after any sets, moves and cancellations", () => {
+test("agrees with a sorted list after random sets, moves and cancellations", () => {
   for (let seed = 1; seed <= 30; seed++) {
     const random = new Random(seed);
     const wheel = new TimingWheel();
@@ -50,7 +50,7 @@ test("an empty wheel is never due", () => {
   expect(wheel.isSet(3)).toBe(false);
 });
 
-test("waiting until the next deadline always reaches it, also a month ahead", () => {
+test("waiting until the next deadline always reaches that deadline, even a month ahead", () => {
   const wheel = new TimingWheel();
   const deadline = 30 * 86_400_000 + 0.5;
   wheel.set(0, at(deadline));

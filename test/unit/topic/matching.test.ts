@@ -54,7 +54,7 @@ test("a name is valid if it has no wildcard and no U+0000", () => {
   for (const bad of ["", "+", "#", "a/+", "a#", "\0", "a\0b"]) expect(isName(bad)).toBe(false);
 });
 
-test("filters walk a tree of names as the rule says, also while it changes", () => {
+test("filters find the names in a tree by the matching rule, also while the tree changes", () => {
   const random = new Random(7);
   for (let round = 0; round < 300; round++) {
     const tree = new NameTree();
@@ -69,7 +69,7 @@ test("filters walk a tree of names as the rule says, also while it changes", () 
     for (const [name, value] of model) if (matchesFilter(filter, name)) mustFind.add(value);
     const cursor = tree.cursor(filter);
     const next = (): number => {
-      // Now and then it has to be asked again.
+      // A walk may stop at its bound and continue with another call.
       for (;;) {
         const value = cursor.next({ stepsLeft: random.pick([0, 1, 1000]) });
         if (value !== UNFINISHED) return value;

@@ -45,13 +45,13 @@ interface Step {
   readonly filter: string;
   readonly subscriber: number;
   readonly options: number;
-  /** What `add` or `remove` returns, and how many subscriptions there are then. */
+  /** The result of `add` or `remove`, and the count of subscriptions after it. */
   readonly outcome: Added | boolean | null;
   readonly size: number;
   readonly match: { readonly name: string; readonly expected: Map<number, number[]> } | null;
 }
 
-/** Random steps, and what the rule itself says of each. Worked out once for all codecs: it takes seconds. */
+/** Random steps with their results by the matching rule. Computed once for all codecs, because that takes seconds. */
 const randomSteps: readonly Step[] = (() => {
   const random = new Random(42);
   const model = new Map<string, [filter: string, subscriber: number, options: number]>();
@@ -81,7 +81,7 @@ const randomSteps: readonly Step[] = (() => {
 })();
 
 describe.each(codecs)("%s", (_name, make) => {
-  test("matches every vector as the rule says", () => {
+  test("matches every vector by the matching rule", () => {
     for (const [filter, name, matches] of topicVectors) {
       const tested = new Tested(make(limits));
       tested.index.add(encodeUtf8(filter), 7, 2);
@@ -93,7 +93,7 @@ describe.each(codecs)("%s", (_name, make) => {
     }
   });
 
-  test("random additions, removals and matches agree with the rule", () => {
+  test("random additions, removals and matches agree with the matching rule", () => {
     const tested = new Tested(make(limits));
     for (const { action, filter, subscriber, options, outcome, size, match } of randomSteps) {
       const bytes = encodeUtf8(filter);
@@ -104,7 +104,7 @@ describe.each(codecs)("%s", (_name, make) => {
     }
   });
 
-  test("handles very many subscribers of one filter that come and go", () => {
+  test("handles very many subscribers of one filter, added and removed", () => {
     const tested = new Tested(make(limits));
     const filter = encodeUtf8("a/+/c");
     for (let n = 1; n <= 50_000; n++) tested.index.add(filter, n, n % 3);
