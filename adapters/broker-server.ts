@@ -95,7 +95,7 @@ export class BrokerServer {
     const limits = parseLimits(given, "limits.");
     this.#limits = limits;
     if (record !== undefined) checkFunction("record", record);
-    const reference = told("serverReference", options.serverReference);
+    const reference = optionalText("serverReference", options.serverReference);
     const seed = new Uint32Array(1);
     runtime.entropy(new Uint8Array(seed.buffer));
     const [hashSeed] = seed;
@@ -108,7 +108,7 @@ export class BrokerServer {
       epochMillis: runtime.epochMillis ?? unixMillis() - runtime.loop.now(),
       serverName: runtime.serverName,
       durable: store.isDurable,
-      responseInformation: told("responseInformation", options.responseInformation),
+      responseInformation: optionalText("responseInformation", options.responseInformation),
       limits,
     };
     const ports: Ports = {
@@ -289,7 +289,7 @@ const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
 };
 
 /** A checked string for packets; null: there is none. */
-function told(field: string, value: string | undefined): string | null {
+function optionalText(field: string, value: string | undefined): string | null {
   if (value === undefined) return null;
   checkText(field, value);
   return value;

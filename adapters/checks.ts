@@ -19,7 +19,7 @@ import {
 } from "../core/mod.ts";
 
 /** A message as given by the program. Its fields are unknown, because a program in JavaScript may pass anything. */
-interface AskedMessage {
+interface GivenMessage {
   readonly topic: unknown;
   readonly payload: unknown;
   readonly qos?: unknown;
@@ -37,12 +37,12 @@ export interface CheckedMessage {
 
 /** Checks a message to be published. `field` is the prefix of the names of its fields, and empty if they are arguments. */
 export function checkedMessage(
-  asked: AskedMessage,
+  given: GivenMessage,
   limits: Limits,
   field = "",
   place: PropertyPlace = PacketType.Publish,
 ): CheckedMessage {
-  const { topic, payload, qos = 0, retain = false, properties = {} } = asked;
+  const { topic, payload, qos = 0, retain = false, properties = {} } = given;
   checkTopic(`${field}topic`, topic, limits);
   const bytes = checkedBytes(`${field}payload`, payload, PAYLOAD_BYTES_MAX);
   checkQoS(`${field}qos`, qos);
@@ -144,7 +144,7 @@ export function listOf(field: string, value: unknown, allowed: string): readonly
   if (given.length === 0) throw new ConfigError(field, "[]", allowed);
   return given.flatMap((text) => {
     if (typeof text !== "string") throw new ConfigError(field, text, allowed);
-    return text.split(",").map((one) => one.trim());
+    return text.split(",").map((item) => item.trim());
   });
 }
 

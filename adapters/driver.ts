@@ -119,13 +119,13 @@ export class Driver implements DeferringHost {
     this.whenFree(() => this.#broker.handleCommand(kept, this.#loop.now()));
   }
 
-  /** Calls `what`, which may call the core: at once, or after the current call of the core. In order. */
-  whenFree(what: () => void): void {
+  /** Runs `call`, which may call the core: at once, or after the current call of the core. In order. */
+  whenFree(call: () => void): void {
     if (this.#broker.isBusy) {
-      this.#deferred.push(what);
+      this.#deferred.push(call);
     } else {
       this.#catchUp();
-      what();
+      call();
     }
     this.#schedule();
   }
@@ -155,7 +155,7 @@ export class Driver implements DeferringHost {
 
   /** Executes the calls that were requested while the core was in a call. */
   #catchUp(): void {
-    if (this.#deferred.length > 0) for (const what of this.#deferred.splice(0)) what();
+    if (this.#deferred.length > 0) for (const call of this.#deferred.splice(0)) call();
   }
 
   #turn(): void {
@@ -210,14 +210,14 @@ export class Driver implements DeferringHost {
   }
 
   #decide(conn: ConnId, request: DecisionRequest): void {
-    const answer = (decision: Decision): void => {
+    const settle = (decision: Decision): void => {
       this.#broker.handleDecision(conn, decision, this.#loop.now());
       this.#catchUp();
       this.#schedule();
     };
-    this.#options.decide(request).then(answer, (error: unknown) => {
+    this.#options.decide(request).then(settle, (error: unknown) => {
       this.#options.handleError(error);
-      answer({ kind: "deny", reason: Reason.ServerUnavailable });
+      settle({ kind: "deny", reason: Reason.ServerUnavailable });
     });
   }
 
@@ -275,7 +275,7 @@ function owned(command: Command): Command {
 const SENDS_MAX = 4096;
 /** Minimum time between measurements of the memory, because they take time. */
 const MEASURE_MILLIS = 1000;
-/** This many short chunks of a turn are answered at once. */
+/** The replies to this many short chunks of a turn are sent at once. */
 const EAGER_READS = 4;
 const EAGER_BYTES = 256;
 /** Pending output beyond this is sent at once. */

@@ -33,8 +33,8 @@ export interface TransportHost {
 
 /** A host for the program's own clients, which may call it at any time, also from a policy within a call of the core. */
 export interface DeferringHost extends TransportHost {
-  /** Calls `what`, which may call the host: at once, or after the current call of the core. In order. */
-  whenFree(what: () => void): void;
+  /** Runs `call`, which may call the host: at once, or after the current call of the core. In order. */
+  whenFree(call: () => void): void;
 }
 
 /** The event loop: its clock, its next turn, its alarm. */

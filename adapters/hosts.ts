@@ -40,7 +40,7 @@ function isIPv4(address: string): boolean {
   return bytes !== null && isInRange(bytes, ANY_IPV4);
 }
 
-/** Whether an error says that the machine lacks the address, or that Deno has no permission for it. */
+/** Whether an error means that the machine lacks the address, or that Deno has no permission for it. */
 export function isAbsent(error: unknown): boolean {
   const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
   return ABSENT.has(code) || name === "NotCapable";

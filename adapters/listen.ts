@@ -117,11 +117,11 @@ async function openAll(
 }
 
 async function openEach(
-  { hosts, port: asked }: Place,
+  { hosts, port: portGiven }: Place,
   open: (at: ListenAddress) => Promise<Listener>,
   opened: OpenListener[],
 ): Promise<void> {
-  let port = asked;
+  let port = portGiven;
   let absence: unknown;
   for (const [rank, { address: host, isOptional }] of hosts.entries()) {
     try {
@@ -151,9 +151,9 @@ async function at(
     if (error instanceof Error) {
       const { code } = error as { readonly code?: unknown };
       const { host, port } = address;
-      for (const told of [code, authority(host, port)]) {
-        if (typeof told === "string" && !error.message.includes(told))
-          error.message = `${told}: ${error.message}`;
+      for (const detail of [code, authority(host, port)]) {
+        if (typeof detail === "string" && !error.message.includes(detail))
+          error.message = `${detail}: ${error.message}`;
       }
     }
     throw error;

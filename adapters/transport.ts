@@ -10,7 +10,7 @@ export abstract class Transport<Host extends TransportHost = TransportHost> impl
   /** NO_CONN: not yet accepted, or refused. */
   protected conn: ConnId = NO_CONN;
   protected cause: CloseCause = CloseCause.Ended;
-  /** The end was reported to the host, or will be: the host gets no more input. */
+  /** The host knows the end of the connection, or will know it soon. It gets no more input. */
   protected isGone = false;
   #cutOff: Timer | undefined;
 
@@ -55,7 +55,7 @@ export abstract class Transport<Host extends TransportHost = TransportHost> impl
     this.reportClosed(cause);
   }
 
-  /** Tells the host once that the connection has ended. The peer's side may still be open. */
+  /** Reports the end of the connection to the host, once. The peer's side may still be open. */
   protected reportClosed(cause: CloseCause): void {
     if (this.isGone) return;
     this.isGone = true;

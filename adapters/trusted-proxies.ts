@@ -1,6 +1,6 @@
 /**
  * Finds the address of a WebSocket client behind proxies from `X-Forwarded-For` or `Forwarded` (RFC 7239). Only headers from
- * proxies that the operator trusts are used, because anybody can send these headers.
+ * proxies that the operator trusts are used, because any client can send these headers.
  */
 import { ConfigError } from "../core/mod.ts";
 import { listOf } from "./checks.ts";
@@ -37,11 +37,13 @@ export class TrustedProxies {
     const forwarded = headerOf("forwarded");
     const elements = forElements(forwarded ?? "");
     if (elements === null) return null;
-    const one = this.#walk(forwardedFor?.trim() ? forwardedFor.split(",") : []);
-    const other = this.#walk(elements);
-    if (one === null || other === null) return shown((one ?? other)?.endpoint) ?? peer;
-    const told = agreed(one, other);
-    return told === null ? null : (shown(told.endpoint) ?? peer);
+    const fromForwardedFor = this.#walk(forwardedFor?.trim() ? forwardedFor.split(",") : []);
+    const fromForwarded = this.#walk(elements);
+    if (fromForwardedFor === null || fromForwarded === null) {
+      return addressText((fromForwardedFor ?? fromForwarded)?.endpoint) ?? peer;
+    }
+    const client = agreed(fromForwardedFor, fromForwarded);
+    return client === null ? null : (addressText(client.endpoint) ?? peer);
   }
 
   #hasPeer(peer: string): boolean {
@@ -73,13 +75,13 @@ export class TrustedProxies {
 
 /** The result of reading a header from its end. */
 interface Walk {
-  /** What stopped it: a client, the beginning of the header, or something that is not an address. */
+  /** Why reading stopped: at a client, at the beginning of the header after proxies only, or at an element without an address. */
   readonly end: "client" | "proxy" | "unknown";
   /** The last address that was read; null: none. */
   readonly endpoint: Endpoint | null;
 }
 
-/** What both headers of a request say; null: they do not agree. */
+/** The common result of both headers of a request; null: they do not agree. */
 function agreed(a: Walk, b: Walk): Walk | null {
   if (a.end === b.end) return isSameAddress(a.endpoint, b.endpoint) ? a : null;
   // The proxy may have hidden the client in one header, and the client may have written the other.
@@ -120,7 +122,7 @@ function isSameAddress(a: Endpoint | null, b: Endpoint | null): boolean {
   return a.bytes.every((byte, index) => byte === b.bytes[index]);
 }
 
-function shown(at: Endpoint | null | undefined): string | null {
+function addressText(at: Endpoint | null | undefined): string | null {
   if (at === null || at === undefined) return null;
   if (at.port !== null) return peerAddress(at.address, at.port);
   return at.address.includes(":") ? `[${at.address}]` : at.address;

@@ -1,4 +1,4 @@
-/** What the functions of a policy are told about a client. */
+/** The description of a client for the functions of a policy. */
 import type { UpgradeRequest } from "../upgrade-request.ts";
 
 /** The client whose request is checked. Every function gets the same object for one connection. */

@@ -24,7 +24,7 @@ import { requestOf } from "../upgrade-request.ts";
 import type { ClientIdentity, ConnectingClient } from "./client-identity.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
 import { checkedStep } from "./method.ts";
-import type { Answer, ConnectRefusal, Question } from "./refusal.ts";
+import type { Answer, ConnectRefusal, PolicyFunctionName } from "./refusal.ts";
 import { refusalOf } from "./refusal.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
 
@@ -59,7 +59,7 @@ export interface PolicyOptions {
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** A policy that also keeps the answers that are not there yet. */
+/** The policy of a broker. It also keeps the promises of functions that have not settled. */
 export class ComposedPolicy implements Policy {
   readonly #options: PolicyOptions;
   readonly #allowsAnonymous: boolean;
@@ -92,7 +92,7 @@ export class ComposedPolicy implements Policy {
     for (const [name, method] of Object.entries(methods)) {
       checkText("methods", name);
       checkSupplied(`methods.${name}`, method, "begin");
-      // An instance of a class may have more of its own.
+      // An instance of a class may have other members.
       if (isPlain(method)) checkOptions(`methods.${name}`, method, { begin: true });
     }
     const shipped = hasUsers ? { [SCRAM_SHA_256]: scramMethod(options.users) } : {};
@@ -118,8 +118,8 @@ export class ComposedPolicy implements Policy {
     if (method !== null) return this.#methods.has(method) ? Verdict.Pending : Verdict.Deny;
     const { authenticate } = this.#options;
     if (authenticate !== undefined) {
-      const asking = client;
-      return this.#verdict("authenticate", `${conn}`, () => authenticate(asking, password));
+      const connecting = client;
+      return this.#verdict("authenticate", `${conn}`, () => authenticate(connecting, password));
     }
     if (username === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
     if (this.#users === null) return this.#allowsAnonymous ? Verdict.Allow : Verdict.Deny;
@@ -132,16 +132,16 @@ export class ComposedPolicy implements Policy {
     const { authorizePublish } = this.#options;
     if (authorizePublish === undefined) return Verdict.Allow;
     const client = this.#clients.get(conn)!;
-    const ask = (): unknown => authorizePublish(client, topic, qos, retain);
-    return this.#verdict("authorizePublish", `${conn}`, ask);
+    const call = (): unknown => authorizePublish(client, topic, qos, retain);
+    return this.#verdict("authorizePublish", `${conn}`, call);
   }
 
   subscribe(conn: ConnId, filter: string, qos: QoS): PolicyVerdict {
     const { authorizeSubscribe } = this.#options;
     if (authorizeSubscribe === undefined) return Verdict.Allow;
     const client = this.#clients.get(conn)!;
-    const ask = (): unknown => authorizeSubscribe(client, filter, qos);
-    return this.#verdict("authorizeSubscribe", `${conn} ${filter}`, ask);
+    const call = (): unknown => authorizeSubscribe(client, filter, qos);
+    return this.#verdict("authorizeSubscribe", `${conn} ${filter}`, call);
   }
 
   /** Resolves a request that was answered with Pending. Rejects if the program's function rejects. */
@@ -151,8 +151,8 @@ export class ComposedPolicy implements Policy {
       return this.#exchange(request, request.method);
     }
     if (request.kind !== "subscribe") {
-      const question = request.kind === "publish" ? "authorizePublish" : "authenticate";
-      const refusal = refusalOf(question, await this.#take(`${conn}`), denial(request));
+      const name = request.kind === "publish" ? "authorizePublish" : "authenticate";
+      const refusal = refusalOf(name, await this.#take(`${conn}`), denial(request));
       return refusal === null ? { kind: "allow" } : denied(refusal);
     }
     const client = this.#clients.get(conn)!;
@@ -163,8 +163,8 @@ export class ComposedPolicy implements Policy {
     const refusals = (await Promise.all(answers)).map((answer) =>
       refusalOf("authorizeSubscribe", answer, Reason.NotAuthorized),
     );
-    const reasons = refusals.map((one) => (one?.reason ?? Reason.Success) as ReasonCode);
-    const reasonString = refusals.find((one) => one !== null)?.reasonString;
+    const reasons = refusals.map((refusal) => (refusal?.reason ?? Reason.Success) as ReasonCode);
+    const reasonString = refusals.find((refusal) => refusal !== null)?.reasonString;
     return { kind: "filters", reasons, ...(reasonString === undefined ? {} : { reasonString }) };
   }
 
@@ -200,13 +200,13 @@ export class ComposedPolicy implements Policy {
     return { kind: "allow", ...(result.data === undefined ? {} : { data: result.data }) };
   }
 
-  #verdict(question: Question, key: string, ask: () => unknown): PolicyVerdict {
+  #verdict(name: PolicyFunctionName, key: string, call: () => unknown): PolicyVerdict {
     let answer: unknown;
     try {
-      answer = ask();
+      answer = call();
       if (answer === true) return Verdict.Allow;
       if (answer === false) return Verdict.Deny;
-      const code = isPromise(answer) ? null : plainCode(question, answer);
+      const code = isPromise(answer) ? null : plainCode(name, answer);
       if (code !== null) return code;
     } catch (error) {
       // Handled like a rejection: `decide` reports it.
@@ -226,9 +226,9 @@ export class ComposedPolicy implements Policy {
   }
 }
 
-/** The code of a refusal that has nothing but a code; null: it has more. Throws ConfigError for an invalid answer. */
-function plainCode(question: Question, answer: unknown): PolicyVerdict | null {
-  const { reason, reasonString, serverReference } = refusalOf(question, answer, 0)!;
+/** The code of a refusal without a text and a server reference, else null. Throws ConfigError for an invalid answer. */
+function plainCode(name: PolicyFunctionName, answer: unknown): PolicyVerdict | null {
+  const { reason, reasonString, serverReference } = refusalOf(name, answer, 0)!;
   const isPlain = reasonString === undefined && serverReference === undefined;
   return isPlain ? (reason as PolicyVerdict) : null;
 }

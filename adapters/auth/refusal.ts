@@ -25,10 +25,10 @@ export interface ConnectRefusal extends Refusal {
 /** True: allowed. False: refused. */
 export type Answer<R extends Refusal = Refusal> = boolean | R;
 
-/** The function that answered. It determines the packet that carries a refusal. */
-export type Question = "authenticate" | "authorizePublish" | "authorizeSubscribe";
+/** A function of the program. It determines the packet that carries a refusal. */
+export type PolicyFunctionName = "authenticate" | "authorizePublish" | "authorizeSubscribe";
 
-const packets: Readonly<Record<Question, ReasonPacket>> = {
+const packets: Readonly<Record<PolicyFunctionName, ReasonPacket>> = {
   authenticate: "CONNACK",
   authorizePublish: "PUBACK",
   authorizeSubscribe: "SUBACK",
@@ -39,14 +39,14 @@ const packets: Readonly<Record<Question, ReasonPacket>> = {
  * gives none. Programs in JavaScript may return anything or nothing: an invalid answer throws ConfigError.
  */
 export function refusalOf(
-  question: Question,
+  name: PolicyFunctionName,
   answer: unknown,
   fallback: ReasonCode,
 ): ConnectRefusal | null {
   if (answer === true) return null;
   if (answer === false) return { reason: fallback };
-  if (!isObject(answer)) throw new ConfigError(question, answer, ALLOWED);
-  return checkedRefusal(question, answer, packets[question]);
+  if (!isObject(answer)) throw new ConfigError(name, answer, ALLOWED);
+  return checkedRefusal(name, answer, packets[name]);
 }
 
 /** Throws ConfigError for a refusal that the packet cannot carry. `field` names the refusal. */
@@ -81,7 +81,7 @@ function isFailure(reason: unknown): reason is FailureCode {
 
 const refusalNames: Names<Refusal> = { reason: true, reasonString: true };
 const connectNames: Names<ConnectRefusal> = { ...refusalNames, serverReference: true };
-/** Names that aedes has on the errors of its callbacks, and MQTT.js on its own. */
+/** The names of reason codes in errors of aedes and MQTT.js. */
 const advice: Readonly<Record<string, string>> = {
   returnCode: "use reason, such as Reason.BadUserNameOrPassword",
   reasonCode: "use reason, such as Reason.NotAuthorized",

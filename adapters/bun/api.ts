@@ -1,12 +1,12 @@
-/** As much of Bun's interface as is used here. */
+/** The part of Bun's interface that is used here. */
 export interface BunSocket<Data> {
   data: Data;
   readonly remoteAddress: string | undefined;
   readonly remotePort?: number;
-  /** How many bytes were taken; the others are the caller's to write again. Below 0: it is closed. */
+  /** Returns how many bytes were written; the caller writes the others again. Below 0: the socket is closed. */
   write(bytes: Uint8Array): number;
   end(): void;
-  /** Says that no more is written, and goes on reading. */
+  /** Ends the side that writes. Reading continues. */
   shutdown(): void;
   terminate(): void;
   pause(): void;
@@ -19,7 +19,7 @@ export interface BunWebSocket<Data> {
   data: Data;
   readonly remoteAddress: string;
   readonly readyState: number;
-  /** 0: dropped. Below 0: queued, `drain` comes. It has copied the bytes. */
+  /** 0: the message was dropped. Below 0: a copy of it is queued, and `drain` will be called. */
   send(bytes: Uint8Array): number;
   pause(): void;
   resume(): void;
@@ -56,7 +56,7 @@ export interface BunApi {
   serve<Data>(options: {
     hostname: string;
     port: number;
-    /** Whether a page with the stack goes to a peer whose request failed. */
+    /** Whether the response to a failed request contains the stack. */
     development: boolean;
     /** In seconds, at most 255. */
     idleTimeout: number;

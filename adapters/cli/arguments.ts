@@ -1,7 +1,7 @@
 /**
  * The command line: one flag per option and one per limit, and a configuration file of the same names.
  *
- * A limit's flag is its name in kebab case, and where the name ends in Max, `--max-` and the rest:
+ * The flag of a limit is its name in kebab case. If the name ends in Max, the flag begins with `--max-` instead:
  * `packetBytesMax` is `--max-packet-bytes`, `sysMillis` is `--sys-millis`.
  */
 import { Command, CommanderError, Option } from "commander";

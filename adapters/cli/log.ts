@@ -17,7 +17,7 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export class Log {
   readonly #rank: number;
   readonly #output: LogOutput;
-  readonly #tellLast: (() => void)[] = [];
+  readonly #beforeEnd: (() => void)[] = [];
 
   constructor(level: LogLevel, output: LogOutput) {
     this.#rank = LOG_LEVELS.indexOf(level);
@@ -49,19 +49,19 @@ export class Log {
     this.#write("debug", message, fields);
   }
 
-  /** `tell` writes its last lines when the process is about to end, in order or by an error. It may be called twice. */
-  beforeEnd(tell: () => void): void {
-    this.#tellLast.push(tell);
+  /** `writeLast` writes its last lines when the process is about to end, in order or by an error. It may be called twice. */
+  beforeEnd(writeLast: () => void): void {
+    this.#beforeEnd.push(writeLast);
   }
 
-  /** Calls what `beforeEnd` was given. */
-  tellLast(): void {
-    for (const tell of this.#tellLast) tell();
+  /** Calls the functions of `beforeEnd`. */
+  writeLast(): void {
+    for (const writeLast of this.#beforeEnd) writeLast();
   }
 
-  /** Resolves when all lines are written, or after a timeout if nobody reads. Call it last. */
+  /** Resolves when all lines are written, or after a timeout if standard error is not read. Call it last. */
   end(): Promise<void> {
-    this.tellLast();
+    this.writeLast();
     return this.#output.end();
   }
 
@@ -77,7 +77,7 @@ export function createLog(level: LogLevel): Log {
   );
   const log = new Log(level, output);
   process.on("uncaughtExceptionMonitor", (error) => {
-    log.tellLast();
+    log.writeLast();
     log.fatal("uncaught exception", { error });
     // Deno emits no "exit" in this case. The runtime prints the error itself, and would wait for a terminal that is not read.
     if (!output.flush() && process.stderr.isTTY) process.exit(1);
@@ -89,7 +89,7 @@ export function createLog(level: LogLevel): Log {
     });
   }
   process.on("exit", () => {
-    log.tellLast();
+    log.writeLast();
     output.flush();
   });
   return log;
@@ -97,8 +97,8 @@ export function createLog(level: LogLevel): Log {
 
 function lineOf(level: LogLevel, message: string, fields: LogFields): string {
   const head = `{"@timestamp":"${timestamp()}","level":"${level.toUpperCase()}","message":`;
-  const told = "error" in fields ? { ...fields, error: plainError(fields["error"]) } : fields;
-  const rest = JSON.stringify(told).slice(1);
+  const plain = "error" in fields ? { ...fields, error: plainError(fields["error"]) } : fields;
+  const rest = JSON.stringify(plain).slice(1);
   return `${head}${JSON.stringify(message)},"logger":"${NAME}"${rest === "}" ? "" : ","}${rest}\n`;
 }
 

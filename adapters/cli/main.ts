@@ -127,7 +127,7 @@ function optionsOf(settings: Settings): BrokerOptions {
   };
 }
 
-/** Prints one line that says what is wrong, and exits. */
+/** Prints an error on one line, and exits. */
 function fail(exitCode: number, message: string): never {
   process.stderr.write(`sansmq: ${message}\n`);
   process.exit(exitCode);

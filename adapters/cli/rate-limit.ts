@@ -8,12 +8,12 @@ export class RateLimit {
   #lineCount = 0;
   #leftOutCount = 0;
   #isCounting = false;
-  readonly #tellLeftOut: (count: number) => void;
+  readonly #reportLeftOut: (count: number) => void;
   readonly #setTimer: typeof setTimeout;
 
-  /** `tellLeftOut` is called at the end of a minute in which lines were left out. */
-  constructor(tellLeftOut: (count: number) => void, setTimer: typeof setTimeout = setTimeout) {
-    this.#tellLeftOut = tellLeftOut;
+  /** `reportLeftOut` is called at the end of a minute in which lines were left out. */
+  constructor(reportLeftOut: (count: number) => void, setTimer: typeof setTimeout = setTimeout) {
+    this.#reportLeftOut = reportLeftOut;
     this.#setTimer = setTimer;
   }
 
@@ -31,11 +31,11 @@ export class RateLimit {
     return isAllowed;
   }
 
-  /** Tells how many lines were left out until now, for a process that is about to end. */
+  /** Reports how many lines were left out until now, for a process that is about to end. */
   end(): void {
     const count = this.#leftOutCount;
     this.#leftOutCount = 0;
-    if (count > 0) this.#tellLeftOut(count);
+    if (count > 0) this.#reportLeftOut(count);
   }
 
   /** A client whose key is forgotten may have ten more lines, within the maximum for all keys. */

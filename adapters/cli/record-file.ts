@@ -30,11 +30,11 @@ export interface RecordingFile {
  */
 export function recordingFile(path: string, keep: number): RecordingFile {
   let file: number | null = null;
-  let held: Uint8Array[] | null = [];
-  let heldBytes = 0;
-  const orConfigError = (what: () => void): void => {
+  let unwritten: Uint8Array[] | null = [];
+  let unwrittenBytes = 0;
+  const orConfigError = (action: () => void): void => {
     try {
-      what();
+      action();
     } catch (error) {
       throw new ConfigError("--record", path, `a writable file (${oneLine(error)})`);
     }
@@ -46,12 +46,12 @@ export function recordingFile(path: string, keep: number): RecordingFile {
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
       return;
     }
-    heldBytes += bytes.length;
-    if (held === null || heldBytes > HELD_BYTES_MAX) {
-      held = null;
-      throw new Error(`more than ${HELD_BYTES_MAX} bytes before the broker served`);
+    unwrittenBytes += bytes.length;
+    if (unwritten === null || unwrittenBytes > UNWRITTEN_BYTES_MAX) {
+      unwritten = null;
+      throw new Error(`more than ${UNWRITTEN_BYTES_MAX} bytes before the broker served`);
     }
-    held.push(bytes.slice());
+    unwritten.push(bytes.slice());
   };
   return {
     sink: {
@@ -62,12 +62,12 @@ export function recordingFile(path: string, keep: number): RecordingFile {
     },
     begin: () => {
       // The recording has failed: there is nothing that could be replayed.
-      if (held === null) return;
+      if (unwritten === null) return;
       orConfigError(() => {
         rotate(path, keep);
         // The file contains messages between clients.
         file = openSync(path, "w", 0o600);
-        for (const bytes of held!.splice(0)) write(bytes);
+        for (const bytes of unwritten!.splice(0)) write(bytes);
       });
     },
   };
@@ -125,4 +125,4 @@ function isFile(path: string): boolean {
 }
 
 /** Far more than is recorded before all listeners are open. */
-const HELD_BYTES_MAX = 4 * 2 ** 20;
+const UNWRITTEN_BYTES_MAX = 4 * 2 ** 20;

@@ -1,4 +1,4 @@
-/** As much of Deno's interface as is used here. */
+/** The part of Deno's interface that is used here. */
 export interface DenoAddress {
   readonly hostname: string;
   readonly port: number;
@@ -6,9 +6,9 @@ export interface DenoAddress {
 
 export interface DenoConn {
   readonly remoteAddr: DenoAddress;
-  /** How many bytes were read; null at the end. */
+  /** Returns how many bytes were read; null at the end. */
   read(into: Uint8Array): Promise<number | null>;
-  /** How many bytes were written: maybe not all. */
+  /** Returns how many bytes were written, perhaps not all. */
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
   close(): void;

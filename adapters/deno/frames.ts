@@ -1,53 +1,54 @@
 /**
- * WebSocket frames, RFC 6455 §5: those of a client are taken off what they hold, those of a server put before it.
+ * Decodes the WebSocket frames of a client, RFC 6455 §5, and encodes those of the server.
  *
- * MQTT asks for the bytes of binary frames, one after the other, whatever frames they came in [MQTT-6.0.0-2]:
- * nothing is put together here, and a message that never ends costs no memory.
+ * For MQTT, the payloads of binary frames are one stream of bytes, however it is divided into frames [MQTT-6.0.0-2]. Therefore no
+ * message is assembled, and a message that never ends costs no memory.
  */
 
 import { BINARY, FINAL, frameHead } from "../websocket-messages.ts";
 
-/** What takes the frames of one client off its bytes. */
+/** Extracts the payloads of one client's frames. */
 export class FrameReader {
   readonly #messageBytesMax: number;
   readonly #head = new Uint8Array(HEAD_BYTES_MAX);
   #headBytes = 0;
   readonly #mask = new Uint8Array(MASK_BYTES);
-  /** Bytes of the frame that are still to come, and how many came. */
+  /** Remaining payload bytes of the current frame. */
   #left = 0;
-  #taken = 0;
+  /** Payload bytes of the current frame so far. */
+  #payloadBytes = 0;
   #opcode = 0;
-  /** Of a control frame. */
+  /** The payload of a control frame. */
   #payload: Uint8Array = NO_BYTES;
-  /** Of the message so far, over all its frames. */
+  /** Payload bytes of the current message, over all its frames. */
   #messageBytes = 0;
   #isInMessage = false;
-  /** The payload of the last ping, which is to be answered by `pongFrame`; null: there was none. */
+  /** The payload of the last Ping, for `pongFrame`; null: no Ping was received. */
   ping: Uint8Array | null = null;
-  /** The code to close with; 0: it goes on. Nothing that came after is looked at. */
+  /** The code to close with; 0: the connection continues. Bytes after the fault or the Close frame are ignored. */
   closeCode = 0;
-  /** It broke the rules. Else a `closeCode` is its own. */
+  /** The client violated the protocol. If false, `closeCode` is from its Close frame. */
   isBroken = false;
 
   constructor(messageBytesMax: number) {
     this.#messageBytesMax = messageBytesMax;
   }
 
-  /** Moves what binary frames hold to the front of `chunk`, in its place; returns how many bytes that is. */
+  /** Moves the payloads of binary frames to the front of `chunk`. Returns their size. */
   unframe(chunk: Uint8Array): number {
     let length = 0;
     for (let at = 0; at < chunk.length && this.closeCode === 0; ) {
       if (this.#left === 0) {
-        this.#takeHead(chunk[at++]!);
+        this.#readHead(chunk[at++]!);
         continue;
       }
       const count = Math.min(this.#left, chunk.length - at);
       const isControl = this.#opcode >= CLOSE;
       const into = isControl ? this.#payload : chunk;
-      this.#unmask(chunk, at, count, into, isControl ? this.#taken : length);
+      this.#unmask(chunk, at, count, into, isControl ? this.#payloadBytes : length);
       if (!isControl) length += count;
       at += count;
-      this.#taken += count;
+      this.#payloadBytes += count;
       this.#left -= count;
       if (this.#left === 0 && isControl) this.#endControl();
     }
@@ -56,18 +57,18 @@ export class FrameReader {
 
   #unmask(chunk: Uint8Array, at: number, count: number, into: Uint8Array, to: number): void {
     const mask = this.#mask;
-    for (let i = 0, n = this.#taken; i < count; i++, n++) {
+    for (let i = 0, n = this.#payloadBytes; i < count; i++, n++) {
       into[to + i] = chunk[at + i]! ^ mask[n & 3]!;
     }
   }
 
-  /** Takes one byte of a header. */
-  #takeHead(byte: number): void {
+  /** Reads one byte of a header. */
+  #readHead(byte: number): void {
     const head = this.#head;
     head[this.#headBytes++] = byte;
     if (this.#headBytes < 2) return;
     const short = head[1]! & 0x7f;
-    // The length of a control frame takes no more bytes; that of others may, needed or not, as `ws` has it.
+    // A control frame must not have an extended length. Like `ws`, accepts an extended length of others even if it is not needed.
     const isTooLong = (head[0]! & CLOSE) !== 0 && short > CONTROL_BYTES_MAX;
     if (head[1]! < MASKED || isTooLong) {
       this.#fail(PROTOCOL_ERROR);
@@ -78,7 +79,7 @@ export class FrameReader {
     this.#headBytes = 0;
     this.#mask.set(head.subarray(maskAt, maskAt + MASK_BYTES));
     let length = maskAt === 2 ? short : 0;
-    // Not exact beyond 2 ** 53, where it is far beyond the limit too.
+    // Not exact beyond 2 ** 53, which is far more than the limit.
     for (let i = 2; i < maskAt; i++) length = length * 256 + head[i]!;
     this.#begin(head[0]!, length);
   }
@@ -99,7 +100,7 @@ export class FrameReader {
     }
     this.#opcode = opcode;
     this.#left = length;
-    this.#taken = 0;
+    this.#payloadBytes = 0;
     if (isControl) {
       this.#payload = length === 0 ? NO_BYTES : new Uint8Array(length);
       if (length === 0) this.#endControl();
@@ -127,7 +128,7 @@ export class FrameReader {
   }
 }
 
-/** Whether a peer may close with it, RFC 6455 §7.4. */
+/** Whether a peer may close with this code, RFC 6455 §7.4. */
 function isCode(code: number): boolean {
   return (
     (code >= NORMAL && code <= UNACCEPTABLE) ||
@@ -145,9 +146,9 @@ function isText(bytes: Uint8Array): boolean {
   }
 }
 
-/** A frame that begins with `bytes`, of which there is a copy in it, and goes on with `more` bytes that follow. */
-export function binaryFrame(bytes: Uint8Array, more: number): Uint8Array {
-  return frame(BINARY, bytes, more);
+/** The start of a frame: its header and a copy of `bytes`. The caller sends the other `restBytes` of its payload. */
+export function binaryFrame(bytes: Uint8Array, restBytes: number): Uint8Array {
+  return frame(BINARY, bytes, restBytes);
 }
 
 export function pongFrame(payload: Uint8Array): Uint8Array {
@@ -158,8 +159,8 @@ export function closeFrame(code: number): Uint8Array {
   return frame(CLOSE, Uint8Array.of(code >> 8, code & 0xff), 0);
 }
 
-function frame(opcode: number, bytes: Uint8Array, more: number): Uint8Array {
-  const made = frameHead(opcode, bytes.length + more, bytes.length);
+function frame(opcode: number, bytes: Uint8Array, restBytes: number): Uint8Array {
+  const made = frameHead(opcode, bytes.length + restBytes, bytes.length);
   made.set(bytes, made.length - bytes.length);
   return made;
 }

@@ -59,7 +59,7 @@ class WebSocketConnection extends Transport implements TransportHost {
   /** The received part of the request; null: the request is complete. */
   #head: string | null = "";
   #timer: Timer | undefined;
-  /** Waits until the current write is done. Only the last one is kept, so a peer that reads nothing costs one pong. */
+  /** Waits until the current write is done. Only the last Pong is kept, so a peer that reads nothing costs no more. */
   #pong: Uint8Array | null = null;
   readonly #send = (bytes: Uint8Array, tail: Uint8Array | null): void => {
     this.#tcp.send(binaryFrame(bytes, tail?.length ?? 0));

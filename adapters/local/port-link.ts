@@ -1,15 +1,15 @@
 /**
- * Bytes over a MessagePort, either end. postMessage never says that it is full, so each end gives the
- * other credit: it sends no more than WINDOW_BYTES that were not yet taken.
+ * Sends bytes over a MessagePort and receives them, at either end. postMessage has no backpressure, so each end gives the other
+ * credit: at most WINDOW_BYTES may be sent before the receiver has read some.
  *
- * Messages: an ArrayBuffer is bytes, moved and not copied; a number is bytes taken, so many more may be
- * sent; null is the end, of both directions.
+ * Messages: an ArrayBuffer has bytes, which are moved and not copied. A number returns credit for the bytes that were read. Null
+ * ends both directions.
  */
 import { ConfigError } from "../../core/mod.ts";
 import { queueMicrotask } from "../captured.ts";
 import { isObject } from "../checks.ts";
 
-/** What is asked of a port: a MessagePort of a browser, Node, Bun or Deno has it. */
+/** The used part of a MessagePort, which browsers, Node, Bun and Deno have. */
 export interface BytePort {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   addEventListener(type: string, listener: (event: Event) => void): void;
@@ -17,7 +17,7 @@ export interface BytePort {
   close(): void;
 }
 
-/** Now, and not when the broker comes to it. */
+/** Throws ConfigError for a value that is not a port. */
 export function checkPort(port: unknown): asserts port is BytePort {
   const given = isObject(port) ? port : {};
   const isPort = ["postMessage", "addEventListener", "start", "close"].every(
@@ -26,35 +26,35 @@ export function checkPort(port: unknown): asserts port is BytePort {
   if (!isPort) throw new ConfigError("port", port, "a MessagePort");
 }
 
-/** What a link tells its owner. */
+/** The receiver of a link's input and events. */
 export interface LinkOwner {
-  /** The chunk is the owner's. False: bring no more until `resume`. */
+  /** `chunk` belongs to the owner. False: deliver no more until `resume`. */
   handleBytes(chunk: Uint8Array): boolean;
-  /** All that was given to `send` has gone out. */
+  /** All bytes of `send` have been sent. */
   handleDrained(): void;
-  /** The link is gone: once, whoever ended it, and not from within a call. */
+  /** The link has ended. Called once, and not within a call of the link. */
   handleEnd(end: LinkEnd): void;
 }
 
-/** Who ended it: this end, the other in order, or a port that closed or did not keep to the rules. */
+/** How a link ended: by this end, by the other end in order, or by a closed port or an invalid message. */
 export type LinkEnd = "here" | "there" | "broken";
 
 export class PortLink {
   readonly #port: BytePort;
   readonly #owner: LinkOwner;
-  /** Bytes that may be sent before the other end takes some. */
+  /** Bytes that may be sent before the other end returns credit. */
   #credit = WINDOW_BYTES;
   readonly #queue: Uint8Array<ArrayBuffer>[] = [];
   #queuedBytes = 0;
-  /** What came while the owner takes none. */
-  readonly #held: Uint8Array[] = [];
-  #heldBytes = 0;
-  /** Bytes taken that the other end was not told of. */
-  #taken = 0;
+  /** Chunks that arrived while the owner reads none. */
+  readonly #inputBacklog: Uint8Array[] = [];
+  #backlogBytes = 0;
+  /** Bytes that were read and not yet returned as credit. */
+  #readBytes = 0;
   #isPaused = false;
   #isClosing = false;
   #isGone = false;
-  /** How it ends once what came before has been taken. */
+  /** How the link ends when the owner has read the backlog. */
   #ending: LinkEnd | null = null;
 
   constructor(port: BytePort, owner: LinkOwner) {
@@ -64,17 +64,17 @@ export class PortLink {
       this.#received((event as Event & { readonly data: unknown }).data),
     );
     port.addEventListener("messageerror", () => this.#end("broken"));
-    // Where there is such an event: elsewhere a page that vanished is found by its keep alive.
-    port.addEventListener("close", () => this.#endAfterHeld("broken"));
+    // Not every host has this event. Without it, the broker detects a page that has vanished by keep alive.
+    port.addEventListener("close", () => this.#endAfterBacklog("broken"));
     port.start();
   }
 
-  /** Bytes given to `send` that wait for credit. */
+  /** Bytes of `send` that wait for credit. */
   get queuedBytes(): number {
     return this.#queuedBytes;
   }
 
-  /** Sends as far as there is credit and keeps the rest. Copies: `bytes` is the caller's again at once. */
+  /** Sends a copy of `bytes` as far as there is credit, and queues the rest. */
   send(bytes: Uint8Array): void {
     if (this.#isGone || this.#isClosing) return;
     for (let at = 0; at < bytes.length; at += PIECE_BYTES_MAX) {
@@ -85,19 +85,19 @@ export class PortLink {
     this.#flush();
   }
 
-  /** Brings again what comes, beginning with what came meanwhile. */
+  /** Resumes the delivery of input, first from the backlog. */
   resume(): void {
     this.#isPaused = false;
-    if (this.#held.length > 0) queueMicrotask(() => this.#deliverHeld());
+    if (this.#inputBacklog.length > 0) queueMicrotask(() => this.#deliverBacklog());
   }
 
-  /** Ends the link once what was sent has gone out. */
+  /** Ends the link when all bytes of `send` have been sent. */
   close(): void {
     this.#isClosing = true;
     if (this.#queue.length === 0) this.#end("here");
   }
 
-  /** Ends it now. */
+  /** Ends the link at once. */
   abort(): void {
     this.#end("here");
   }
@@ -117,54 +117,54 @@ export class PortLink {
 
   #received(message: unknown): void {
     if (this.#isGone) return;
-    if (message === null) this.#endAfterHeld("there");
+    if (message === null) this.#endAfterBacklog("there");
     else if (typeof message === "number" && message > 0) {
       this.#credit = Math.min(WINDOW_BYTES, this.#credit + message);
       this.#flush();
-    } else if (message instanceof ArrayBuffer) this.#take(new Uint8Array(message));
+    } else if (message instanceof ArrayBuffer) this.#handleChunk(new Uint8Array(message));
     else this.#end("broken");
   }
 
-  #take(chunk: Uint8Array): void {
-    if (!this.#isPaused && this.#held.length === 0) {
+  #handleChunk(chunk: Uint8Array): void {
+    if (!this.#isPaused && this.#inputBacklog.length === 0) {
       this.#deliver(chunk);
       return;
     }
-    this.#heldBytes += chunk.length;
-    // It sent more than it was given: whoever does that is cut off, not stored.
-    if (this.#heldBytes > WINDOW_BYTES || chunk.length === 0) this.#end("broken");
-    else this.#held.push(chunk);
+    this.#backlogBytes += chunk.length;
+    // A sender that exceeds its credit is cut off, so that the backlog is bounded.
+    if (this.#backlogBytes > WINDOW_BYTES || chunk.length === 0) this.#end("broken");
+    else this.#inputBacklog.push(chunk);
   }
 
   #deliver(chunk: Uint8Array): void {
-    this.#taken += chunk.length;
+    this.#readBytes += chunk.length;
     this.#isPaused = !this.#owner.handleBytes(chunk);
-    // Told in quarters: few messages, and the other end never runs dry while this one takes.
-    if (this.#taken < WINDOW_BYTES / 4 || this.#isGone) return;
-    this.#port.postMessage(this.#taken, []);
-    this.#taken = 0;
+    // Credit is returned in quarters of the window: few messages, and the sender does not run out of credit while this end reads.
+    if (this.#readBytes < WINDOW_BYTES / 4 || this.#isGone) return;
+    this.#port.postMessage(this.#readBytes, []);
+    this.#readBytes = 0;
   }
 
-  #deliverHeld(): void {
-    while (this.#held.length > 0 && !this.#isPaused && !this.#isGone) {
-      const chunk = this.#held.shift()!;
-      this.#heldBytes -= chunk.length;
+  #deliverBacklog(): void {
+    while (this.#inputBacklog.length > 0 && !this.#isPaused && !this.#isGone) {
+      const chunk = this.#inputBacklog.shift()!;
+      this.#backlogBytes -= chunk.length;
       this.#deliver(chunk);
     }
-    if (this.#held.length === 0 && this.#ending !== null) this.#end(this.#ending);
+    if (this.#inputBacklog.length === 0 && this.#ending !== null) this.#end(this.#ending);
   }
 
-  /** What came before the end is brought before it. */
-  #endAfterHeld(end: LinkEnd): void {
+  /** Delivers the backlog before the end. */
+  #endAfterBacklog(end: LinkEnd): void {
     this.#ending ??= end;
-    if (this.#held.length === 0) this.#end(this.#ending);
+    if (this.#inputBacklog.length === 0) this.#end(this.#ending);
   }
 
   #end(end: LinkEnd): void {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#queue.length = 0;
-    this.#held.length = 0;
+    this.#inputBacklog.length = 0;
     this.#queuedBytes = 0;
     if (end !== "there") this.#port.postMessage(null, []);
     this.#port.close();
@@ -172,6 +172,6 @@ export class PortLink {
   }
 }
 
-/** Enough that both ends are busy at once, and little enough for thousands of ports. */
+/** Enough to keep both ends busy, and little enough for thousands of ports. */
 const WINDOW_BYTES = 262_144;
 const PIECE_BYTES_MAX = 65_536;

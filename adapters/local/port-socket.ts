@@ -1,13 +1,13 @@
 /**
- * The client's end of a MessagePort, as much of a WebSocket as MQTT clients ask for, so that one written
- * for WebSockets needs no change: `mqtt.connect("ws://worker", { createWebsocket: () => portSocket(port) })`.
+ * The client's end of a MessagePort. It has the part of WebSocket's interface that MQTT clients use, so that a client for
+ * WebSockets needs no change: `mqtt.connect("ws://worker", { createWebsocket: () => portSocket(port) })`.
  */
 import { queueMicrotask } from "../captured.ts";
 import { checkNoOptions } from "../checks.ts";
 import type { BytePort, LinkEnd } from "./port-link.ts";
 import { checkPort, PortLink } from "./port-link.ts";
 
-/** What WebSocket has of the same name. Events: open, message (of an ArrayBuffer), close. */
+/** The members of WebSocket with the same names. Events: open, message (with an ArrayBuffer), close. */
 export interface PortSocket extends EventTarget {
   readonly CONNECTING: 0;
   readonly OPEN: 1;
@@ -15,9 +15,9 @@ export interface PortSocket extends EventTarget {
   readonly CLOSED: 3;
   readonly readyState: 0 | 1 | 2 | 3;
   readonly protocol: string;
-  /** Always this; setting another changes nothing. */
+  /** Data is always an ArrayBuffer; setting this has no effect. */
   binaryType: string;
-  /** Bytes given to `send` that the broker has no room for yet. */
+  /** Bytes of `send` that wait because the broker has no room for them. */
   readonly bufferedAmount: number;
   onopen: Handler | null;
   onmessage: Handler | null;
@@ -29,7 +29,7 @@ export interface PortSocket extends EventTarget {
 
 type Handler = (event: never) => void;
 
-/** Opens the client's end; the other end of the channel goes to `servePort` of a broker, before or after. */
+/** Opens the client's end. The other port of the channel goes to `servePort` of a broker, before or after. */
 export function portSocket(port: BytePort, ...none: readonly unknown[]): PortSocket {
   checkPort(port);
   checkNoOptions(none);
@@ -53,19 +53,19 @@ class LinkedSocket extends EventTarget implements PortSocket {
   constructor(port: BytePort) {
     super();
     this.#link = new PortLink(port, {
-      // The credit goes back once the client has handled it: a page that is busy is sent no more.
+      // Credit is returned after the client has handled the data, so a busy page gets no more.
       handleBytes: (chunk) => {
-        this.#say("message", { data: chunk.buffer });
+        this.#dispatch("message", { data: chunk.buffer });
         return true;
       },
       handleDrained: () => {},
       handleEnd: (end) => this.#ended(end),
     });
-    // Later, once the client listens. Nobody needs to be waited for: a port is open from the start.
+    // Deferred until the client has set its listeners. There is nothing else to wait for, because a port is always open.
     queueMicrotask(() => {
       if (this.readyState !== this.CONNECTING) return;
       this.readyState = this.OPEN;
-      this.#say("open", {});
+      this.#dispatch("open", {});
     });
   }
 
@@ -87,10 +87,10 @@ class LinkedSocket extends EventTarget implements PortSocket {
   #ended(end: LinkEnd): void {
     this.readyState = this.CLOSED;
     const wasClean = end !== "broken";
-    this.#say("close", { code: wasClean ? 1000 : 1006, reason: "", wasClean });
+    this.#dispatch("close", { code: wasClean ? 1000 : 1006, reason: "", wasClean });
   }
 
-  #say(type: "open" | "message" | "close", fields: object): void {
+  #dispatch(type: "open" | "message" | "close", fields: object): void {
     // Not every host has CloseEvent.
     const event = Object.assign(new Event(type), fields);
     this.dispatchEvent(event);

@@ -1,4 +1,4 @@
-/** A broker on Node, which also serves in an HTTP server of the program's own. */
+/** A broker on Node. It can also serve WebSocket clients of the program's own HTTP server. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConfigError, parseLimits } from "../../core/mod.ts";
@@ -13,14 +13,14 @@ import { notFoundText, WebSocketPaths } from "../websocket-paths.ts";
 import type { HandleUpgrade } from "./websocket.ts";
 import { refuse, webSocketUpgrade } from "./websocket.ts";
 
-/** A server of `node:http` or `node:https`: as much of it as is needed, so that our types need none of Node's. */
+/** The used part of a server of `node:http` or `node:https`. The public types do not depend on Node's types. */
 export interface UpgradeServer {
   on(event: "upgrade", listener: (...upgrade: unknown[]) => void): unknown;
   off(event: "upgrade", listener: (...upgrade: unknown[]) => void): unknown;
   listeners(event: "upgrade"): readonly unknown[];
 }
 
-/** What Node's `upgrade` event brings: an IncomingMessage, a Duplex and a Buffer. */
+/** The arguments of Node's `upgrade` event: an IncomingMessage, a Duplex and a Buffer. */
 export type Upgrade = readonly [request: object, socket: object, head: Uint8Array];
 
 export class NodeBroker extends BrokerServer {
@@ -34,10 +34,10 @@ export class NodeBroker extends BrokerServer {
   }
 
   /**
-   * Serves MQTT over WebSocket on a path of a server of `node:http` or `node:https`, or on several, whatever framework
-   * is on it, before or after it listens. Its requests, its other upgrades and its end stay the program's: only an
-   * upgrade to a path that nobody has a listener for is refused, with 404. Of two on one path the first serves.
-   * Returns what stops it; `close` does too. Throws ConfigError.
+   * Serves MQTT over WebSocket on one or more paths of a server of `node:http` or `node:https`, with any framework, before or after
+   * the server listens. The program still handles the server's requests and other upgrades, and closes the server. An upgrade to
+   * another path is refused with 404 if the server has no other `upgrade` listeners than those of brokers. If two brokers have the
+   * same path, the first one serves. Returns a function that stops serving, as `close` does too. Throws ConfigError.
    */
   attachWebSocket(server: UpgradeServer, options: Pick<WebSocketOptions, "path"> = {}): () => void {
     checkSupplied("server", server, "on", "off", "listeners");
@@ -46,9 +46,9 @@ export class NodeBroker extends BrokerServer {
     const paths = new WebSocketPaths("path", path);
     const onUpgrade = (...upgrade: unknown[]): void => {
       const [request, socket, head] = upgrade as unknown as NodeUpgrade;
-      if (answered.has(socket)) return;
+      if (handled.has(socket)) return;
       if (paths.has(request.url!)) this.handleUpgrade(request, socket, head);
-      else if (isLastToAnswer(server, onUpgrade))
+      else if (isLastListener(server, onUpgrade))
         refuse(socket, 404, notFoundText(pathsOf(server)));
     };
     attached.set(onUpgrade, paths);
@@ -62,16 +62,20 @@ export class NodeBroker extends BrokerServer {
   }
 
   /**
-   * Makes a client of one upgrade that the program took itself, or refuses it: 400 where it is not for MQTT, 403
-   * where anonymous clients of other machines may not be served, 503 once the broker closes. Throws ConfigError
-   * where a broker took it already.
+   * Serves the client of an upgrade that the program received itself, or refuses it: with 400 if it is not for MQTT, with 403 if
+   * anonymous clients of other machines must not be served, with 503 if the broker is closing. Throws ConfigError if a broker has
+   * already handled the upgrade.
    */
   handleUpgrade(...upgrade: Upgrade): void {
     const [request, socket, head] = upgrade as NodeUpgrade;
-    if (answered.has(socket)) {
-      throw new ConfigError("socket", socket, "the socket of an upgrade that no broker took");
+    if (handled.has(socket)) {
+      throw new ConfigError(
+        "socket",
+        socket,
+        "the socket of an upgrade that no broker has handled",
+      );
     }
-    answered.add(socket);
+    handled.add(socket);
     if (this.#isClosing) refuse(socket, 503);
     else if (!mayServe(this, request.socket.localAddress)) refuse(socket, 403);
     else this.#upgrade(request, socket, head);
@@ -87,18 +91,18 @@ export class NodeBroker extends BrokerServer {
 
 type NodeUpgrade = readonly [request: IncomingMessage, socket: Duplex, head: Buffer];
 
-/** The listeners of every broker, to tell them from the program's own, and what they serve. */
+/** The `upgrade` listeners of all brokers, and the paths that they serve. */
 const attached = new WeakMap<object, WebSocketPaths>();
-/** The sockets that some broker took: those of the same server that are asked after it leave them alone. */
-const answered = new WeakSet<Duplex>();
+/** The sockets of upgrades that a broker has handled. The other brokers of the server ignore them. */
+const handled = new WeakSet<Duplex>();
 
 function pathsOf(server: UpgradeServer): readonly string[] {
   const listeners = server.listeners("upgrade") as readonly object[];
   return listeners.flatMap((listener) => attached.get(listener)?.given ?? []);
 }
 
-/** Whether all who were asked before were brokers, and nobody is asked after. */
-function isLastToAnswer(server: UpgradeServer, onUpgrade: object): boolean {
+/** Whether a listener is the server's last one, and all others are listeners of brokers. */
+function isLastListener(server: UpgradeServer, onUpgrade: object): boolean {
   const listeners = server.listeners("upgrade") as readonly object[];
   return listeners.at(-1) === onUpgrade && listeners.every((listener) => attached.has(listener));
 }

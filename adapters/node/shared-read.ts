@@ -1,18 +1,18 @@
 /**
- * Reading every socket of a server into one buffer.
+ * Reads all sockets of a server into one buffer.
  *
- * Node reads an accepted socket into a fresh 64 KiB allocation each time. A client's socket can be made
- * to read into one buffer (`onread`, public), a server's cannot, though the machinery is the same: this
- * sets what `onread` would. Worth a third of the throughput and a fifth of the processor time at sparse
- * traffic (docs/decisions/0002-shared-read-buffer.md). Where any part of it is missing the caller falls
- * back to the public way, and so does a runtime that only resembles Node.
+ * For each read of an accepted socket, Node allocates 64 KiB. A client's socket can read into one buffer with the public option
+ * `onread`. A server's socket has no such option, but the same internals: this module sets the properties that `onread` would set.
+ * It gains a third of the throughput, and a fifth of the processor time at sparse traffic
+ * (docs/decisions/0002-shared-read-buffer.md). If any part of the internals is missing, or on another runtime, the caller uses
+ * `data` events instead.
  */
 import type { Socket } from "node:net";
 
-/** Handles what was read; false stops the reading until `Socket.resume`. */
+/** Handles a chunk, which is lent. False stops reading until `Socket.resume`. */
 export type OnRead = (socket: Socket, chunk: Uint8Array) => boolean;
 
-/** Makes `socket` read into the shared buffer; false where this Node has no such way. */
+/** Makes `socket` read into the shared buffer. False: this Node does not support it. */
 export function readShared(socket: Socket, onRead: OnRead): boolean {
   const keys = slots(socket);
   if (keys === null) return false;
@@ -36,7 +36,7 @@ interface Keys {
   readonly callback: symbol;
 }
 
-/** Under which symbols a socket keeps what `onread` sets, looked up once; null where it does not. */
+/** The symbols of the properties that `onread` sets, looked up once; null: they are missing. */
 function slots(socket: Socket): Keys | null {
   if (found !== undefined) return found;
   const symbols = Object.getOwnPropertySymbols(socket);
@@ -52,5 +52,5 @@ function slots(socket: Socket): Keys | null {
 
 let found: Keys | null | undefined;
 
-/** What is read is handled before the next read: one buffer serves all sockets. */
+/** One buffer for all sockets, because each chunk is handled before the next read. */
 const shared: Buffer = Buffer.allocUnsafeSlow(65_536);

@@ -27,7 +27,7 @@ export interface FaultOptions {
 export interface FaultyConnection {
   cut(): void;
   /** Passes on stalled bytes, in the directions that are not stalled any more. */
-  goOn(): void;
+  resumeStalled(): void;
   limit(direction: Direction, bytes: number): void;
 }
 
@@ -67,13 +67,13 @@ export class Faults {
 
   /** No bytes pass until `release`: the transport accepts none and delivers none. */
   stall(direction?: Direction): this {
-    for (const one of directions(direction)) this.#stalled.add(one);
+    for (const each of directions(direction)) this.#stalled.add(each);
     return this;
   }
 
   release(direction?: Direction): this {
-    for (const one of directions(direction)) this.#stalled.delete(one);
-    for (const connection of [...this.#connections]) connection.goOn();
+    for (const each of directions(direction)) this.#stalled.delete(each);
+    for (const connection of [...this.#connections]) connection.resumeStalled();
     return this;
   }
 
@@ -138,9 +138,9 @@ export class Faults {
   }
 
   /** Whether a packet is lost. @internal */
-  takesPacket(type: number, direction: Direction): boolean {
+  dropsPacket(type: number, direction: Direction): boolean {
     const drop = this.#drops.find(
-      (one) => one.type === type && (one.direction ?? direction) === direction,
+      (candidate) => candidate.type === type && (candidate.direction ?? direction) === direction,
     );
     if (drop === undefined) return false;
     if (--drop.count === 0) this.#drops.splice(this.#drops.indexOf(drop), 1);

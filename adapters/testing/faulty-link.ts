@@ -9,7 +9,7 @@ import { PacketFilter } from "./packet-filter.ts";
 export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   readonly #host: DeferringHost;
   readonly #faults: readonly Faults[];
-  readonly #gone: () => void;
+  readonly #handleGone: () => void;
   #socket!: HostSocket;
   #conn: ConnId = NO_CONN;
   /** If the link refuses the connection itself: the reason, and the bytes of CONNECT so far. */
@@ -17,29 +17,29 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   readonly #left: Record<Direction, number>;
   readonly #filters: Readonly<Record<Direction, PacketFilter>>;
   /** The stalled chunks. */
-  readonly #held: Readonly<Record<Direction, Uint8Array[]>> = { toBroker: [], toClient: [] };
+  readonly #stalled: Readonly<Record<Direction, Uint8Array[]>> = { toBroker: [], toClient: [] };
   /** The broker has stopped reading. */
   #isBrokerBusy = false;
   /** The client writes no more. */
   #hasPeerEnded = false;
   /** The client takes no more bytes for now. */
   #isClientBusy = false;
-  /** The broker's end is closed, but the stalled client is not told yet. */
-  #isEndHeld = false;
+  /** The broker's end is closed, but the stalled client does not know yet. */
+  #isEndDelayed = false;
   /** The connection is broken: no bytes pass. */
   #isCut = false;
   #isClosed = false;
 
-  /** `gone` is called when the link can pass nothing any more. */
-  constructor(host: DeferringHost, faults: readonly Faults[], gone: () => void) {
+  /** `handleGone` is called when no further bytes can pass. */
+  constructor(host: DeferringHost, faults: readonly Faults[], handleGone: () => void) {
     this.#host = host;
-    this.#gone = gone;
+    this.#handleGone = handleGone;
     this.#faults = faults;
     const least = (direction: Direction): number =>
-      Math.min(...faults.map((one) => one.bytesMax(direction)));
+      Math.min(...faults.map((source) => source.bytesMax(direction)));
     this.#left = { toBroker: least("toBroker"), toClient: least("toClient") };
     const filter = (direction: Direction): PacketFilter =>
-      new PacketFilter((type) => faults.some((one) => one.takesPacket(type, direction)));
+      new PacketFilter((type) => faults.some((source) => source.dropsPacket(type, direction)));
     this.#filters = { toBroker: filter("toBroker"), toClient: filter("toClient") };
   }
 
@@ -52,13 +52,13 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     for (const faults of this.#faults) {
       const refusal = faults.takeRefusal();
       if (refusal === null) continue;
-      this.#gone();
+      this.#handleGone();
       if (refusal.reason === null) return NO_CONN;
       this.#refusing = { reason: refusal.reason, bytes: [] };
       return REFUSED;
     }
     this.#conn = this.#host.open(this, info);
-    if (this.#conn === NO_CONN) this.#gone();
+    if (this.#conn === NO_CONN) this.#handleGone();
     else for (const faults of this.#faults) faults.attach(this);
     return this.#conn;
   }
@@ -70,10 +70,10 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     }
     if (this.#isCut || this.#isClosed) return true;
     if (this.#isStalled("toBroker") || this.#isBrokerBusy) {
-      this.#held.toBroker.push(chunk.slice());
+      this.#stalled.toBroker.push(chunk.slice());
       return false;
     }
-    return this.#pass(chunk);
+    return this.#passToBroker(chunk);
   }
 
   writable(_conn: ConnId, writable: boolean): void {
@@ -83,16 +83,16 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
 
   ended(): void {
     this.#hasPeerEnded = true;
-    this.#goOnToBroker();
+    this.#resumeToBroker();
   }
 
   closed(_conn: ConnId, cause: Cause): void {
-    this.#isEndHeld = false;
-    if (this.#refusing === null) this.#tellClosed(cause);
+    this.#isEndDelayed = false;
+    if (this.#refusing === null) this.#reportClosed(cause);
   }
 
-  whenFree(what: () => void): void {
-    this.#host.whenFree(what);
+  whenFree(call: () => void): void {
+    this.#host.whenFree(call);
   }
 
   write(out: OutBuffer): boolean {
@@ -100,15 +100,15 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     const bytes = out.bytes.slice(0, out.length);
     const parts = out.tail === null ? [bytes] : [bytes, new Uint8Array(out.tail)];
     if (this.#isStalled("toClient")) {
-      this.#held.toClient.push(...parts);
+      this.#stalled.toClient.push(...parts);
       return false;
     }
-    return this.#give(parts);
+    return this.#passToClient(parts);
   }
 
   resume(): void {
     this.#isBrokerBusy = false;
-    this.#goOnToBroker();
+    this.#resumeToBroker();
   }
 
   close(reason: number): void {
@@ -124,9 +124,9 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   cut(): void {
     if (this.#isCut) return;
     this.#isCut = true;
-    this.#isEndHeld = false;
-    // Later, because the caller may be the broker.
-    void Promise.resolve().then(() => this.#tellClosed(CloseCause.Error));
+    this.#isEndDelayed = false;
+    // Deferred, because the caller may be the broker.
+    void Promise.resolve().then(() => this.#reportClosed(CloseCause.Error));
     this.#socket.abort();
   }
 
@@ -134,31 +134,31 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     this.#left[direction] = bytes;
   }
 
-  goOn(): void {
+  resumeStalled(): void {
     this.whenFree(() => {
-      this.#goOnToBroker();
-      this.#goOnToClient();
+      this.#resumeToBroker();
+      this.#resumeToClient();
     });
   }
 
-  #goOnToBroker(): void {
-    const held = this.#held.toBroker;
+  #resumeToBroker(): void {
+    const stalled = this.#stalled.toBroker;
     while (!this.#isStalled("toBroker") && !this.#isBrokerBusy) {
-      const chunk = held.shift();
+      const chunk = stalled.shift();
       if (chunk === undefined || this.#isClosed) {
         if (this.#hasPeerEnded && !this.#isClosed) this.#host.ended(this.#conn);
         this.#socket.resume();
         return;
       }
-      this.#pass(chunk);
+      this.#passToBroker(chunk);
     }
   }
 
-  #goOnToClient(): void {
+  #resumeToClient(): void {
     if (this.#isStalled("toClient") || this.#isCut) return;
-    this.#give(this.#held.toClient.splice(0));
-    if (this.#isEndHeld) {
-      this.#isEndHeld = false;
+    this.#passToClient(this.#stalled.toClient.splice(0));
+    if (this.#isEndDelayed) {
+      this.#isEndDelayed = false;
       this.#detach();
       this.#socket.close(0);
     } else if (!this.#isClientBusy && !this.#isClosed) {
@@ -167,17 +167,17 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   }
 
   /** Passes a chunk to the broker. False: the broker has stopped reading. */
-  #pass(chunk: Uint8Array): boolean {
-    const bytes = this.#whole("toBroker", this.#filters.toBroker.filter(chunk));
+  #passToBroker(chunk: Uint8Array): boolean {
+    const bytes = this.#uncut("toBroker", this.#filters.toBroker.filter(chunk));
     this.#isBrokerBusy = bytes.length > 0 && !this.#host.bytes(this.#conn, bytes);
     if (this.#left.toBroker === 0) this.cut();
     return !this.#isBrokerBusy;
   }
 
   /** Passes bytes to the client. False: the client takes no more bytes for now. */
-  #give(parts: readonly Uint8Array[]): boolean {
+  #passToClient(parts: readonly Uint8Array[]): boolean {
     for (const part of parts) {
-      const bytes = this.#whole("toClient", this.#filters.toClient.filter(part));
+      const bytes = this.#uncut("toClient", this.#filters.toClient.filter(part));
       const out = { bytes, length: bytes.length, tail: null };
       if (bytes.length > 0) this.#isClientBusy = !this.#socket.write(out);
       if (this.#left.toClient > 0) continue;
@@ -188,20 +188,20 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
   }
 
   /** The bytes that pass before the connection breaks. */
-  #whole(direction: Direction, bytes: Uint8Array): Uint8Array {
+  #uncut(direction: Direction, bytes: Uint8Array): Uint8Array {
     const passing = bytes.subarray(0, Math.min(bytes.length, this.#left[direction]));
     this.#left[direction] -= passing.length;
     return passing;
   }
 
-  /** The broker has ended the connection; the client is told after `release`. */
+  /** The broker has ended the connection. The client's end closes after `release`. */
   #endLater(): void {
-    this.#isEndHeld = true;
-    void Promise.resolve().then(() => this.#tellClosed(CloseCause.Asked));
+    this.#isEndDelayed = true;
+    void Promise.resolve().then(() => this.#reportClosed(CloseCause.Asked));
   }
 
-  #tellClosed(cause: Cause): void {
-    if (!this.#isEndHeld) this.#detach();
+  #reportClosed(cause: Cause): void {
+    if (!this.#isEndDelayed) this.#detach();
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#host.closed(this.#conn, cause);
@@ -209,7 +209,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
 
   #detach(): void {
     for (const faults of this.#faults) faults.detach(this);
-    this.#gone();
+    this.#handleGone();
   }
 
   #isStalled(direction: Direction): boolean {
@@ -225,7 +225,7 @@ export class FaultyLink implements DeferringHost, HostSocket, FaultyConnection {
     const nameBytes = ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
     const byte = bytes[at + 3 + nameBytes];
     if (byte === undefined) return;
-    // The top bit says that the client is a bridge.
+    // The top bit identifies a bridge.
     const level = byte & 0x7f;
     const code = level === 5 ? reason : connectReturnCode(reason as 0x80);
     const connack = Uint8Array.of(...(level === 5 ? [0x20, 3, 0, code, 0] : [0x20, 2, 0, code]));

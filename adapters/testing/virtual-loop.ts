@@ -17,8 +17,8 @@ export interface VirtualClock {
   /** Milliseconds since the broker was created. */
   readonly now: number;
   /**
-   * Lets time pass. When the promise resolves, everything that was due has happened, in its order and at its time, and the
-   * clients in the process have been told.
+   * Lets time pass. When the promise resolves, all events that were due have happened, in order and at their times,
+   * and the clients in the process know the results.
    */
   advance(duration: Duration): Promise<void>;
 }
