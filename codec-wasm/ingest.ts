@@ -85,8 +85,21 @@ export class WasmIngest implements Ingest, NameTable {
       const entry = words[at + 1]!;
       if (entry === 0) return this.#intern(bytes, start, end, mayEmpty);
       if (words[at] !== hash || words[(entry >>> 2) + 1] !== end - start) continue;
-      if (isSame(words, this.#bytes, entry + 8, bytes, start, end)) return words[entry >>> 2]!;
+      if (this.#isName(entry + 8, bytes, start, end)) return words[entry >>> 2]!;
     }
+  }
+
+  /** Whether the name at `from`, which is aligned to words, is `bytes[start, end)`. */
+  #isName(from: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const words = this.#words;
+    let at = start;
+    for (let word = from >>> 2; at + 4 <= end; at += 4) {
+      const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+      if (((low | (bytes[at + 3]! << 24)) ^ words[word++]!) !== 0) return false;
+    }
+    const names = this.#bytes;
+    for (from += at - start; at < end; ) if (names[from++] !== bytes[at++]) return false;
+    return true;
   }
 
   #intern(bytes: Uint8Array, start: number, end: number, mayEmpty: boolean): number {
@@ -125,24 +138,6 @@ export class WasmIngest implements Ingest, NameTable {
     this.topicEpoch = words[state]!;
     this.#texts = [null];
   }
-}
-
-/** Whether the name at `from`, which is aligned to words, is `bytes[start, end)`. */
-function isSame(
-  words: Uint32Array,
-  names: Uint8Array,
-  from: number,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-): boolean {
-  let at = start;
-  for (let word = from >>> 2; at + 4 <= end; at += 4) {
-    const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
-    if (((low | (bytes[at + 3]! << 24)) ^ words[word++]!) !== 0) return false;
-  }
-  for (from += at - start; at < end; ) if (names[from++] !== bytes[at++]) return false;
-  return true;
 }
 
 /** Bytes copied at first for each row: about as much as fills the rows of one call. */

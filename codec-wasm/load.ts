@@ -4,11 +4,9 @@ import { plainModule, simdModule } from "./generated/module.ts";
 /** The exports of assembly/index.ts. Pointers and counts are u32, but arrive as i32. */
 export interface WasmExports {
   readonly memory: { readonly buffer: ArrayBuffer };
-  init(
+  initMemory(bytesMax: number, reservedBytes: number, inputBytes: number, rowsMax: number): number;
+  initTables(
     seed: number,
-    bytesMax: number,
-    inputMax: number,
-    rowsMax: number,
     topicBytesMax: number,
     topicLevelsMax: number,
     topicTableBytesMax: number,

@@ -25,16 +25,11 @@ export class WasmMemory {
     const { exports } = instance;
     this.exports = exports;
     const { topicBytesMax, topicLevelsMax, topicTableBytesMax, codecBytesMax } = limits;
-    const isReady = exports.init(
-      seed,
-      codecBytesMax,
-      INPUT_BYTES,
-      ROWS_MAX,
-      topicBytesMax,
-      topicLevelsMax,
-      topicTableBytesMax,
-    );
-    if (isReady === 0) throw new RangeError("there is no memory for the WebAssembly codec");
+    const reservedBytes = Math.min(topicTableBytesMax, Math.floor(codecBytesMax / 2));
+    const isReady =
+      exports.initMemory(codecBytesMax, reservedBytes, INPUT_BYTES, ROWS_MAX) !== 0 &&
+      exports.initTables(seed, topicBytesMax, topicLevelsMax, topicTableBytesMax) !== 0;
+    if (!isReady) throw new RangeError("there is no memory for the WebAssembly codec");
     this.input = exports.inputPointer() >>> 0;
     this.table = (exports.tablePointer() >>> 0) / 4;
     this.state = (exports.statePointer() >>> 0) / 4;

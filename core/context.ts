@@ -92,15 +92,7 @@ export class BrokerContext {
     this.records = config.durable ? new Records(this.journal, this.messages) : null;
     this.setEpoch(config.epochMillis);
     this.sessions = new SessionTable(config.limits, this.messages, this.counters, this.records);
-    this.router = new Router(
-      config.limits,
-      ports.ingest,
-      ports.topics.create(config.limits),
-      this.sessions,
-      this.messages,
-      this.sendQueue,
-      this.counters,
-    );
+    this.router = new Router(this, ports.topics.create(config.limits));
   }
 
   setEpoch(epochMillis: number): void {

@@ -1,6 +1,6 @@
 /** The exports of the module: the ingest pass and the topic index over one memory. */
-import { allocate, initArena, usedBytes as used } from "./arena";
-import { scanWindow } from "./ingest";
+import { allocate, initArena } from "./arena";
+import { initIngest } from "./ingest";
 import * as names from "./names";
 import * as topics from "./topics";
 
@@ -9,22 +9,24 @@ let input: usize = 0;
 let table: usize = 0;
 
 /**
- * Takes memory up to `bytesMax`; false if there is not enough to start. To be called once, before
- * all else.
+ * Takes memory up to `bytesMax`, of which `reservedBytes` are for topic names; false if there is not
+ * enough to start. To be called once, before all else.
  */
-export function init(
+export function initMemory(bytesMax: u32, reservedBytes: u32, inputBytes: u32, rowsMax: u32): bool {
+  if (!initArena(__heap_base, bytesMax, reservedBytes)) return false;
+  input = allocate(inputBytes);
+  table = allocate((<usize>rowsMax) << 4);
+  initIngest(input, table);
+  return input !== 0 && table !== 0;
+}
+
+/** Creates the tables; false if there is not enough memory. To be called once, after `initMemory`. */
+export function initTables(
   seed: u32,
-  bytesMax: u32,
-  inputMax: u32,
-  rowsMax: u32,
   topicBytesMax: u32,
   topicLevelsMax: u32,
   topicTableBytesMax: u32,
 ): bool {
-  if (!initArena(__heap_base, bytesMax, min(topicTableBytesMax, bytesMax >> 1))) return false;
-  input = allocate(inputMax);
-  table = allocate((<usize>rowsMax) << 4);
-  if (input === 0 || table === 0) return false;
   if (!names.initNames(seed, topicBytesMax, topicLevelsMax, topicTableBytesMax)) return false;
   return topics.initTopics(seed, topicLevelsMax);
 }
@@ -35,13 +37,7 @@ export function inputPointer(): usize {
 export function tablePointer(): usize {
   return table;
 }
-export function usedBytes(): usize {
-  return used();
-}
 
-export function scan(window: u32, available: u32, rowsMax: u32, frameMax: u32, offset: u32): i32 {
-  return scanWindow(input, table, window, available, rowsMax, frameMax, offset);
-}
 export function intern(bytes: u32, mayEmpty: bool): i32 {
   return names.find(input, bytes, mayEmpty);
 }
@@ -55,5 +51,7 @@ export function match(topic: u32): u32 {
   return topics.matchTopic(topic);
 }
 
+export { usedBytes } from "./arena";
+export { scan } from "./ingest";
 export { nameLength, namePointer, statePointer } from "./names";
 export { matchMore, outPointer, topicsSize } from "./topics";

@@ -11,21 +11,29 @@ import {
 } from "../../core/codec/layout";
 import { find } from "./names";
 
+let input: usize = 0;
+let table: usize = 0;
+
+/** `inputAt` is where the host writes a window, `tableAt` where a scan writes its rows. */
+export function initIngest(inputAt: usize, tableAt: usize): void {
+  input = inputAt;
+  table = tableAt;
+}
+
 /**
  * Scans the window at `input`, the first `windowBytes` of `availableBytes`, and writes at most
  * `rowsMax` rows to `table`, with offsets counted from `offset`. Returns the number of rows; minus
  * the reason code if the first frame is at fault; `NEEDS_WINDOW` if the scan needs more of the
  * first frame than the window holds.
  */
-export function scanWindow(
-  input: usize,
-  table: usize,
+export function scan(
   windowBytes: u32,
   availableBytes: u32,
   rowsMax: u32,
   frameBytesMax: u32,
   offset: u32,
 ): i32 {
+  const window = input;
   let at: u32 = 0;
   let rows: u32 = 0;
   let fault: i32 = 0;
@@ -37,7 +45,7 @@ export function scanWindow(
     let byte: u32 = 0x80;
     for (let shift: u32 = 0; byte >= 0x80; shift += 7) {
       if (at + length >= windowBytes || length === HEADER_BYTES_MAX) break;
-      byte = load<u8>(input + at + length);
+      byte = load<u8>(window + at + length);
       remaining |= (byte & 0x7f) << shift;
       length++;
     }
@@ -52,7 +60,7 @@ export function scanWindow(
       break;
     }
     if (frame > availableBytes - at) break;
-    const first: u32 = load<u8>(input + at);
+    const first: u32 = load<u8>(window + at);
     let topic: i32 = 0;
     if (first >> 4 === PUBLISH) {
       if (remaining < 2) {
@@ -64,7 +72,7 @@ export function scanWindow(
         isCut = true;
         break;
       }
-      const name: u32 = ((<u32>load<u8>(input + body)) << 8) | load<u8>(input + body, 1);
+      const name: u32 = ((<u32>load<u8>(window + body)) << 8) | load<u8>(window + body, 1);
       if (name + 2 > remaining) {
         fault = FAULT_MALFORMED;
         break;
@@ -74,7 +82,7 @@ export function scanWindow(
         break;
       }
       if (name > 0) {
-        topic = find(input + body + 2, name, rows === 0);
+        topic = find(window + body + 2, name, rows === 0);
         if (topic <= 0) {
           fault = -topic;
           break;

@@ -60,4 +60,15 @@ export function ownBytes(bytes: Uint8Array, start = 0, end: number = bytes.lengt
   return new Uint8Array(bytes.subarray(start, end));
 }
 
+/** `viewOf` an output buffer. Keeps the last view, because the buffer rarely changes. */
+export function outputView(bytes: Uint8Array): DataView {
+  if (bytes !== viewedBytes) {
+    viewedBytes = bytes;
+    lastView = viewOf(bytes);
+  }
+  return lastView;
+}
+let viewedBytes: Uint8Array = new Uint8Array(0);
+let lastView: DataView = viewOf(viewedBytes);
+
 export const COPY_LOOP_BYTES_MAX = 96;

@@ -1,32 +1,27 @@
 /** Typed arrays that grow. Growing keeps the values and at least doubles the length. */
 
 /** Returns `column`, or a longer copy of it that has an element at `index`. */
-export function grownU8(column: Uint8Array, index: number): Uint8Array {
-  return index < column.length
-    ? column
-    : copied(column, new Uint8Array(grownLength(column, index)));
-}
-export function grownU16(column: Uint16Array, index: number): Uint16Array {
-  return index < column.length
-    ? column
-    : copied(column, new Uint16Array(grownLength(column, index)));
-}
-export function grownU32(column: Uint32Array, index: number): Uint32Array {
-  return index < column.length
-    ? column
-    : copied(column, new Uint32Array(grownLength(column, index)));
-}
-export function grownF64(column: Float64Array, index: number): Float64Array {
-  return index < column.length
-    ? column
-    : copied(column, new Float64Array(grownLength(column, index)));
-}
+type Grow<Column> = (column: Column, index: number) => Column;
 
-function grownLength(column: { readonly length: number }, index: number): number {
-  return Math.max(index + 1, column.length * 2, 16);
-}
+export const grownU8: Grow<Uint8Array> = growing<Uint8Array>((length) => new Uint8Array(length));
+export const grownU16: Grow<Uint16Array> = growing<Uint16Array>(
+  (length) => new Uint16Array(length),
+);
+export const grownU32: Grow<Uint32Array> = growing<Uint32Array>(
+  (length) => new Uint32Array(length),
+);
+export const grownI32: Grow<Int32Array> = growing<Int32Array>((length) => new Int32Array(length));
+export const grownF64: Grow<Float64Array> = growing<Float64Array>(
+  (length) => new Float64Array(length),
+);
 
-function copied<C extends { set(from: C): void }>(from: C, to: C): C {
-  to.set(from);
-  return to;
+function growing<Column extends { readonly length: number; set(from: Column): void }>(
+  create: (length: number) => Column,
+): Grow<Column> {
+  return (column, index) => {
+    if (index < column.length) return column;
+    const larger = create(Math.max(index + 1, column.length * 2, 16));
+    larger.set(column);
+    return larger;
+  };
 }

@@ -1,6 +1,7 @@
 /** The topic aliases that a client has set, MQTT 5.0 §3.3.2.3.4. They end with its connection. */
 import type { WordBytes } from "../base/bytes.ts";
 import { ownBytes, viewOf } from "../base/bytes.ts";
+import type { PublishFields } from "../message/publish-fields.ts";
 import type { Ingest } from "../ports.ts";
 
 export class InboundAliases {
@@ -19,15 +20,8 @@ export class InboundAliases {
   /** The memory of the topic fields. */
   byteCount = 0;
 
-  /** Sets `alias` to the topic field `bytes[start, end)`, interned as `id`. */
-  set(
-    alias: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    id: number,
-    epoch: number,
-  ): void {
+  /** Sets `alias` to the topic of a PUBLISH, whose topic id is of `epoch`. */
+  set(alias: number, { bytes, topicStart, topicEnd, topic }: PublishFields, epoch: number): void {
     this.#last = 0;
     while (this.#fields.length <= alias) this.#fields.push(null);
     const known = this.#fields[alias]!;
@@ -36,11 +30,11 @@ export class InboundAliases {
       this.#ids = [];
     }
     while (this.#ids.length <= alias) this.#ids.push(0);
-    if (known !== null && this.#ids[alias] === id) return;
-    this.byteCount += end - start - (known?.bytes.length ?? 0);
-    const own = ownBytes(bytes, start, end);
+    if (known !== null && this.#ids[alias] === topic) return;
+    this.byteCount += topicEnd - topicStart - (known?.bytes.length ?? 0);
+    const own = ownBytes(bytes, topicStart, topicEnd);
     this.#fields[alias] = { bytes: own, view: viewOf(own) };
-    this.#ids[alias] = id;
+    this.#ids[alias] = topic;
   }
 
   /** Whether `alias` is the last one that was looked up, and its topic id is still valid. */

@@ -11,7 +11,7 @@ import { assert } from "../base/assert.ts";
 import { BlockPool } from "../base/blocks.ts";
 import type { BufferPool } from "../base/buffers.ts";
 import type { WordBytes } from "../base/bytes.ts";
-import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords } from "../base/bytes.ts";
+import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords, outputView } from "../base/bytes.ts";
 import { Slots } from "../base/slots.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { Counter } from "../observe/counters.ts";
@@ -179,6 +179,13 @@ export class MessagePool {
   /** The same memory, read by words; null if the message has a buffer of its own. */
   view(slot: MessageSlot): DataView | null {
     return this.#blocks.view(this.#words[slot * RECORD_WORDS + HANDLE]!);
+  }
+  /** Copies bytes `[start, end)` of that memory to `to[at, …)`; returns the end of the copy. */
+  copy(slot: MessageSlot, start: number, end: number, to: Uint8Array, at: number): number {
+    const view = end - start > COPY_LOOP_BYTES_MAX ? null : this.view(slot);
+    if (view === null) copyBytes(this.bytes(slot), start, end, to, at);
+    else copyWords(view, start, end, outputView(to), at);
+    return at + end - start;
   }
   /** The id of its topic, valid in `topicEpoch`. */
   topic(slot: MessageSlot): number {

@@ -4,7 +4,7 @@
  * The message holds topic field, properties and payload as they stand in the packet. Writing is a
  * header, a few copies and the receiver's own fields, without an allocation.
  */
-import { COPY_LOOP_BYTES_MAX, copyBytes, copyWords, viewOf } from "../base/bytes.ts";
+import { copyBytes, copyWords, outputView } from "../base/bytes.ts";
 import type { OutBuffer } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import { Property } from "../codec/properties.ts";
@@ -119,7 +119,7 @@ export function writePublish(
     at += payloadBytes;
   } else {
     const start = messages.payloadStart(message);
-    at = copyRange(messages, message, start, to, at, payloadBytes);
+    at = messages.copy(message, start, start + payloadBytes, to, at);
   }
   out.length = at;
   return Written.Whole;
@@ -135,7 +135,7 @@ function writeShort(
 ): number {
   const { message } = delivery;
   const { topicBytes, alias, propertyBytes } = layout;
-  const view = outView(to);
+  const view = outputView(to);
   const idBytes = (delivery.flags & DELIVERY_QOS) !== 0 ? 2 : 0;
   const start = messages.topicStart(message);
   const payloadStart = messages.payloadStart(message);
@@ -183,7 +183,8 @@ function writeFields(
     to[at + 1] = 0;
     at += 2;
   } else {
-    at = copyRange(messages, message, messages.topicStart(message), to, at, topicBytes);
+    const start = messages.topicStart(message);
+    at = messages.copy(message, start, start + topicBytes, to, at);
   }
   if ((flags & DELIVERY_QOS) !== 0) {
     to[at] = packetId >> 8;
@@ -205,17 +206,6 @@ const layout = {
   /** `NO_PROPERTIES`: the receiver uses 3.1.1. */
   propertyBytes: 0,
 };
-
-/** A cached view of the output buffer, which rarely changes. */
-function outView(bytes: Uint8Array): DataView {
-  if (bytes !== viewed) {
-    viewed = bytes;
-    view = viewOf(bytes);
-  }
-  return view;
-}
-let viewed: Uint8Array = new Uint8Array(0);
-let view: DataView = viewOf(viewed);
 
 /** Whether a packet with this remaining length is longer than `bytesMax`. */
 function isTooLong(remaining: number, bytesMax: number): boolean {
@@ -263,22 +253,7 @@ function writeProperties(
     at += subscriptionIds.length;
   }
   const start = messages.propertyStart(message);
-  return copyRange(messages, message, start, to, at, messages.propertyBytes(message));
-}
-
-/** Copies `byteCount` bytes of a message from `start` on; returns the end of the copy. */
-function copyRange(
-  messages: MessagePool,
-  message: MessageSlot,
-  start: number,
-  to: Uint8Array,
-  at: number,
-  byteCount: number,
-): number {
-  const view = byteCount > COPY_LOOP_BYTES_MAX ? null : messages.view(message);
-  if (view === null) copyBytes(messages.bytes(message), start, start + byteCount, to, at);
-  else copyWords(view, start, start + byteCount, outView(to), at);
-  return at + byteCount;
+  return messages.copy(message, start, start + messages.propertyBytes(message), to, at);
 }
 
 function writeHeader(to: Uint8Array, at: number, flags: number, remaining: number): number {

@@ -19,13 +19,14 @@ export function encodeOutput(
   if (!encodeReplies(context, connection, out)) return false;
   const { session } = connection;
   if (session === null) return true;
+  const { outbox } = session;
   // No packet before the CONNACK [MQTT311-3.2.0-1], which may wait for a commit.
   if (context.journal.committed < connection.connackSeq) return true;
-  if (!encodeResends(context, connection, session, out)) return false;
+  if (!encodeResends(context, connection, outbox, out)) return false;
   refillScanBudget();
   for (;;) {
-    if (!encodeReady(context, connection, session, out)) return false;
-    if (session.outbox.readyCount > 0) return true;
+    if (!encodeReady(context, connection, outbox, out)) return false;
+    if (outbox.readyCount > 0) return true;
     if (session.retainedScans === null || !offerRetained(context, connection, session)) return true;
   }
 }

@@ -10,7 +10,6 @@ import { BATCH_MESSAGES_MAX } from "../message/encoded-batch.ts";
 import { Delivery, Written, writePublish } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Outbox } from "../session/outbox.ts";
-import type { Session } from "../session/session.ts";
 
 /**
  * Resends, with DUP, the messages sent on an earlier connection [MQTT311-4.4.0-1] [MQTT-4.4.0-1].
@@ -19,11 +18,10 @@ import type { Session } from "../session/session.ts";
 export function encodeResends(
   context: BrokerContext,
   connection: Connection,
-  session: Session,
+  outbox: Outbox,
   out: OutBuffer,
 ): boolean {
   const { messages } = context;
-  const { outbox } = session;
   const { window } = outbox;
   for (;;) {
     const position = outbox.resendPosition;
@@ -52,11 +50,10 @@ export function encodeResends(
 export function encodeReady(
   context: BrokerContext,
   connection: Connection,
-  session: Session,
+  outbox: Outbox,
   out: OutBuffer,
 ): boolean {
   const { messages } = context;
-  const { outbox } = session;
   const layout = connection.hasProperties ? LAYOUT_PROPERTIES : 0;
   let batch = batchFor(context, connection, outbox, out);
   while (batch !== null && copyBatch(context, outbox, batch, layout, out)) {

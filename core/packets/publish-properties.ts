@@ -80,9 +80,8 @@ function readAlias(
     packet.topic = aliases.id(alias, ingest);
     return Reason.Success;
   }
-  const { bytes, topicStart, topicEnd, topic } = packet;
   const before = aliases.byteCount;
-  aliases.set(alias, bytes, topicStart, topicEnd, topic, ingest.topicEpoch);
+  aliases.set(alias, packet, ingest.topicEpoch);
   counters[Counter.inputBytes]! += aliases.byteCount - before;
   return counters[Counter.inputBytes]! > limits.inputBytesMax
     ? Reason.QuotaExceeded

@@ -42,11 +42,8 @@ export function handleSubscribe(
   start: number,
   end: number,
 ): Outcome {
-  const { bytes } = context.frames;
-  const packet = decodeFilters(bytes, start, end, true, connection.level);
+  const packet = readFilters(context, connection, start, end, true);
   if (typeof packet === "number") return packet;
-  const fault = validateFilters(context, packet);
-  if (fault !== Reason.Success) return fault;
   const policyText = reasonStringOf(connection.decision);
   const verdicts = authorizeSubscribe(context, connection, packet);
   if (verdicts === null) return PENDING;
@@ -86,11 +83,8 @@ export function handleUnsubscribe(
   start: number,
   end: number,
 ): Outcome {
-  const { bytes } = context.frames;
-  const packet = decodeFilters(bytes, start, end, false, connection.level);
+  const packet = readFilters(context, connection, start, end, false);
   if (typeof packet === "number") return packet;
-  const fault = validateFilters(context, packet);
-  if (fault !== Reason.Success) return fault;
   const session = connection.session!;
   const codes = packet.filters.map(({ text }) => {
     // Filters are compared character by character [MQTT311-3.10.4-1] [MQTT-3.10.4-1].
@@ -108,6 +102,21 @@ export function handleUnsubscribe(
     replyEncoded(context, connection, encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes));
   }
   return Reason.Success;
+}
+
+/** The SUBSCRIBE or UNSUBSCRIBE `bytes[start, end)` of the current chunk, or its fault. */
+function readFilters(
+  context: BrokerContext,
+  connection: Connection,
+  start: number,
+  end: number,
+  isSubscribe: boolean,
+): FilterPacket | ReasonCode {
+  const { bytes } = context.frames;
+  const packet = decodeFilters(bytes, start, end, isSubscribe, connection.level);
+  if (typeof packet === "number") return packet;
+  const fault = validateFilters(context, packet);
+  return fault === Reason.Success ? packet : fault;
 }
 
 function validateFilters({ limits, frames }: BrokerContext, packet: FilterPacket): ReasonCode {

@@ -32,6 +32,16 @@ import {
 import type { SendQueue } from "./send-queue.ts";
 import { chooseMember, SharedSubscriptions, sharedFilter } from "./shared.ts";
 
+/** The parts of a broker that routing uses. */
+export interface RoutingContext {
+  readonly limits: Limits;
+  readonly ingest: Ingest;
+  readonly sessions: SessionTable;
+  readonly messages: MessagePool;
+  readonly sendQueue: SendQueue;
+  readonly counters: Float64Array;
+}
+
 /** A fan-out that is delivered in slices. */
 interface Fanout {
   readonly message: MessageSlot;
@@ -72,23 +82,15 @@ export class Router {
   readonly #isBlocked = (connSlot: number): boolean => this.#sendQueue.isBlocked(connSlot);
   readonly #fanouts: Fanout[] = [];
 
-  constructor(
-    limits: Limits,
-    ingest: Ingest,
-    index: TopicIndex,
-    sessions: SessionTable,
-    messages: MessagePool,
-    sendQueue: SendQueue,
-    counters: Float64Array,
-  ) {
-    this.#limits = limits;
-    this.#ingest = ingest;
+  constructor(context: RoutingContext, index: TopicIndex) {
+    this.#limits = context.limits;
+    this.#ingest = context.ingest;
     this.#index = index;
-    this.#sessions = sessions;
-    this.#messages = messages;
-    this.#sendQueue = sendQueue;
-    this.#counters = counters;
-    this.#shared = new SharedSubscriptions(counters);
+    this.#sessions = context.sessions;
+    this.#messages = context.messages;
+    this.#sendQueue = context.sendQueue;
+    this.#counters = context.counters;
+    this.#shared = new SharedSubscriptions(context.counters);
   }
 
   /** The number of subscriptions of all sessions. */
@@ -164,11 +166,10 @@ export class Router {
     publisher: Session | null,
   ): boolean {
     const origins = this.#origins.size === 0 ? null : (this.#origins.get(topic) ?? null);
-    const end = Math.min(route.length, this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, origins, 0, end, publisher);
-    if (end === route.length) return true;
+    const next = this.#deliverSlice(message, route, origins, 0, publisher);
+    if (next === route.length) return true;
     this.#messages.retain(message);
-    this.#fanouts.push({ message, route, origins, next: end, publisherConn, publisher });
+    this.#fanouts.push({ message, route, origins, next, publisherConn, publisher });
     this.#sessions.keepsFreedSlots = true;
     return false;
   }
@@ -182,12 +183,9 @@ export class Router {
    */
   continueFanouts(): ConnId {
     const fanout = this.#fanouts[0]!;
-    const start = fanout.next;
-    const { message, route, origins, publisher } = fanout;
-    const { length } = route;
-    fanout.next = Math.min(length, start + this.#limits.fanoutSlice * 2);
-    this.#deliverRows(message, route, origins, start, fanout.next, publisher);
-    if (fanout.next < length) return NO_CONN;
+    const { message, route, origins, next, publisher } = fanout;
+    fanout.next = this.#deliverSlice(message, route, origins, next, publisher);
+    if (fanout.next < route.length) return NO_CONN;
     this.#messages.release(fanout.message);
     this.#fanouts.shift();
     if (this.#fanouts.length === 0) this.#sessions.releaseFreedSlots();
@@ -240,17 +238,18 @@ export class Router {
     this.offer(session, message, options, origin, this.#flags(message, options));
   }
 
-  #deliverRows(
+  /** Delivers along the next rows of a route, at most `fanoutSlice`; returns where the rest begins. */
+  #deliverSlice(
     message: MessageSlot,
-    rows: Route,
+    route: Route,
     origins: RouteOrigins,
     start: number,
-    end: number,
     publisher: Session | null,
-  ): void {
+  ): number {
+    const end = Math.min(route.length, start + this.#limits.fanoutSlice * 2);
     for (let i = start; i < end; i += 2) {
-      const subscriber = rows[i]!;
-      const options = rows[i + 1]!;
+      const subscriber = route[i]!;
+      const options = route[i + 1]!;
       if (subscriber >= GROUP_SUBSCRIBER) {
         this.offerShared(subscriber & ~GROUP_SUBSCRIBER, message, publisher);
         continue;
@@ -268,6 +267,7 @@ export class Router {
       const origin = origins === null ? null : origins[i >> 1]!;
       this.offer(session, message, options, origin, this.#flags(message, options));
     }
+    return end;
   }
 
   /** Retain As Published: RETAIN as published [MQTT-3.3.1-13]; otherwise 0 [MQTT-3.3.1-12]. */

@@ -11,15 +11,13 @@ import type { MessagePool } from "../message/message-pool.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
 import { DeliveryQueuePool } from "./delivery-queue.ts";
-import type { SessionSlot } from "./session.ts";
+import type { SessionContext, SessionSlot } from "./session.ts";
 import { Session } from "./session.ts";
 
 export class SessionTable {
   readonly #limits: Limits;
-  readonly #messages: MessagePool;
   readonly #counters: Float64Array;
-  readonly #records: Records | null;
-  readonly #queues = new DeliveryQueuePool();
+  readonly #context: SessionContext;
   readonly #slots: Slots;
   readonly #byClientId = new Map<string, Session>();
   readonly #bySlot: (Session | null)[] = [null];
@@ -37,10 +35,9 @@ export class SessionTable {
     counters: Float64Array,
     records: Records | null,
   ) {
-    this.#records = records;
     this.#limits = limits;
-    this.#messages = messages;
     this.#counters = counters;
+    this.#context = { messages, limits, counters, records, queues: new DeliveryQueuePool() };
     this.#slots = new Slots(limits.sessionsMax + limits.connectionsMax);
   }
 
@@ -62,16 +59,7 @@ export class SessionTable {
     if (expiryMillis > 0 && this.#persistentCount >= this.#limits.sessionsMax) return null;
     const slot = this.#slots.acquire();
     if (slot === 0) return null;
-    const session = new Session(
-      slot,
-      clientId,
-      expiryMillis,
-      this.#messages,
-      this.#limits,
-      this.#counters,
-      this.#records,
-      this.#queues,
-    );
+    const session = new Session(this.#context, slot, clientId, expiryMillis);
     this.#bySlot[slot] = session;
     this.#byClientId.set(clientId, session);
     this.#counters[Counter.sessions]!++;

@@ -20,6 +20,16 @@ export interface Will {
   readonly expiryMillis: number;
 }
 
+/** The parts of a broker that all its sessions use. */
+export interface SessionContext {
+  readonly messages: MessagePool;
+  readonly limits: Limits;
+  readonly counters: Float64Array;
+  /** Null with the memory store. */
+  readonly records: Records | null;
+  readonly queues: DeliveryQueuePool;
+}
+
 export class Session {
   readonly slot: SessionSlot;
   readonly clientId: string;
@@ -44,16 +54,8 @@ export class Session {
   retainedScans: Map<string, RetainedScan[]> | null = null;
   #receipts: PacketIdSet | null = null;
 
-  constructor(
-    slot: SessionSlot,
-    clientId: string,
-    expiryMillis: number,
-    messages: MessagePool,
-    limits: Limits,
-    counters: Float64Array,
-    records: Records | null,
-    queues: DeliveryQueuePool,
-  ) {
+  constructor(context: SessionContext, slot: SessionSlot, clientId: string, expiryMillis: number) {
+    const { messages, limits, counters, records, queues } = context;
     this.slot = slot;
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;

@@ -6,7 +6,7 @@
  * cancelling cost the same at any number of timers. A timer that is usually postponed, such as a
  * keep alive, is not moved: it fires, and the caller sets it again.
  */
-import { grownF64 } from "../base/columns.ts";
+import { grownF64, grownI32 } from "../base/columns.ts";
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 
@@ -123,13 +123,8 @@ export class TimingWheel {
   #grow(timer: number): void {
     if (timer < this.#deadlines.length) return;
     this.#deadlines = grownF64(this.#deadlines, timer);
-    const grown = (column: Int32Array): Int32Array => {
-      const larger = new Int32Array(this.#deadlines.length);
-      larger.set(column);
-      return larger;
-    };
-    this.#next = grown(this.#next);
-    this.#previous = grown(this.#previous);
+    this.#next = grownI32(this.#next, timer);
+    this.#previous = grownI32(this.#previous, timer);
   }
 }
 
