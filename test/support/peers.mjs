@@ -51,12 +51,16 @@ export const peers = {
     probe: ["git", "-C", root, "rev-parse"],
     failure: "git does not read this folder as a clone",
   },
-  Linux: { probe: ["test", "-d", "/proc/self/fd"], failure: "there is no /proc/self/fd" },
+  Linux: {
+    probe: [process.execPath, "-e", 'require("node:fs").readdirSync("/proc/self/fd")'],
+    failure: "there is no /proc/self/fd",
+  },
   IPv6: {
     probe: [process.execPath, "-e", 'require("node:net").createServer().listen(0, "::1").unref()'],
     failure: "nothing can listen at ::1",
   },
   "PID namespaces": {
+    commands: ["unshare"],
     probe: ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"],
     failure: "unshare makes none: the kernel or the container forbids it",
   },
