@@ -70,6 +70,16 @@ describe("the repository", needs("a git clone"), () => {
     for (const entry of Object.values(exports)) expectTypesFirst(entry);
   });
 
+  test("the tests that CONTRIBUTING.md shows are real tests", () => {
+    const shown = Array.from(read("docs/CONTRIBUTING.md").matchAll(/^```ts\n(.*?)^```$/gms));
+    expect(shown).toHaveLength(3);
+    const tests = paths
+      .filter((path) => path.endsWith(".test.ts"))
+      .map(read)
+      .join("\n");
+    for (const [, code] of shown) expect(tests).toContain(`\n${code}`);
+  });
+
   test("every link in the documentation leads to an existing file", () => {
     const broken = files
       .filter(({ path }) => path.endsWith(".md"))
