@@ -2,13 +2,12 @@
 import { connect as connectTcp } from "node:net";
 import { expect, test } from "vitest";
 import { concat, connect, disconnect, pingreq, publish, subscribe } from "./support/packets.ts";
-import { type Running, runSansmq } from "./support/process.ts";
+import type { Running } from "./support/process.ts";
+import { serving } from "./support/serving.ts";
 import { openSocket } from "./support/socket-client.ts";
 
-async function serving(...args: string[]): Promise<{ broker: Running; tcp: string }> {
-  const broker = runSansmq("--port", "0", "--no-ws", ...args);
-  const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
-  return { broker, tcp: tcp! };
+function start(...args: string[]) {
+  return serving("--port", "0", "--no-ws", ...args);
 }
 
 function linesOf(broker: Running): Record<string, unknown>[] {
@@ -19,7 +18,7 @@ function linesOf(broker: Running): Record<string, unknown>[] {
 }
 
 /** All lines so far, up to those of a new client: its connection is logged after earlier events. */
-async function linesUntilNow({ broker, tcp }: Awaited<ReturnType<typeof serving>>) {
+async function linesUntilNow({ broker, tcp }: Awaited<ReturnType<typeof start>>) {
   const client = await openSocket(tcp);
   client.send(connect({ clientId: "the last" }));
   await broker.says(/"clientId":"the last"/);
@@ -43,7 +42,7 @@ async function visit(address: string, how: "end" | "reset" | string): Promise<vo
 }
 
 test("a peer that sends no CONNECT is logged without a warning, with what it sent", async () => {
-  const run = await serving("--max-connect-millis", "1000");
+  const run = await start("--max-connect-millis", "1000");
   const visits = {
     end: "closed before CONNECT",
     "GET / HTTP/1.1\r\n\r\n": "sent no CONNECT",
@@ -66,7 +65,7 @@ test("a peer that sends no CONNECT is logged without a warning, with what it sen
 });
 
 test("logs ten connections without CONNECT a minute from one address, and every connection of a client", async () => {
-  const run = await serving();
+  const run = await start();
   for (let n = 0; n < 30; n++) await visit(run.tcp, "end");
   for (let n = 0; n < 12; n++) {
     const client = await openSocket(run.tcp);
@@ -79,7 +78,7 @@ test("logs ten connections without CONNECT a minute from one address, and every 
 });
 
 test("logs a refused client as a warning", async () => {
-  const run = await serving("--username", "ada", "--password", "secret", "--log-level", "warn");
+  const run = await start("--username", "ada", "--password", "secret", "--log-level", "warn");
   const client = await openSocket(run.tcp);
   client.send(connect({ clientId: "c", username: "ada", password: "wrong" }));
   await client.closed;
@@ -97,7 +96,7 @@ test("logs a refused client as a warning", async () => {
 
 test("logs a refused PUBLISH or SUBSCRIBE as a warning with client, topic and reason", async () => {
   const limits = ["--max-subscriptions-per-client", "1", "--max-retained-messages", "1"];
-  const run = await serving("--log-level", "warn", ...limits, "--sys-millis", "0");
+  const run = await start("--log-level", "warn", ...limits, "--sys-millis", "0");
   const client = await openSocket(run.tcp);
   client.send(connect({ clientId: "c" }));
   client.send(concat(subscribe(1, ["a", 0], ["no/#", 0]), publish("$SYS/no", "x")));
@@ -125,7 +124,7 @@ test("logs a refused PUBLISH or SUBSCRIBE as a warning with client, topic and re
 });
 
 test("logs ten refusals a minute for each client, and truncates a long topic", async () => {
-  const run = await serving("--log-level", "warn");
+  const run = await start("--log-level", "warn");
   const loud = await openSocket(run.tcp);
   const topic = `$SYS/${"x".repeat(3000)}`;
   loud.send(connect({ clientId: "loud" }));
@@ -141,7 +140,7 @@ test("logs ten refusals a minute for each client, and truncates a long topic", a
 });
 
 test("a stopping broker logs how many lines were left out", async () => {
-  const run = await serving();
+  const run = await start();
   for (let n = 0; n < 13; n++) await visit(run.tcp, "end");
   const client = await openSocket(run.tcp);
   client.send(connect({ clientId: "loud" }));

@@ -5,16 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { concat, connect, publish, subscribe } from "./support/packets.ts";
-import { type Running, run, runSansmq } from "./support/process.ts";
+import { type Running, run } from "./support/process.ts";
+import { serving } from "./support/serving.ts";
 import { openSocket } from "./support/socket-client.ts";
 
 const quiet = ["--port", "0", "--no-ws", "--log-level", "silent"] as const;
-
-async function serving(...args: string[]) {
-  const broker = runSansmq(...args);
-  const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
-  return { broker, tcp: tcp! };
-}
 
 test.each(["SIGINT", "SIGTERM"] as const)(
   "%s sends pending messages and exits 0",

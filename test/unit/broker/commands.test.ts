@@ -2,7 +2,6 @@
 import { expect, test } from "vitest";
 import { EffectKind, NO_CONN } from "../../../core/mod.ts";
 import { fanout } from "../../support/broker.ts";
-import { publish } from "../../support/packets.ts";
 
 test("shutdown refuses new connections, sends pending output, then closes every connection without wills", () => {
   const { world, readers, publisher } = fanout(2);
@@ -33,18 +32,4 @@ test("a message that the host publishes is delivered and retained, and refused i
   expect(readers[0]!.takes()).toEqual(['PUBLISH t "hi" q1 #1']);
   expect(world.count("retainedMessages")).toBe(1);
   for (const topic of ["", "a/+", "#", "a\0"]) expect(() => say(topic)).toThrow("topic:");
-});
-
-test("reports published events only while they are observed", () => {
-  const { world, publisher } = fanout(1);
-  world.events();
-  publisher.publishes("t", "unseen");
-  world.broker.handleCommand({ kind: "observe", publishes: true }, world.now);
-  publisher.send(publish("t", "seen"), publish("nobody", "seen too", { retain: true }));
-  world.broker.handleCommand({ kind: "observe", publishes: false }, world.now);
-  publisher.publishes("t", "unseen");
-  const payloads = world.events().map((event) => {
-    return event.kind === "published" ? new TextDecoder().decode(event.payload) : event.kind;
-  });
-  expect(payloads).toEqual(["seen", "seen too"]);
 });

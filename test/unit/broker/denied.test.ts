@@ -129,18 +129,6 @@ describe("reports a refused will", () => {
   });
 });
 
-test("a flood of refusals displaces no other event, and the refusals that are not reported are counted", () => {
-  const world = new TestBroker({ limits: { eventsMax: 300 } });
-  const client = world.connected("c");
-  for (let n = 0; n < 1000; n++) client.publishes("$SYS/no", "");
-  const [first, ...others] = world.events();
-  expect(first!.kind).toBe("connected");
-  expect(others).toHaveLength(256);
-  expect(world.count("eventsDropped")).toBe(1000 - 256);
-  client.publishes("$SYS/no", "");
-  expect(denied(world)).toHaveLength(1);
-});
-
 describe("a connection that ends before it is accepted", () => {
   test("is reported with whether a CONNECT arrived and how it ended", () => {
     const world = new TestBroker({

@@ -9,12 +9,12 @@ import {
   puback,
   publish,
   subscribe,
-  unsubscribe,
 } from "../../support/packets.ts";
 
 const kept = { clientId: "s", clean: false } as const;
 
 /** A persistent session that subscribes to `t`, away. */
+
 function away(limits = {}) {
   const world = new TestBroker({ limits });
   world.connected(kept).subscribes(1, ["t", 1]).send(disconnect);
@@ -185,35 +185,4 @@ test("drops and counts the newest messages beyond queuedMessagesMax and queuedBy
   }
   expect(bytes.world.count("droppedQueueFull")).toBe(2);
   expect(bytes.publisher.takes()).toHaveLength(4);
-});
-
-test("UNSUBSCRIBE ends the subscriptions it names and no others", () => {
-  const world = new TestBroker();
-  const client = world.connected().subscribes(1, ["a", 0], ["b", 0], ["+", 0]);
-  client.unsubscribes(2, "a", "nothing", "+");
-  client.takes();
-  client.send(publish("a", "x"), publish("b", "x"));
-  expect(client.takes()).toEqual(['PUBLISH b "x" q0']);
-  expect(world.count("subscriptions")).toBe(1);
-});
-
-test("reports connections, sessions and subscriptions as events", () => {
-  const world = new TestBroker();
-  const client = world.connected(kept).send(subscribe(1, ["a", 1]), unsubscribe(2, "a"));
-  client.send(disconnect);
-  world.open().send(pingreq);
-  expect(world.events().map(({ kind }) => kind)).toEqual([
-    "connected",
-    "subscribed",
-    "unsubscribed",
-    "disconnected",
-    "refused",
-  ]);
-});
-
-test("drops and counts the oldest events beyond eventsMax", () => {
-  const world = new TestBroker({ limits: { eventsMax: 2 } });
-  world.connected("a").subscribes(1, ["x", 0], ["y", 0]);
-  expect(world.events().map(({ kind }) => kind)).toEqual(["subscribed", "subscribed"]);
-  expect(world.count("eventsDropped")).toBe(1);
 });

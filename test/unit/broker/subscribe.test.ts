@@ -110,3 +110,13 @@ test("filters are compared byte by byte", () => {
   publisher.publishes("\ufeff", "bom");
   expect(client.takes()[1]).toContain("bom");
 });
+
+test("UNSUBSCRIBE ends the subscriptions it names and no others", () => {
+  const world = new TestBroker();
+  const client = world.connected().subscribes(1, ["a", 0], ["b", 0], ["+", 0]);
+  client.unsubscribes(2, "a", "nothing", "+");
+  client.takes();
+  client.send(publish("a", "x"), publish("b", "x"));
+  expect(client.takes()).toEqual(['PUBLISH b "x" q0']);
+  expect(world.count("subscriptions")).toBe(1);
+});
