@@ -10,8 +10,9 @@ import type { Store } from "./storage/store.ts";
 
 export interface ListenOptions {
   /**
-   * One or more addresses of the machine, all on the same port. `localhost` stands for `127.0.0.1` and `::1`, or for the
-   * one of the two that the machine has; `::` includes `0.0.0.0`. Default: `localhost`.
+   * One or more addresses of the machine, in an array or separated by commas, all on the same port. `localhost` stands for
+   * `127.0.0.1` and `::1`, or for the one of the two that the machine has. A wildcard address replaces the addresses that
+   * it includes: `0.0.0.0` every IPv4 address, `::` every address. Default: `localhost`.
    */
   readonly host?: string | readonly string[];
   /** 0 picks a free port. Default: 1883 for TCP, 8083 for WebSocket. */
