@@ -70,6 +70,10 @@ describe("exits with 2 and one line on standard error for", () => {
       () => ["--record", newFolder()],
       /--record: ".*" .* writable file \(EISDIR/,
     ],
+    "a recording without a name": [
+      () => ["--record", ""],
+      /^sansmq: --record: "" is not allowed; allowed is a string that is not empty$/m,
+    ],
     "a replay without a file": [() => ["replay"], /missing required argument 'file'/],
     "a replay of a file that does not exist": [
       () => ["replay", "/nowhere"],
@@ -86,6 +90,14 @@ describe("exits with 2 and one line on standard error for", () => {
     "a configuration file that does not exist": [
       () => ["--config", "/nowhere"],
       /--config: "\/nowhere".*ENOENT/,
+    ],
+    "a configuration file without a name": [
+      () => ["--config", ""],
+      /^sansmq: --config: "" is not allowed; allowed is a readable file \(/m,
+    ],
+    "a folder instead of a configuration file": [
+      () => ["--config", newFolder()],
+      /^sansmq: --config: "\S+" is not allowed; allowed is a readable file \(EISDIR/m,
     ],
     "a configuration file that is not JSON: the message has the place, and no text of the file": [
       () => file('{\n  "password": "hush"\n  "port": 1\n}'),
@@ -121,7 +133,7 @@ describe("exits with 2 and one line on standard error for", () => {
     ],
     "an invalid password, which is not shown": [
       () => file('{"username": "ada", "password": 1234}'),
-      /^sansmq: password: the given value is not allowed; allowed is a string$/m,
+      /^sansmq: password: the given value is not allowed; allowed is a string that is not empty$/m,
     ],
     "a wrong type in the file": [() => file('{"port": true}'), /^sansmq: port: true/],
     "a wrong limit in the file": [() => file('{"inflightMax": "20"}'), /inflightMax: "20"/],

@@ -329,7 +329,9 @@ function hosts(value: unknown, field: string): Settings["host"] {
 }
 
 function text(value: unknown, field: string): string {
-  if (typeof value !== "string" || value === "") throw new ConfigError(field, value, "a string");
+  if (typeof value !== "string" || value === "") {
+    throw new ConfigError(field, value, "a string that is not empty");
+  }
   checkText(field, value);
   return value;
 }
