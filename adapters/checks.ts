@@ -129,13 +129,33 @@ export function checkFunction(field: string, value: unknown): void {
   if (typeof value !== "function") throw new ConfigError(field, value, "a function");
 }
 
-/** Checks an object of the program, such as a store: an object or function with functions of these names. */
+/**
+ * Checks an object of the program, such as a store: an object or function with functions of these names. It may have further
+ * names, because it may be an instance of a class. For a missing function the error names the misspelt one, if there is one.
+ */
 export function checkSupplied(field: string, value: unknown, ...names: readonly string[]): void {
   if (typeof value !== "function" && !isObject(value))
     throw new ConfigError(field, value, "an object");
   for (const name of names) {
-    checkFunction(`${field}.${name}`, (value as Readonly<Record<string, unknown>>)[name]);
+    const supplied = (value as Readonly<Record<string, unknown>>)[name];
+    const near = supplied === undefined ? misspelt(name, value, names) : undefined;
+    if (near !== undefined) throw unknownName(`${field}.`, near, HIDDEN, names);
+    checkFunction(`${field}.${name}`, supplied);
   }
+}
+
+/** A name of the object, its own or inherited from its class, that was probably meant as `name`. */
+function misspelt(name: string, value: object, names: readonly string[]): string | undefined {
+  for (let at = value; !isRoot(at); at = Object.getPrototypeOf(at) as object) {
+    const near = Object.getOwnPropertyNames(at).find((other) => nearest(other, names) === name);
+    if (near !== undefined) return near;
+  }
+  return undefined;
+}
+
+/** Whether the prototype chain ends here, with names that every object has. */
+function isRoot(value: object): boolean {
+  return Object.getPrototypeOf(value) === null;
 }
 
 /** Checks a string or an array of strings, and divides each at its commas. */
@@ -182,7 +202,7 @@ export function checkUsers(users: unknown): asserts users is Readonly<Record<str
 /** Whether an object has no prototype or that of plain objects, also from another realm. */
 export function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null;
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
+  return prototype === null || isRoot(prototype);
 }
 
 /** For a function without options, which JavaScript may call with some. */

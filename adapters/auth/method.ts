@@ -1,6 +1,14 @@
 /** Authentication methods of MQTT 5.0 §4.12: the interface for methods of the embedding program and for the included one. */
 import { ConfigError } from "../../core/mod.ts";
-import { checkedBytes, checkObject, checkText, FIELD_BYTES_MAX } from "../checks.ts";
+import {
+  checkedBytes,
+  checkObject,
+  checkSupplied,
+  checkText,
+  FIELD_BYTES_MAX,
+  isPlain,
+} from "../checks.ts";
+import { checkOptions } from "../options.ts";
 import type { ConnectingClient } from "./client-identity.ts";
 import type { ConnectRefusal } from "./refusal.ts";
 import { checkedRefusal } from "./refusal.ts";
@@ -24,18 +32,30 @@ export type AuthenticationStep =
   | { readonly kind: "accept"; readonly username: string; readonly data?: Uint8Array }
   | ({ readonly kind: "refuse" } & Partial<ConnectRefusal>);
 
-/** Checks the result of a method. Throws ConfigError for an invalid one, so that it lets no client in. */
+/** Checks what `begin` of a method returned. Throws ConfigError. */
+export function checkedExchange(method: string, exchange: unknown): AuthenticationExchange {
+  const field = `methods.${method}.begin()`;
+  checkObject(field, exchange);
+  checkSupplied(field, exchange, "step");
+  return exchange as AuthenticationExchange;
+}
+
+/** Checks the result of a step. Throws ConfigError for an invalid one, so that it lets no client in. */
 export function checkedStep(method: string, step: unknown): AuthenticationStep {
   const field = `methods.${method}`;
   checkObject(field, step);
   const { kind, data, username, ...refusal } = step as Readonly<Record<string, unknown>>;
-  if (kind === "challenge" || (kind === "accept" && data !== undefined)) checkData(field, data);
-  if (kind === "accept") checkText(`${field}.username`, username);
-  else if (kind === "refuse") {
+  if (kind === "refuse") {
     if (Object.keys(refusal).length > 0) checkedRefusal(field, refusal, "CONNACK");
-  } else if (kind !== "challenge") {
+    return step as AuthenticationStep;
+  }
+  if (kind !== "challenge" && kind !== "accept") {
     throw new ConfigError(`${field}.kind`, kind, "challenge, accept, refuse");
   }
+  // An instance of a class may have more of its own.
+  if (isPlain(step)) checkOptions(field, step, { kind: true, data: true, username: true });
+  if (kind === "challenge" || data !== undefined) checkData(field, data);
+  if (kind === "accept") checkText(`${field}.username`, username);
   return step as AuthenticationStep;
 }
 

@@ -23,7 +23,7 @@ import { checkOptions } from "../options.ts";
 import { requestOf } from "../upgrade-request.ts";
 import type { ClientIdentity, ConnectingClient } from "./client-identity.ts";
 import type { AuthenticationExchange, AuthenticationMethod } from "./method.ts";
-import { checkedStep } from "./method.ts";
+import { checkedExchange, checkedStep } from "./method.ts";
 import type { Answer, ConnectRefusal, PolicyFunctionName } from "./refusal.ts";
 import { refusalOf } from "./refusal.ts";
 import { SCRAM_SHA_256, scramMethod } from "./scram.ts";
@@ -184,7 +184,7 @@ export class ComposedPolicy implements Policy {
     const { conn, step, data } = request;
     const client = this.#clients.get(conn)!;
     const begun = step === "continue" ? this.#exchanges.get(conn) : undefined;
-    const exchange = begun ?? this.#methods.get(method)!.begin(client);
+    const exchange = begun ?? checkedExchange(method, this.#methods.get(method)!.begin(client));
     this.#exchanges.set(conn, exchange);
     const result = checkedStep(method, await exchange.step(data));
     if (result.kind === "challenge") return result;

@@ -1,7 +1,7 @@
 /** The answers of a program's policy functions, valid and invalid. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { BrokerOptions } from "../../adapters/broker-options.ts";
-import { Reason } from "../../adapters/mod.ts";
+import { type AuthenticationExchange, Reason } from "../../adapters/mod.ts";
 import { createBroker } from "../../adapters/node/mod.ts";
 import * as wire from "../conformance/wire.ts";
 import { startLocal as start } from "../support/local.ts";
@@ -168,9 +168,14 @@ test("a 3.1.1 client receives the return code nearest to the reason", async () =
 
 describe("a method of authentication", () => {
   /** The reply to a client of the method, if the method returns `step`. */
-  async function told(step: unknown) {
+  function told(step: unknown) {
+    return toldBy({ step: async () => step });
+  }
+
+  /** The same if `begin` returns `exchange`. */
+  async function toldBy(exchange: unknown) {
     const { broker, errors } = answering({
-      methods: { m: { begin: () => ({ step: async () => step }) } },
+      methods: { m: { begin: () => exchange as AuthenticationExchange } },
     });
     const { readable, writable } = broker.pipe();
     const props = { AuthenticationMethod: "m" };
@@ -190,6 +195,8 @@ describe("a method of authentication", () => {
     ["methods.m.data", { kind: "challenge" }],
     ["methods.m.reason", { kind: "refuse", reason: 0 }],
     ["methods.m.why", { kind: "refuse", why: "x" }],
+    ["methods.m.dta", { kind: "accept", username: "ada", dta: Uint8Array.of(1) }],
+    ["methods.m.why", { kind: "challenge", data: Uint8Array.of(1), why: "x" }],
   ])(
     "accepts no client by an invalid step, and the program receives an error about %s",
     async (field, step) => {
@@ -198,6 +205,34 @@ describe("a method of authentication", () => {
       expect(errors).toMatchObject([{ name: "ConfigError", field }]);
     },
   );
+
+  class Misspelt {
+    async stp(): Promise<void> {}
+  }
+  test.each([
+    ["methods.m.begin()", undefined],
+    ["methods.m.begin()", Promise.resolve({ step: async () => ({ kind: "refuse" }) })],
+    ["methods.m.begin().step", {}],
+    ["methods.m.begin().step", { step: "accept" }],
+    ["methods.m.begin().stp", new Misspelt()],
+  ])(
+    "accepts no client by an invalid exchange, and the program receives an error about %s",
+    async (field, exchange) => {
+      const { packet, errors } = await toldBy(exchange);
+      expect(packet).toMatchObject({ type: "CONNACK", reason: Reason.ServerUnavailable });
+      expect(errors).toMatchObject([{ name: "ConfigError", field }]);
+    },
+  );
+
+  test("accepts a step that is an instance of a class with more of its own", async () => {
+    class Accepted {
+      kind = "accept";
+      username = "ada";
+      issuer = "here";
+    }
+    const { packet, errors } = await told(new Accepted());
+    expect([packet.reason, errors]).toEqual([0, []]);
+  });
 
   test("refuses with a reason code and a Reason String", async () => {
     const plain = await told({ kind: "refuse" });

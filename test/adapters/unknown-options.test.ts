@@ -17,6 +17,13 @@ async function fault(ask: () => unknown): Promise<Error> {
   throw new Error("nothing was told");
 }
 
+/** An instance of a class, whose functions are those of its prototype. */
+class Misspelt {
+  begn(): void {}
+  comit(): void {}
+  close(): void {}
+}
+
 describe("the error for an unknown option", () => {
   const told: Readonly<Record<string, object>> = {
     "autenticate: unknown name; did you mean authenticate?": { autenticate: () => false },
@@ -40,6 +47,10 @@ describe("the error for an unknown option", () => {
     "methods.X.proceed: unknown name; allowed are methods.X.begin": {
       methods: { X: { begin() {}, proceed() {} } },
     },
+    "methods.X.begn: unknown name; did you mean methods.X.begin?": {
+      methods: { X: new Misspelt() },
+    },
+    "store.comit: unknown name; did you mean store.commit?": { store: new Misspelt() },
     "users: [object WeakMap] is not allowed; allowed is a plain object": { users: new WeakMap() },
     "users: [object Object] is not allowed; allowed is a plain object": {
       users: Object.create({ ada: "secret" }),
