@@ -9,8 +9,8 @@ import { afterInput, clearTimeout, monotonicMillis, setTimeout, type Timer } fro
 export interface LogSink {
   /** Does not block: returns a promise if it has to wait for the reader. */
   write(bytes: Uint8Array): number | Promise<number>;
-  /** May block until a write that `write` started is done. */
-  writeNow(bytes: Uint8Array): number;
+  /** Writes before the process ends. May wait for the reader, but at most `waitMillisMax`. */
+  writeNow(bytes: Uint8Array, waitMillisMax: number): number;
 }
 
 export class LogOutput {
@@ -48,20 +48,26 @@ export class LogOutput {
 
   /**
    * Writes all lines at once, for a process that is about to end. Waits for a slow reader, but not for long; false: it did not
-   * take everything.
+   * take everything, and further lines are ignored.
    */
   flush(): boolean {
     if (this.#hasEnded) return true;
+    this.#hasEnded = !this.#writeAll();
+    return !this.#hasEnded;
+  }
+
+  #writeAll(): boolean {
     if (this.#writingSince >= 0) {
       // The reader does not read, and waiting for it would keep the process alive.
       if (monotonicMillis() - this.#writingSince > FLUSH_MILLIS_MAX) return false;
-      // The runtime writes these bytes before the ones written below.
+      // Another thread has begun to write these bytes.
       this.#rest = NO_BYTES;
     }
     const until = monotonicMillis() + FLUSH_MILLIS_MAX;
     while (this.#fill()) {
       try {
-        this.#rest = this.#rest.subarray(this.#sink.writeNow(this.#rest));
+        const taken = this.#sink.writeNow(this.#rest, FLUSH_MILLIS_MAX);
+        this.#rest = this.#rest.subarray(taken);
       } catch (error) {
         if (!isFull(error) || monotonicMillis() > until) return false;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MILLIS_MIN);

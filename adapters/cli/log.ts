@@ -79,8 +79,8 @@ export function createLog(level: LogLevel): Log {
   process.on("uncaughtExceptionMonitor", (error) => {
     log.writeLast();
     log.fatal("uncaught exception", { error });
-    // Deno emits no "exit" in this case. The runtime prints the error itself, and would wait for a terminal that is not read.
-    if (!output.flush() && process.stderr.isTTY) process.exit(1);
+    // Deno emits no "exit" in this case. The runtime would print the error too, and Bun and Deno would wait for the reader.
+    if (!output.flush()) process.exit(1);
   });
   if ("Bun" in globalThis) {
     // Bun does not pass rejections to the monitor.

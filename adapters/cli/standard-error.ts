@@ -1,11 +1,11 @@
 /** Writes to standard error without waiting for its reader. */
 import { constants, openSync, writeSync } from "node:fs";
 import type { LogSink } from "./log-output.ts";
+import { writeInThread } from "./write-in-thread.ts";
 
 /** The part of Deno's interface that is used here. */
 interface DenoStandardError {
   write(bytes: Uint8Array): Promise<number>;
-  writeSync(bytes: Uint8Array): number;
 }
 
 export function standardError(): LogSink {
@@ -15,12 +15,9 @@ export function standardError(): LogSink {
   process.stderr.on("error", () => {});
   const { Deno } = globalThis as { readonly Deno?: { readonly stderr: DenoStandardError } };
   if (Deno !== undefined) {
-    // On Deno the descriptor stays blocking, and a write waits in another thread.
+    // On Deno the descriptor stays blocking. `write` waits in a thread of the runtime; a turn cannot wait for that thread.
     const { stderr } = Deno;
-    return {
-      write: (bytes) => stderr.write(bytes),
-      writeNow: (bytes) => stderr.writeSync(bytes),
-    };
+    return { write: (bytes) => stderr.write(bytes), writeNow: writeInThread };
   }
   const descriptor = process.stderr.isTTY ? openTerminal() : STANDARD_ERROR;
   const write = (bytes: Uint8Array): number => writeSync(descriptor, bytes);

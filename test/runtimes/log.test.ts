@@ -8,7 +8,7 @@ import { run, runSansmqOn } from "../support/process.ts";
 import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
 
-describeOn(Object.keys(runtimes), (name, runtime) => {
+describeOn(Object.keys(runtimes), (_, runtime) => {
   const [program, ...flags] = runtime;
   const withoutLeave = flags.filter((flag) => !flag.startsWith("--allow"));
   const script = fileURLToPath(new URL("log-ends.mjs", import.meta.url));
@@ -98,13 +98,17 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     },
   );
 
-  // Deno cannot open a non-blocking terminal without more permissions, so that a write of the last turn waits there.
-  test.each(name === "Deno" ? [] : ["throw", "reject"])(
-    "a terminal without a reader does not delay the end of the process by: %s",
+  test.each([
+    ["a terminal", "throw"],
+    ["a terminal", "reject"],
+    ["a pipe", "throw"],
+    ["a pipe", "reject"],
+  ] as const)(
+    "%s without a reader does not delay the end of the process by: %s",
     needs("Python 3", "Linux"),
-    async (manner) => {
-      const command = [...runtime, script, manner];
-      const { code } = await run("python3", "-c", UNREAD_TERMINAL, ...command).finished;
+    async (where, manner) => {
+      const unread = where === "a pipe" ? UNREAD_PIPE : UNREAD_TERMINAL;
+      const { code } = await run("python3", "-c", unread, ...runtime, script, manner).finished;
       expect(code).toBe(1);
     },
   );
@@ -130,6 +134,14 @@ import os, pty, sys
 reader, terminal = pty.openpty()
 os.set_inheritable(reader, True)
 os.dup2(terminal, 2)
+os.execvp(sys.argv[1], sys.argv[1:])
+`;
+/** The same with a pipe. */
+const UNREAD_PIPE = `
+import os, sys
+reader, writer = os.pipe()
+os.set_inheritable(reader, True)
+os.dup2(writer, 2)
 os.execvp(sys.argv[1], sys.argv[1:])
 `;
 /** Python code that runs a command in a terminal, and copies the terminal's output to standard output. */
