@@ -76,11 +76,11 @@ export class LogOutput {
     return true;
   }
 
-  /** Resolves when all lines are written, or after a timeout. Further lines are ignored. */
-  async end(): Promise<void> {
+  /** Resolves when all lines are written, or after `waitMillisMax`. Further lines are ignored. */
+  async end(waitMillisMax: number): Promise<void> {
     this.#isEnding = true;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, FLUSH_MILLIS_MAX);
+      const timer = setTimeout(resolve, waitMillisMax);
       this.#handleDrained = () => {
         clearTimeout(timer);
         resolve();
@@ -187,4 +187,4 @@ const COLLECT_MILLIS = 20;
 const RETRY_MILLIS_MIN = 10;
 const RETRY_MILLIS_MAX = 1000;
 /** Maximum time that an ending process waits for the reader of its log. */
-const FLUSH_MILLIS_MAX = 300;
+export const FLUSH_MILLIS_MAX = 300;

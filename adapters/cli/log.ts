@@ -59,10 +59,10 @@ export class Log {
     for (const writeLast of this.#beforeEnd) writeLast();
   }
 
-  /** Resolves when all lines are written, or after a timeout if standard error is not read. Call it last. */
-  end(): Promise<void> {
+  /** Resolves when all lines are written, or after `waitMillisMax` if standard error is not read. Call it last. */
+  end(waitMillisMax: number): Promise<void> {
     this.writeLast();
-    return this.#output.end();
+    return this.#output.end(waitMillisMax);
   }
 
   #write(level: LogLevel, message: string, fields: LogFields): void {

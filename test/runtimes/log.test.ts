@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { needs } from "../support/needs.ts";
-import { concat, connect, pingreq, subscribe } from "../support/packets.ts";
+import { concat, connect, pingreq, publish, subscribe } from "../support/packets.ts";
 import { run, runSansmqOn } from "../support/process.ts";
 import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
@@ -76,6 +76,31 @@ describeOn(Object.keys(runtimes), (_, runtime) => {
     expect(await exited).toBe(0);
     broker.child.stderr!.resume();
   });
+
+  test(
+    "stops within two seconds although neither the client nor the log is read",
+    needs("Python 3", "Linux"),
+    async () => {
+      const broker = runSansmqOn(["python3", "-c", UNREAD_PIPE, ...runtime], ...listening);
+      const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+)/);
+      const [reader, publisher] = [await openSocket(tcp!), await openSocket(tcp!)];
+      reader.send(concat(connect({ clientId: "r" }), subscribe(1, ["a", 0])));
+      await reader.takes(2);
+      reader.pause();
+      const filters = Array.from(
+        { length: 100 },
+        (_, n) => [`${n}/${"x".repeat(900)}`, 0] as const,
+      );
+      publisher.send(concat(connect({ clientId: "p" }), subscribe(1, ...filters)));
+      for (let n = 0; n < 30; n++) publisher.send(publish("a", new Uint8Array(1_000_000)));
+      publisher.send(pingreq);
+      await publisher.takes(3);
+      const started = performance.now();
+      broker.child.kill("SIGTERM");
+      expect((await broker.finished).code).toBe(0);
+      expect(performance.now() - started).toBeLessThan(2000);
+    },
+  );
 
   test(
     "a terminal without a reader delays neither clients nor the end of the process",

@@ -122,7 +122,9 @@ describe("a reader that takes no bytes", () => {
       throw full;
     };
     output.push("a\n");
-    await output.end();
+    const began = performance.now();
+    await output.end(50);
+    expect(performance.now() - began).toBeLessThan(250);
     output.push("b\n");
     output.flush();
     const other = new LogOutput(sink, lost);
@@ -179,7 +181,7 @@ describe("at the end of the process, the log", () => {
     output.push("first\n");
     await new Promise((resolve) => setImmediate(resolve));
     output.push("second\n");
-    const ended = output.end();
+    const ended = output.end(5000);
     output.push("after the last\n");
     await ended;
     expect(written).toEqual(["first\n", "second\n"]);
