@@ -269,8 +269,8 @@ export class BrokerServer {
   }
 }
 
-/** Throws an uncaught error where it does not interrupt the broker. */
-function throwLater(error: unknown): void {
+/** Throws an uncaught error where nothing catches it: not the broker, and not the runtime. */
+export function throwLater(error: unknown): void {
   queueMicrotask(() => {
     throw error;
   });

@@ -2,6 +2,7 @@
 import type { OutBuffer } from "../../core/mod.ts";
 import { CloseCause } from "../../core/mod.ts";
 import type { Listener } from "../broker-server.ts";
+import { throwLater } from "../broker-server.ts";
 import type { Driver } from "../driver.ts";
 import type { ListenAddress } from "../listen.ts";
 import type { OutBuffers } from "../out-buffers.ts";
@@ -26,7 +27,8 @@ export function listenTcp(
       drain: (socket) => socket.data?.drained(),
       end: (socket) => socket.data?.ended(),
       close: (socket) => socket.data?.gone(),
-      error: (socket) => socket.data?.failed(),
+      // Bun passes what the functions above throw, and would go on.
+      error: (_, error) => throwLater(error),
     },
   });
   return {
@@ -128,10 +130,6 @@ class TcpConnection extends Transport {
   #endWritten(): void {
     if (this.#hasPeerEnded) this.#socket.end();
     else this.#socket.shutdown();
-  }
-
-  failed(): void {
-    if (this.cause === CloseCause.Ended) this.cause = CloseCause.Error;
   }
 }
 

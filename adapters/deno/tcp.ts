@@ -9,7 +9,7 @@ import type { ListenAddress } from "../listen.ts";
 import type { OutBuffers } from "../out-buffers.ts";
 import { authority, peerAddress } from "../peer-address.ts";
 import { connInfo, Transport } from "../transport.ts";
-import type { DenoConn } from "./api.ts";
+import type { DenoConn, DenoListener } from "./api.ts";
 import { deno } from "./api.ts";
 
 export function listenTcp(driver: Driver, address: ListenAddress, buffers: OutBuffers): Listener {
@@ -27,15 +27,10 @@ export function listenConnections(
   let isOpen = true;
   const acceptAll = async (): Promise<void> => {
     while (isOpen) {
-      try {
-        const tcp = await listener.accept();
-        tcp.setNoDelay(true);
-        tcp.setKeepAlive(true);
-        new TcpConnection(hostOf(), tcp, buffers).serve();
-      } catch {
-        // The listener was closed, a connection ended before it was accepted, or the process has no descriptor left.
-        if (isOpen) await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_RETRY_MILLIS));
-      }
+      const tcp = await accepted(listener);
+      if (tcp !== null) new TcpConnection(hostOf(), tcp, buffers).serve();
+      else if (isOpen)
+        await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_RETRY_MILLIS));
     }
   };
   void acceptAll();
@@ -48,6 +43,18 @@ export function listenConnections(
       return Promise.resolve();
     },
   };
+}
+
+/** Null: the listener was closed, a connection ended before it was accepted, or the process has no descriptor left. */
+async function accepted(listener: DenoListener): Promise<DenoConn | null> {
+  try {
+    const tcp = await listener.accept();
+    tcp.setNoDelay(true);
+    tcp.setKeepAlive(true);
+    return tcp;
+  } catch {
+    return null;
+  }
 }
 
 export class TcpConnection extends Transport {
@@ -81,20 +88,23 @@ export class TcpConnection extends Transport {
   /** The buffer is small until reads fill it, because most connections are silent. */
   async #read(): Promise<void> {
     let buffer = new Uint8Array(READ_BYTES_MIN);
-    try {
-      for (;;) {
-        if (this.#isPaused) await new Promise<void>((resolve) => (this.#resumeRead = resolve));
-        const count = await this.#tcp.read(buffer);
-        if (this.isGone) return;
-        if (count === null) {
-          this.#hasPeerEnded = true;
-          break;
-        }
-        this.#isPaused = !this.host.bytes(this.conn, buffer.subarray(0, count));
-        if (count === buffer.length && count < READ_BYTES_MAX) buffer = new Uint8Array(count * 4);
+    for (;;) {
+      if (this.#isPaused) await new Promise<void>((resolve) => (this.#resumeRead = resolve));
+      let count: number | null;
+      // Only the read is in the `try`: an error of the host is not an error of the transport.
+      try {
+        count = await this.#tcp.read(buffer);
+      } catch {
+        this.#failed();
+        break;
       }
-    } catch {
-      this.#failed();
+      if (this.isGone) return;
+      if (count === null) {
+        this.#hasPeerEnded = true;
+        break;
+      }
+      this.#isPaused = !this.host.bytes(this.conn, buffer.subarray(0, count));
+      if (count === buffer.length && count < READ_BYTES_MAX) buffer = new Uint8Array(count * 4);
     }
     if (!this.#hasPeerEnded) this.cut();
     else if (!this.#isEnding) this.host.ended(this.conn);
