@@ -231,6 +231,11 @@ export class BrokerServer {
     this.#recording?.endRecording();
   }
 
+  /** Emits the events that the broker still holds, for a process that ends by an error. @internal */
+  emitHeldEvents(): void {
+    this.driver.report();
+  }
+
   /** Reports an error of the program to listeners of `error`. Without listeners it is thrown after the current work. */
   protected report(error: unknown): void {
     if (this.#handlers.has("error")) this.#emit("error", { kind: "error", error });

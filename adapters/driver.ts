@@ -144,7 +144,14 @@ export class Driver implements DeferringHost {
     this.#isStopped = true;
     this.#loop.clearAlarm(this.#alarm);
     for (const socket of this.#sockets) socket?.abort();
-    this.#report();
+    this.report();
+  }
+
+  /** Reports the events that the broker still holds. A broken broker can do this too. */
+  report(): void {
+    for (let event = this.#broker.pollEvent(); event !== null; event = this.#broker.pollEvent()) {
+      this.#options.handleEvent(event);
+    }
   }
 
   #schedule(): void {
@@ -170,7 +177,7 @@ export class Driver implements DeferringHost {
     this.#commit();
     this.#send(SENDS_MAX);
     this.#act();
-    this.#report();
+    this.report();
     this.#setAlarm(now);
   }
 
@@ -238,12 +245,6 @@ export class Driver implements DeferringHost {
         this.#options.handleError(error);
       },
     );
-  }
-
-  #report(): void {
-    for (let event = this.#broker.pollEvent(); event !== null; event = this.#broker.pollEvent()) {
-      this.#options.handleEvent(event);
-    }
   }
 
   #setAlarm(now: Millis): void {

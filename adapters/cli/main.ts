@@ -42,6 +42,8 @@ async function main(): Promise<void> {
     fail(1, `cannot listen: ${oneLine(error)}`);
   }
   recording?.begin();
+  // An uncaught error ends the turn before its events are logged. Before the listeners, which then tell what they left out.
+  log.beforeEnd(() => broker.emitHeldEvents());
   logEvents(broker, log);
   stopOnSignals(broker, log);
   // This includes uncaught errors, which recordings are made for.

@@ -11,9 +11,11 @@ import { run, runSansmq, runSansmqOn } from "../support/process.ts";
 import { describeOn, runtimes } from "../support/runtimes.ts";
 import { openSocket } from "../support/socket-client.ts";
 
+const anyPorts = ["--port", "0", "--ws-port", "0"] as const;
+
 describeOn(Object.keys(runtimes), (name, runtime) => {
   const serving = async (...args: string[]) => {
-    const broker = runSansmqOn(runtime, "--port", "0", "--ws-port", "0", ...args);
+    const broker = runSansmqOn(runtime, ...anyPorts, ...args);
     const [, told] = await broker.says(/^sansmq listening (.*)\n/);
     return { broker, addresses: told!.split(" ") };
   };
@@ -103,6 +105,34 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     expect(stdout).toMatch(/the output is the same as recorded\n$/);
     expect(stdout).not.toContain("incomplete");
   });
+
+  test.each(["tcp", "ws", "recorded"] as const)(
+    "after a crash the log has the events of that turn, then the error: %s",
+    async (how) => {
+      const folder = mkdtempSync(join(tmpdir(), "sansmq-"));
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      const file = join(folder, "r");
+      const script = fileURLToPath(new URL("throws.mjs", import.meta.url));
+      const [program, ...flags] = runtime;
+      const permitted = name === "Deno" ? [...flags, "--allow-read", "--allow-write"] : flags;
+      const args = how === "recorded" ? [...anyPorts, "--record", file] : anyPorts;
+      const broker = run(program, ...permitted, script, ...args);
+      const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+).*\n/);
+      const client = await openSocket(how === "ws" ? ws! : tcp!);
+      client.send(concat(connect({ clientId: "c" }), publish("$SYS/no", "CRASH")));
+      const { code, stderr } = await broker.finished;
+      expect(code).toBe(1);
+      const lines = stderr.split("\n").filter((line) => line.startsWith('{"@timestamp"'));
+      expect(lines.map((line) => JSON.parse(line) as object).slice(1)).toMatchObject([
+        { message: "connected", clientId: "c" },
+        { message: "publish refused", clientId: "c", topic: "$SYS/no" },
+        { level: "FATAL", message: "uncaught exception", error: { message: "thrown in a turn" } },
+      ]);
+      if (how !== "recorded") return;
+      const { stdout } = await runSansmq("replay", file).finished;
+      expect(stdout).toMatch(/the output is the same as recorded\n$/);
+    },
+  );
 
   test("the broker continues to serve when its log reader has exited", async () => {
     const { broker, addresses } = await serving();
