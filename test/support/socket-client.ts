@@ -3,13 +3,15 @@ import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
-import { concat, describe, split } from "./packets.ts";
+import type { Version } from "../conformance/wire.ts";
+import { concat, describe, levelFrom, split } from "./packets.ts";
 
 export abstract class SocketClient {
   /** The bytes of an incomplete packet, and how many it lacks at least. */
   #parts: Uint8Array[] = [];
   #missing = 0;
   #lines: string[] = [];
+  #level: Version = 4;
   #wake: (() => void) | null = null;
   /** Resolves when the transport has closed, with its WebSocket code or 0. */
   readonly closed: Promise<number>;
@@ -46,7 +48,10 @@ export abstract class SocketClient {
     const { packets, rest, missing } = split(concat(...this.#parts));
     this.#parts = [rest];
     this.#missing = missing;
-    this.#lines.push(...packets.map((packet) => describe(packet)));
+    for (const packet of packets) {
+      this.#level = levelFrom(packet, this.#level);
+      this.#lines.push(describe(packet, this.#level));
+    }
     this.#wake?.();
   }
 
