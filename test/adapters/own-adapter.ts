@@ -49,7 +49,7 @@ export class OwnAdapter {
     this.broker = createCore(limits);
   }
 
-  /** Serves one client: its bytes go in as they come. */
+  /** Serves one client: its bytes go to the core as they arrive. */
   serve(stream: Duplex, transport: core.ConnInfo["transport"], remote: string): void {
     const conn = this.broker.handleOpen({ transport, remote, peer: null }, clock());
     if (conn === core.NO_CONN) {
@@ -81,7 +81,7 @@ export class OwnAdapter {
     this.#schedule();
   }
 
-  /** What came in one turn of the event loop is answered at its end. */
+  /** Handles the output once, at the end of each turn of the event loop. */
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
@@ -101,12 +101,12 @@ export class OwnAdapter {
     this.#alarm = setTimeout(() => this.#schedule(), delay);
   }
 
-  /** Writes what the next connection is owed, and returns which it was. */
+  /** Writes the output of the next connection. Returns that connection, or NO_CONN if there is no output. */
   #send(now: core.Millis): core.ConnId {
     const out = this.#out;
     const conn = this.broker.pollSend(out, now);
     if (conn === core.NO_CONN) return conn;
-    // A copy: Node goes on reading it, and the buffer is the next connection's.
+    // A copy, because Node continues to read it while the buffer is filled for the next connection.
     const bytes = Buffer.concat([out.bytes.subarray(0, out.length), out.tail ?? new Uint8Array()]);
     const takesMore = this.#streams.get(conn)?.write(bytes) ?? true;
     if (!takesMore) this.broker.handleWritable(conn, false, now);
@@ -124,13 +124,13 @@ export class OwnAdapter {
     stream.once("close", () => clearTimeout(cutOff));
   }
 
-  /** Sends what is owed, ends every connection, and resolves. */
+  /** Sends pending output, ends every connection, and resolves. */
   async stop(): Promise<void> {
     this.broker.handleCommand({ kind: "shutdown" }, clock());
     this.#schedule();
     const streams = Array.from(this.#streams.values());
     await Promise.all(streams.map((stream) => new Promise((done) => stream.once("close", done))));
-    // A turn may still come, which is to set no alarm: it would keep the process alive.
+    // A turn may still follow, and must set no alarm, which would keep the process alive.
     this.#isStopped = true;
     clearTimeout(this.#alarm);
   }
