@@ -1,4 +1,4 @@
-/** The memory of one instance. Only this file creates views of it, and renews them when it grows. */
+/** The memory of one instance. Only this file creates views of it, again whenever it grows. */
 import type { Limits } from "../core/mod.ts";
 import { ROW_WORDS } from "../core/mod.ts";
 import type { WasmExports, WasmInstance } from "./load.ts";

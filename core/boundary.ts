@@ -50,7 +50,7 @@ export type ProtocolLevel = 3 | 4 | 5;
 
 export interface ConnInfo {
   readonly transport: "tcp" | "tls" | "ws" | "wss" | "local";
-  /** The address of the peer, `address:port`. For people; the core does not interpret it. */
+  /** The address of the peer, `address:port`. Only for logs: the core does not interpret it. */
   readonly remote: string;
   /** From a verified client certificate; null without one. */
   readonly peer: PeerIdentity | null;
@@ -181,8 +181,8 @@ export interface DenyDecision {
 }
 
 /**
- * MQTT 5.0 properties by name: numbers, texts, bytes, and User Property as pairs in order. A PUBLISH
- * may have several Subscription Identifiers.
+ * MQTT 5.0 properties by name: numbers, texts, bytes, and User Property as pairs in order. A
+ * PUBLISH may have several Subscription Identifiers.
  */
 export type PropertyValues = { readonly [K in PropertyName]?: PropertyValue<K> };
 

@@ -75,8 +75,8 @@ export class Broker {
   }
 
   /**
-   * About the bytes of messages that `pollSend` can return now, because their transports take bytes.
-   * A host drains early when there are many.
+   * About how many bytes of messages `pollSend` can return now, because their transports take
+   * bytes. A host drains early when there are many.
    */
   get sendableBytes(): number {
     return this.#context.counters[Counter.outputBytes]! - this.#blockedBytes;
@@ -153,7 +153,10 @@ export class Broker {
     this.#leave();
   }
 
-  /** The peer writes no more and may still read. When its client is owed nothing, a `Close` effect follows. */
+  /**
+   * The peer writes no more, but may still read. A `Close` effect follows once all output for the
+   * client has been sent.
+   */
   handleEnd(conn: ConnId, now: Millis): void {
     now = this.#enter(now);
     const connection = this.#connection(conn);
@@ -294,7 +297,7 @@ export class Broker {
       if (!isDone) context.sendQueue.schedule(slot);
       if (out.length > 0 || out.tail !== null) id = connection.id;
       if (connection.parked !== 0) resumeAfterReplies(context, connection);
-      // Replies may have been queued by what went on behind those that were encoded.
+      // The input that was resumed may have caused more replies.
       const isFlushed = isDone && connection.replies === null;
       if (isFlushed && connection.stage === Stage.Closing) this.#finishClosing(connection);
       else if (connection.hasPeerEnded) this.#finishEndedPeer(connection, id !== NO_CONN);
@@ -320,7 +323,7 @@ export class Broker {
     return false;
   }
 
-  /** Swaps the open batch of writes with `batch`; false if there are none. */
+  /** Swaps the open batch of writes with `batch`; false if there are no writes. */
   pollJournal(batch: WriteBatch): boolean {
     // A message and all its deliveries belong to one batch, also if the fan-out is delivered in
     // slices.
@@ -370,7 +373,7 @@ export class Broker {
     endConnection(this.#context, connection, "flushed", connection.endReason);
   }
 
-  /** Ends a connection whose peer writes no more, once it is owed nothing. */
+  /** Ends a connection whose peer writes no more, once all output for it has been sent. */
   #finishEndedPeer(connection: Connection, hasOutput: boolean): void {
     const { storeBlocked, retainedScans, router, sendQueue } = this.#context;
     const isWaiting =
@@ -380,7 +383,7 @@ export class Broker {
       retainedScans.has(connection);
     // The end of each of these waits schedules the connection.
     if (isWaiting || sendQueue.isScheduled(connection.slot)) return;
-    // First the host may say that the transport takes no more of what it has just been given.
+    // The host may still report that the transport has not taken the output of this call.
     if (hasOutput || router.hasFanouts) sendQueue.schedule(connection.slot);
     else endConnection(this.#context, connection, "peerEnded", connection.endReason);
   }

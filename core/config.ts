@@ -192,12 +192,13 @@ export function unknownName(
 }
 
 /**
- * The defaults, overridden by `given`. Throws ConfigError for an unknown name or an invalid value; `prefix` precedes the name there.
+ * The defaults, overridden by `given`. Throws ConfigError for an unknown name or an invalid value;
+ * `prefix` precedes the name in the error.
  */
 export function parseLimits(given: Readonly<Record<string, unknown>> = {}, prefix = ""): Limits {
   const limits: Record<string, number> = {};
   for (const name of limitNames) limits[name] = limitTable[name].default;
-  // Inherited names too, such as those of `Object.create(defaults)`.
+  // Includes inherited names, such as those of `Object.create(defaults)`.
   for (const name in given) {
     const value = given[name];
     if (!Object.hasOwn(limitTable, name)) throw unknownName(prefix, name, value, limitNames);
@@ -236,5 +237,5 @@ function describe(value: unknown): string {
   return isPlain ? String(value) : Object.prototype.toString.call(value);
 }
 
-/** The units that the name of a limit does not already tell. */
+/** The units that an error names. The other units need no name. */
 const NAMED_UNITS: ReadonlySet<LimitSpec["unit"]> = new Set(["bytes", "messages", "ms", "s"]);

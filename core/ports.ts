@@ -1,6 +1,6 @@
 /**
- * The ports of the core: interfaces that it calls synchronously for answers. Effects, in contrast,
- * ask the host to act.
+ * The ports of the core: interfaces that it calls and that return their result at once. Effects, in
+ * contrast, request an action of the host.
  *
  * A port never calls the broker, and its state (a table of interned names, a topic index) depends
  * only on the calls it received.
@@ -33,8 +33,8 @@ export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 export type PolicyVerdict = Verdict | FailureCode;
 
 /**
- * Decides which clients may connect, publish and subscribe. Called on the data path: answer from
- * memory.
+ * Decides which clients may connect, publish and subscribe. It is called on the data path and must
+ * decide from memory.
  */
 export interface Policy {
   authenticate(request: AuthenticateRequest): PolicyVerdict;

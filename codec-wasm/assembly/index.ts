@@ -9,8 +9,8 @@ let input: usize = 0;
 let table: usize = 0;
 
 /**
- * Takes memory up to `bytesMax`, of which `reservedBytes` are for topic names; false if there is not
- * enough to start. To be called once, before all else.
+ * Takes memory up to `bytesMax`, of which `reservedBytes` are for topic names. Returns false if
+ * there is not enough to start. To be called once, before all else.
  */
 export function initMemory(bytesMax: u32, reservedBytes: u32, inputBytes: u32, rowsMax: u32): bool {
   if (!initArena(__heap_base, bytesMax, reservedBytes)) return false;
@@ -20,7 +20,7 @@ export function initMemory(bytesMax: u32, reservedBytes: u32, inputBytes: u32, r
   return input !== 0 && table !== 0;
 }
 
-/** Creates the tables; false if there is not enough memory. To be called once, after `initMemory`. */
+/** Creates the tables; false if memory is exhausted. To be called once, after `initMemory`. */
 export function initTables(
   seed: u32,
   topicBytesMax: u32,

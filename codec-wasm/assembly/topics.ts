@@ -280,7 +280,7 @@ function hasWildcard(at: usize, end: usize): bool {
   return false;
 }
 
-/** Adds a child with the label `[at, end)`, whose first level has `hash`; 0: memory is exhausted. */
+/** Adds a child with the label `[at, end)`, whose first level has `hash`; 0 without memory. */
 function addChild(parent: usize, at: usize, end: usize, hash: u32): usize {
   if (nodes > nodeMask) growNodes();
   const bytes = <u32>(end - at);

@@ -10,11 +10,11 @@ import type { Reader } from "./reader.ts";
 import { VARINT_BYTES } from "./reader.ts";
 
 /**
- * A type of a property's value, MQTT 5.0 §1.5: a number of `numberBytes`, or fields, each behind its
- * length of two bytes.
+ * A type of a property's value, MQTT 5.0 §1.5: a number of `numberBytes`, or fields, each preceded
+ * by its length in two bytes.
  */
 export interface PropertyType {
-  /** The length of a number; `VARINT_BYTES` for a Variable Byte Integer; -1 if the value is no number. */
+  /** The length of a number; `VARINT_BYTES`: a Variable Byte Integer; -1: not a number. */
   readonly numberBytes: number;
   /** The largest number. */
   readonly max: number;
@@ -163,8 +163,8 @@ export class PropertyScan {
   }
 
   /**
-   * Reads the property length and the properties; the reader then stands behind them. Returns
-   * Success or the fault. The caller has to check that the reader is not overrun.
+   * Reads the property length and the properties. Returns Success or the fault. The caller has to
+   * check that the reader is not overrun.
    */
   read(reader: Reader, place: PropertyPlace): ReasonCode {
     this.clear();

@@ -36,8 +36,8 @@ export type Stage = (typeof Stage)[keyof typeof Stage];
 /** Reasons to park a connection, as bits. */
 export const Parked = {
   /** A decision is pending. */ Decision: 1,
-  /** Its own message is still being delivered in slices. */ Fanout: 2,
-  /** It does not take its replies as fast as it causes them. */ Output: 4,
+  /** A message of its client is still being delivered in slices. */ Fanout: 2,
+  /** Its client takes replies slower than it causes them. */ Output: 4,
   /** The store is behind. */ Journal: 8,
   /**
    * It has `receiveMax` unacknowledged messages, and its protocol version has no Receive Maximum.
@@ -83,14 +83,14 @@ export class Connection {
   /** 0: no keep alive. */
   keepAliveMillis = 0;
   lastSeen: Millis;
-  /** The peer writes no more: the connection ends once the client is owed nothing. */
+  /** The peer writes no more: the connection ends once all output for it has been sent. */
   hasPeerEnded = false;
   /** When the transport stopped taking bytes; -1: it takes bytes. */
   stalledAt = -1;
   will: Will | null = null;
   /** The last decision that denied, until its explanation has been sent; null: none. */
   denial: DenyDecision | null = null;
-  /** Why the connection ends, for the event. */
+  /** Why the connection ends, for the `disconnected` or `refused` event. */
   endReason: ReasonCode = Reason.Unspecified;
 
   /** Replies in sending order, one word each (lifecycle/reply-queue.ts). Null: none. */
@@ -110,7 +110,7 @@ export class Connection {
    * its own.
    */
   inputBacklog: Uint8Array | null = null;
-  /** `handleBytes` returned false: a `Read` effect is due. */
+  /** `handleBytes` returned false: a `Read` effect follows when the input is handled. */
   owesReadEffect = false;
   /** The decision of the host, until the handler takes it. */
   decision: Decision | null = null;

@@ -132,7 +132,7 @@ export function dropInput(context: BrokerContext, connection: Connection): void 
   connection.inboundAliases = null;
 }
 
-/** The buffer size for a packet of `packetBytes` (0: unknown), of which `receivedBytes` are there. */
+/** The buffer size for a packet of `packetBytes` (0: unknown), of which `receivedBytes` arrived. */
 function capacityFor(packetBytes: number, receivedBytes: number): number {
   if (packetBytes === 0) return PARTIAL_BYTES_MIN;
   const ahead = Math.min(receivedBytes * AHEAD_FACTOR_MAX, PARTIAL_BYTES_SMALL);

@@ -29,7 +29,7 @@ export function packReply(
   return ((firstByte << 24) | (reason << 16) | packetId) >>> 0;
 }
 
-/** Queues a reply that depends on no write. It waits for the CONNACK at most [MQTT311-3.2.0-1]. */
+/** Queues a reply that depends on no write. It waits only for the CONNACK [MQTT311-3.2.0-1]. */
 export function sendReply(context: BrokerContext, connection: Connection, word: number): void {
   if (context.journal.committed < connection.connackSeq) {
     gateReply(context, connection, word);

@@ -55,8 +55,8 @@ export class MessagePool {
   }
 
   /**
-   * Makes a message with one reference; 0, counted, if memory is exhausted. `topicEpoch` belongs to
-   * `source.topic`.
+   * Creates a message with one reference. If memory is exhausted, counts the message as dropped and
+   * returns 0. `topicEpoch` belongs to `source.topic`.
    */
   create(source: PublishFields, topicEpoch = 0): MessageSlot {
     const { propertyRanges, topicEnd, payloadEnd, isAliased } = source;
@@ -305,8 +305,9 @@ export class MessagePool {
   }
 }
 
-// A record: [references, handle, topic start, topic bytes, property start, property bytes, payload start,
-// payload bytes, topic id, topic epoch, flags, awaited seq, serial (f64), expires at (f64)]
+// A record: [references, handle, topic start, topic bytes, property start, property bytes,
+// payload start, payload bytes, topic id, topic epoch, flags, awaited seq, serial (f64),
+// expires at (f64)]
 const RECORD_WORDS = 16;
 const RECORD_FLOATS = 8;
 const RECORD_BYTES = RECORD_WORDS * 4;

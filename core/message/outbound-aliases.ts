@@ -1,16 +1,17 @@
 /**
  * The topic aliases that the server sends on one connection, MQTT 5.0 §3.3.2.3.4.
  *
- * A topic with a long enough name gets an alias with its first message, while one of the few places
- * that it can use is free. Every later packet then leaves the name out. A topic that is sent only
- * once costs three bytes more, at most once for each alias. If all its places are taken, a topic
- * takes the first of them from another topic when it is sent twice in a row there: topics that are
- * sent in turn do not replace each other. docs/decisions/0009 compares the rules.
+ * An alias is a place in a small hash table. A topic with a long enough name gets a free place with
+ * its first message, and every later packet leaves the name out. If the topic is never sent again,
+ * this costs three bytes, at most once for each alias. If all its places are taken, the topic is
+ * only noted at the first of them. If the next topic to be noted there is the same one, it takes
+ * the place over. Topics that are sent in turn therefore do not replace each other.
+ * docs/decisions/0009 compares the rules.
  */
 export class OutboundAliases {
   /** The topic id that the client knows for each alias; 0: none. */
   readonly #known: Uint32Array;
-  /** The topic id that found all its places taken last, by the first of its places. */
+  /** The topic id that was noted last, by the first of its places. */
   readonly #seen: Uint32Array;
   #epoch = 0;
   /** The last known topic id and its alias: consecutive messages often have the same topic. */
@@ -50,7 +51,7 @@ export class OutboundAliases {
         this.#lastAlias = place + 1;
         return place + 1;
       }
-      // A place never becomes free again: a topic that is not before a free place has no alias.
+      // A place never becomes free again, so the topic has no place after a free one.
       if (known === 0) return -(place + 1);
       place = place + 1 === length ? 0 : place + 1;
     }
@@ -69,7 +70,7 @@ export class OutboundAliases {
   }
 }
 
-/** How many places a topic can use: they are next to each other. */
+/** How many places a topic can use. They are adjacent. */
 const PLACES = 4;
 /**
  * The shortest topic field that gets an alias, in bytes: a name of six. Each later packet then

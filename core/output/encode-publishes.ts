@@ -1,5 +1,5 @@
 /**
- * Encodes the PUBLISH packets of a session: first those to be resent, then those that are ready.
+ * Encodes the PUBLISH packets of a session: first the messages to resend, then the ready messages.
  */
 import type { OutBuffer } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
@@ -46,7 +46,7 @@ export function encodeResends(
   }
 }
 
-/** Encodes ready messages. False: no room. True: any that are left wait for a commit. */
+/** Encodes ready messages. False: no room. True: messages that are left wait for a commit. */
 export function encodeReady(
   context: BrokerContext,
   connection: Connection,

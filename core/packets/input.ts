@@ -69,7 +69,7 @@ export function resumeAfterCommit(context: BrokerContext): void {
  */
 export function resume(context: BrokerContext, connection: Connection, bits: number): void {
   connection.parked &= ~bits;
-  // The last packet may be answered by nothing.
+  // The last packet may get no reply.
   if (connection.hasPeerEnded) context.sendQueue.schedule(connection.slot);
   if (!connection.isReading) return;
   const backlog = shiftBacklog(context, connection);

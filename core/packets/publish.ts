@@ -120,7 +120,8 @@ function publish(
     acknowledge(context, connection, packet, Reason.QuotaExceeded);
     return Reason.Success;
   }
-  // If it were sent before its receipt is durable, receivers would get it twice after a restart.
+  // If the message were sent before its receipt is durable, receivers might get it twice after a
+  // restart.
   if (qos === 2) context.messages.setAwaitedSeq(message, context.journal.lastSeq);
   if (isRetained) {
     const isKept = setRetained(context, name, message);

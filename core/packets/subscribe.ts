@@ -238,7 +238,7 @@ function subscribe(
   // Replacing a subscription loses no retained message that it has yet to receive [MQTT-3.8.4-3].
   renewRetainedScans(session, text, options);
   // Subscribing again sends the retained messages again [MQTT311-3.8.4-3], unless Retain Handling
-  // asks for none, or only for those of a new subscription [MQTT-3.3.1-9] [MQTT-3.3.1-10]
+  // requests none, or requests them only for a new subscription [MQTT-3.3.1-9] [MQTT-3.3.1-10]
   // [MQTT-3.3.1-11].
   const handling = field.options >> SUBSCRIBE_RETAIN_HANDLING_SHIFT;
   const wantsRetained = !isSharedFilter && (handling === 0 || (handling === 1 && isNew));

@@ -1,6 +1,6 @@
 /**
- * The way of every message into the broker: it is retained if need be, routed and reported to
- * observers.
+ * Publishes messages that do not arrive in a PUBLISH. Retains messages of any source, and reports
+ * them to observers.
  */
 import { ownBytes } from "../base/bytes.ts";
 import { NEVER, NO_CONN } from "../boundary.ts";
@@ -88,7 +88,7 @@ export function removeRetained(context: BrokerContext, topic: string): void {
   retained.remove(topic);
 }
 
-/** Reports a message to those hooks that observe publishes. */
+/** Reports a message to the hooks that observe publishes. */
 export function pushPublished(
   context: BrokerContext,
   clientId: string,

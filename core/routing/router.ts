@@ -155,8 +155,8 @@ export class Router {
 
   /**
    * Delivers a message along the route of its topic. False: the route is long. `continueFanouts`
-   * delivers the rest in slices, and `publisherConn` must not be read until then. `publisher` is the
-   * session of the publisher, if known.
+   * delivers the rest in slices, and `publisherConn` must not be read until then. `publisher` is
+   * the session of the publisher, if known.
    */
   deliver(
     message: MessageSlot,
@@ -238,7 +238,7 @@ export class Router {
     this.offer(session, message, options, origin, this.#flags(message, options));
   }
 
-  /** Delivers along the next rows of a route, at most `fanoutSlice`; returns where the rest begins. */
+  /** Delivers to the next rows of a route, at most `fanoutSlice`. Returns where the rest begins. */
   #deliverSlice(
     message: MessageSlot,
     route: Route,

@@ -187,8 +187,8 @@ export class Outbox {
   }
 
   /**
-   * The ready message has been written: it leaves `ready`. A QoS 1 or 2 message goes to the window
-   * with its reference; the reference of a QoS 0 message is released.
+   * The next ready message has been written: removes it from `ready`. A QoS 1 or 2 message moves to
+   * the window with its reference; the reference of a QoS 0 message is released.
    */
   confirmReadySent(): void {
     const ready = this.#ready!;
