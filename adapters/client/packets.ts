@@ -15,6 +15,7 @@ import {
   u16,
   withLength,
 } from "../../core/mod.ts";
+import type { CheckedMessage } from "../checks.ts";
 
 /** The fields of CONNECT. The caller has checked them. */
 export interface ConnectFields {
@@ -24,20 +25,11 @@ export interface ConnectFields {
   readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
   readonly properties: PropertyValues;
-  readonly will: WillFields | undefined;
+  readonly will: PublishFields | undefined;
 }
 
-export interface WillFields extends PublishFields {
-  readonly properties: PropertyValues;
-}
-
-export interface PublishFields {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly qos: QoS;
-  readonly retain: boolean;
-  readonly properties: PropertyValues;
-}
+/** The fields of PUBLISH or of a will. */
+export type PublishFields = CheckedMessage;
 
 /** A packet from the broker. */
 export type ServerPacket =
