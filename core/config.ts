@@ -84,7 +84,7 @@ export const limitTable = {
   inflightMax: messages(20, 1, 65_535,
     "Maximum QoS 1 and 2 messages sent to one client and not yet acknowledged by it") as LimitSpec,
   receiveMax: messages(65_535, 1, 65_535,
-    "Maximum QoS 1 and 2 messages received from one client and not yet acknowledged. MQTT 5.0 clients are told it as Receive Maximum and are disconnected beyond it. Older clients are not read beyond it") as LimitSpec,
+    "Maximum QoS 1 and 2 messages received from one client and not yet acknowledged. MQTT 5.0 clients get this number as Receive Maximum and are disconnected if they exceed it. The broker stops reading from older clients that reach it") as LimitSpec,
   qosMax: count(2, 0, 2,
     "Maximum QoS for publishing and for subscriptions") as LimitSpec,
   topicAliasMax: count(32, 0, 65_535,

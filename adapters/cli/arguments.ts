@@ -198,7 +198,7 @@ const optionTable: readonly {
 }[] = [
   {
     flags: "--host <address>",
-    help: "address to listen on; repeat it, or use commas, to listen on several (default: localhost, which is 127.0.0.1 and ::1)",
+    help: "address to listen on; repeat it or separate addresses by commas to listen on several (default: localhost, which is 127.0.0.1 and ::1)",
     isRepeatable: true,
   },
   { flags: "--port <n>", help: "TCP port; 0 picks a free one (default: 1883)" },
@@ -249,7 +249,7 @@ const optionTable: readonly {
   },
   {
     flags: "--record-max-bytes <n>",
-    help: `stop recording at this size; the broker goes on (default: ${recordBytesMax.default})`,
+    help: `stop recording at this size; the broker keeps running (default: ${recordBytesMax.default})`,
   },
   {
     flags: "--record-keep <n>",

@@ -94,6 +94,7 @@ function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
 function argumentFault(message: string): string {
   return message
     .replace(/^error: /, "")
+    .replace(/\.$/, "")
     .replace(/^(unknown option '(?:--[^=']*|-[^-])).*?'(?=\n\(|$)/s, "$1'")
     .replaceAll("\n", " ");
 }

@@ -98,8 +98,8 @@ async function scheduled(
   const { elapsed, cpuShare } = end();
   // The share of turns that had work to do.
   const loadShare = 1 - (idleMillis - idleBefore) / 1000 / elapsed;
-  // Messages due from now on are not measured. Those that were due and are missing are waited for:
-  // they matter most.
+  // Messages due from now on are not measured. The load waits for the missing messages that were
+  // due, because they matter most.
   const expected = (sent - first) * receivers;
   latencies.to = startAt + ((sent - 0.5) * 1000) / msgsPerSec;
   const deadline = performance.now() + STRAGGLER_MILLIS;
