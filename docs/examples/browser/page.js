@@ -10,7 +10,7 @@ function openSocket() {
   return portSocket(port1);
 }
 
-// The address is never looked up; MQTT.js only wants one.
+// MQTT.js requires an address, but never looks it up.
 const client = mqtt.connect("ws://worker", { protocolVersion: 5, createWebsocket: openSocket });
 
 const byId = (id) => document.getElementById(id);

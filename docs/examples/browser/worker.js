@@ -3,5 +3,5 @@ import { createBareBroker } from "sansmq/local";
 
 const broker = createBareBroker({ limits: { sysMillis: 1000 } });
 
-// A page sends one end of a MessageChannel for each client that it wants served.
+// The page sends one end of a MessageChannel for each of its clients.
 addEventListener("message", ({ ports: [port] }) => broker.servePort(port));
