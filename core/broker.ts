@@ -34,6 +34,7 @@ import { BrokerContext } from "./context.ts";
 import type { WriteBatch } from "./journal/journal.ts";
 import { handleCommand } from "./lifecycle/commands.ts";
 import { handleDeadline } from "./lifecycle/deadlines.ts";
+import { endIfNothingIsOwed, handlePeerEnd } from "./lifecycle/half-close.ts";
 import { replyAfterCommit } from "./lifecycle/reply-queue.ts";
 import { endConnection } from "./lifecycle/transitions.ts";
 import { Counter } from "./observe/counters.ts";
@@ -161,8 +162,7 @@ export class Broker {
     now = this.#enter(now);
     const connection = this.#connection(conn);
     if (connection !== null) {
-      connection.hasPeerEnded = true;
-      this.#context.sendQueue.schedule(connection.slot);
+      handlePeerEnd(this.#context, connection);
     }
     this.#leave();
   }
@@ -300,7 +300,8 @@ export class Broker {
       // The input that was resumed may have caused more replies.
       const isFlushed = isDone && connection.replies === null;
       if (isFlushed && connection.stage === Stage.Closing) this.#finishClosing(connection);
-      else if (connection.hasPeerEnded) this.#finishEndedPeer(connection, id !== NO_CONN);
+      else if (connection.hasPeerEnded)
+        endIfNothingIsOwed(this.#context, connection, id !== NO_CONN);
     }
     if (id !== NO_CONN) context.counters[Counter.bytesSent]! += byteCount(out);
     this.#leave();
@@ -371,21 +372,6 @@ export class Broker {
   #finishClosing(connection: Connection): void {
     if (connection.commitGate !== null && connection.commitGate.count > 0) return;
     endConnection(this.#context, connection, "flushed", connection.endReason);
-  }
-
-  /** Ends a connection whose peer writes no more, once all output for it has been sent. */
-  #finishEndedPeer(connection: Connection, hasOutput: boolean): void {
-    const { storeBlocked, retainedScans, router, sendQueue } = this.#context;
-    const isWaiting =
-      connection.parked !== 0 ||
-      (connection.commitGate !== null && connection.commitGate.count > 0) ||
-      storeBlocked.has(connection) ||
-      retainedScans.has(connection);
-    // The end of each of these waits schedules the connection.
-    if (isWaiting || sendQueue.isScheduled(connection.slot)) return;
-    // The host may still report that the transport has not taken the output of this call.
-    if (hasOutput || router.hasFanouts) sendQueue.schedule(connection.slot);
-    else endConnection(this.#context, connection, "peerEnded", connection.endReason);
   }
 
   /** Starts a call; returns the broker's time. */

@@ -8,7 +8,7 @@ import { ENCODED_REPLY, reasonString } from "../lifecycle/reply-queue.ts";
 import { Counter } from "../observe/counters.ts";
 import { FAILURE_MIN, Reason } from "../reason.ts";
 import { encodeReady, encodeResends } from "./encode-publishes.ts";
-import { offerRetained, refillScanBudget } from "./retained-scan.ts";
+import { offerRetained, refillScanBudget } from "./retained-pacing.ts";
 
 /** Appends to `out` as much output as fits. False: there is more. */
 export function encodeOutput(

@@ -7,7 +7,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import type { EncodedBatch } from "../message/encoded-batch.ts";
 import { BATCH_MESSAGES_MAX } from "../message/encoded-batch.ts";
-import { Delivery, Written, writePublish } from "../message/publish-writer.ts";
+import { DELIVERY_DUP, Delivery, Written, writePublish } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Outbox } from "../session/outbox.ts";
 
@@ -29,7 +29,7 @@ export function encodeResends(
     if (out.tail !== null) return false;
     const message = window.sentMessage(position);
     delivery.message = message;
-    delivery.flags = window.resentDelivery(position);
+    delivery.flags = window.sentDelivery(position) | DELIVERY_DUP; // [MQTT311-3.3.1-1]
     delivery.packetId = window.sentPacketId(position);
     delivery.subscriptionIds = window.sentOrigin(position)?.properties ?? null;
     const written = writePublish(messages, delivery, connection, out);

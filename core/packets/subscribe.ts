@@ -30,7 +30,7 @@ import {
   addRetainedScan,
   dropRetainedScans,
   renewRetainedScans,
-} from "../routing/retained-scans.ts";
+} from "../routing/retained-scan-queue.ts";
 import { subscriptionOptions } from "../routing/route.ts";
 import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";

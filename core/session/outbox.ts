@@ -292,7 +292,7 @@ export class Outbox {
     const { window } = this;
     for (let i = 0; i < window.sentCount; i++) {
       const group = window.sentOrigin(i)?.group ?? 0;
-      const isExactlyOnce = (window.resentDelivery(i) & DELIVERY_QOS) === 2;
+      const isExactlyOnce = (window.sentDelivery(i) & DELIVERY_QOS) === 2;
       if (group !== 0 && !isExactlyOnce) yield { message: window.sentMessage(i), group };
     }
     for (const queue of [this.#ready, this.#queued]) {

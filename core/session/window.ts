@@ -9,7 +9,7 @@
  * An identifier is in use until its message is done [MQTT311-2.3.1-4] [MQTT-2.2.1-4].
  */
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
-import { DELIVERY_DUP, DELIVERY_QOS } from "../message/publish-writer.ts";
+import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin } from "./delivery-queue.ts";
 import { PacketIdQueue } from "./packet-id-queue.ts";
@@ -137,9 +137,9 @@ export class Window {
   sentOrigin(position: number): DeliveryOrigin | null {
     return this.#sent!.origin(position);
   }
-  /** With DUP, because it is resent [MQTT311-3.3.1-1]. */
-  resentDelivery(position: number): number {
-    return this.#sent!.delivery(position) | DELIVERY_DUP;
+  /** The delivery flags of the first sending, without DUP. */
+  sentDelivery(position: number): number {
+    return this.#sent!.delivery(position);
   }
   sentPacketId(position: number): number {
     return this.#sent!.packetId(position);

@@ -6,7 +6,7 @@
 import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import { DELIVERY_RETAIN } from "../message/publish-writer.ts";
-import { endRetainedScan, nextRetainedScan } from "../routing/retained-scans.ts";
+import { endRetainedScan, nextRetainedScan } from "../routing/retained-scan-queue.ts";
 import { deliveryOrigin, OPTIONS_QOS } from "../routing/route.ts";
 import type { Session } from "../session/session.ts";
 import type { ScanBudget } from "../topic/name-tree.ts";
