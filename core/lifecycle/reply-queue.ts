@@ -71,7 +71,8 @@ function gateReply(context: BrokerContext, connection: Connection, word: number)
 }
 
 /** Forgets the replies that wait for a commit. */
-export function dropGatedReplies(connection: Connection): void {
+export function dropGatedReplies(context: BrokerContext, connection: Connection): void {
+  context.gatedConnections.delete(connection);
   const { commitGate } = connection;
   connection.commitGate = null;
   // The last of the encoded replies belong to them, because no reply overtakes a waiting one.

@@ -24,6 +24,7 @@ import {
   keepEncodedReply,
   policyReasonString,
   reasonString,
+  replyInOrder,
   sendReply,
 } from "./reply-queue.ts";
 
@@ -127,6 +128,9 @@ export function endConnection(
   if (row.will === "dropped") dropWill(context, connection);
   const hasSession = connection.session !== null;
   const isConfirmed = hasSession && context.journal.committed >= connection.connackSeq;
+  // Replies that wait for a commit still go out, in order.
+  const isGated =
+    hasSession && row.flushes === "replies" && (connection.commitGate?.count ?? 0) > 0;
   if (hasSession && row.flushes === "everything") {
     connection.endReason = reason;
     connection.stage = Stage.Closing;
@@ -134,16 +138,17 @@ export function endConnection(
     return;
   }
   const sendsReason = row.packet === "DISCONNECT" && reason !== Reason.Success;
-  if (isConfirmed && sendsReason && connection.level === 5) {
-    startClosing(context, connection, reason);
+  if ((isConfirmed || isGated) && sendsReason && connection.level === 5) {
+    startClosing(context, connection, reason, isGated);
     sendDisconnect(context, connection, reason);
     return;
   }
-  if (isConfirmed && row.flushes === "replies" && connection.replies !== null) {
-    startClosing(context, connection, reason);
+  if (isGated || (isConfirmed && row.flushes === "replies" && connection.replies !== null)) {
+    startClosing(context, connection, reason, isGated);
     return;
   }
   detach(context, connection, reason);
+  dropGatedReplies(context, connection);
   connection.stage = Stage.Ended;
   if (cause === "transportClosed") return;
   const transport = hasSession ? row.transport : row.withoutSession;
@@ -193,7 +198,7 @@ function sendDisconnect(context: BrokerContext, connection: Connection, reason: 
     encodeReason(FirstByte.Disconnect, code, properties),
   );
   keepEncodedReply(connection, packet);
-  sendReply(context, connection, ENCODED_REPLY);
+  replyInOrder(context, connection, ENCODED_REPLY);
 }
 
 /**
@@ -232,12 +237,18 @@ function serverReference(
 
 /**
  * Detaches the client. The transport may still take the queued output, but only for a short time.
+ * `keepsGated`: that includes the replies that wait for a commit.
  */
-function startClosing(context: BrokerContext, connection: Connection, reason: ReasonCode): void {
+function startClosing(
+  context: BrokerContext,
+  connection: Connection,
+  reason: ReasonCode,
+  keepsGated: boolean,
+): void {
   detach(context, connection, reason);
   connection.stage = Stage.Closing;
   connection.parked = 0;
-  dropGatedReplies(connection);
+  if (!keepsGated) dropGatedReplies(context, connection);
   context.deadlines.set(connection.slot, (context.now + DISCONNECT_MILLIS_MAX) as Millis);
 }
 
@@ -249,7 +260,6 @@ function detach(context: BrokerContext, connection: Connection, reason: ReasonCo
   connection.isDetached = true;
   connection.endReason = reason;
   dropInput(context, connection);
-  context.gatedConnections.delete(connection);
   context.storeBlocked.delete(connection);
   context.retainedScans.delete(connection);
   if (session === null) {

@@ -1,11 +1,13 @@
 // With a durable store, replies and messages that depend on a record wait for its commit. Here the store commits when
 // the test calls `commit`.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Seq, Table, WriteBatch } from "../../../core/mod.ts";
 import { pair, TestBroker } from "../../support/broker.ts";
 import {
+  concat,
   connect,
   disconnect,
+  mqtt5,
   pingreq,
   puback,
   pubcomp,
@@ -266,4 +268,54 @@ test("the expiry of an offline session is recorded by the current wall clock", (
   world.commit();
   const [, session] = [...world.store].find(([key]) => key.startsWith(`${Table.Session}/`))!;
   expect(Buffer.from(session).readDoubleBE(5)).toBe(1_800_000_001_000);
+});
+
+describe("a burst that ends the connection", () => {
+  const burst = (...packets: Uint8Array[]) => {
+    const broker = new TestBroker({ durable: "when told" });
+    const client = broker.open();
+    client.send(concat(...packets));
+    return { broker, client };
+  };
+  const kept = connect({ clientId: "c", clean: false });
+
+  test("gets every reply after the commit, then the connection closes", () => {
+    const { broker, client } = burst(kept, subscribe(1, ["t", 1]), disconnect);
+    expect([client.takes(), client.isOpen]).toEqual([[], true]);
+    broker.commit();
+    expect(client.takes()).toEqual(["CONNACK present=0 code=0", "SUBACK #1 1"]);
+    expect(client.isOpen).toBe(false);
+  });
+
+  test("gets PUBACK for a message that the store has to keep", () => {
+    const broker = new TestBroker({ durable: "when told" });
+    broker.open().send(kept, subscribe(1, ["t", 1]), disconnect);
+    broker.commit();
+    const publisher = broker.open();
+    publisher.send(concat(connect({ clientId: "p" }), publish("t", "x", { qos: 1 }), disconnect));
+    broker.commit();
+    expect(publisher.takes()).toEqual(["CONNACK present=0 code=0", "PUBACK #1"]);
+    expect(publisher.isOpen).toBe(false);
+  });
+
+  test("gets the DISCONNECT of MQTT 5.0 behind the replies that wait", () => {
+    const props = { SessionExpiryInterval: 100 };
+    const five = connect({ level: 5, clientId: "c", clean: false, props });
+    const { broker, client } = burst(five, mqtt5.subscribe(1, ["t", 1]), Uint8Array.of(0xf1, 0));
+    broker.commit();
+    expect(client.takes().map((line) => line.split(" ")[0])).toEqual([
+      "CONNACK",
+      "SUBACK",
+      "DISCONNECT",
+    ]);
+    expect(client.isOpen).toBe(false);
+  });
+
+  test("is cut off if the store does not commit", () => {
+    const { broker, client } = burst(kept, disconnect);
+    broker.advance(1000);
+    expect([client.takes(), client.isOpen]).toEqual([[], false]);
+    broker.commit();
+    expect(client.takes()).toEqual([]);
+  });
 });
