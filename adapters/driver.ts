@@ -231,8 +231,13 @@ export class Driver implements DeferringHost {
   /** Gives new journal writes to the store, one batch at a time. */
   #commit(): void {
     if (this.#isCommitting || !this.#broker.pollJournal(this.#batch)) return;
+    const { lastSeq, count } = this.#batch;
+    // All its writes cancelled each other: there is nothing to store.
+    if (count === 0) {
+      this.#broker.handleCommit(lastSeq, this.#loop.now());
+      return;
+    }
     this.#isCommitting = true;
-    const { lastSeq } = this.#batch;
     this.#options.store.commit(this.#batch).then(
       () => {
         this.#isCommitting = false;

@@ -218,19 +218,37 @@ export type Command =
   | { readonly kind: "memory"; readonly bytes: number };
 
 /** The tables of the journal. Keys and values are bytes; journal/records.ts has their layout. */
-export const Table = { Session: 0, Subscription: 1, Message: 2, Queue: 3, Retained: 4 } as const;
+export const Table = {
+  Session: 0,
+  Subscription: 1,
+  Message: 2,
+  Queue: 3,
+  Retained: 4,
+  Will: 5,
+} as const;
 export type Table = (typeof Table)[keyof typeof Table];
 
 /**
- * An atomic batch of writes, in columns. The arrays are valid until the batch is passed to
- * `pollJournal` again.
+ * An atomic batch of writes. It is valid until it is passed to `pollJournal` again; a store that
+ * needs it for longer copies it.
  */
 export interface JournalBatch {
+  /** The number of records; 0: all writes of the batch cancelled each other. */
   readonly count: number;
   readonly firstSeq: Seq;
   readonly lastSeq: Seq;
-  table(index: number): Table;
-  key(index: number): Uint8Array;
-  /** Null removes the key. */
-  value(index: number): Uint8Array | null;
+  /** A reader of the records, in any order of application: no two records have the same key. */
+  records(): JournalRecords;
+  /** The batch as one run of bytes, with a checksum, for `readBatch`. */
+  encoded(): Uint8Array;
+}
+
+export interface JournalRecords {
+  /** Moves to the next record; false at the end. */
+  next(): boolean;
+  readonly table: Table;
+  /** A view of the batch. */
+  readonly key: Uint8Array;
+  /** A view of the batch; null removes the key. */
+  readonly value: Uint8Array | null;
 }

@@ -17,6 +17,7 @@ import type {
   Millis,
   OutBuffer,
   Seq,
+  Table,
 } from "./boundary.ts";
 import {
   CloseCause,
@@ -31,7 +32,7 @@ import { encodeUtf8 } from "./codec/utf8.ts";
 import type { BrokerConfig } from "./config.ts";
 import { Connection, Parked, Stage } from "./connection/connection.ts";
 import { BrokerContext } from "./context.ts";
-import type { WriteBatch } from "./journal/journal.ts";
+import type { WriteBatch } from "./journal/batch.ts";
 import { handleCommand } from "./lifecycle/commands.ts";
 import { handleDeadline } from "./lifecycle/deadlines.ts";
 import { endIfNothingIsOwed, handlePeerEnd } from "./lifecycle/half-close.ts";
@@ -350,6 +351,19 @@ export class Broker {
    */
   inspect<T>(read: (context: BrokerContext, now: Millis) => T): T {
     return read(this.#context, this.#clock.now);
+  }
+
+  /**
+   * `Recovery` reports each record of the store here, before any other call. Does nothing: a subclass
+   * may record it. @internal
+   */
+  handleRecord(_table: Table, _key: Uint8Array, _value: Uint8Array): void {}
+
+  /** Gives `Recovery` the context to restore state into, before any other call. @internal */
+  restore(now: Millis, restore: (context: BrokerContext) => void): void {
+    this.#enter(now);
+    restore(this.#context);
+    this.#leave();
   }
 
   #connection(id: ConnId): Connection | null {

@@ -6,7 +6,12 @@ import { Parked, Stage } from "./connection/connection.ts";
 import type { BrokerContext } from "./context.ts";
 import type { CounterName } from "./observe/counters.ts";
 import { Counter, counterNames } from "./observe/counters.ts";
-import { OPTIONS_QOS } from "./routing/route.ts";
+import {
+  identifierOf,
+  OPTIONS_NO_LOCAL,
+  OPTIONS_QOS,
+  OPTIONS_RETAIN_AS_PUBLISHED,
+} from "./routing/route.ts";
 import type { Session } from "./session/session.ts";
 
 /** Serializable as JSON. Contains no payload, password or authentication data. */
@@ -49,12 +54,22 @@ export interface ConnectionState {
   readonly hasWill: boolean;
 }
 
+export interface SubscriptionState {
+  readonly filter: string;
+  /** The granted QoS. */
+  readonly qos: QoS;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  /** The Subscription Identifier; 0: none. */
+  readonly identifier: number;
+}
+
 export interface SessionState {
   readonly clientId: string;
   /** Null while the client is disconnected. */
   readonly conn: ConnId | null;
   readonly expiryMillis: number;
-  readonly subscriptions: readonly { readonly filter: string; readonly qos: QoS }[];
+  readonly subscriptions: readonly SubscriptionState[];
   readonly readyCount: number;
   readonly readyBytes: number;
   /** Messages that wait for the window or the client. */
@@ -137,6 +152,9 @@ function sessionState(context: BrokerContext, session: Session): SessionState {
     subscriptions: Array.from(subscriptions ?? [], ([filter, options]) => ({
       filter,
       qos: (options & OPTIONS_QOS) as QoS,
+      noLocal: (options & OPTIONS_NO_LOCAL) !== 0,
+      retainAsPublished: (options & OPTIONS_RETAIN_AS_PUBLISHED) !== 0,
+      identifier: identifierOf(options),
     })),
     readyCount: outbox.readyCount,
     readyBytes: outbox.readyBytes,

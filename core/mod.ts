@@ -32,7 +32,8 @@ export {
 } from "./config.ts";
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { inspect } from "./inspect.ts";
-export { WriteBatch } from "./journal/journal.ts";
+export { readBatch, WriteBatch } from "./journal/batch.ts";
+export { decodeMessage } from "./journal/decode-records.ts";
 export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";
@@ -48,6 +49,8 @@ export type {
 export { Added, Verdict } from "./ports.ts";
 export type { FailureCode, ReasonCode, ReasonPacket } from "./reason.ts";
 export { connectReturnCode, FAILURE_MIN, mayCarry, Reason, reasonName } from "./reason.ts";
+export type { RecoveryCounts } from "./recovery/recovery.ts";
+export { Recovery } from "./recovery/recovery.ts";
 export { sharedFilter } from "./routing/shared.ts";
 export { isTopicFilter, matchesFilter } from "./topic/filter.ts";
 export { isTopicName } from "./topic/name.ts";

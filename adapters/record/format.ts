@@ -40,6 +40,8 @@ export const Op = {
   /** conn. */ PeerEnd: 26,
   /** conn, u8 cause. */ Close: 12,
   /** conn, JSON of Decision. */ Decision: 13,
+  /** A record of the store: length, bytes (table u8, key length u32, key, value). */ Record: 27,
+  /** All records have been read: the state is restored. */ Recovered: 28,
   /** f64. */ Commit: 14,
   CommitRetry: 15,
   CommitFailure: 16,

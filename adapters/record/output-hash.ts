@@ -42,9 +42,10 @@ export class OutputHash {
 
   batch(batch: JournalBatch): void {
     this.number(batch.count);
-    for (let i = 0; i < batch.count; i++) {
-      const [key, value] = [batch.key(i), batch.value(i)];
-      this.number(batch.table(i));
+    const records = batch.records();
+    while (records.next()) {
+      const { key, value } = records;
+      this.number(records.table);
       this.#bytes(key, viewOf(key), key.length);
       this.number(value === null ? -1 : value.length);
       if (value !== null && this.#coversBytes) this.#bytes(value, viewOf(value), value.length);

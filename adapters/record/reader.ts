@@ -12,6 +12,7 @@ import {
   isPublish,
   isVerdict,
 } from "./recorded-values.ts";
+import { RECORD_HEAD_BYTES, recordedKeyEnd } from "./store-records.ts";
 
 /** The bytes are not a recording, or it is damaged or not supported. */
 export class RecordingError extends Error {
@@ -166,6 +167,9 @@ export class RecordingReader {
         return { number: this.#number(Number.isSafeInteger) };
       case Op.Clock:
         return { number: this.#number(Number.isFinite) };
+      case Op.Record:
+        return { bytes: this.#record() };
+      case Op.Recovered:
       case Op.Timeout:
       case Op.Send:
       case Op.Effect:
@@ -176,6 +180,14 @@ export class RecordingReader {
       default:
         throw new RecordingError(`a recording that is damaged: an unknown entry ${op}`);
     }
+  }
+
+  /** A record of the store: at least its table and its key. */
+  #record(): Uint8Array {
+    const bytes = this.#field();
+    const isWhole = bytes.length >= RECORD_HEAD_BYTES;
+    check(isWhole && recordedKeyEnd(bytes) <= bytes.length, "an invalid record of the store");
+    return bytes;
   }
 
   #json(isValid: (value: unknown) => boolean): unknown {

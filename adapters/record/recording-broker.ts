@@ -22,6 +22,7 @@ import type {
   Ports,
   QoS,
   Seq,
+  Table,
   WriteBatch,
 } from "../../core/mod.ts";
 import { Broker, ConfigError, encodeUtf8, NO_CONN, slotOf, Verdict } from "../../core/mod.ts";
@@ -32,6 +33,7 @@ import { FrameMask } from "./frame-mask.ts";
 import type { RecordOptions } from "./options.ts";
 import { recordBytesMax } from "./options.ts";
 import { OutputHash } from "./output-hash.ts";
+import { encodeRecord } from "./store-records.ts";
 import type { RecordingEnd } from "./writer.ts";
 import { RecordWriter } from "./writer.ts";
 
@@ -135,6 +137,18 @@ export class RecordingBroker extends Broker {
     const recorded = data === undefined ? decision : { ...decision, data: masked(data) };
     this.#begin(Op.Decision, now, conn, recorded);
     super.handleDecision(conn, decision, now);
+  }
+
+  override handleRecord(table: Table, key: Uint8Array, value: Uint8Array): void {
+    const bytes = encodeRecord(table, key, value, this.#masksPayloads);
+    if (!this.#writer.step(Op.Record, 0 as Millis, COUNT_BYTES + bytes.length)) return;
+    this.#writer.varint(bytes.length);
+    this.#writer.copy(bytes);
+  }
+
+  override restore(now: Millis, restore: Parameters<Broker["restore"]>[1]): void {
+    this.#begin(Op.Recovered, now, 0);
+    super.restore(now, restore);
   }
 
   override handleCommit(seq: Seq, now: Millis): void {

@@ -20,6 +20,7 @@ import {
   inspect,
   NO_CONN,
   PacketType,
+  Recovery,
   Verdict,
   WriteBatch,
 } from "../../core/mod.ts";
@@ -29,6 +30,7 @@ import { Op } from "./format.ts";
 import { OutputHash } from "./output-hash.ts";
 import type { RecordedEnd, Step } from "./reader.ts";
 import { RecordingError, RecordingReader } from "./reader.ts";
+import { decodeRecord } from "./store-records.ts";
 
 export interface ReplayOptions {
   /** The number of steps to replay. Default: all. */
@@ -125,6 +127,8 @@ class ReplayedBroker {
   readonly #batch = new WriteBatch();
   /** Connections that got authentication data, whose output counts by its lengths only. */
   readonly #secretConns = new Set<ConnId>();
+  /** Null: the recorded broker recovered nothing. */
+  #recovery: Recovery | null = null;
   /** The remaining results of port calls of the current step. */
   #verdicts: Step["verdicts"] = [];
   #allowed = 0;
@@ -204,6 +208,10 @@ class ReplayedBroker {
         broker.handleDecision(conn, decision, now);
         break;
       }
+      case Op.Record:
+      case Op.Recovered:
+        this.#recover(step.op === Op.Record ? step.bytes : null, now);
+        break;
       case Op.Commit:
         broker.handleCommit(step.number as Seq, now);
         break;
@@ -240,6 +248,22 @@ class ReplayedBroker {
       }
     }
     return false;
+  }
+
+  /** Takes a record of the store; null: all have been read. */
+  #recover(record: Uint8Array | null, now: Millis): void {
+    this.#recovery ??= new Recovery(this.broker);
+    try {
+      if (record === null) {
+        this.#recovery.finish(now);
+      } else {
+        const { table, key, value } = decodeRecord(record);
+        this.#recovery.put(table, key, value);
+      }
+    } catch (error) {
+      // The program got this error when this was recorded.
+      if (!(error instanceof ConfigError)) throw error;
+    }
   }
 
   #command(command: Command, now: Millis): void {

@@ -1,10 +1,20 @@
 /** The interface of a store for all state that has to survive a restart. */
-import type { JournalBatch } from "../../core/mod.ts";
+import type { JournalBatch, Table } from "../../core/mod.ts";
 
 export interface Store {
   /** False: nothing survives a restart, and the broker writes no journal. */
   readonly isDurable: boolean;
-  /** Stores a batch atomically; resolves when it is durable. */
+  /**
+   * Passes every record to `put`, in any order, and resolves after the last one; a store that reads
+   * without waiting may return nothing. Called once, before the first commit. `put` copies what it needs.
+   * A store without it has nothing to recover.
+   */
+  load?(put: (table: Table, key: Uint8Array, value: Uint8Array) => void): Promise<void> | void;
+  /**
+   * Stores a batch, all of it or nothing, and resolves when it is durable. Called for one batch at a
+   * time; the batch is valid until then.
+   */
   commit(batch: JournalBatch): Promise<void>;
+  /** Called after the last commit. */
   close(): Promise<void>;
 }

@@ -1,60 +1,32 @@
 /**
  * Numbers the writes for the store and groups them: all writes since the last poll form one atomic
  * batch. Output that depends on writes waits until the last of them is committed.
+ *
+ * Within the open batch a write replaces an earlier one with the same key. A put whose key is new in
+ * the batch is cancelled by its removal: a message that is delivered and acknowledged while the batch
+ * before it is being synced costs the store nothing. Writes keep their numbers either way.
  */
-import type { JournalBatch, Seq, Table } from "../boundary.ts";
-
-/** A batch of writes. The caller makes two and passes them to `pollJournal` in turn. */
-export class WriteBatch implements JournalBatch {
-  #tables: Table[] = [];
-  #keys: Uint8Array[] = [];
-  #values: (Uint8Array | null)[] = [];
-  #firstSeq = 0;
-
-  get count(): number {
-    return this.#tables.length;
-  }
-  get firstSeq(): Seq {
-    return this.#firstSeq as Seq;
-  }
-  get lastSeq(): Seq {
-    return (this.#firstSeq + this.count - 1) as Seq;
-  }
-  table(index: number): Table {
-    return this.#tables[index]!;
-  }
-  key(index: number): Uint8Array {
-    return this.#keys[index]!;
-  }
-  value(index: number): Uint8Array | null {
-    return this.#values[index]!;
-  }
-
-  /** Empties the batch; its next write has the number `firstSeq`. */
-  reset(firstSeq: number): void {
-    this.#tables = [];
-    this.#keys = [];
-    this.#values = [];
-    this.#firstSeq = firstSeq;
-  }
-
-  add(table: Table, key: Uint8Array, value: Uint8Array | null): void {
-    this.#tables.push(table);
-    this.#keys.push(key);
-    this.#values.push(value);
-  }
-
-  /** Exchanges the contents of two batches. */
-  swap(other: WriteBatch): void {
-    [this.#tables, other.#tables] = [other.#tables, this.#tables];
-    [this.#keys, other.#keys] = [other.#keys, this.#keys];
-    [this.#values, other.#values] = [other.#values, this.#values];
-    [this.#firstSeq, other.#firstSeq] = [other.#firstSeq, this.#firstSeq];
-  }
-}
+import { hashBytes } from "../base/hash.ts";
+import type { Seq, Table } from "../boundary.ts";
+import {
+  HEADER_BYTES,
+  NEW,
+  RECORD_HEAD_BYTES,
+  REMOVED,
+  REPLACED,
+  recordBytes,
+  TABLE,
+  WriteBatch,
+} from "./batch.ts";
 
 export class Journal {
   readonly #open = new WriteBatch();
+  /** Positions of records in the open batch by hash of their key; 0: free. Open addressing. */
+  #index: Int32Array = new Int32Array(INDEX_MIN);
+  /** The entries of the index, replaced records included. */
+  #indexed = 0;
+  /** Where the current record begins. */
+  #at = 0;
   #committed = 0;
   /** The store has failed permanently: no more writes will be durable. */
   hasFailed = false;
@@ -67,12 +39,60 @@ export class Journal {
    * The number of the newest write, or 0. Output that depends on all writes so far waits for it.
    */
   get lastSeq(): Seq {
-    return (this.#open.firstSeq + this.#open.count - 1) as Seq;
+    return this.#open.lastSeq;
   }
 
-  /** A `value` of null removes the key. The journal owns both arrays from here on. */
-  write(table: Table, key: Uint8Array, value: Uint8Array | null): void {
-    this.#open.add(table, key, value);
+  /**
+   * Begins a write; returns where its key goes in `bytes`, and its value behind that. `valueBytes`:
+   * REMOVED removes the key. The caller fills in both, then calls `finish`.
+   */
+  begin(table: Table, keyBytes: number, valueBytes: number): number {
+    const open = this.#open;
+    open.reserve(RECORD_HEAD_BYTES + keyBytes + (valueBytes === REMOVED ? 0 : valueBytes));
+    const at = open.length;
+    this.#at = at;
+    open.bytes[at] = table;
+    open.view.setUint32(at + 1, keyBytes);
+    open.view.setUint32(at + 5, valueBytes);
+    return at + RECORD_HEAD_BYTES;
+  }
+
+  /** The memory of the open batch, valid until the next `begin`. */
+  get bytes(): Uint8Array {
+    return this.#open.bytes;
+  }
+  /** The same memory, for integers. */
+  get view(): DataView {
+    return this.#open.view;
+  }
+
+  /** Ends a write. `isNew`: it puts a key that has no record now. */
+  finish(isNew: boolean): void {
+    const open = this.#open;
+    const at = this.#at;
+    const length = recordBytes(open.view, at);
+    open.lastSeq++;
+    const slot = this.#find(at);
+    const before = this.#index[slot]!;
+    let isNewInBatch = isNew;
+    if (before === 0) {
+      this.#indexed++;
+    } else if ((open.bytes[before]! & REPLACED) === 0) {
+      isNewInBatch = (open.bytes[before]! & NEW) !== 0;
+      open.bytes[before]! |= REPLACED;
+      open.replacedBytes += recordBytes(open.view, before);
+      open.count--;
+      // The put never left the process, so the store has nothing to remove.
+      if (isNewInBatch && open.view.getUint32(at + 5) === REMOVED) return;
+    }
+    if (isNewInBatch) open.bytes[at]! |= NEW;
+    this.#index[slot] = at;
+    open.length = at + length;
+    open.count++;
+    if (this.#indexed * 2 > this.#index.length) this.#resizeIndex(this.#index.length * 2);
+    else if (open.replacedBytes > REPLACED_BYTES_MAX && open.replacedBytes * 2 > open.length) {
+      this.#resizeIndex(this.#index.length);
+    }
   }
 
   get committed(): Seq {
@@ -83,6 +103,12 @@ export class Journal {
     this.#committed = Math.max(this.#committed, seq);
   }
 
+  /** Numbers go on behind those of a recovered store, whose writes up to `seq` are durable. */
+  continueAfter(seq: number): void {
+    this.#open.reset(seq + 1);
+    this.#committed = seq;
+  }
+
   /** The number of writes that are not durable yet. */
   get backlog(): number {
     return this.lastSeq - this.#committed;
@@ -90,9 +116,51 @@ export class Journal {
 
   /** Swaps the open batch with `batch`; false if there are no writes. */
   poll(batch: WriteBatch): boolean {
-    if (this.#open.count === 0) return false;
-    batch.reset((this.lastSeq + 1) as number);
-    this.#open.swap(batch);
+    const open = this.#open;
+    if (open.lastSeq < open.firstSeq) return false;
+    batch.reset(open.lastSeq + 1);
+    open.swap(batch);
+    if (this.#indexed > 0) {
+      if (this.#indexed * 8 < this.#index.length) this.#index = new Int32Array(INDEX_MIN);
+      else this.#index.fill(0);
+      this.#indexed = 0;
+    }
     return true;
   }
+
+  /** The slot of the index for the key of the record at `at`: that of a record with the same key, or a free one. */
+  #find(at: number): number {
+    const { bytes, view } = this.#open;
+    const index = this.#index;
+    const mask = index.length - 1;
+    const keyBytes = view.getUint32(at + 1);
+    const start = at + RECORD_HEAD_BYTES;
+    const table = bytes[at]! & TABLE;
+    let slot = hashBytes(bytes, start, start + keyBytes, table) & mask;
+    for (; ; slot = (slot + 1) & mask) {
+      const other = index[slot]!;
+      if (other === 0 || other === at) return slot;
+      if ((bytes[other]! & TABLE) !== table || view.getUint32(other + 1) !== keyBytes) continue;
+      const shift = other - at;
+      let i = start;
+      while (i < start + keyBytes && bytes[i] === bytes[i + shift]) i++;
+      if (i === start + keyBytes) return slot;
+    }
+  }
+
+  /** Drops replaced records, and makes an index of `length` slots for the others. */
+  #resizeIndex(length: number): void {
+    const open = this.#open;
+    this.#index = new Int32Array(Math.max(INDEX_MIN, length));
+    this.#indexed = 0;
+    open.compact();
+    for (let at = HEADER_BYTES; at < open.length; at += recordBytes(open.view, at)) {
+      this.#index[this.#find(at)] = at;
+      this.#indexed++;
+    }
+  }
 }
+
+const INDEX_MIN = 1024;
+/** Replaced records beyond this, and beyond half of the batch, are dropped at once. */
+const REPLACED_BYTES_MAX = 65_536;

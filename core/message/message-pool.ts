@@ -257,6 +257,11 @@ export class MessagePool {
   serial(slot: MessageSlot): number {
     return this.#floats[slot * RECORD_FLOATS + SERIAL]!;
   }
+  /** A recovered message has the serial of its record; new messages get larger ones. */
+  restoreSerial(slot: MessageSlot, serial: number): void {
+    this.#floats[slot * RECORD_FLOATS + SERIAL] = serial;
+    this.#lastSerial = Math.max(this.#lastSerial, serial);
+  }
   /** The serial of the newest message. */
   get lastSerial(): number {
     return this.#lastSerial;

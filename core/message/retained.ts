@@ -60,14 +60,15 @@ export class RetainedMessages {
     this.#tree.set(topic, message);
     this.#messages.retain(message);
     if (before >= 0) this.#forget(before);
-    this.#counters[Counter.retainedMessages]!++;
-    this.#counters[Counter.retainedBytes]! += this.#messages.size(message);
-    const expiresAt = this.expiresAt(topic, message, now);
-    if (expiresAt !== NEVER) {
-      this.#expiry.set(message, expiresAt);
-      this.#expiringTopics.set(message, topic);
-    }
+    this.#keep(topic, message, this.expiresAt(topic, message, now));
     return true;
+  }
+
+  /** Retains a recovered message whatever the limits are. The topic must have no retained message. */
+  restore(topic: string, message: MessageSlot, expiresAt: Millis): void {
+    this.#tree.set(topic, message);
+    this.#messages.retain(message);
+    this.#keep(topic, message, expiresAt);
   }
 
   /**
@@ -120,6 +121,14 @@ export class RetainedMessages {
 
   nextExpiry(): Millis {
     return this.#expiry.next();
+  }
+
+  #keep(topic: string, message: MessageSlot, expiresAt: Millis): void {
+    this.#counters[Counter.retainedMessages]!++;
+    this.#counters[Counter.retainedBytes]! += this.#messages.size(message);
+    if (expiresAt === NEVER) return;
+    this.#expiry.set(message, expiresAt);
+    this.#expiringTopics.set(message, topic);
   }
 
   #forget(message: MessageSlot): void {

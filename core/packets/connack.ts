@@ -80,7 +80,8 @@ export function attachSession(
   const aliasMax = Math.min(topicAliasMax, limits.topicAliasOutMax);
   connection.outboundAliases = aliasMax === 0 ? null : new OutboundAliases(aliasMax); // [MQTT-3.1.2-26]
   connection.hasProperties = packet.level === 5;
-  session.record?.putSession(0);
+  session.record?.putSession(0, expiryMillis);
+  if (will !== null) context.records?.putWill(clientId, will, 0);
   connection.connackSeq = context.journal.lastSeq;
   // In 3.1 the byte of the session present flag is reserved.
   const isPresentKnown = isPresent && packet.level >= 4;

@@ -234,7 +234,7 @@ function subscribe(
   const options = subscriptionOptions(qos | flags, subscriptionId);
   if (router.subscribe(text, session, options) === Added.NoMemory) return Reason.QuotaExceeded;
   session.subscriptions.set(text, options);
-  session.record?.putSubscription(text, options);
+  session.record?.putSubscription(text, options, isNew);
   // Replacing a subscription loses no retained message that it has yet to receive [MQTT-3.8.4-3].
   renewRetainedScans(session, text, options);
   // Subscribing again sends the retained messages again [MQTT311-3.8.4-3], unless Retain Handling
@@ -257,7 +257,7 @@ export function bridgeSubscriptions(context: BrokerContext, session: Session): v
     if (options === before) continue;
     context.router.subscribe(filter, session, options);
     session.subscriptions!.set(filter, options);
-    session.record?.putSubscription(filter, options);
+    session.record?.putSubscription(filter, options, false);
   }
 }
 

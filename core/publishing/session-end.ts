@@ -20,7 +20,7 @@ export function detachSession(context: BrokerContext, session: Session, will: Wi
   session.outbox.detach(context.limits.queueQos0 === 1);
   const endsAt = (context.now + session.expiryMillis) as Millis;
   context.sessions.scheduleExpiry(session, endsAt);
-  session.record?.putSession(context.epochMillis + endsAt);
+  session.record?.putSession(context.epochMillis + endsAt, session.expiryMillis);
   publishOrDelayWill(context, session, will);
 }
 

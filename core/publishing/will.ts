@@ -35,12 +35,23 @@ export function createWill(
  * publish.
  */
 export function publishWill(context: BrokerContext, session: Session, will: Will | null): void {
-  if (will === null) return;
+  if (will !== null) publishWillOf(context, session.clientId, will, session);
+}
+
+/** Publishes the will of a client. `session`: null if it ended with an earlier process. */
+export function publishWillOf(
+  context: BrokerContext,
+  clientId: string,
+  will: Will,
+  session: Session | null,
+): void {
+  // Before the queues record the message: its record lacks the expiry that begins now.
+  context.records?.removeWill(clientId, will.message);
   context.counters[Counter.willsPublished]!++;
   if (will.expiryMillis !== NEVER) {
     context.messages.setExpiresAt(will.message, (context.now + will.expiryMillis) as Millis);
   }
-  publishMessage(context, session.clientId, will.message, session);
+  publishMessage(context, clientId, will.message, session);
 }
 
 /**
@@ -57,7 +68,9 @@ export function publishOrDelayWill(
     return;
   }
   session.will = will;
-  context.sessions.scheduleWill(session, (context.now + will.delayMillis) as Millis);
+  const dueAt = (context.now + will.delayMillis) as Millis;
+  context.sessions.scheduleWill(session, dueAt);
+  context.records?.putWill(session.clientId, will, context.epochMillis + dueAt);
 }
 
 /**
@@ -75,6 +88,7 @@ export function publishDelayedWill(context: BrokerContext, session: Session): vo
  */
 export function dropDelayedWill(context: BrokerContext, session: Session): void {
   if (session.will === null) return;
+  context.records?.removeWill(session.clientId, session.will.message);
   context.messages.release(session.will.message);
   session.will = null;
 }
@@ -82,6 +96,7 @@ export function dropDelayedWill(context: BrokerContext, session: Session): void 
 /** Drops the will of a connection that ends normally. */
 export function dropWill(context: BrokerContext, connection: Connection): void {
   if (connection.will === null) return;
+  context.records?.removeWill(connection.clientId, connection.will.message);
   context.messages.release(connection.will.message);
   connection.will = null;
 }

@@ -46,12 +46,19 @@ export type Route = readonly number[];
 /** The delivery origin for each row of a route; null if no row has one, which is usual. */
 export type RouteOrigins = readonly (DeliveryOrigin | null)[] | null;
 
-/** The delivery origin of a message that matches subscriptions with these options, or null. */
-export function deliveryOrigin(options: readonly number[], group = 0): DeliveryOrigin | null {
+/**
+ * The delivery origin of a message that matches subscriptions with these options, or null. `share` is
+ * the text of shared subscription `group`.
+ */
+export function deliveryOrigin(
+  options: readonly number[],
+  group = 0,
+  share: Uint8Array = NO_SHARE,
+): DeliveryOrigin | null {
   const ids = options.map((word) => word >>> OPTIONS_ID_SHIFT).filter((id) => id !== 0);
   if (ids.length === 0 && group === 0) return null;
   const properties = ids.map((id) => encodeNumber(Property.SubscriptionIdentifier, id));
-  return { properties: joined(properties), group };
+  return { properties: joined(properties), group, share };
 }
 
 /**
@@ -143,3 +150,4 @@ export class RouteMaker {
 }
 
 const NO_RECEIVERS: Route = [];
+const NO_SHARE: Uint8Array = new Uint8Array(0);

@@ -114,6 +114,11 @@ export class Router {
     return added;
   }
 
+  /** The number of a shared subscription by its `$share/name/filter`; 0: it has no members. */
+  groupNumber(text: string): number {
+    return this.#shared.find(text)?.number ?? 0;
+  }
+
   /** Removes an existing subscription. */
   unsubscribe(filter: string, session: Session): void {
     this.#stamp++;

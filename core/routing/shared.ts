@@ -1,5 +1,6 @@
 /** Shared subscriptions, MQTT 5.0 §4.8.2: each message goes to one of the members. */
 import { assert } from "../base/assert.ts";
+import { encodeUtf8 } from "../codec/utf8.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
@@ -14,6 +15,8 @@ export interface Group {
   readonly number: number;
   /** `$share/name/filter`. */
   readonly text: string;
+  /** `text` in UTF-8. */
+  readonly share: Uint8Array;
   readonly members: Member[];
   /** The member to start the next choice with, so that members take turns. */
   next: number;
@@ -59,6 +62,11 @@ export class SharedSubscriptions {
     return this.#byNumber.get(number) ?? null;
   }
 
+  /** The group with this text, if it has members. */
+  find(text: string): Group | undefined {
+    return this.#byText.get(text);
+  }
+
   /** Adds a session to a group, or changes its options. */
   join(
     text: string,
@@ -67,12 +75,16 @@ export class SharedSubscriptions {
   ): { readonly number: number; readonly isNew: boolean } {
     let group = this.#byText.get(text);
     if (group === undefined) {
-      group = { number: this.#newNumber(), text, members: [], next: 0 };
+      group = { number: this.#newNumber(), text, share: encodeUtf8(text), members: [], next: 0 };
       this.#byText.set(text, group);
       this.#byNumber.set(group.number, group);
       this.#counters[Counter.sharedSubscriptions]!++;
     }
-    const member = { session, options, origin: deliveryOrigin([options], group.number)! };
+    const member = {
+      session,
+      options,
+      origin: deliveryOrigin([options], group.number, group.share)!,
+    };
     const index = group.members.findIndex((known) => known.session === session);
     if (index < 0) {
       group.members.push(member);

@@ -13,6 +13,8 @@ export interface DeliveryOrigin {
   readonly properties: Uint8Array;
   /** The number of the shared subscription; 0: none. */
   readonly group: number;
+  /** Its `$share/name/filter` in UTF-8; empty: none. */
+  readonly share: Uint8Array;
 }
 
 export class DeliveryQueue {

@@ -88,12 +88,7 @@ export class Outbox {
    * is dropped. `origin`: the matching subscriptions, as far as the packet names them. `isBlocked`:
    * the transport takes no bytes now, so the waiting output is bounded.
    */
-  offer(
-    message: MessageSlot,
-    delivery: number,
-    origin: DeliveryOrigin | null,
-    isBlocked: boolean,
-  ): Offer {
+  offer(message: MessageSlot, delivery: number, origin: Origin, isBlocked: boolean): Offer {
     const bytes = this.#messages.size(message) + ENTRY_BYTES;
     if ((delivery & DELIVERY_QOS) === 0) {
       if (isBlocked && this.#readyBytes + bytes > this.#limits.outputBytesMax) {
@@ -112,7 +107,7 @@ export class Outbox {
    * Queues a message until the window has room or the client connects. Drops the newest beyond the
    * limits.
    */
-  enqueue(message: MessageSlot, delivery: number, origin: DeliveryOrigin | null): Offer {
+  enqueue(message: MessageSlot, delivery: number, origin: Origin): Offer {
     const bytes = this.#messages.size(message) + ENTRY_BYTES;
     if (!this.#hasRoom(bytes)) {
       this.#dropExpired();
@@ -121,13 +116,17 @@ export class Outbox {
         return Offer.Dropped;
       }
     }
+    this.#recordQueued(this.#queuedFirst + this.queuedCount, message, delivery, origin);
+    this.#appendQueued(message, delivery, origin);
+    return Offer.Queued;
+  }
+
+  #appendQueued(message: MessageSlot, delivery: number, origin: Origin): void {
     this.#messages.retain(message);
     this.#queued ??= new DeliveryQueue();
-    this.#recordQueued(this.#queuedFirst + this.#queued.count, message, delivery, origin);
     this.#queued.push(message, delivery, origin, 0);
-    this.#queuedBytes += bytes;
+    this.#queuedBytes += this.#messages.size(message) + ENTRY_BYTES;
     this.#counters[Counter.queued]!++;
-    return Offer.Queued;
   }
 
   /**
@@ -303,6 +302,21 @@ export class Outbox {
     }
   }
 
+  /**
+   * Appends a recovered entry to `queued`. `n` is its number in its record, and one more than that of
+   * the entry before it.
+   */
+  restoreQueued(n: number, message: MessageSlot, delivery: number, origin: Origin): void {
+    if (this.queuedCount === 0) this.#queuedFirst = n;
+    this.#appendQueued(message, delivery, origin);
+  }
+
+  /** The next identifiers follow a recovered one, and each is checked for use. */
+  continueIdsAfter(packetId: number): void {
+    this.#lastPacketId = packetId;
+    this.#idsSinceEmpty = 65_535;
+  }
+
   /** Drops everything when the session ends. */
   clear(): void {
     this.detach(false);
@@ -313,12 +327,7 @@ export class Outbox {
   }
 
   /** A QoS 1 or 2 message gets its place in the window and its packet identifier. */
-  #pushReady(
-    message: MessageSlot,
-    delivery: number,
-    origin: DeliveryOrigin | null,
-    bytes: number,
-  ): void {
+  #pushReady(message: MessageSlot, delivery: number, origin: Origin, bytes: number): void {
     const qos = delivery & DELIVERY_QOS;
     let packetId = 0;
     if (qos !== 0) {
@@ -386,12 +395,7 @@ export class Outbox {
     return id;
   }
 
-  #recordQueued(
-    n: number,
-    message: MessageSlot,
-    delivery: number,
-    origin: DeliveryOrigin | null,
-  ): void {
+  #recordQueued(n: number, message: MessageSlot, delivery: number, origin: Origin): void {
     if ((delivery & DELIVERY_QOS) === 0) return;
     this.#record?.putQueued(n >>> 0, message, delivery, origin);
   }
@@ -418,6 +422,7 @@ export class Outbox {
   }
 }
 
+type Origin = DeliveryOrigin | null;
 /** The bits of a ready entry for its delivery flags; the packet identifier is above them. */
 const DELIVERY_BITS = 0xffff;
 const PACKET_ID_SHIFT = 16;

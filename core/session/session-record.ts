@@ -12,10 +12,15 @@ export class SessionRecord {
   readonly #clientId: string;
   readonly #id: DurableSessionId;
 
-  constructor(records: Records, clientId: string) {
+  /** Whether the session itself has a record. */
+  #isPut: boolean;
+
+  /** `recoveredId`: the id of a recovered session, which has a record; 0: a new session. */
+  constructor(records: Records, clientId: string, recoveredId: DurableSessionId = 0) {
     this.#records = records;
     this.#clientId = clientId;
-    this.#id = records.newDurableId();
+    this.#id = recoveredId === 0 ? records.newDurableId() : recoveredId;
+    this.#isPut = recoveredId !== 0;
   }
 
   /** The write that makes everything recorded so far durable. */
@@ -24,15 +29,18 @@ export class SessionRecord {
   }
 
   /** `endsAt` is Unix time in milliseconds; 0 while the client is connected. */
-  putSession(endsAt: number): void {
-    this.#records.putSession(this.#clientId, this.#id, endsAt);
+  putSession(endsAt: number, expiryMillis: number): void {
+    const isNew = !this.#isPut;
+    this.#isPut = true;
+    this.#records.putSession(this.#clientId, this.#id, { endsAt, expiryMillis, isNew });
   }
   removeSession(): void {
     this.#records.removeSession(this.#clientId);
   }
 
-  putSubscription(filter: string, options: number): void {
-    this.#records.putSubscription(this.#id, filter, options);
+  /** `isNew`: the filter has no record. */
+  putSubscription(filter: string, options: number, isNew: boolean): void {
+    this.#records.putSubscription(this.#id, filter, options, isNew);
   }
   removeSubscription(filter: string): void {
     this.#records.removeSubscription(this.#id, filter);
@@ -46,6 +54,17 @@ export class SessionRecord {
     origin: DeliveryOrigin | null,
   ): void {
     this.#records.putQueued(this.#id, QueueRecordKind.Queued, n, message, delivery, origin);
+  }
+  /** Gives a queued entry another number. */
+  moveQueued(
+    from: number,
+    to: number,
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+  ): void {
+    this.putQueued(to, message, delivery, origin);
+    this.removeQueued(from, message);
   }
   removeQueued(n: number, message: MessageSlot): void {
     this.#records.removeQueued(this.#id, QueueRecordKind.Queued, n, message);

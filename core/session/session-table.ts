@@ -6,13 +6,14 @@ import { Slots } from "../base/slots.ts";
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { Limits } from "../config.ts";
-import type { Records } from "../journal/records.ts";
+import type { DurableSessionId, Records } from "../journal/records.ts";
 import type { MessagePool } from "../message/message-pool.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
 import { DeliveryQueuePool } from "./delivery-queue.ts";
 import type { SessionContext, SessionSlot } from "./session.ts";
 import { Session } from "./session.ts";
+import { SessionRecord } from "./session-record.ts";
 
 export class SessionTable {
   readonly #limits: Limits;
@@ -57,9 +58,24 @@ export class SessionTable {
    */
   create(clientId: string, expiryMillis: number): Session | null {
     if (expiryMillis > 0 && this.#persistentCount >= this.#limits.sessionsMax) return null;
+    const { records } = this.#context;
+    const isRecorded = records !== null && expiryMillis > 0;
+    const record = isRecorded ? new SessionRecord(records, clientId) : null;
+    return this.#add(clientId, expiryMillis, record);
+  }
+
+  /**
+   * Makes a recovered session again. Null: no slot is free. The client identifier must have no session.
+   */
+  restore(clientId: string, expiryMillis: number, durableId: DurableSessionId): Session | null {
+    const record = new SessionRecord(this.#context.records!, clientId, durableId);
+    return this.#add(clientId, expiryMillis, record);
+  }
+
+  #add(clientId: string, expiryMillis: number, record: SessionRecord | null): Session | null {
     const slot = this.#slots.acquire();
     if (slot === 0) return null;
-    const session = new Session(this.#context, slot, clientId, expiryMillis);
+    const session = new Session(this.#context, slot, { clientId, expiryMillis, record });
     this.#bySlot[slot] = session;
     this.#byClientId.set(clientId, session);
     this.#counters[Counter.sessions]!++;

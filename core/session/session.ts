@@ -6,7 +6,7 @@ import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import type { RetainedScan } from "../message/retained.ts";
 import type { DeliveryQueuePool } from "./delivery-queue.ts";
 import { Outbox } from "./outbox.ts";
-import { SessionRecord } from "./session-record.ts";
+import type { SessionRecord } from "./session-record.ts";
 
 /** Slot of a session, which is also its subscriber number in the topic index; 0: no session. */
 export type SessionSlot = number;
@@ -54,14 +54,18 @@ export class Session {
   retainedScans: Map<string, RetainedScan[]> | null = null;
   #receipts: PacketIdSet | null = null;
 
-  constructor(context: SessionContext, slot: SessionSlot, clientId: string, expiryMillis: number) {
-    const { messages, limits, counters, records, queues } = context;
+  constructor(
+    context: SessionContext,
+    slot: SessionSlot,
+    { clientId, expiryMillis, record }: Pick<Session, "clientId" | "expiryMillis" | "record">,
+  ) {
+    const { messages, limits, counters, queues } = context;
     this.slot = slot;
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;
-    this.isPersistent = expiryMillis > 0;
-    this.record =
-      records !== null && this.isPersistent ? new SessionRecord(records, clientId) : null;
+    // A recovered session may have been resumed with an expiry of 0 before.
+    this.isPersistent = expiryMillis > 0 || record !== null;
+    this.record = record;
     this.outbox = new Outbox(messages, limits, counters, this.record, queues);
   }
 
@@ -80,6 +84,11 @@ export class Session {
     this.#receipts ??= new PacketIdSet();
     this.#receipts.add(packetId);
     this.record?.putReceipt(packetId);
+  }
+  /** Adds a recovered receipt. */
+  restoreReceipt(packetId: number): void {
+    this.#receipts ??= new PacketIdSet();
+    this.#receipts.add(packetId);
   }
   /** Removes the receipt of an identifier, if there is one. */
   removeReceipt(packetId: number): void {

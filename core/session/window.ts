@@ -82,6 +82,13 @@ export class Window {
     return Acknowledged.Done;
   }
 
+  /** Adds a recovered identifier that awaits a PUBCOMP. */
+  restoreReleased(packetId: number): void {
+    this.#released ??= new PacketIdQueue();
+    this.#released.push(packetId, 0, 0, null);
+    this.#counters[Counter.inflight]!++;
+  }
+
   /** PUBREC with an error code: the message is done. */
   handlePubrecFailure(packetId: number): Acknowledged {
     const position = this.#sent?.find(packetId) ?? -1;

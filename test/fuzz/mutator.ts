@@ -4,7 +4,7 @@
  * determines the run.
  */
 import { expect } from "vitest";
-import { Table } from "../../core/mod.ts";
+import { inspect, Table } from "../../core/mod.ts";
 import { TestBroker, type TestBrokerOptions, type TestClient } from "../support/broker.ts";
 import {
   concat,
@@ -238,9 +238,37 @@ export function fire(
   settle(world, clients);
 }
 
+/** A broker that recovers from the store has the same sessions. */
+function recoverSame(world: TestBroker): void {
+  if (world.store.size === 0) return;
+  world.commit();
+  const after = world.crash();
+  expect(Object.values(after.recovered!.dropped)).toEqual([0, 0, 0, 0, 0, 0]);
+  const recovered = keptSessions(after);
+  const before = keptSessions(world);
+  expect([...recovered.keys()].sort()).toEqual([...before.keys()].sort());
+  for (const [clientId, session] of before) {
+    // The messages of a connected client were on their way, and wait now.
+    if (session.conn === null) expect(recovered.get(clientId)).toEqual(session);
+  }
+}
+
+/** Sessions that outlive their connection, without their window: the next connection brings its own. */
+function keptSessions({ broker }: TestBroker) {
+  const kept = inspect(broker).sessions.filter(({ expiryMillis }) => expiryMillis > 0);
+  return new Map(
+    kept.map(({ windowFree: _, subscriptions, ...session }) => [
+      session.clientId,
+      // Their order means nothing.
+      { ...session, subscriptions: new Set(subscriptions.map((each) => JSON.stringify(each))) },
+    ]),
+  );
+}
+
 /** All random clients disconnect and days pass: memory that remains was leaked. */
 function settle(world: TestBroker, clients: readonly TestClient[]): void {
   for (const client of clients) if (client.isOpen) client.cut();
+  recoverSame(world);
   const count = (name: Parameters<TestBroker["count"]>[0]): number => world.count(name);
   expect(count("clientsConnected")).toBe(4);
   world.advance(2 * 86_400_000);

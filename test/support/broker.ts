@@ -20,6 +20,8 @@ import {
   type OutBuffer,
   type Policy,
   parseLimits,
+  Recovery,
+  type RecoveryCounts,
   type Table,
   Verdict,
   WriteBatch,
@@ -51,13 +53,19 @@ export class TestBroker {
   /** Whether every input is followed by a drain. */
   drains = true;
   now = 0 as Millis;
+  /** `unixMillis` at the zero of `now`. */
+  #epoch = 0;
   /** The committed records: values by table and key in hexadecimal. */
-  readonly store = new Map<string, Uint8Array>();
+  store = new Map<string, Uint8Array>();
+  readonly #options: TestBrokerOptions;
   readonly #commitsAtOnce: boolean;
+  /** What was recovered; null: the broker began without a store. */
+  readonly recovered: RecoveryCounts | null = null;
   readonly #out: OutBuffer;
   readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null };
 
-  constructor(options: TestBrokerOptions = {}) {
+  constructor(options: TestBrokerOptions = {}, before: TestBroker | null = null) {
+    this.#options = options;
     const limits = parseLimits({ sysMillis: 0, ...options.limits });
     const seed = 1;
     const kind = options.codec ?? codecKind;
@@ -67,7 +75,7 @@ export class TestBroker {
     this.#commitsAtOnce = options.durable === "at once";
     this.#out = { bytes: new Uint8Array(options.outBytes ?? 65_536), length: 0, tail: null };
     const config = {
-      epochMillis: 1_700_000_000_000,
+      epochMillis: 1_700_000_000_000 + (before?.unixMillis ?? 0),
       serverName: "sansmq test",
       durable: options.durable !== undefined,
       responseInformation: options.responseInformation ?? null,
@@ -86,11 +94,38 @@ export class TestBroker {
     };
     if (record === null) {
       this.broker = new Broker(config, ports);
-      return;
+    } else {
+      const recorded = new RecordingBroker(config, ports, { kind, seed }, record);
+      replayWhenFinished(record, recorded);
+      this.broker = recorded;
     }
-    const recorded = new RecordingBroker(config, ports, { kind, seed }, record);
-    replayWhenFinished(record, recorded);
-    this.broker = recorded;
+    if (before !== null) {
+      const recovery = new Recovery(this.broker);
+      for (const [name, value] of before.store) {
+        const [table, key] = name.split("/");
+        recovery.put(Number(table) as Table, new Uint8Array(Buffer.from(key!, "hex")), value);
+      }
+      this.store = new Map(before.store);
+      this.#epoch = before.unixMillis;
+      recovery.finish(this.now);
+      this.recovered = recovery.counts;
+      this.drain();
+    }
+  }
+
+  /** Milliseconds since the first broker of a row of recoveries began. */
+  get unixMillis(): number {
+    return this.#epoch + this.now;
+  }
+
+  /**
+   * The process ends without a word, and a new broker recovers what was committed. `downMillis`: the
+   * time in between. The order of the records is the reverse of that in which they were written.
+   */
+  crash(downMillis = 0, options: Partial<TestBrokerOptions> = {}): TestBroker {
+    this.now = (this.now + downMillis) as Millis;
+    this.store = new Map([...this.store].reverse());
+    return new TestBroker({ ...this.#options, ...options }, this);
   }
 
   /** A transport, without CONNECT. */
@@ -161,12 +196,13 @@ export class TestBroker {
   #commitOnce(): boolean {
     const batch = new WriteBatch();
     if (!this.broker.pollJournal(batch)) return false;
-    for (let i = 0; i < batch.count; i++) {
-      const key = `${batch.table(i)}/${Buffer.from(batch.key(i)).toString("hex")}`;
-      const value = batch.value(i);
+    const records = batch.records();
+    while (records.next()) {
+      const key = `${records.table}/${Buffer.from(records.key).toString("hex")}`;
+      const { value } = records;
       // A record is removed once, and only if it exists.
       if (value === null) expect(this.store.delete(key)).toBe(true);
-      else this.store.set(key, value);
+      else this.store.set(key, new Uint8Array(value));
     }
     this.broker.handleCommit(batch.lastSeq, this.now);
     return true;

@@ -137,7 +137,10 @@ test("a queue of packet identifiers keeps its order after any removal", () => {
   let model: number[] = [];
   for (let step = 1; step < 30_000; step++) {
     if (random.chance(2) && model.length < 100) {
-      const via = step % 3 === 0 ? { properties: Uint8Array.of(step & 0xff), group: 0 } : null;
+      const via =
+        step % 3 === 0
+          ? { properties: Uint8Array.of(step & 0xff), group: 0, share: new Uint8Array(0) }
+          : null;
       queue.push(step & 0xffff, step, 1, via);
       model.push(step);
     } else if (model.length > 0) {

@@ -2,7 +2,15 @@ import { describe, expect, test } from "vitest";
 import { replay } from "../../../adapters/record/mod.ts";
 import { RecordingBroker } from "../../../adapters/record/recording-broker.ts";
 import type { Seq } from "../../../core/mod.ts";
-import { Broker, ConfigError, EffectKind, inspect, Reason, Verdict } from "../../../core/mod.ts";
+import {
+  Broker,
+  ConfigError,
+  EffectKind,
+  inspect,
+  Reason,
+  Table,
+  Verdict,
+} from "../../../core/mod.ts";
 import * as wire from "../../conformance/wire.ts";
 import { fire } from "../../fuzz/mutator.ts";
 import { TestBroker, type TestBrokerOptions } from "../../support/broker.ts";
@@ -48,6 +56,23 @@ function liveAWhile(world: TestBroker): void {
 }
 
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
+
+test.each([true, false])(
+  "a recording of a broker that recovered begins with the records that it recovered (payloads: %s)",
+  (payloads) => {
+    const world = new TestBroker({ durable: "at once" });
+    liveAWhile(world);
+    const recording = new Recording({ payloads });
+    const after = world.crash(1000, { record: recording });
+    expect(after.recovered!.recovered[Table.Session]).toBe(1);
+    const reader = after.connected({ clientId: "reader", clean: false });
+    after.connected("writer").publishes("a/b", "hush", { qos: 1, id: 1 });
+    reader.takes();
+    after.advance(2000);
+    expect(textOf(recording.bytes).includes("hush")).toBe(payloads);
+    // The end of the test replays it.
+  },
+);
 
 test("a flood of refusals polled in parts replays to the same events", () => {
   const { world, broker } = recorded({ policy: { publish: () => Verdict.Deny } });

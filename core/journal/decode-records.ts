@@ -1,0 +1,180 @@
+/**
+ * Decodes the keys and values of records (records.ts has their layout). Each function returns null
+ * for a record that is damaged.
+ */
+import { viewOf } from "../base/bytes.ts";
+import type { Table } from "../boundary.ts";
+import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
+import type { DurableSessionId, QueueRecordKind } from "./records.ts";
+import {
+  QueueRecordKind as Kind,
+  MESSAGE_HEAD_BYTES,
+  MESSAGE_KEY_BYTES,
+  PUBLISHED_RETAIN,
+  QUEUE_KEY_BYTES,
+  QUEUED_HEAD_BYTES,
+} from "./records.ts";
+
+export interface SessionFields {
+  readonly clientId: string;
+  readonly durableId: DurableSessionId;
+  /** Unix time in milliseconds; 0: the client was connected. */
+  readonly endsAt: number;
+  readonly expiryMillis: number;
+}
+
+export function decodeSession(key: Uint8Array, value: Uint8Array): SessionFields | null {
+  const clientId = textOf(key, 0);
+  if (clientId === null || value.length !== 21) return null;
+  const view = viewOf(value);
+  const durableId = view.getUint32(1);
+  const [endsAt, expiryMillis] = [view.getFloat64(5), view.getFloat64(13)];
+  const isTime = endsAt >= 0 && expiryMillis >= 0;
+  return durableId === 0 || !isTime ? null : { clientId, durableId, endsAt, expiryMillis };
+}
+
+export interface SubscriptionFields {
+  readonly durableId: DurableSessionId;
+  readonly filter: string;
+  readonly options: number;
+}
+
+export function decodeSubscription(key: Uint8Array, value: Uint8Array): SubscriptionFields | null {
+  if (key.length < 5 || value.length !== 5) return null;
+  const filter = textOf(key, 4);
+  if (filter === null) return null;
+  return { durableId: viewOf(key).getUint32(0), filter, options: viewOf(value).getUint32(1) };
+}
+
+export interface MessageFields {
+  readonly serial: number;
+  readonly qos: 0 | 1 | 2;
+  readonly isRetained: boolean;
+  /** Unix time in milliseconds; 0: never. */
+  readonly expiresAt: number;
+  /** Positions in the value: the topic field begins at `topicStart`, the payload ends with the value. */
+  readonly topicStart: number;
+  readonly topicEnd: number;
+  readonly payloadStart: number;
+}
+
+export function decodeMessage(key: Uint8Array, value: Uint8Array): MessageFields | null {
+  const topicStart = MESSAGE_HEAD_BYTES;
+  if (key.length !== MESSAGE_KEY_BYTES || value.length < topicStart + 2) return null;
+  const view = viewOf(value);
+  const serial = viewOf(key).getFloat64(0);
+  const qos = value[1]! & ~PUBLISHED_RETAIN;
+  const expiresAt = view.getFloat64(2);
+  const topicEnd = topicStart + 2 + view.getUint16(topicStart);
+  const payloadStart = topicEnd + view.getUint32(10);
+  const isSound = serial >= 1 && Number.isSafeInteger(serial) && qos <= 2 && expiresAt >= 0;
+  if (!isSound || payloadStart > value.length || textOf(value, topicStart + 2, topicEnd) === null) {
+    return null;
+  }
+  const isRetained = (value[1]! & PUBLISHED_RETAIN) !== 0;
+  return {
+    serial,
+    qos: qos as 0 | 1 | 2,
+    isRetained,
+    expiresAt,
+    topicStart,
+    topicEnd,
+    payloadStart,
+  };
+}
+
+export interface QueueFields {
+  readonly durableId: DurableSessionId;
+  readonly kind: QueueRecordKind;
+  /** The position number for Queued, the packet identifier for the other kinds. */
+  readonly n: number;
+  /** The number of the write: a larger one is later. */
+  readonly order: number;
+  /** The serial of the message; 0: the kind has none. */
+  readonly serial: number;
+  readonly delivery: number;
+  /** `$share/name/filter`; empty: none. */
+  readonly share: string;
+  /** Where the Subscription Identifiers begin in the value. */
+  readonly propertyStart: number;
+}
+
+export function decodeQueue(key: Uint8Array, value: Uint8Array): QueueFields | null {
+  if (key.length !== QUEUE_KEY_BYTES || value.length < 9) return null;
+  const view = viewOf(key);
+  const [durableId, kind, n] = [view.getUint32(0), key[4]! as QueueRecordKind, view.getUint32(5)];
+  const fields = viewOf(value);
+  const order = fields.getFloat64(1);
+  if (!Number.isSafeInteger(order) || order < 1) return null;
+  const isId = n >= 1 && n <= 0xffff;
+  if (kind === Kind.Released || kind === Kind.Receipt) {
+    if (value.length !== 9 || !isId) return null;
+    return { durableId, kind, n, order, serial: 0, delivery: 0, share: "", propertyStart: 9 };
+  }
+  const isMessage = kind === Kind.Queued || (kind === Kind.Sent && isId);
+  if (!isMessage || value.length < QUEUED_HEAD_BYTES) return null;
+  const propertyStart = QUEUED_HEAD_BYTES + fields.getUint16(18);
+  if (propertyStart > value.length) return null;
+  const share = textOf(value, QUEUED_HEAD_BYTES, propertyStart);
+  const delivery = value[17]!;
+  const hasQos = (delivery & 3) === 1 || (delivery & 3) === 2;
+  if (share === null || !hasQos) return null;
+  return {
+    durableId,
+    kind,
+    n,
+    order,
+    serial: fields.getFloat64(9),
+    delivery,
+    share,
+    propertyStart,
+  };
+}
+
+export interface RetainedFields {
+  readonly topic: string;
+  readonly serial: number;
+  /** Unix time in milliseconds; 0: never. */
+  readonly expiresAt: number;
+}
+
+export function decodeRetained(key: Uint8Array, value: Uint8Array): RetainedFields | null {
+  const topic = textOf(key, 0);
+  if (topic === null || topic === "" || value.length !== 17) return null;
+  const view = viewOf(value);
+  const [serial, expiresAt] = [view.getFloat64(1), view.getFloat64(9)];
+  return expiresAt >= 0 ? { topic, serial, expiresAt } : null;
+}
+
+export interface RecordedWillFields {
+  readonly clientId: string;
+  readonly serial: number;
+  readonly delayMillis: number;
+  readonly expiryMillis: number;
+  /** Unix time in milliseconds; 0: the client was connected. */
+  readonly dueAt: number;
+}
+
+export function decodeWill(key: Uint8Array, value: Uint8Array): RecordedWillFields | null {
+  const clientId = textOf(key, 0);
+  if (clientId === null || value.length !== 33) return null;
+  const view = viewOf(value);
+  const [serial, delayMillis] = [view.getFloat64(1), view.getFloat64(9)];
+  const [expiryMillis, dueAt] = [view.getFloat64(17), view.getFloat64(25)];
+  const isTime = delayMillis >= 0 && expiryMillis >= 0 && dueAt >= 0;
+  return isTime ? { clientId, serial, delayMillis, expiryMillis, dueAt } : null;
+}
+
+/** The tables by number, for messages to people. */
+export const tableNames: Readonly<Record<Table, string>> = {
+  0: "sessions",
+  1: "subscriptions",
+  2: "messages",
+  3: "queue entries",
+  4: "retained messages",
+  5: "wills",
+};
+
+function textOf(bytes: Uint8Array, start: number, end: number = bytes.length): string | null {
+  return isUtf8(bytes, start, end) ? decodeUtf8(bytes, start, end) : null;
+}

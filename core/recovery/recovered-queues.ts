@@ -1,0 +1,146 @@
+/**
+ * Queue records on their way to the sessions. They wait in columns of numbers until the sessions and
+ * messages that they name are there.
+ */
+import { ownBytes } from "../base/bytes.ts";
+import { grownF64, grownU32 } from "../base/columns.ts";
+import { Table } from "../boundary.ts";
+import { encodeUtf8 } from "../codec/utf8.ts";
+import type { BrokerContext } from "../context.ts";
+import { decodeQueue } from "../journal/decode-records.ts";
+import type { DurableSessionId } from "../journal/records.ts";
+import { QueueRecordKind, queueKey } from "../journal/records.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
+import type { DeliveryOrigin } from "../session/delivery-queue.ts";
+import type { Session } from "../session/session.ts";
+
+/** The shared subscription and Subscription Identifiers of an entry. Few entries have any. */
+interface EntryOrigin {
+  readonly share: string;
+  readonly properties: Uint8Array;
+}
+
+export class RecoveredQueues {
+  #durableIds: Uint32Array = new Uint32Array(64);
+  /** `n` for Queued, the packet identifier for the others. */
+  #numbers: Uint32Array = new Uint32Array(64);
+  /** Kind in the low byte, delivery above it. */
+  #kinds: Uint32Array = new Uint32Array(64);
+  #orders: Float64Array = new Float64Array(64);
+  #serials: Float64Array = new Float64Array(64);
+  readonly #origins = new Map<number, EntryOrigin>();
+  #count = 0;
+  /** The largest order of all records; 0: none. */
+  lastOrder = 0;
+  restoredCount = 0;
+  /** The origin of the last entry that had one: entries in a row mostly share it. */
+  #lastEntryOrigin: EntryOrigin | null = null;
+  #lastOrigin: DeliveryOrigin | null = null;
+
+  /** Takes a record; false if it is damaged. */
+  take(key: Uint8Array, value: Uint8Array): boolean {
+    const fields = decodeQueue(key, value);
+    if (fields === null) return false;
+    const at = this.#count++;
+    this.#durableIds = grownU32(this.#durableIds, at);
+    this.#numbers = grownU32(this.#numbers, at);
+    this.#kinds = grownU32(this.#kinds, at);
+    this.#orders = grownF64(this.#orders, at);
+    this.#serials = grownF64(this.#serials, at);
+    this.#durableIds[at] = fields.durableId;
+    this.#numbers[at] = fields.n;
+    this.#kinds[at] = fields.kind | (fields.delivery << 8);
+    this.#orders[at] = fields.order;
+    this.#serials[at] = fields.serial;
+    this.lastOrder = Math.max(this.lastOrder, fields.order);
+    const { share, propertyStart } = fields;
+    if (share !== "" || propertyStart < value.length) {
+      this.#origins.set(at, { share, properties: ownBytes(value, propertyStart) });
+    }
+    return true;
+  }
+
+  /** Puts the entries into their sessions in order. `drop` gets those that are damaged. */
+  restore(
+    context: BrokerContext,
+    sessions: ReadonlyMap<DurableSessionId, Session>,
+    messages: ReadonlyMap<number, MessageSlot>,
+    drop: (table: Table, key: Uint8Array) => void,
+  ): void {
+    /** The number that the next queued entry of the current session must have; -1: any. */
+    let next = -1;
+    let current = 0;
+    for (const at of this.#inOrder()) {
+      const durableId = this.#durableIds[at]!;
+      const n = this.#numbers[at]!;
+      const kind = (this.#kinds[at]! & 0xff) as QueueRecordKind;
+      const session = sessions.get(durableId);
+      const message = messages.get(this.#serials[at]!) ?? 0;
+      const needsMessage = kind === QueueRecordKind.Queued || kind === QueueRecordKind.Sent;
+      if (session === undefined || (needsMessage && message === 0)) {
+        drop(Table.Queue, queueKey(durableId, kind, n));
+        continue;
+      }
+      this.restoredCount++;
+      if (durableId !== current) next = -1;
+      current = durableId;
+      if (!needsMessage) {
+        if (kind === QueueRecordKind.Receipt) {
+          session.restoreReceipt(n);
+        } else {
+          session.outbox.window.restoreReleased(n);
+          session.outbox.continueIdsAfter(n);
+        }
+        continue;
+      }
+      const { records } = context;
+      const delivery = this.#kinds[at]! >>> 8;
+      const origin = this.#originOf(context, at);
+      records!.keepMessage(message);
+      if (kind === QueueRecordKind.Sent) {
+        context.messages.retain(message);
+        session.outbox.window.push(n, message, delivery, origin);
+        session.outbox.continueIdsAfter(n);
+        continue;
+      }
+      const isGap = next >= 0 && n !== next;
+      const number = isGap ? next : n;
+      session.outbox.restoreQueued(number, message, delivery, origin);
+      // Numbers are consecutive: an entry behind a gap moves up, in the store too.
+      if (isGap) session.record!.moveQueued(n, number, message, delivery, origin);
+      next = (number + 1) >>> 0;
+    }
+  }
+
+  /** Positions by session, then queued entries by number, then the others by order. */
+  #inOrder(): Iterable<number> {
+    const ids = this.#durableIds;
+    const key = (at: number): number =>
+      (this.#kinds[at]! & 0xff) === QueueRecordKind.Queued ? this.#numbers[at]! : this.#orders[at]!;
+    const compare = (a: number, b: number): number =>
+      ids[a]! - ids[b]! || (this.#kinds[a]! & 0xff) - (this.#kinds[b]! & 0xff) || key(a) - key(b);
+    const positions = Uint32Array.from({ length: this.#count }, (_, at) => at);
+    // A store in key order gives most records in this order already.
+    for (let at = 1; at < this.#count; at++) {
+      if (compare(at - 1, at) > 0) return positions.sort(compare);
+    }
+    return positions;
+  }
+
+  #originOf({ router }: BrokerContext, at: number): DeliveryOrigin | null {
+    const entry = this.#origins.get(at) ?? null;
+    if (entry === null) return null;
+    const last = this.#lastEntryOrigin;
+    if (last !== null && last.share === entry.share && isEqual(last.properties, entry.properties)) {
+      return this.#lastOrigin;
+    }
+    const group = entry.share === "" ? 0 : router.groupNumber(entry.share);
+    this.#lastEntryOrigin = entry;
+    this.#lastOrigin = { properties: entry.properties, group, share: encodeUtf8(entry.share) };
+    return this.#lastOrigin;
+  }
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,290 @@
+/**
+ * Makes a broker of the records that a store kept.
+ *
+ * The records come in any order. Those that refer to others wait until all are there. A damaged
+ * record, or one whose session or message is missing, is dropped, counted, and removed from the store;
+ * nothing throws because of it.
+ *
+ * A client that was connected when the process ended counts as disconnected now: its session expiry
+ * interval and its will delay begin, and a will without a delay is published.
+ */
+import { assert } from "../base/assert.ts";
+import type { Millis } from "../boundary.ts";
+import { NEVER, Table } from "../boundary.ts";
+import type { Broker } from "../broker.ts";
+import { encodeUtf8 } from "../codec/utf8.ts";
+import { ConfigError } from "../config.ts";
+import type { BrokerContext } from "../context.ts";
+import type {
+  RecordedWillFields,
+  RetainedFields,
+  SessionFields,
+  SubscriptionFields,
+} from "../journal/decode-records.ts";
+import {
+  decodeMessage,
+  decodeRetained,
+  decodeSession,
+  decodeSubscription,
+  decodeWill,
+} from "../journal/decode-records.ts";
+import type { DurableSessionId } from "../journal/records.ts";
+import { messageKey, RECORD_FORMAT, subscriptionKey } from "../journal/records.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
+import { PublishFields } from "../message/publish-fields.ts";
+import { Added } from "../ports.ts";
+import { endSession } from "../publishing/session-end.ts";
+import { publishWillOf } from "../publishing/will.ts";
+import type { Session, Will } from "../session/session.ts";
+import { isTopicFilter } from "../topic/filter.ts";
+import { RecoveredQueues } from "./recovered-queues.ts";
+
+/** What was recovered, and what was dropped as damaged, by table. */
+export interface RecoveryCounts {
+  readonly recovered: Readonly<Record<Table, number>>;
+  readonly dropped: Readonly<Record<Table, number>>;
+}
+
+export class Recovery {
+  readonly #broker: Broker;
+  readonly #recovered = noCounts();
+  readonly #dropped = noCounts();
+  readonly #queues = new RecoveredQueues();
+  readonly #messages = new Map<number, MessageSlot>();
+  readonly #sessions: SessionFields[] = [];
+  readonly #byDurableId = new Map<DurableSessionId, Session>();
+  readonly #subscriptions: SubscriptionFields[] = [];
+  readonly #retained: RetainedFields[] = [];
+  readonly #wills: RecordedWillFields[] = [];
+  /** Records to remove from the store, because they are damaged. */
+  readonly #damaged: { readonly table: Table; readonly key: Uint8Array }[] = [];
+  readonly #context: BrokerContext;
+  #isOutOfMemory = false;
+
+  /** `broker` is new: no call was made. Its `config.durable` is true. */
+  constructor(broker: Broker) {
+    this.#broker = broker;
+    this.#context = broker.inspect((context) => context);
+    assert(this.#context.records !== null, "a broker that recovers has a durable store");
+  }
+
+  get counts(): RecoveryCounts {
+    return { recovered: this.#recovered, dropped: this.#dropped };
+  }
+
+  /**
+   * Takes one record. Copies what it needs of key and value. Throws ConfigError for a record of a newer
+   * program: the store as a whole is not for this one.
+   */
+  put(table: Table, key: Uint8Array, value: Uint8Array): void {
+    this.#broker.handleRecord(table, key, value);
+    const format = value[0] ?? 0;
+    if (format > RECORD_FORMAT) {
+      throw new ConfigError("store", `format ${format}`, `format ${RECORD_FORMAT} or older`);
+    }
+    const isTaken = format === RECORD_FORMAT && this.#take(table, key, value);
+    if (isTaken) return;
+    this.#drop(table, key);
+  }
+
+  /**
+   * Restores all state into the broker. Throws ConfigError if a limit is too small for it. The
+   * first batch of the journal has the changes that the recovery made.
+   */
+  finish(now: Millis): void {
+    this.#broker.restore(now, (context) => {
+      context.journal.continueAfter(this.#queues.lastOrder);
+      this.#restoreSessions(context);
+      this.#restoreSubscriptions(context);
+      this.#queues.restore(context, this.#byDurableId, this.#messages, (table, key) =>
+        this.#drop(table, key),
+      );
+      this.#recovered[Table.Queue] = this.#queues.restoredCount;
+      this.#restoreRetained(context);
+      const due = this.#restoreWills(context, now);
+      this.#dropOrphans(context);
+      for (const { clientId, will } of due) {
+        publishWillOf(context, clientId, will, context.sessions.find(clientId) ?? null);
+      }
+      this.#endSessions(context, now);
+      for (const message of this.#messages.values()) context.messages.release(message);
+      for (const { table, key } of this.#damaged) context.records!.removeKey(table, key);
+    });
+  }
+
+  /** False: the record is damaged. */
+  #take(table: Table, key: Uint8Array, value: Uint8Array): boolean {
+    switch (table) {
+      case Table.Session:
+        return kept(this.#sessions, decodeSession(key, value));
+      case Table.Subscription:
+        return kept(this.#subscriptions, decodeSubscription(key, value));
+      case Table.Message:
+        return this.#takeMessage(key, value);
+      case Table.Queue:
+        return this.#queues.take(key, value);
+      case Table.Retained:
+        return kept(this.#retained, decodeRetained(key, value));
+      case Table.Will:
+        return kept(this.#wills, decodeWill(key, value));
+      default:
+        return false;
+    }
+  }
+
+  #takeMessage(key: Uint8Array, value: Uint8Array): boolean {
+    const fields = decodeMessage(key, value);
+    if (fields === null || this.#messages.has(fields.serial)) return false;
+    const { messages, epochMillis } = this.#context;
+    const { qos, isRetained, topicStart, topicEnd, payloadStart, expiresAt } = fields;
+    const message = messages.create(
+      Object.assign(new PublishFields(), {
+        ...{ bytes: value, topicStart, topicEnd, payloadStart, payloadEnd: value.length },
+        ...{ qos, isRetained },
+        propertyRanges: topicEnd === payloadStart ? [] : [topicEnd, payloadStart],
+        expiresAt: expiresAt === 0 ? NEVER : expiresAt - epochMillis,
+      }),
+    );
+    if (message === 0) {
+      this.#isOutOfMemory = true;
+      return true;
+    }
+    messages.restoreSerial(message, fields.serial);
+    this.#messages.set(fields.serial, message);
+    return true;
+  }
+
+  #restoreSessions({ limits, records, sessions }: BrokerContext): void {
+    if (this.#isOutOfMemory) {
+      throw new ConfigError(
+        "messageBytesMax",
+        limits.messageBytesMax,
+        "enough for the messages of the store",
+      );
+    }
+    for (const fields of this.#sessions) {
+      const { clientId, expiryMillis, durableId } = fields;
+      if (this.#byDurableId.has(durableId) || sessions.find(clientId) !== undefined) {
+        this.#drop(Table.Session, encodeUtf8(clientId));
+        continue;
+      }
+      const session = sessions.restore(clientId, expiryMillis, durableId);
+      if (session === null) {
+        throw new ConfigError(
+          "sessionsMax",
+          limits.sessionsMax,
+          `at least ${this.#sessions.length}`,
+        );
+      }
+      records!.keepDurableId(durableId);
+      this.#byDurableId.set(durableId, session);
+      this.#recovered[Table.Session]++;
+    }
+  }
+
+  #restoreSubscriptions({ limits, router }: BrokerContext): void {
+    for (const { durableId, filter, options } of this.#subscriptions) {
+      const session = this.#byDurableId.get(durableId);
+      const text = encodeUtf8(filter);
+      const isSound = (options & 3) <= 2 && isTopicFilter(text, 0, text.length, 65_535, 65_535);
+      if (session === undefined || !isSound) {
+        this.#drop(Table.Subscription, subscriptionKey(durableId, text));
+        continue;
+      }
+      if (router.subscribe(filter, session, options) === Added.NoMemory) {
+        throw new ConfigError(
+          "codecBytesMax",
+          limits.codecBytesMax,
+          "enough for the subscriptions of the store",
+        );
+      }
+      session.subscriptions ??= new Map();
+      session.subscriptions.set(filter, options);
+      this.#recovered[Table.Subscription]++;
+    }
+  }
+
+  #restoreRetained({ retained, records, epochMillis }: BrokerContext): void {
+    for (const { topic, serial, expiresAt } of this.#retained) {
+      const message = this.#messages.get(serial);
+      if (message === undefined) {
+        this.#drop(Table.Retained, encodeUtf8(topic));
+        continue;
+      }
+      const at = (expiresAt === 0 ? NEVER : expiresAt - epochMillis) as Millis;
+      retained.restore(topic, message, at);
+      records!.keepMessage(message);
+      this.#recovered[Table.Retained]++;
+    }
+  }
+
+  /** Restores the delayed wills of sessions; returns the others, which are due now. */
+  #restoreWills(context: BrokerContext, now: Millis): readonly DueWill[] {
+    const { messages, records, sessions, epochMillis } = context;
+    const due: DueWill[] = [];
+    for (const { clientId, serial, delayMillis, expiryMillis, dueAt } of this.#wills) {
+      const message = this.#messages.get(serial);
+      if (message === undefined) {
+        this.#drop(Table.Will, encodeUtf8(clientId));
+        continue;
+      }
+      messages.retain(message);
+      records!.keepMessage(message);
+      this.#recovered[Table.Will]++;
+      const will: Will = { message, delayMillis, expiryMillis };
+      const session = sessions.find(clientId);
+      if (session === undefined || (dueAt === 0 && delayMillis === 0)) {
+        due.push({ clientId, will });
+        continue;
+      }
+      const at = (dueAt === 0 ? now + delayMillis : Math.max(now, dueAt - epochMillis)) as Millis;
+      session.will = will;
+      sessions.scheduleWill(session, at);
+      if (dueAt === 0) records!.putWill(clientId, will, epochMillis + at);
+    }
+    return due;
+  }
+
+  /** Drops the messages that no record refers to. */
+  #dropOrphans({ records }: BrokerContext): void {
+    for (const [serial, message] of this.#messages) {
+      if (records!.isReferenced(message)) this.#recovered[Table.Message]++;
+      else this.#drop(Table.Message, messageKey(serial));
+    }
+  }
+
+  /** Starts the expiry of the recovered sessions, and ends those that ended with the process. */
+  #endSessions(context: BrokerContext, now: Millis): void {
+    const { sessions, epochMillis } = context;
+    for (const { durableId, endsAt } of this.#sessions) {
+      const session = this.#byDurableId.get(durableId);
+      if (session === undefined) continue;
+      if (endsAt === 0 && session.expiryMillis === 0) {
+        endSession(context, session);
+        continue;
+      }
+      const at = endsAt === 0 ? now + session.expiryMillis : Math.max(now, endsAt - epochMillis);
+      sessions.scheduleExpiry(session, at as Millis);
+      if (endsAt === 0) session.record!.putSession(epochMillis + at, session.expiryMillis);
+    }
+  }
+
+  #drop(table: Table, key: Uint8Array): void {
+    this.#dropped[table] = (this.#dropped[table] ?? 0) + 1;
+    this.#damaged.push({ table, key: new Uint8Array(key) });
+  }
+}
+
+interface DueWill {
+  readonly clientId: string;
+  readonly will: Will;
+}
+
+function kept<T>(list: T[], fields: T | null): boolean {
+  if (fields !== null) list.push(fields);
+  return fields !== null;
+}
+
+function noCounts(): Record<Table, number> {
+  return { 0: 0, 1: 0, 2: 0, 3: 0, 4: 0, 5: 0 };
+}
