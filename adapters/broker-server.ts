@@ -1,34 +1,17 @@
 /** The broker as a library: makes a running broker from options, on every runtime. */
-
-import { codecKinds, createCodec } from "../codec-wasm/mod.ts";
-import type {
-  BrokerConfig,
-  BrokerEvent,
-  CounterName,
-  Limits,
-  OutBuffer,
-  Policy,
-  Ports,
-} from "../core/mod.ts";
-import { Broker, ConfigError, Counter, counterNames, parseLimits, Reason } from "../core/mod.ts";
-import { ComposedPolicy } from "./auth/policy.ts";
+import type { Broker, BrokerEvent, CounterName, Limits, RecoveryCounts } from "../core/mod.ts";
+import { ConfigError, Counter, counterNames, Reason } from "../core/mod.ts";
+import type { ComposedPolicy } from "./auth/policy.ts";
 import type { InnerOptions, PublishOptions } from "./broker-options.ts";
-import { checkInnerOptions, publishNames } from "./broker-options.ts";
-import { clearTimeout, queueMicrotask, setTimeout, unixMillis } from "./captured.ts";
-import {
-  checkedMessage,
-  checkFunction,
-  checkObject,
-  checkSupplied,
-  checkSwitch,
-  checkText,
-  checkWhole,
-} from "./checks.ts";
+import { publishNames } from "./broker-options.ts";
+import { clearTimeout, queueMicrotask, setTimeout } from "./captured.ts";
+import { checkedMessage, checkFunction, checkSwitch, checkText, checkWhole } from "./checks.ts";
 import { Driver } from "./driver.ts";
-import type { HostLoop } from "./host.ts";
+import type { Runtime } from "./host.ts";
 import { checkOptions } from "./options.ts";
+import type { Prepared } from "./prepare.ts";
+import { prepareNow } from "./prepare.ts";
 import type { RecordedBroker } from "./record/options.ts";
-import { memoryStore } from "./storage/memory.ts";
 import type { Store } from "./storage/store.ts";
 import { forgetRequest } from "./upgrade-request.ts";
 
@@ -49,21 +32,6 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** What a runtime supplies to run a broker. */
-export interface Runtime {
-  readonly loop: HostLoop;
-  readonly out: OutBuffer;
-  readonly serverName: string;
-  entropy(out: Uint8Array): void;
-  /** Unix time, in milliseconds, at zero of the loop's clock. Default: from the host's wall clock. */
-  readonly epochMillis?: number;
-  /** Allocates memory with arbitrary contents, if that is cheaper than a new Uint8Array. */
-  allocate?(byteCount: number): Uint8Array;
-  /** The memory of the process, in bytes, if the runtime reports it. */
-  memoryBytes?(): number;
-  isSame(a: Uint8Array, b: Uint8Array): boolean;
-}
-
 /** A running broker. */
 export class BrokerServer {
   /** The driver, for transports that are opened in another way than by a listener. */
@@ -80,57 +48,36 @@ export class BrokerServer {
   readonly #handlers = new Map<string, Set<(event: never) => void>>();
   /** The codec in use, such as `wasm-simd`. */
   readonly codec: string;
+  /** How many records were recovered from the store, and dropped as damaged; null: the store is not durable. */
+  readonly recovered: RecoveryCounts | null;
   #closing: Promise<void> | null = null;
 
-  /** Opens no listener; `createBroker` does. Throws ConfigError. */
-  constructor(runtime: Runtime, options: InnerOptions) {
-    checkInnerOptions<InnerOptions>(options, {});
-    const { store = memoryStore(), limits: given = {}, record } = options;
-    this.#policy = new ComposedPolicy(options, runtime.isSame);
-    this.#allowsAnonymous = options.allowAnonymous === true;
-    checkSupplied("store", store, "commit", "close");
-    checkSwitch("store.isDurable", store.isDurable);
-    this.#store = store;
-    checkObject("limits", given);
-    const limits = parseLimits(given, "limits.");
+  /** Opens no listener; `createBroker` does. `prepared`: made of the same options. Throws ConfigError. */
+  constructor(
+    runtime: Runtime,
+    options: InnerOptions,
+    prepared: Prepared = prepareNow(runtime, options),
+  ) {
+    const { broker, recording, policy, limits, store, codec, serverReference } = prepared;
+    this.#broker = broker;
+    this.#recording = recording;
+    this.#policy = policy;
     this.#limits = limits;
-    if (record !== undefined) checkFunction("record", record);
-    const reference = optionalText("serverReference", options.serverReference);
-    const seed = new Uint32Array(1);
-    runtime.entropy(new Uint8Array(seed.buffer));
-    const [hashSeed] = seed;
-    const { codec: kind = "auto" } = options;
-    if (!codecKinds.includes(kind)) throw new ConfigError("codec", kind, codecKinds.join(", "));
-    const codec = createCodec(kind, limits, hashSeed!);
-    if (codec === null) throw new ConfigError("codec", kind, "auto or ts: WebAssembly is missing");
-    this.codec = codec.ingest.name;
-    const config: BrokerConfig = {
-      epochMillis: runtime.epochMillis ?? unixMillis() - runtime.loop.now(),
-      serverName: runtime.serverName,
-      durable: store.isDurable,
-      responseInformation: optionalText("responseInformation", options.responseInformation),
-      limits,
-    };
-    const ports: Ports = {
-      ingest: codec.ingest,
-      topics: codec.topics,
-      policy: this.#policy satisfies Policy,
-      entropy: runtime.entropy,
-      ...(runtime.allocate === undefined ? {} : { allocate: runtime.allocate }),
-    };
-    this.#recording = record?.(config, ports, { kind, seed: hashSeed! }) ?? null;
-    this.#broker = this.#recording ?? new Broker(config, ports);
+    this.#store = store;
+    this.codec = codec;
+    this.recovered = prepared.recovered;
+    this.#allowsAnonymous = options.allowAnonymous === true;
     this.driver = new Driver({
-      broker: this.#broker,
+      broker,
       loop: runtime.loop,
       store,
       out: runtime.out,
       memoryBytes: limits.sysMillis === 0 ? null : (runtime.memoryBytes ?? null),
-      decide: (request) => this.#policy.decide(request),
+      decide: (request) => policy.decide(request),
       handleEvent: (event) => this.#handleEvent(event),
       handleError: (error) => this.#emit("error", { kind: "error", error }),
     });
-    if (reference !== null) this.moveClients(reference);
+    if (serverReference !== null) this.moveClients(serverReference);
   }
 
   /**
@@ -292,10 +239,3 @@ const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
   ...{ published: true, denied: true, error: true },
 };
-
-/** A checked string for packets; null: there is none. */
-function optionalText(field: string, value: string | undefined): string | null {
-  if (value === undefined) return null;
-  checkText(field, value);
-  return value;
-}

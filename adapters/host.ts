@@ -48,6 +48,21 @@ export interface HostLoop {
   clearAlarm(handle: unknown): void;
 }
 
+/** What a runtime supplies to run a broker. */
+export interface Runtime {
+  readonly loop: HostLoop;
+  readonly out: OutBuffer;
+  readonly serverName: string;
+  entropy(out: Uint8Array): void;
+  /** Unix time, in milliseconds, at zero of the loop's clock. Default: from the host's wall clock. */
+  readonly epochMillis?: number;
+  /** Allocates memory with arbitrary contents, if that is cheaper than a new Uint8Array. */
+  allocate?(byteCount: number): Uint8Array;
+  /** The memory of the process, in bytes, if the runtime reports it. */
+  memoryBytes?(): number;
+  isSame(a: Uint8Array, b: Uint8Array): boolean;
+}
+
 /** A record to poll effects into. */
 export function emptyEffect(): Effect {
   return { kind: 0, conn: 0 as ConnId, reason: 0, request: null };

@@ -3,12 +3,15 @@ import type { Limits } from "../core/mod.ts";
 import { ConfigError } from "../core/mod.ts";
 import type { BrokerOptions, InnerOptions, WebSocketOptions } from "./broker-options.ts";
 import { checkBrokerOptions, innerOptions, tcpNames, webSocketNames } from "./broker-options.ts";
-import type { BrokerServer, Listener, Runtime } from "./broker-server.ts";
+import type { BrokerServer, Listener } from "./broker-server.ts";
 import { checkWhole } from "./checks.ts";
 import type { Driver } from "./driver.ts";
+import type { Runtime } from "./host.ts";
 import { type Host, hostsOf, isAbsent, isLoopback, LOCALHOST } from "./hosts.ts";
 import { checkOptions } from "./options.ts";
 import { authority } from "./peer-address.ts";
+import type { Prepared } from "./prepare.ts";
+import { prepareRecovered } from "./recover.ts";
 import { TrustedProxies } from "./trusted-proxies.ts";
 import { WebSocketPaths } from "./websocket-paths.ts";
 
@@ -36,7 +39,7 @@ export interface ListeningRuntime extends Runtime {
 export async function listen<Server extends BrokerServer>(
   runtime: ListeningRuntime,
   options: BrokerOptions,
-  make: (inner: InnerOptions, proxies: TrustedProxies) => Server,
+  make: (inner: InnerOptions, proxies: TrustedProxies, prepared: Prepared) => Server,
 ): Promise<Server> {
   checkBrokerOptions(options);
   const { tcp = {}, ws = false, trustedProxies = [] } = options;
@@ -44,7 +47,8 @@ export async function listen<Server extends BrokerServer>(
     where === false ? [] : [checkedPlace(field as Place["field"], where)],
   );
   const proxies = new TrustedProxies("trustedProxies", trustedProxies);
-  const server = make(innerOptions(options), proxies);
+  const inner = innerOptions(options);
+  const server = make(inner, proxies, await prepareRecovered(runtime, inner));
   try {
     for (const { hosts } of places) checkExposure(server, hosts);
     await server.serve(async (driver, limits) => {

@@ -36,5 +36,9 @@ export async function createWebBroker(
     listenTcp: async (driver, at) => listenTcp(driver, at, buffers),
     listenWebSocket: async (driver, at, limits) => listenWebSocket(driver, at, limits, buffers),
   };
-  return listen(runtime, options, (inner) => new BrokerServer(runtime, inner));
+  return listen(
+    runtime,
+    options,
+    (inner, _, prepared) => new BrokerServer(runtime, inner, prepared),
+  );
 }

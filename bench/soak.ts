@@ -36,7 +36,7 @@ const flags = [
   // A small topic table, which is emptied again and again.
   ...["--codec", values.codec, "--max-topic-table-bytes", "2097152"],
 ];
-const broker = startPinned([process.execPath, main, ...flags], null);
+const broker = startPinned([process.execPath, main, "--store", "memory", ...flags], null);
 const [, address] = await lineOf(broker, /listening (tcp:\S+)/);
 const port = Number(new URL(address!).port);
 const faults: string[] = [];

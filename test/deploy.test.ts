@@ -2,7 +2,15 @@
  * docs/deploy, without a container engine and without systemd as the first process: the Dockerfile's instructions are
  * replayed in a folder, systemd-analyze checks the unit, and the unit's command runs.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -74,6 +82,8 @@ describe("the Dockerfile", needs("Node 24", "a registry for npm"), () => {
     needs("PID namespaces"),
     async () => {
       const namespace = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+      // The namespace has no user 1000, to which the image gave the folder of the store.
+      chownSync(join(image.root, "var/lib/sansmq"), process.getuid!(), process.getgid!());
       const broker = start([...namespace, ...image.command]);
       await serves(broker, "0.0.0.0");
       const { pid } = broker.child;

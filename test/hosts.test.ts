@@ -24,7 +24,7 @@ describe("the command's --host", needs("IPv6"), () => {
   const file = join(folder, "sansmq.json");
   writeFileSync(file, '{"host": ["127.0.0.1", "::1"]}');
   const serving = async (...args: string[]): Promise<string[]> => {
-    const [, told] = await runSansmq(...anyPort, ...args).says(/^sansmq listening (.*)\n/);
+    const [, told] = await runSansmq(...anyPort, ...args).says(/^sansmq listening (.*) store .*\n/);
     return told!.split(" ");
   };
 

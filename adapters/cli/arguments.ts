@@ -41,6 +41,8 @@ export interface Settings {
   readonly responseInformation: string | null;
   readonly serverReference: string | null;
   readonly logLevel: LogLevel;
+  /** The folder of the store; null: the default folder. `memory`: nothing survives the process. */
+  readonly store: string | null;
   /** The file in which all input is recorded; null: no recording. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
@@ -164,6 +166,7 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     responseInformation: read<string | null>("responseInformation", null, text),
     serverReference: read<string | null>("serverReference", null, text),
     logLevel: read("logLevel", "info", logLevel),
+    store: read<string | null>("store", null, text),
     record: read<string | null>("record", null, text),
     recordMaxBytes: read("recordMaxBytes", recordBytesMax.default, (value, field) =>
       whole(value, field, recordBytesMax.min, recordBytesMax.max),
@@ -190,6 +193,9 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
 }
 
 export { CommanderError };
+
+/** The value of `--store` for a broker that keeps nothing. */
+export const MEMORY = "memory";
 
 const optionTable: readonly {
   readonly flags: string;
@@ -244,6 +250,10 @@ const optionTable: readonly {
     help: `${LOG_LEVELS.join(", ")}: how much is logged to standard error (default: info)`,
   },
   {
+    flags: "--store <folder>",
+    help: "folder for everything that must survive a restart: sessions, queued and retained messages; memory keeps nothing (default: $STATE_DIRECTORY, or sansmq in the state folder of the user)",
+  },
+  {
     flags: "--record <file>",
     help: "record all input of the broker in this file, without passwords, for sansmq replay",
   },
@@ -275,6 +285,7 @@ const settingNames: ReadonlySet<string> = new Set([
   "responseInformation",
   "serverReference",
   "logLevel",
+  "store",
   "record",
   "recordMaxBytes",
   "recordKeep",

@@ -1,5 +1,6 @@
 /** Logs the events of a broker: connections and refusals. */
-import { Reason, reasonName } from "../../core/mod.ts";
+import type { RecoveryCounts } from "../../core/mod.ts";
+import { Reason, reasonName, Table } from "../../core/mod.ts";
 import type { BrokerEvents, BrokerServer } from "../broker-server.ts";
 import type { RecordingEnd } from "../record/mod.ts";
 import type { Log } from "./log.ts";
@@ -98,6 +99,25 @@ const DENIED: Readonly<Record<BrokerEvents["denied"]["action"], string>> = {
   will: "will refused",
 };
 const TOPIC_LENGTH_MAX = 1000;
+
+/** Logs what was recovered from the store, and what was damaged. */
+export function logRecovery({ recovered, dropped }: RecoveryCounts, log: Log): void {
+  const byName = (counts: RecoveryCounts["recovered"]): Readonly<Record<string, number>> =>
+    Object.fromEntries(
+      Object.entries(Table).flatMap(([name, table]) =>
+        counts[table] === 0 ? [] : [[camelCase(name), counts[table]]],
+      ),
+    );
+  const restored = byName(recovered);
+  if (Object.keys(restored).length > 0) log.info("recovered", restored);
+  const damaged = byName(dropped);
+  if (Object.keys(damaged).length > 0)
+    log.error("damaged records of the store were dropped", damaged);
+}
+
+function camelCase(name: string): string {
+  return `${name[0]!.toLowerCase()}${name.slice(1)}Records`;
+}
 
 /** Logs that the recording ended before the broker did. */
 export function logRecording(end: RecordingEnd, log: Log): void {

@@ -9,17 +9,19 @@ import type { BrokerServer } from "../broker-server.ts";
 import { hostsOf } from "../hosts.ts";
 import { bracketed } from "../peer-address.ts";
 import type { RecordingEnd } from "../record/mod.ts";
+import type { Store } from "../storage/store.ts";
 import { version } from "../version.ts";
 import type { Given, ReplayArguments, Settings } from "./arguments.ts";
 import {
   CommanderError,
+  MEMORY,
   parseArguments,
   parseReplayArguments,
   resolveSettings,
 } from "./arguments.ts";
 import { readConfigFile } from "./config-file.ts";
 import { createLog, type Log } from "./log.ts";
-import { logEvents, logRecording } from "./log-events.ts";
+import { logEvents, logRecording, logRecovery } from "./log-events.ts";
 import { oneLine } from "./one-line.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -34,10 +36,17 @@ async function main(): Promise<void> {
   const log = createLog(settings.logLevel);
   const { createBroker } = await runtimeModule();
   const recording = await recordingOf(settings, log);
+  const folder = settings.store === MEMORY ? null : await storeFolder(settings).catch(failStore);
+  const store = folder === null ? null : await storeIn(folder).catch(failStore);
   let broker: BrokerServer;
   try {
-    broker = await createBroker({ ...optionsOf(settings), ...recording?.options });
+    broker = await createBroker({
+      ...optionsOf(settings),
+      ...recording?.options,
+      ...(store === null ? {} : { store }),
+    });
   } catch (error) {
+    await store?.close();
     if (error instanceof ConfigError) throw error;
     fail(1, `cannot listen: ${oneLine(error)}`);
   }
@@ -55,9 +64,32 @@ async function main(): Promise<void> {
     const isServed = broker.addresses.some((served) => served.includes(`//${bracketed(address)}:`));
     if (isOptional && !isServed) log.debug("address not available on this machine", { address });
   }
-  log.info("serving", { version, codec: broker.codec, addresses: broker.addresses });
-  process.stdout.write(`sansmq listening ${broker.addresses.join(" ")}\n`);
+  const { codec, addresses, recovered } = broker;
+  log.info("serving", { version, codec, addresses, store: folder ?? MEMORY });
+  if (recovered !== null) logRecovery(recovered, log);
+  process.stdout.write(`sansmq listening ${addresses.join(" ")} store ${folder ?? MEMORY}\n`);
 }
+
+async function storeFolder({ store }: Settings): Promise<string> {
+  const { resolve } = await import("node:path");
+  const { defaultStore } = await import("./default-store.ts");
+  return resolve(store ?? defaultStore());
+}
+
+async function storeIn(folder: string): Promise<Store> {
+  // Loaded only when it is used, so that other starts do not wait for it.
+  const { openLmdbStore } = await import("../storage/folder/lmdb-store.ts");
+  return openLmdbStore(folder);
+}
+
+function failStore(error: unknown): never {
+  const isDenied = error instanceof Error && error.name === "NotCapable";
+  if (isDenied) fail(1, `store: needs ${DENO_PERMISSIONS}, or choose --store memory`);
+  if (error instanceof ConfigError) fail(1, `${error.message}; see --store`);
+  fail(1, `store: cannot be opened: ${oneLine(error)}`);
+}
+
+const DENO_PERMISSIONS = "--allow-env --allow-read --allow-write --allow-ffi --allow-sys of Deno";
 
 /** The adapter of the current runtime. */
 function runtimeModule(): Promise<{

@@ -3,9 +3,9 @@
  * MessagePort from another tab, worker or thread. It is all that a worker needs to serve a page.
  */
 import type { InnerOptions } from "../broker-options.ts";
-import type { Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { checkNoOptions } from "../checks.ts";
+import type { Runtime } from "../host.ts";
 import { OutBuffers } from "../out-buffers.ts";
 import { version } from "../version.ts";
 import { isSame, webEntropy, webLoop } from "../web-loop.ts";

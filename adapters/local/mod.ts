@@ -1,13 +1,14 @@
 /** sansmq without sockets, for clients of the same process, tab or worker, and for tests. */
 import type { Limits } from "../../core/mod.ts";
 import { parseLimits } from "../../core/mod.ts";
-import type { Runtime } from "../broker-server.ts";
 import type { LocalClient } from "../client/client.ts";
 import { connectClient } from "../client/client.ts";
 import type { ConnectOptions } from "../client/client-api.ts";
 import { ClientSessions } from "../client/client-session.ts";
 import { IDENTIFIER_MAX, OWN_IDENTIFIER_MIN } from "../client/incoming.ts";
-import type { DeferringHost, HostLoop } from "../host.ts";
+import type { DeferringHost, HostLoop, Runtime } from "../host.ts";
+import type { Prepared } from "../prepare.ts";
+import { prepareRecovered } from "../recover.ts";
 import type { LocalBrokerOptions } from "./bare-broker.ts";
 import { BareBroker, localRuntime } from "./bare-broker.ts";
 
@@ -41,8 +42,8 @@ export class LocalBroker extends BareBroker {
   #lastIdentifier = OWN_IDENTIFIER_MIN - 1;
 
   /** Use `createLocalBroker` instead. Throws ConfigError. */
-  constructor(runtime: Runtime, options: LocalBrokerOptions) {
-    super(runtime, options);
+  constructor(runtime: Runtime, options: LocalBrokerOptions, prepared?: Prepared) {
+    super(runtime, options, prepared);
     this.#loop = runtime.loop;
     this.#limits = parseLimits(options.limits);
   }
@@ -78,4 +79,10 @@ export class LocalBroker extends BareBroker {
 /** Creates a broker without listeners. Throws ConfigError for an invalid option. */
 export function createLocalBroker(options: LocalBrokerOptions = {}): LocalBroker {
   return new LocalBroker(localRuntime(), options);
+}
+
+/** The same, once the store has loaded. Rejects with ConfigError where an option is wrong. */
+export async function openLocalBroker(options: LocalBrokerOptions = {}): Promise<LocalBroker> {
+  const runtime = localRuntime();
+  return new LocalBroker(runtime, options, await prepareRecovered(runtime, options));
 }

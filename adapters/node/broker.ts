@@ -3,11 +3,12 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConfigError, parseLimits } from "../../core/mod.ts";
 import type { InnerOptions, WebSocketOptions } from "../broker-options.ts";
-import type { Runtime } from "../broker-server.ts";
 import { BrokerServer } from "../broker-server.ts";
 import { checkSupplied } from "../checks.ts";
+import type { Runtime } from "../host.ts";
 import { mayServe, PATH } from "../listen.ts";
 import { checkOptions } from "../options.ts";
+import type { Prepared } from "../prepare.ts";
 import type { TrustedProxies } from "../trusted-proxies.ts";
 import { notFoundText, WebSocketPaths } from "../websocket-paths.ts";
 import type { HandleUpgrade } from "./websocket.ts";
@@ -28,8 +29,13 @@ export class NodeBroker extends BrokerServer {
   readonly #detaches = new Set<() => void>();
   #isClosing = false;
 
-  constructor(runtime: Runtime, options: InnerOptions, proxies: TrustedProxies) {
-    super(runtime, options);
+  constructor(
+    runtime: Runtime,
+    options: InnerOptions,
+    proxies: TrustedProxies,
+    prepared: Prepared,
+  ) {
+    super(runtime, options, prepared);
     this.#upgrade = webSocketUpgrade(this.driver, parseLimits(options.limits), proxies);
   }
 

@@ -30,5 +30,5 @@ export async function createBroker(options: BrokerOptions = {}): Promise<NodeBro
     listenTcp,
     listenWebSocket,
   };
-  return listen(runtime, options, (inner, proxies) => new NodeBroker(runtime, inner, proxies));
+  return listen(runtime, options, (...parts) => new NodeBroker(runtime, ...parts));
 }

@@ -58,7 +58,7 @@ export async function startBroker(name: BrokerName, options: StartOptions): Prom
     ...["--port", String(port), "--no-ws", "--log-level", "error", ...flags],
   ];
   const sansmq = (...flags: string[]): string[] =>
-    command(script("../../adapters/cli/main.js"), ...flags);
+    command(script("../../adapters/cli/main.js"), "--store", "memory", ...flags);
   const commands: Record<BrokerName, () => string[]> = {
     mosquitto: () => ["mosquitto", "-c", mosquittoConfig(port)],
     sansmq: () => sansmq(),

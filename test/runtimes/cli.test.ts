@@ -16,7 +16,7 @@ const anyPorts = ["--port", "0", "--ws-port", "0"] as const;
 describeOn(Object.keys(runtimes), (name, runtime) => {
   const serving = async (...args: string[]) => {
     const broker = runSansmqOn(runtime, ...anyPorts, ...args);
-    const [, told] = await broker.says(/^sansmq listening (.*)\n/);
+    const [, told] = await broker.says(/^sansmq listening (.*) store .*\n/);
     return { broker, addresses: told!.split(" ") };
   };
 
@@ -94,7 +94,9 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
     const [program, ...flags] = runtime;
     const withLeave =
       name === "Deno" ? [...flags, `--allow-read=${folder}`, `--allow-write=${folder}`] : flags;
-    const broker = run(program, ...withLeave, script, "--port", "0", "--no-ws", "--record", file);
+    const memory = ["--store", "memory"];
+    const anyPort = ["--port", "0", "--no-ws"];
+    const broker = run(program, ...withLeave, script, ...anyPort, ...memory, "--record", file);
     const [, tcp] = await broker.says(/^sansmq listening (tcp:\S+).*\n/);
     const client = await openSocket(tcp!);
     client.send(concat(connect(), subscribe(1, ["a", 1]), publish("a", "x", { qos: 1 })));

@@ -47,6 +47,8 @@ export async function replayDockerfile(
     } else if (name === "RUN") await sh(stage, below(stage.root, rest));
     else if (name === "USER") stage.user = rest;
     else if (name === "EXPOSE") stage.ports = words.map(Number);
+    // A folder of the image, as long as nothing is mounted there.
+    else if (name === "VOLUME") mkdirSync(below(stage.root, rest), { recursive: true });
     else if (name === "STOPSIGNAL") stage.stopSignal = rest as NodeJS.Signals;
     else if (name === "HEALTHCHECK")
       stage.healthCheck = command(stage, rest.replace(/.* CMD /, ""));

@@ -1,5 +1,8 @@
 /** Processes in tests: started, awaited, stopped. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 
@@ -18,7 +21,9 @@ export class Running {
   readonly #watchers = new Set<() => void>();
 
   constructor(command: string, args: readonly string[]) {
-    const environment = { ...process.env, NO_COLOR: "1" };
+    // The default folder of the store is within it: no two processes share a store.
+    const stateFolder = mkdtempSync(join(tmpdir(), "sansmq-state-"));
+    const environment = { ...process.env, NO_COLOR: "1", XDG_STATE_HOME: stateFolder };
     this.child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: environment });
     this.child.stdout!.on("data", (data: Buffer) => {
       this.stdout += data.toString();
@@ -37,7 +42,11 @@ export class Running {
       });
     });
     this.finished.catch(() => {});
-    onTestFinished(() => void this.child.kill("SIGKILL"));
+    onTestFinished(async () => {
+      this.child.kill("SIGKILL");
+      await this.finished.catch(() => {});
+      rmSync(stateFolder, { recursive: true, force: true });
+    });
   }
 
   /** Resolves when standard output or error matches; rejects if the process ends before. */
@@ -72,7 +81,10 @@ export function runSansmqOn(
   [runtime, ...flags]: readonly [string, ...string[]],
   ...args: readonly string[]
 ): Running {
-  return run(runtime, ...flags, command, ...args);
+  // Deno needs more permissions for a store in a folder.
+  const isRestricted = flags.includes("--allow-net") && !flags.includes("--allow-ffi");
+  const store = isRestricted && args[0] !== "replay" ? ["--store", "memory"] : [];
+  return run(runtime, ...flags, command, ...store, ...args);
 }
 
 /** The command on a Node without WebAssembly. */
@@ -80,4 +92,4 @@ export function runWithoutWasm(...args: readonly string[]): Running {
   return run(process.execPath, "--jitless", command, ...args);
 }
 
-const command = fileURLToPath(new URL("../../dist/adapters/cli/main.js", import.meta.url));
+export const command = fileURLToPath(new URL("../../dist/adapters/cli/main.js", import.meta.url));

@@ -15,7 +15,7 @@ export function serving(...args: string[]) {
 
 /** The same for a command that was started. */
 export async function served(broker: Running) {
-  const [, list] = await broker.says(/^sansmq listening (.*)\n/);
+  const [, list] = await broker.says(/^sansmq listening (.*) store .*\n/);
   const addresses = list!.split(" ");
   const [tcp, ws] = ["tcp:", "ws:"].map((start) =>
     addresses.find((address) => address.startsWith(start)),

@@ -130,15 +130,15 @@ function checkOutside(path: string, target: string, says: (what: string) => void
       says(`only ${home.source} names ${name}`);
     }
   }
-  if (target.startsWith("node:") && !/^adapters\/(node|cli)\//.test(path)) {
-    says("only adapters/node and adapters/cli name Node's modules");
+  if (target.startsWith("node:") && !/^adapters\/(node|cli|storage\/folder)\//.test(path)) {
+    says("only adapters/node, adapters/cli and adapters/storage/folder name Node's modules");
   }
 }
 
 const packageHomes: Readonly<Record<string, RegExp>> = {
   ws: /^adapters\/node\/websocket\.ts$/,
   commander: /^adapters\/cli\/arguments\.ts$/,
-  lmdb: /^adapters\/storage\/lmdb\.ts$/,
+  lmdb: /^adapters\/storage\/folder\//,
 };
 
 const impure =
