@@ -19,8 +19,13 @@ import { forgetRequest } from "./upgrade-request.ts";
 export type BrokerEvents = {
   [K in BrokerEvent["kind"]]: Extract<BrokerEvent, { kind: K }>;
 } & {
-  /** A function or listener of the program, or the store, failed; the broker goes on. */
+  /** A function or listener of the program failed; the broker goes on. */
   error: { readonly kind: "error"; readonly error: unknown };
+  /**
+   * The store failed: nothing more becomes durable, so nothing that needs it is acknowledged until the program starts
+   * the broker again. Without a listener, `error` is emitted.
+   */
+  storeFailed: { readonly kind: "storeFailed"; readonly error: unknown };
 };
 
 /** A listener that a runtime opened. */
@@ -76,6 +81,10 @@ export class BrokerServer {
       decide: (request) => policy.decide(request),
       handleEvent: (event) => this.#handleEvent(event),
       handleError: (error) => this.#emit("error", { kind: "error", error }),
+      handleStoreFailure: (error) => {
+        const kind = this.#handlers.has("storeFailed") ? "storeFailed" : "error";
+        this.#emit(kind, { kind, error });
+      },
     });
     if (serverReference !== null) this.moveClients(serverReference);
   }
@@ -237,5 +246,5 @@ function checkListener(kind: unknown, handler: unknown): void {
 
 const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
-  ...{ published: true, denied: true, error: true },
+  ...{ published: true, denied: true, error: true, storeFailed: true },
 };

@@ -33,6 +33,8 @@ export interface DriverOptions {
   handleEvent(event: BrokerEvent): void;
   /** Handles an error outside the core: of a decision or the store. */
   handleError(error: unknown): void;
+  /** The store has failed: nothing more becomes durable. */
+  handleStoreFailure(error: unknown): void;
 }
 
 export class Driver implements DeferringHost {
@@ -247,7 +249,7 @@ export class Driver implements DeferringHost {
       // The gates stay closed: messages that were not stored are not acknowledged.
       (error: unknown) => {
         this.#broker.handleCommitFailure(lastSeq, false, this.#loop.now());
-        this.#options.handleError(error);
+        this.#options.handleStoreFailure(error);
       },
     );
   }

@@ -121,6 +121,8 @@ export const limitTable = {
     "Maximum memory for partially received packets of all connections") as LimitSpec,
   journalBacklogMax: count(100_000, 1, 16_000_000,
     "Maximum journal writes awaiting commit. Beyond it, the broker stops reading from the clients that caused them") as LimitSpec,
+  journalBytesMax: bytes(128 * MiB, MiB, 4096 * MiB,
+    "Maximum size of the journal writes awaiting commit. Beyond it, the broker stops reading from the clients that caused them") as LimitSpec,
   retainedMessagesMax: messages(1_000_000, 0, 16_000_000,
     "Maximum retained messages. Beyond it, messages to further topics are not retained") as LimitSpec,
   retainedBytesMax: bytes(256 * MiB, 0, 65_536 * MiB,

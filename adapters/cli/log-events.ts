@@ -9,7 +9,7 @@ import { RateLimit } from "./rate-limit.ts";
 /** Logs refusals (warn), connections that begin and end (info), and subscriptions (debug). */
 export function logEvents(broker: BrokerServer, log: Log): void {
   broker.on("error", ({ error }) => {
-    log.error("a listener, function or store failed", { error });
+    log.error("a listener or function failed", { error });
   });
   // A level that is not logged costs nothing.
   if (log.has("warn")) logRefusals(broker, log);

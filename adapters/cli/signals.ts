@@ -1,4 +1,7 @@
-/** SIGINT and SIGTERM: the first one stops the broker in order, the second one exits at once. */
+/**
+ * The ends of the command. SIGINT and SIGTERM: the first one stops the broker in order, the second one exits at once. A
+ * failure of the store stops it in order too, with exit code 1, so that a supervisor starts it again.
+ */
 import type { BrokerServer } from "../broker-server.ts";
 import { monotonicMillis } from "../captured.ts";
 import type { Log } from "./log.ts";
@@ -6,20 +9,18 @@ import { FLUSH_MILLIS_MAX } from "./log-output.ts";
 
 export function stopOnSignals(broker: BrokerServer, log: Log): void {
   let isStopping = false;
-  const stop = (signal: "SIGINT" | "SIGTERM"): void => {
-    if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
+  const stop = (code: number): void => {
     isStopping = true;
-    log.info("stopping", { signal });
     const until = monotonicMillis() + STOP_MILLIS_MAX;
-    const exit = (code: number): Promise<never> => {
+    const exit = (exitCode: number): Promise<never> => {
       const left = until - monotonicMillis();
       const waitMillisMax = Math.max(FLUSH_MILLIS_MIN, Math.min(left, FLUSH_MILLIS_MAX));
-      return log.end(waitMillisMax).then(() => process.exit(code));
+      return log.end(waitMillisMax).then(() => process.exit(exitCode));
     };
     void broker.close().then(
       () => {
         log.info("stopped");
-        return exit(0);
+        return exit(code);
       },
       (error: unknown) => {
         log.error("stopping failed", { error });
@@ -27,8 +28,17 @@ export function stopOnSignals(broker: BrokerServer, log: Log): void {
       },
     );
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  const handleSignal = (signal: "SIGINT" | "SIGTERM"): void => {
+    if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
+    log.info("stopping", { signal });
+    stop(0);
+  };
+  process.on("SIGINT", handleSignal);
+  process.on("SIGTERM", handleSignal);
+  broker.on("storeFailed", ({ error }) => {
+    log.error("the store failed", { error });
+    if (!isStopping) stop(1);
+  });
 }
 
 /**

@@ -28,6 +28,9 @@ export class Journal {
   /** Where the current record begins. */
   #at = 0;
   #committed = 0;
+  /** The last write of the batch that was polled, and its size until it is durable. */
+  #polledSeq = 0;
+  #polledBytes = 0;
   /** The store has failed permanently: no more writes will be durable. */
   hasFailed = false;
 
@@ -101,6 +104,7 @@ export class Journal {
 
   commit(seq: Seq): void {
     this.#committed = Math.max(this.#committed, seq);
+    if (seq >= this.#polledSeq) this.#polledBytes = 0;
   }
 
   /** Numbers go on behind those of a recovered store, whose writes up to `seq` are durable. */
@@ -114,12 +118,19 @@ export class Journal {
     return this.lastSeq - this.#committed;
   }
 
+  /** The size of the writes that are not durable yet, without those that cancelled each other. */
+  get backlogBytes(): number {
+    return this.#open.length - this.#open.replacedBytes + this.#polledBytes;
+  }
+
   /** Swaps the open batch with `batch`; false if there are no writes. */
   poll(batch: WriteBatch): boolean {
     const open = this.#open;
     if (open.lastSeq < open.firstSeq) return false;
     batch.reset(open.lastSeq + 1);
     open.swap(batch);
+    this.#polledSeq = batch.lastSeq;
+    this.#polledBytes = batch.length;
     if (this.#indexed > 0) {
       if (this.#indexed * 8 < this.#index.length) this.#index = new Int32Array(INDEX_MIN);
       else this.#index.fill(0);

@@ -88,7 +88,9 @@ export function pauseWhileStoreBehind(context: BrokerContext, connection: Connec
 }
 
 export function isStoreBehind({ journal, limits }: BrokerContext): boolean {
-  return journal.hasFailed || journal.backlog >= limits.journalBacklogMax;
+  const { journalBacklogMax, journalBytesMax } = limits;
+  const isBehind = journal.backlog >= journalBacklogMax || journal.backlogBytes >= journalBytesMax;
+  return journal.hasFailed || isBehind;
 }
 
 /** Queues the replies whose writes are durable now. */

@@ -46,6 +46,12 @@ export const peers = {
   stdbuf: { debian: "coreutils", commands: ["stdbuf"] },
   Chromium: { debian: "chromium", commands: [chromiumCommand] },
   "systemd-analyze": { debian: "systemd", commands: ["systemd-analyze"] },
+  strace: {
+    debian: "strace",
+    commands: ["strace"],
+    probe: ["strace", "-f", "-o", "/dev/null", "true"],
+    failure: "strace traces no process: the kernel or the container forbids it",
+  },
   "a git clone": {
     debian: "git",
     probe: ["git", "-C", root, "rev-parse"],

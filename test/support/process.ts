@@ -43,8 +43,12 @@ export class Running {
     });
     this.finished.catch(() => {});
     onTestFinished(async () => {
-      this.child.kill("SIGKILL");
-      await this.finished.catch(() => {});
+      const { child } = this;
+      const isRunning =
+        child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+      const exited = isRunning ? new Promise((resolve) => child.once("exit", resolve)) : null;
+      child.kill("SIGKILL");
+      await exited;
       rmSync(stateFolder, { recursive: true, force: true });
     });
   }

@@ -229,6 +229,28 @@ test("stops reading a client while too many of its writes wait for the store", (
   expect(publisher.takes()).toHaveLength(6);
 });
 
+test("stops reading a client while the writes that wait for the store are too large", () => {
+  const { world, publisher } = pair({
+    granted: 1,
+    durable: "when told",
+    limits: { journalBytesMax: 1024 * 1024 },
+  });
+  const payload = new Uint8Array(300_000);
+  const batch = new WriteBatch();
+  publisher.publishes("t", payload, { qos: 1, id: 1 });
+  publisher.publishes("t", payload, { qos: 1, id: 2 });
+  // Those that the store has, but has not committed, count too.
+  world.broker.pollJournal(batch);
+  publisher.publishes("t", payload, { qos: 1, id: 3 });
+  expect(publisher.isReading).toBe(true);
+  publisher.publishes("t", payload, { qos: 1, id: 4 });
+  expect(publisher.isReading).toBe(false);
+  world.broker.handleCommit(batch.lastSeq, world.now);
+  world.drain();
+  expect(publisher.isReading).toBe(true);
+  expect(publisher.takes()).toEqual(["PUBACK #1", "PUBACK #2"]);
+});
+
 test("after a store failure, nothing is acknowledged or read, and CONNECT is refused", () => {
   const { world, subscriber, publisher } = pair({ granted: 1, durable: "when told" });
   publisher.publishes("t", "x", { qos: 1, id: 1 });
