@@ -125,7 +125,9 @@ export class TestBroker {
   crash(downMillis = 0, options: Partial<TestBrokerOptions> = {}): TestBroker {
     this.now = (this.now + downMillis) as Millis;
     this.store = new Map([...this.store].reverse());
-    return new TestBroker({ ...this.#options, ...options }, this);
+    // A recording has one broker.
+    const { record: _, ...others } = this.#options;
+    return new TestBroker({ ...others, ...options }, this);
   }
 
   /** A transport, without CONNECT. */
