@@ -117,7 +117,8 @@ describeOn(Object.keys(runtimes), (name, runtime) => {
       const script = fileURLToPath(new URL("throws.mjs", import.meta.url));
       const [program, ...flags] = runtime;
       const permitted = name === "Deno" ? [...flags, "--allow-read", "--allow-write"] : flags;
-      const args = how === "recorded" ? [...anyPorts, "--record", file] : anyPorts;
+      const args = [...anyPorts, "--store", "memory"];
+      if (how === "recorded") args.push("--record", file);
       const broker = run(program, ...permitted, script, ...args);
       const [, tcp, ws] = await broker.says(/^sansmq listening (tcp:\S+) (ws:\S+).*\n/);
       const client = await openSocket(how === "ws" ? ws! : tcp!);
