@@ -178,6 +178,8 @@ export class Driver implements DeferringHost {
     }
     this.#commit();
     this.#send(SENDS_MAX);
+    // Sent replies make room for input that waited, and that input may write too.
+    this.#commit();
     this.#act();
     this.report();
     this.#setAlarm(now);
@@ -237,6 +239,7 @@ export class Driver implements DeferringHost {
     // All its writes cancelled each other: there is nothing to store.
     if (count === 0) {
       this.#broker.handleCommit(lastSeq, this.#loop.now());
+      this.#schedule();
       return;
     }
     this.#isCommitting = true;
