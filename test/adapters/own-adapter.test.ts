@@ -31,5 +31,6 @@ test("keeps no process alive after its end", async () => {
   await adapter.stop();
   // The turn that the stop scheduled.
   for (let n = 0; n < 3; n++) await new Promise((resolve) => setImmediate(resolve));
-  expect(timers()).toBe(before);
+  // A timer of the test framework may have ended meanwhile.
+  expect(timers()).toBeLessThanOrEqual(before);
 });
