@@ -237,7 +237,7 @@ export interface JournalBatch {
   readonly count: number;
   readonly firstSeq: Seq;
   readonly lastSeq: Seq;
-  /** A reader of the records, in any order of application: no two records have the same key. */
+  /** A reader of the records. No two of them have the same key, so they may be applied in any order. */
   records(): JournalRecords;
   /** The batch as one run of bytes, with a checksum, for `readBatch`. */
   encoded(): Uint8Array;

@@ -3,7 +3,6 @@
  * for a record that is damaged.
  */
 import { viewOf } from "../base/bytes.ts";
-import type { Table } from "../boundary.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
 import type { DurableSessionId, QueueRecordKind } from "./records.ts";
 import {
@@ -164,16 +163,6 @@ export function decodeWill(key: Uint8Array, value: Uint8Array): RecordedWillFiel
   const isTime = delayMillis >= 0 && expiryMillis >= 0 && dueAt >= 0;
   return isTime ? { clientId, serial, delayMillis, expiryMillis, dueAt } : null;
 }
-
-/** The tables by number, for messages to people. */
-export const tableNames: Readonly<Record<Table, string>> = {
-  0: "sessions",
-  1: "subscriptions",
-  2: "messages",
-  3: "queue entries",
-  4: "retained messages",
-  5: "wills",
-};
 
 function textOf(bytes: Uint8Array, start: number, end: number = bytes.length): string | null {
   return isUtf8(bytes, start, end) ? decodeUtf8(bytes, start, end) : null;

@@ -1,5 +1,5 @@
-// The command keeps its state in a folder by default, on every runtime, and says what is wrong with the
-// folder in one line.
+// The command keeps its state in a folder by default, on every runtime. One line names the problem if the
+// folder cannot be used.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,7 +91,7 @@ test("a second process on a folder is refused with one line", async () => {
   );
 });
 
-test("a folder that cannot be used is told with one line", async () => {
+test("one line names the problem of a folder that cannot be used", async () => {
   const file = join(folder(), "file");
   writeFileSync(file, "");
   for (const path of [join(file, "below"), "/proc/none"]) {

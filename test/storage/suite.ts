@@ -19,7 +19,7 @@ export function storeSuite(name: string, makeStore: () => Promise<StoreUnderTest
       await store.close();
     });
 
-    test("gives back what was committed, after it was closed and opened again", async () => {
+    test("returns the committed records after it was closed and opened again", async () => {
       const { open } = await makeStore();
       const store = await open();
       await commit(store, [Table.Session, "a", "1"], [Table.Retained, "a", "2"]);
@@ -36,7 +36,7 @@ export function storeSuite(name: string, makeStore: () => Promise<StoreUnderTest
       await again.close();
     });
 
-    test("forgets what was removed, and takes a removal of what it never had", async () => {
+    test("forgets removed records, and accepts the removal of a key that it does not have", async () => {
       const { open } = await makeStore();
       const store = await open();
       await commit(store, [Table.Queue, "a", "1"], [Table.Queue, "b", "2"]);

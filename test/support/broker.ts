@@ -59,7 +59,7 @@ export class TestBroker {
   store = new Map<string, Uint8Array>();
   readonly #options: TestBrokerOptions;
   readonly #commitsAtOnce: boolean;
-  /** What was recovered; null: the broker began without a store. */
+  /** The counts of recovered records; null: the broker began without a store. */
   readonly recovered: RecoveryCounts | null = null;
   readonly #out: OutBuffer;
   readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null };
@@ -119,8 +119,8 @@ export class TestBroker {
   }
 
   /**
-   * The process ends without a word, and a new broker recovers what was committed. `downMillis`: the
-   * time in between. The order of the records is the reverse of that in which they were written.
+   * The process ends at once, and a new broker recovers the committed records. `downMillis`: the time
+   * in between. The new broker gets the records in the reverse of the order in which they were written.
    */
   crash(downMillis = 0, options: Partial<TestBrokerOptions> = {}): TestBroker {
     this.now = (this.now + downMillis) as Millis;
