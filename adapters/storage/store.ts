@@ -15,6 +15,12 @@ export interface Store {
    * time; the batch is valid until then.
    */
   commit(batch: JournalBatch): Promise<void>;
+  /**
+   * Reads the values of records in `Table.Message` by message number, in that order; null: there is no such
+   * record. `messageKey` makes the key of a number. It may be called while a batch is being stored. The caller
+   * may keep the values and does not change them. With a store without it, all queued messages stay in memory.
+   */
+  read?(numbers: Float64Array): Promise<readonly (Uint8Array | null)[]>;
   /** Called after the last commit. */
   close(): Promise<void>;
 }

@@ -85,13 +85,14 @@ export function storeSuite(name: string, makeStore: () => Promise<StoreUnderTest
   });
 }
 
-type Write = readonly [table: Table, key: string, value: string | null];
+type Write = readonly [table: Table, key: string | Uint8Array, value: string | null];
 
 /** Commits one batch, as a broker would make it. */
 export async function commit(store: Store, ...writes: readonly Write[]): Promise<void> {
   const journal = new Journal();
   for (const [table, key, value] of writes) {
-    const [keyBytes, valueBytes] = [Buffer.from(key), value === null ? null : Buffer.from(value)];
+    const keyBytes = typeof key === "string" ? Buffer.from(key) : key;
+    const valueBytes = value === null ? null : Buffer.from(value);
     const at = journal.begin(table, keyBytes.length, valueBytes?.length ?? 0xffff_ffff);
     journal.bytes.set(keyBytes, at);
     if (valueBytes !== null) journal.bytes.set(valueBytes, at + keyBytes.length);

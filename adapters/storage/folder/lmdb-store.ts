@@ -10,7 +10,7 @@ import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { RootDatabase } from "lmdb";
 import type { JournalBatch, Table } from "../../../core/mod.ts";
-import { ConfigError } from "../../../core/mod.ts";
+import { ConfigError, messageKey, Table as Tables } from "../../../core/mod.ts";
 import { checkText } from "../../checks.ts";
 import type { Store } from "../store.ts";
 import { lockFolder } from "./folder-lock.ts";
@@ -45,7 +45,7 @@ export async function openLmdbStore(folder: string): Promise<Store> {
       path,
       keyEncoding: "binary",
       encoding: "binary",
-      // Values are read once, at the start.
+      // A value is read once: at the start, or before it is sent.
       cache: false,
       compression: false,
     });
@@ -68,6 +68,8 @@ class LmdbStore implements Store {
   readonly isDurable = true;
   readonly #database: RootDatabase<Uint8Array, Uint8Array>;
   readonly #unlock: () => Promise<void>;
+  /** The reads that have not ended. */
+  readonly #reads = new Set<Promise<void>>();
 
   constructor(database: RootDatabase, unlock: () => Promise<void>) {
     this.#database = database as RootDatabase<Uint8Array, Uint8Array>;
@@ -102,7 +104,20 @@ class LmdbStore implements Store {
     await database.flushed;
   }
 
+  async read(numbers: Float64Array): Promise<readonly (Uint8Array | null)[]> {
+    const database = this.#database;
+    const keys = Array.from(numbers, (number) => plainKey(Tables.Message, messageKey(number)));
+    // A thread of the database reads them from the disk, because `get` would block the event loop.
+    const isRead = database.prefetch(keys);
+    this.#reads.add(isRead);
+    await isRead.finally(() => this.#reads.delete(isRead));
+    // A read transaction that began before the last commit does not see its records.
+    database.resetReadTxn();
+    return keys.map((key) => database.get(key) ?? null);
+  }
+
   async close(): Promise<void> {
+    await Promise.all(this.#reads);
     await this.#database.close();
     await this.#unlock();
   }
