@@ -1,7 +1,8 @@
 // The store in a folder: it passes the suite, and it is one process's at a time.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { open } from "lmdb";
 import { expect, onTestFinished, test } from "vitest";
 import { openLmdbStore } from "../../adapters/storage/folder/lmdb-store.ts";
 import { messageKey, Table } from "../../core/mod.ts";
@@ -58,3 +59,57 @@ test("messages are read by number as soon as they are committed, also while a ba
   expect(await text(1, 3)).toEqual([null, "three"]);
   await store.close();
 });
+
+test("what cannot be a record is given as one of no table, and can be removed", async () => {
+  const path = folder();
+  const raw = open<Uint8Array, Uint8Array>({ path, keyEncoding: "binary", encoding: "binary" });
+  // A long key whose value is too short, and a table that no batch can name.
+  const keys = [Uint8Array.of(0x81, 1, 2), Uint8Array.of(0x7f), Uint8Array.of(0xff, 3)];
+  for (const key of keys) await raw.put(key, Uint8Array.of(9));
+  await raw.close();
+  const store = await openLmdbStore(path);
+  const found: Uint8Array[] = [];
+  await store.load!((table, key, value) => {
+    expect([Object.values(Table).includes(table), value.length]).toEqual([false, 0]);
+    found.push(new Uint8Array(key));
+    expect(table).toBe(63);
+  });
+  expect(found).toHaveLength(keys.length);
+  await commit(store, ...found.map((key) => [63 as Table, key, null] as const));
+  await store.close();
+  const again = await openLmdbStore(path);
+  await again.load!(() => expect.unreachable());
+  await again.close();
+});
+
+const damages: Record<string, (file: string) => void> = {
+  "that is cut": (file) => truncateSync(file, 3 * 4096),
+  "with a page of noise": (file) => spoil(file, 3 * 4096, 4 * 4096),
+  "with noise at its beginning": (file) => spoil(file, 0, 4096),
+  "that is not of LMDB": (file) => writeFileSync(file, "hello ".repeat(10_000)),
+};
+
+test.each(Object.entries(damages))(
+  "a file %s is refused with the page and what can be read",
+  async (_, damage) => {
+    const path = folder();
+    const store = await openLmdbStore(path);
+    for (let n = 0; n < 100; n++) {
+      await commit(store, [Table.Retained, `${n}`, "x".repeat(1000)]);
+    }
+    await store.close();
+    damage(join(path, "data.mdb"));
+    await expect(openLmdbStore(path)).rejects.toThrow(
+      /^store: \S+\/data.mdb is damaged: page \d+ .*; (none|\d+) of its records can be read/,
+    );
+    // The folder is not locked.
+    await expect(openLmdbStore(path)).rejects.toThrow(/is damaged/);
+  },
+);
+
+/** Overwrites bytes with noise. */
+function spoil(file: string, start: number, end: number): void {
+  const bytes = readFileSync(file);
+  for (let at = start; at < end; at++) bytes[at] = (at * 7919) >>> 3;
+  writeFileSync(file, bytes);
+}

@@ -1,0 +1,26 @@
+/** Checks the file of a store before LMDB opens it: LMDB trusts its file, and damage could end the process. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../../../core/mod.ts";
+import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
+
+/** Throws ConfigError if the file of the store in `folder` is damaged. */
+export function checkStoreFile(folder: string): void {
+  const path = join(folder, DATA_FILE);
+  if (!IS_READABLE || !existsSync(path)) return;
+  const file = new LmdbFile(path);
+  try {
+    let readable = 0;
+    for (const _ of file.entries()) readable++;
+    const [fault] = file.faults;
+    if (fault === undefined) return;
+    const rescue =
+      readable === 0
+        ? "none of its records can be read"
+        : `${readable} of its records can be read, and sansmq store export writes them`;
+    const message = `store: ${path} is damaged: page ${fault.page} ${fault.what}; ${rescue}`;
+    throw new ConfigError("store", folder, "a folder with a sound store", message);
+  } finally {
+    file.close();
+  }
+}
