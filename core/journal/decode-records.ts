@@ -3,7 +3,11 @@
  * for a record that is damaged.
  */
 import { viewOf } from "../base/bytes.ts";
+import { Property } from "../codec/properties.ts";
+import { areMessageProperties } from "../codec/property-values.ts";
+import { Reader } from "../codec/reader.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
+import { isTopicName } from "../topic/name.ts";
 import type { DurableSessionId, QueueRecordKind } from "./records.ts";
 import {
   QueueRecordKind as Kind,
@@ -67,9 +71,11 @@ export function decodeMessage(key: Uint8Array, value: Uint8Array): MessageFields
   const topicEnd = topicStart + 2 + view.getUint16(topicStart);
   const payloadStart = topicEnd + view.getUint32(10);
   const isSound = serial >= 1 && Number.isSafeInteger(serial) && qos <= 2 && expiresAt >= 0;
-  if (!isSound || payloadStart > value.length || textOf(value, topicStart + 2, topicEnd) === null) {
-    return null;
-  }
+  if (!isSound || payloadStart > value.length) return null;
+  if (!isUtf8(value, topicStart + 2, topicEnd)) return null;
+  if (!isTopicName(value, topicStart + 2, topicEnd, 65_535, 65_535)) return null;
+  const hasProperties = payloadStart > topicEnd;
+  if (hasProperties && !areMessageProperties(value.subarray(topicEnd, payloadStart))) return null;
   const isRetained = (value[1]! & PUBLISHED_RETAIN) !== 0;
   return {
     serial,
@@ -117,7 +123,7 @@ export function decodeQueue(key: Uint8Array, value: Uint8Array): QueueFields | n
   const share = textOf(value, QUEUED_HEAD_BYTES, propertyStart);
   const delivery = value[17]!;
   const hasQos = (delivery & 3) === 1 || (delivery & 3) === 2;
-  if (share === null || !hasQos) return null;
+  if (share === null || !hasQos || decodeIdentifiers(value, propertyStart) === null) return null;
   return {
     durableId,
     kind,
@@ -128,6 +134,19 @@ export function decodeQueue(key: Uint8Array, value: Uint8Array): QueueFields | n
     share,
     propertyStart,
   };
+}
+
+/** The Subscription Identifiers of properties `bytes[start, …)`; null: they are not all such properties. */
+export function decodeIdentifiers(bytes: Uint8Array, start = 0): readonly number[] | null {
+  const reader = new Reader(bytes, start, bytes.length);
+  const identifiers: number[] = [];
+  while (reader.at < reader.end) {
+    const isIdentifier = reader.u8() === Property.SubscriptionIdentifier;
+    const identifier = reader.varint();
+    if (!isIdentifier || identifier === 0 || !reader.isValid) return null;
+    identifiers.push(identifier);
+  }
+  return identifiers;
 }
 
 export interface RetainedFields {

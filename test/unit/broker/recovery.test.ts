@@ -280,6 +280,30 @@ describe("damage", () => {
     );
   });
 
+  test("in the topic, the properties or the identifiers of a message never reaches a client", () => {
+    const broker = new TestBroker(durable);
+    const reader = broker.connected(for100Seconds);
+    reader.subscribes(1, ["+", 1], { SubscriptionIdentifier: 77 });
+    reader.cut();
+    const writer = broker.connected({ level: 5, clientId: "writer" });
+    const ids = [1, 2, 3, 4];
+    for (const id of ids) {
+      writer.publishes(`${id}`, "x", { qos: 1, id, props: { ContentType: "text" } });
+    }
+    const of = (table: Table) =>
+      [...broker.store].filter(([key]) => key.startsWith(`${table}/`)).sort();
+    const [first, second] = of(Table.Message).map(([, value]) => value);
+    first![first!.indexOf(0x31)] = 0x2b; // "+" instead of "1"
+    second![second!.indexOf(0x03, 14)] = 0x7f; // no property
+    const identifiers = of(Table.Queue)[2]![1];
+    identifiers[identifiers.length - 1] = 0xff; // an integer without an end
+    const after = broker.crash();
+    const again = after.connected(for100Seconds);
+    expect(again.takes()).toEqual([
+      'PUBLISH 4 "x" q1 #1 SubscriptionIdentifier=77 ContentType="text"',
+    ]);
+  });
+
   test("a record of a newer program refuses the store as a whole", () => {
     const { broker } = withReader();
     broker.store.set(`${Table.Session}/61`, Uint8Array.of(2, 0, 0));
