@@ -7,6 +7,7 @@ import { viewOf } from "../base/bytes.ts";
 import type { Millis, QoS } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { FrameRows } from "../codec/frame-rows.ts";
+import { ROW_HEADER, ROW_OFFSET, ROW_REMAINING, ROW_TOPIC } from "../codec/layout.ts";
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 const NO_RANGES: readonly number[] = [];
@@ -56,10 +57,10 @@ export class PublishFields {
    * ends before it begins.
    */
   readHeader(frames: FrameRows, at: number): void {
-    const { bytes, owned } = frames;
-    const first = frames.firstByte(at);
-    const qos = ((first >> 1) & 0b11) as QoS;
-    const start = frames.start(at);
+    const { bytes, owned, rows } = frames;
+    const header = rows[at + ROW_HEADER]!;
+    const qos = ((header >> 1) & 0b11) as QoS;
+    const start = rows[at + ROW_OFFSET]! + (header >> 8);
     const topicEnd = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!);
     // Stored only on change: storing a reference costs more than storing a number, and a chunk has
     // many packets.
@@ -75,11 +76,11 @@ export class PublishFields {
     this.topicStart = start;
     this.topicEnd = topicEnd;
     this.payloadStart = qos > 0 ? topicEnd + 2 : topicEnd;
-    this.payloadEnd = start + frames.remaining(at);
+    this.payloadEnd = start + rows[at + ROW_REMAINING]!;
     this.packetId = qos > 0 ? (bytes[topicEnd]! << 8) | bytes[topicEnd + 1]! : 0;
-    this.topic = frames.topic(at);
+    this.topic = rows[at + ROW_TOPIC]!;
     this.qos = qos;
-    this.isRetained = (first & RETAIN) !== 0;
+    this.isRetained = (header & RETAIN) !== 0;
     this.expiresAt = NEVER;
     this.isPayloadText = false;
   }

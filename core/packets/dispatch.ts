@@ -1,5 +1,5 @@
 /** Finds the frames of the current chunk and passes each to the handler of its packet type. */
-import { ROW_WORDS } from "../codec/layout.ts";
+import { ROW_HEADER, ROW_OFFSET, ROW_REMAINING, ROW_WORDS } from "../codec/layout.ts";
 import { PacketType } from "../codec/packet.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Stage } from "../connection/connection.ts";
@@ -30,12 +30,14 @@ export function dispatchFrames(
 ): number {
   const { ingest, counters, frames } = context;
   const { packetBytesMax } = context.limits;
-  for (frames.rows = rows; ; frames.rows = MANY_ROWS) {
-    const count = ingest.scan(frames.bytes, start, frames.rows, packetBytesMax);
+  const { bytes } = frames;
+  for (let found = rows; ; found = MANY_ROWS) {
+    frames.rows = found;
+    const count = ingest.scan(bytes, start, found, packetBytesMax);
     if (count === 0) return start;
     if (count < 0) {
       // The same reason, whether the first byte arrived alone or with the rest.
-      const fault = validateFirstByte(context, connection, frames.bytes[start]!);
+      const fault = validateFirstByte(context, connection, bytes[start]!);
       const reason = fault === Reason.Success ? (-count as ReasonCode) : fault;
       endConnection(context, connection, "packetFault", reason);
       return start;
@@ -43,16 +45,17 @@ export function dispatchFrames(
     connection.lastSeen = context.now;
     const epoch = ingest.topicEpoch;
     for (let at = 0; at < count * ROW_WORDS; at += ROW_WORDS) {
-      const isPublish = frames.firstByte(at) >> 4 === PacketType.Publish;
+      const header = found[at + ROW_HEADER]!;
+      const end = found[at + ROW_OFFSET]! + (header >> 8) + found[at + ROW_REMAINING]!;
+      const isPublish = (header & 0xf0) >> 4 === PacketType.Publish;
       const outcome =
         isPublish && connection.stage === Stage.Connected
           ? handlePublish(context, connection, at)
           : handlePacket(context, connection, at);
-      if (outcome === PENDING) return frames.offset(at);
-      if (outcome !== Reason.Success)
-        applyFault(context, connection, frames.firstByte(at), outcome);
+      if (outcome === PENDING) return found[at + ROW_OFFSET]!;
+      if (outcome !== Reason.Success) applyFault(context, connection, header & 0xff, outcome);
       counters[Counter.packetsReceived]!++;
-      start = frames.start(at) + frames.remaining(at);
+      start = end;
       if (!connection.isReading) return start;
       // A will published meanwhile may have emptied the table of topic names, which invalidates
       // these rows.

@@ -211,16 +211,26 @@ export class Router {
     const granted = options & OPTIONS_QOS;
     const published = this.#messages.qos(message);
     const delivery = Math.min(granted, published) | flags;
-    if (session.connSlot === 0) {
-      if ((delivery & DELIVERY_QOS) > 0 || this.#limits.queueQos0 === 1) {
-        session.outbox.enqueue(message, delivery, origin);
-      }
+    const { connSlot } = session;
+    if (connSlot === 0) {
+      this.#offerAway(session, message, delivery, origin);
       return;
     }
-    const { connSlot } = session;
     const isBlocked = this.#sendQueue.isBlocked(connSlot);
     if (session.outbox.offer(message, delivery, origin, isBlocked) === Offer.Ready) {
       this.#sendQueue.schedule(connSlot);
+    }
+  }
+
+  /** Offers a message to a session whose client is not connected. */
+  #offerAway(
+    session: Session,
+    message: MessageSlot,
+    delivery: number,
+    origin: DeliveryOrigin | null,
+  ): void {
+    if ((delivery & DELIVERY_QOS) > 0 || this.#limits.queueQos0 === 1) {
+      session.outbox.enqueue(message, delivery, origin);
     }
   }
 
@@ -252,6 +262,7 @@ export class Router {
     publisher: Session | null,
   ): number {
     const end = Math.min(route.length, start + this.#limits.fanoutSlice * 2);
+    const published = this.#messages.qos(message);
     for (let i = start; i < end; i += 2) {
       const subscriber = route[i]!;
       const options = route[i + 1]!;
@@ -270,7 +281,16 @@ export class Router {
       )
         continue;
       const origin = origins === null ? null : origins[i >> 1]!;
-      this.offer(session, message, options, origin, this.#flags(message, options));
+      const delivery = Math.min(options & OPTIONS_QOS, published) | this.#flags(message, options);
+      const { connSlot } = session;
+      if (connSlot === 0) {
+        this.#offerAway(session, message, delivery, origin);
+        continue;
+      }
+      const isBlocked = this.#sendQueue.isBlocked(connSlot);
+      if (session.outbox.offer(message, delivery, origin, isBlocked) === Offer.Ready) {
+        this.#sendQueue.schedule(connSlot);
+      }
     }
     return end;
   }

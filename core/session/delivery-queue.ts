@@ -26,6 +26,8 @@ export class DeliveryQueue {
   #origins: ObjectRing<DeliveryOrigin> | null = null;
   /** The low 32 bits of the write that each entry waits for; 0: none. */
   #seqs: Ring | null = null;
+  /** Whether `#origins` or `#seqs` has the entries. */
+  #hasColumns = false;
 
   get count(): number {
     return this.#entries.count;
@@ -47,17 +49,25 @@ export class DeliveryQueue {
     this.#origin = null;
     this.#origins = null;
     this.#seqs = null;
+    this.#hasColumns = false;
   }
 
   push(message: MessageSlot, word: number, origin: DeliveryOrigin | null, seq: number): void {
+    // Apart, so that the usual push is small enough to be inlined into the fan-out.
+    if (seq !== 0 || origin !== this.#origin || this.#hasColumns) this.#pushColumns(origin, seq);
+    this.#entries.push(message, word);
+  }
+
+  /** Stores what is kept for each entry, of the entry that is pushed next. */
+  #pushColumns(origin: DeliveryOrigin | null, seq: number): void {
     if (origin !== this.#origin) this.#keepEachOrigin(origin);
     if (seq !== 0 && this.#seqs === null) {
       this.#seqs = new Ring();
       for (let i = this.#entries.count; i > 0; i--) this.#seqs.push(0);
     }
-    this.#entries.push(message, word);
     if (this.#origins !== null) this.#origins.push(origin);
     if (this.#seqs !== null) this.#seqs.push(seq);
+    this.#hasColumns = this.#origins !== null || this.#seqs !== null;
   }
 
   /** Inserts an entry before the oldest. It waits for no write. */
@@ -73,6 +83,7 @@ export class DeliveryQueue {
     if (this.#entries.count > 0) {
       this.#origins = new ObjectRing();
       for (let i = this.#entries.count; i > 0; i--) this.#origins.push(this.#origin);
+      this.#hasColumns = true;
     }
     this.#origin = origin;
   }

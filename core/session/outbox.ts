@@ -328,19 +328,21 @@ export class Outbox {
 
   /** A QoS 1 or 2 message gets its place in the window and its packet identifier. */
   #pushReady(message: MessageSlot, delivery: number, origin: Origin, bytes: number): void {
-    const qos = delivery & DELIVERY_QOS;
-    let packetId = 0;
-    if (qos !== 0) {
-      packetId = this.#newPacketId();
+    let word = delivery;
+    let seq = this.#messages.awaitedSeq(message);
+    if ((delivery & DELIVERY_QOS) !== 0) {
+      const packetId = this.#newPacketId();
+      word |= packetId << PACKET_ID_SHIFT;
       this.#readyWindow++;
-      this.#record?.putSent(packetId, message, delivery, origin);
+      if (this.#record !== null) {
+        this.#record.putSent(packetId, message, delivery, origin);
+        // A QoS 2 message waits for the record of its identifier: resent under another one after a
+        // restart, it would count as a second message.
+        if ((delivery & DELIVERY_QOS) === 2) seq = this.#record.lastSeq >>> 0;
+      }
     }
-    // A QoS 2 message waits for the record of its identifier: resent under another one after a
-    // restart, it would count as a second message.
-    const waitsForId = qos === 2 && this.#record !== null;
-    const seq = (waitsForId ? this.#record.lastSeq : this.#messages.awaitedSeq(message)) >>> 0;
     this.#ready ??= this.#queues.acquire();
-    this.#ready.push(message, delivery | (packetId << PACKET_ID_SHIFT), origin, seq);
+    this.#ready.push(message, word, origin, seq);
     this.#readyBytes += bytes;
     this.#counters[Counter.outputBytes]! += bytes;
   }
