@@ -4,8 +4,9 @@ import { ConfigError, Counter, counterNames, Reason } from "../core/mod.ts";
 import type { ComposedPolicy } from "./auth/policy.ts";
 import type { InnerOptions, PublishOptions } from "./broker-options.ts";
 import { publishNames } from "./broker-options.ts";
-import { clearTimeout, queueMicrotask, setTimeout } from "./captured.ts";
+import { clearTimeout, monotonicMillis, queueMicrotask, setTimeout } from "./captured.ts";
 import { checkedMessage, checkFunction, checkSwitch, checkText, checkWhole } from "./checks.ts";
+import type { StoreState } from "./commit-loop.ts";
 import { Driver } from "./driver.ts";
 import type { Runtime } from "./host.ts";
 import { checkOptions } from "./options.ts";
@@ -26,6 +27,13 @@ export type BrokerEvents = {
    * the broker again. Without a listener, `error` is emitted.
    */
   storeFailed: { readonly kind: "storeFailed"; readonly error: unknown };
+  /**
+   * The store has no room. Until `storeRecovered`, the broker tries again, does not acknowledge what the store must keep, and
+   * does not read from the clients that sent it. Everything else goes on.
+   */
+  storeFull: { readonly kind: "storeFull"; readonly error: unknown };
+  /** The store has room again: nothing was lost. `fullMillis` is the time since `storeFull`. */
+  storeRecovered: { readonly kind: "storeRecovered"; readonly fullMillis: number };
 };
 
 /** A listener that a runtime opened. */
@@ -75,16 +83,21 @@ export class BrokerServer {
     this.driver = new Driver({
       broker,
       loop: runtime.loop,
-      store,
+      store: {
+        ...{ store, limits },
+        handleFull: (error) => this.#emit("storeFull", { kind: "storeFull", error }),
+        handleRecovered: (fullMillis) =>
+          this.#emit("storeRecovered", { kind: "storeRecovered", fullMillis }),
+        handleFailure: (error) => {
+          const kind = this.#handlers.has("storeFailed") ? "storeFailed" : "error";
+          this.#emit(kind, { kind, error });
+        },
+      },
       out: runtime.out,
       memoryBytes: limits.sysMillis === 0 ? null : (runtime.memoryBytes ?? null),
       decide: (request) => policy.decide(request),
       handleEvent: (event) => this.#handleEvent(event),
       handleError: (error) => this.#emit("error", { kind: "error", error }),
-      handleStoreFailure: (error) => {
-        const kind = this.#handlers.has("storeFailed") ? "storeFailed" : "error";
-        this.#emit(kind, { kind, error });
-      },
     });
     if (serverReference !== null) this.moveClients(serverReference);
   }
@@ -95,6 +108,14 @@ export class BrokerServer {
    */
   get addresses(): readonly string[] {
     return this.#listeners.flatMap((listener) => listener.addresses);
+  }
+
+  /**
+   * Whether the store takes what the broker writes: `ready`, `full` (it has no room for now), or `failed`. The memory store is
+   * always ready.
+   */
+  get storeState(): StoreState {
+    return this.driver.storeState;
   }
 
   /** The current value of every counter, by name. */
@@ -170,14 +191,13 @@ export class BrokerServer {
   async #close(graceMillis: number): Promise<void> {
     const listenersClosed = this.#listeners.map((listener) => listener.close());
     this.driver.command({ kind: "shutdown" });
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, graceMillis);
-      this.driver.onIdle(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    const until = monotonicMillis() + graceMillis;
+    await within(graceMillis, (resolve) => this.driver.onIdle(resolve));
     this.driver.stop();
+    // What was acknowledged without waiting for the store is stored now.
+    const finishMillis = Math.max(FINISH_MILLIS_MIN, until - monotonicMillis());
+    await within(finishMillis, (resolve) => void this.driver.finishCommits().then(resolve));
+    this.driver.endCommits();
     await Promise.all(listenersClosed);
     await this.#store.close().finally(() => this.endRecording());
   }
@@ -230,6 +250,17 @@ export class BrokerServer {
   }
 }
 
+/** Resolves once `begin` calls its argument, and after `millis` at the latest. */
+function within(millis: number, begin: (resolve: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, millis);
+    begin(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
 /** Throws an uncaught error where nothing catches it: not the broker, and not the runtime. */
 export function throwLater(error: unknown): void {
   queueMicrotask(() => {
@@ -246,5 +277,9 @@ function checkListener(kind: unknown, handler: unknown): void {
 
 const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
-  ...{ published: true, denied: true, error: true, storeFailed: true },
+  ...{ published: true, denied: true, error: true },
+  ...{ storeFailed: true, storeFull: true, storeRecovered: true },
 };
+
+/** The store always gets this time for the last writes when the broker closes. */
+const FINISH_MILLIS_MIN = 300;

@@ -15,15 +15,16 @@ import type {
   Millis,
   OutBuffer,
 } from "../core/mod.ts";
-import { EffectKind, NEVER, NO_CONN, Reason, slotOf, WriteBatch } from "../core/mod.ts";
+import { EffectKind, NEVER, NO_CONN, Reason, slotOf } from "../core/mod.ts";
+import type { CommitLoopOptions, StoreState } from "./commit-loop.ts";
+import { CommitLoop } from "./commit-loop.ts";
 import type { DeferringHost, HostLoop, HostSocket } from "./host.ts";
 import { emptyEffect } from "./host.ts";
-import type { Store } from "./storage/store.ts";
 
 export interface DriverOptions {
   readonly broker: Broker;
   readonly loop: HostLoop;
-  readonly store: Store;
+  readonly store: StoreOptions;
   /** The first buffer that packets are encoded into. */
   readonly out: OutBuffer;
   /** The memory of the process, for `$SYS`; null: it is not known or not needed. */
@@ -31,11 +32,12 @@ export interface DriverOptions {
   /** Decides a request that the policy answered with Pending. A rejection denies the request. */
   decide(request: DecisionRequest): Promise<Decision>;
   handleEvent(event: BrokerEvent): void;
-  /** Handles an error outside the core: of a decision or the store. */
+  /** Handles an error of a decision. */
   handleError(error: unknown): void;
-  /** The store has failed: nothing more becomes durable. */
-  handleStoreFailure(error: unknown): void;
 }
+
+/** The store, and what happens when it is full or fails. */
+export type StoreOptions = Omit<CommitLoopOptions, "broker" | "loop" | "handleProgress">;
 
 export class Driver implements DeferringHost {
   readonly #options: DriverOptions;
@@ -45,14 +47,13 @@ export class Driver implements DeferringHost {
   readonly #effect: Effect = emptyEffect();
   /** Socket by connection slot. */
   readonly #sockets: (HostSocket | null)[] = [];
-  readonly #batch = new WriteBatch();
+  readonly #commits: CommitLoop;
   /** Calls that were requested while the core was in a call. */
   readonly #deferred: (() => void)[] = [];
   #openCount = 0;
   /** Short chunks since the last turn. */
   #reads = 0;
   #handleIdle: (() => void) | null = null;
-  #isCommitting = false;
   #isScheduled = false;
   #isStopped = false;
   /** When the memory may be measured again. */
@@ -71,6 +72,9 @@ export class Driver implements DeferringHost {
     this.#broker = options.broker;
     this.#loop = options.loop;
     this.#out = options.out;
+    const { broker, loop, store } = options;
+    const handleProgress = (): void => this.#schedule();
+    this.#commits = new CommitLoop({ broker, loop, ...store, handleProgress });
     this.#schedule();
   }
 
@@ -138,6 +142,20 @@ export class Driver implements DeferringHost {
     else this.#handleIdle = handler;
   }
 
+  get storeState(): StoreState {
+    return this.#commits.state;
+  }
+
+  /** Resolves once every write is durable, or none can be because the store is full or has failed. */
+  finishCommits(): Promise<void> {
+    return this.#commits.finish();
+  }
+
+  /** The store gets nothing more. */
+  endCommits(): void {
+    this.#commits.end();
+  }
+
   /**
    * Aborts all remaining transports, and sets no further alarm, which would keep the process alive. Reports all events, because
    * there may be no further turn.
@@ -176,10 +194,10 @@ export class Driver implements DeferringHost {
       this.#measure(now);
       this.#broker.handleTimeout(now);
     }
-    this.#commit();
+    this.#commits.commit();
     this.#send(SENDS_MAX);
     // Sent replies make room for input that waited, and that input may write too.
-    this.#commit();
+    this.#commits.commit();
     this.#act();
     this.report();
     this.#setAlarm(now);
@@ -230,31 +248,6 @@ export class Driver implements DeferringHost {
       this.#options.handleError(error);
       settle({ kind: "deny", reason: Reason.ServerUnavailable });
     });
-  }
-
-  /** Gives new journal writes to the store, one batch at a time. */
-  #commit(): void {
-    if (this.#isCommitting || !this.#broker.pollJournal(this.#batch)) return;
-    const { lastSeq, count } = this.#batch;
-    // All its writes cancelled each other: there is nothing to store.
-    if (count === 0) {
-      this.#broker.handleCommit(lastSeq, this.#loop.now());
-      this.#schedule();
-      return;
-    }
-    this.#isCommitting = true;
-    this.#options.store.commit(this.#batch).then(
-      () => {
-        this.#isCommitting = false;
-        this.#broker.handleCommit(lastSeq, this.#loop.now());
-        this.#schedule();
-      },
-      // The gates stay closed: messages that were not stored are not acknowledged.
-      (error: unknown) => {
-        this.#broker.handleCommitFailure(lastSeq, false, this.#loop.now());
-        this.#options.handleStoreFailure(error);
-      },
-    );
   }
 
   #setAlarm(now: Millis): void {

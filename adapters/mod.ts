@@ -27,6 +27,7 @@ export type {
   WebSocketOptions,
 } from "./broker-options.ts";
 export type { BrokerEvents, BrokerServer } from "./broker-server.ts";
+export type { StoreState } from "./commit-loop.ts";
 export type { Recorder } from "./record/options.ts";
 export type { Store } from "./storage/store.ts";
 export type { UpgradeRequest } from "./upgrade-request.ts";

@@ -36,8 +36,9 @@ import type { WriteBatch } from "./journal/batch.ts";
 import { handleCommand } from "./lifecycle/commands.ts";
 import { handleDeadline } from "./lifecycle/deadlines.ts";
 import { endIfNothingIsOwed, handlePeerEnd } from "./lifecycle/half-close.ts";
-import { replyAfterCommit } from "./lifecycle/reply-queue.ts";
+import { dropGatedReplies, replyAfterCommit, replyInOrder } from "./lifecycle/reply-queue.ts";
 import { endConnection } from "./lifecycle/transitions.ts";
+import { countCommit } from "./observe/commit-times.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
 import { encodeOutput } from "./output/encode-output.ts";
@@ -61,6 +62,8 @@ export class Broker {
   #sysAt: Millis;
   readonly #clock = new SteadyClock();
   #isBusy = false;
+  /** When the batch of writes that the store is storing was polled; NEVER: there is none. */
+  #commitBeganAt = NEVER;
   /** The output that was left for blocked connections when `pollSend` last returned NO_CONN. */
   #blockedBytes = 0;
 
@@ -198,22 +201,34 @@ export class Broker {
   /** Everything up to and including `seq` is durable. */
   handleCommit(seq: Seq, now: Millis): void {
     now = this.#enter(now);
-    this.#context.journal.commit(seq);
+    const { journal, counters } = this.#context;
+    // The time of a batch that had to be tried again is that of the pauses.
+    if (!journal.isFull && this.#commitBeganAt !== NEVER) {
+      countCommit(counters, now - this.#commitBeganAt);
+    }
+    this.#commitBeganAt = NEVER;
+    journal.isFull = false;
+    counters[Counter.storeFull] = 0;
+    journal.commit(seq);
     resumeAfterCommit(this.#context);
     this.#leave();
   }
 
   /**
-   * A batch up to `seq` could not be stored. `retry`: the host keeps trying with the same batch.
-   * Otherwise no more writes become durable: replies that wait for a commit are never sent,
-   * connections that cause writes are not read, and each CONNECT is refused with
-   * `ServerUnavailable`.
+   * A batch up to `seq` could not be stored. `retry`: the store is full, and the host tries again with
+   * the same batch until `handleCommit`. Until then, connections whose packets need a commit are not
+   * read any more, and a CONNECT that needs one is refused with `QuotaExceeded`. Otherwise no more
+   * writes become durable: replies that wait for a commit are never sent, connections that cause
+   * writes are not read, and each CONNECT is refused with `ServerUnavailable`.
    */
   handleCommitFailure(seq: Seq, retry: boolean, now: Millis): void {
     now = this.#enter(now);
     assert(seq > this.#context.journal.committed, "a committed write does not fail");
-    if (!retry) this.#context.journal.hasFailed = true;
-    this.#context.counters[Counter.commitsFailed]!++;
+    const { journal, counters } = this.#context;
+    if (!retry) journal.hasFailed = true;
+    journal.isFull = retry;
+    counters[Counter.storeFull] = Number(retry);
+    counters[Counter.commitsFailed]!++;
     this.#leave();
   }
 
@@ -329,7 +344,9 @@ export class Broker {
   pollJournal(batch: WriteBatch): boolean {
     // A message and all its deliveries belong to one batch, also if the fan-out is delivered in
     // slices.
-    return !this.#context.router.hasFanouts && this.#context.journal.poll(batch);
+    if (this.#context.router.hasFanouts || !this.#context.journal.poll(batch)) return false;
+    if (batch.count > 0) this.#commitBeganAt = this.#clock.now;
+    return true;
   }
 
   /** The next control-plane event for logs and hooks, or null. */
@@ -378,13 +395,20 @@ export class Broker {
     if (connection === null || (connection.parked & Parked.Fanout) === 0) return;
     const reply = connection.fanoutReply;
     connection.fanoutReply = 0;
-    if (reply !== 0) replyAfterCommit(this.#context, connection, reply);
+    const needsCommit = this.#context.journal.lastSeq !== connection.fanoutBefore;
+    const sendOrGate = needsCommit ? replyAfterCommit : replyInOrder;
+    if (reply !== 0) sendOrGate(this.#context, connection, reply);
     resume(this.#context, connection, Parked.Fanout);
   }
 
   /** All output of a closing connection has been polled. */
   #finishClosing(connection: Connection): void {
-    if (connection.commitGate !== null && connection.commitGate.count > 0) return;
+    const { journal } = this.#context;
+    if (connection.commitGate !== null && connection.commitGate.count > 0) {
+      if (!journal.hasFailed && !journal.isFull) return;
+      // The replies that wait would not come before the broker has shut down.
+      dropGatedReplies(this.#context, connection);
+    }
     endConnection(this.#context, connection, "flushed", connection.endReason);
   }
 

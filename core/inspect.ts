@@ -23,7 +23,14 @@ export interface BrokerState {
   readonly subscriptionCount: number;
   readonly hasFanouts: boolean;
   readonly effectCount: number;
-  readonly journal: { readonly lastSeq: Seq; readonly committed: Seq; readonly hasFailed: boolean };
+  readonly journal: {
+    readonly lastSeq: Seq;
+    readonly committed: Seq;
+    /** The store has failed: nothing more becomes durable. */
+    readonly hasFailed: boolean;
+    /** The store has no room. The host tries again. */
+    readonly isFull: boolean;
+  };
   /** Counters that are not 0. */
   readonly counters: Readonly<Partial<Record<CounterName, number>>>;
 }
@@ -112,6 +119,7 @@ function brokerState(context: BrokerContext, now: Millis): BrokerState {
       lastSeq: journal.lastSeq,
       committed: journal.committed,
       hasFailed: journal.hasFailed,
+      isFull: journal.isFull,
     },
     counters: Object.fromEntries(counted),
   };

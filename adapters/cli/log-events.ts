@@ -2,15 +2,18 @@
 import type { RecoveryCounts } from "../../core/mod.ts";
 import { Reason, reasonName, Table } from "../../core/mod.ts";
 import type { BrokerEvents, BrokerServer } from "../broker-server.ts";
+import type { Timer } from "../captured.ts";
+import { clearTimeout, monotonicMillis, setTimeout } from "../captured.ts";
 import type { RecordingEnd } from "../record/mod.ts";
 import type { Log } from "./log.ts";
 import { RateLimit } from "./rate-limit.ts";
 
-/** Logs refusals (warn), connections that begin and end (info), and subscriptions (debug). */
+/** Logs the store (error, warn), refusals (warn), connections that begin and end (info), and subscriptions (debug). */
 export function logEvents(broker: BrokerServer, log: Log): void {
   broker.on("error", ({ error }) => {
     log.error("a listener or function failed", { error });
   });
+  logStore(broker, log);
   // A level that is not logged costs nothing.
   if (log.has("warn")) logRefusals(broker, log);
   if (log.has("info")) logConnections(broker, log);
@@ -21,6 +24,26 @@ export function logEvents(broker: BrokerServer, log: Log): void {
   broker.on("unsubscribed", ({ clientId, filter }) => {
     log.debug("unsubscribed", { clientId, filter: shortened(filter) });
   });
+}
+
+/** Logs that the store is full, a reminder while it stays full, and that it has room again. */
+function logStore(broker: BrokerServer, log: Log): void {
+  let reminder: Timer | undefined;
+  broker.on("storeFull", ({ error }) => {
+    log.error("the store is full", { error });
+    const began = monotonicMillis();
+    const remind = (): void => {
+      log.error("the store is still full", { fullMillis: Math.round(monotonicMillis() - began) });
+      reminder = setTimeout(remind, REMINDER_MILLIS);
+    };
+    reminder = setTimeout(remind, REMINDER_MILLIS);
+  });
+  const end = (): void => clearTimeout(reminder);
+  broker.on("storeRecovered", ({ fullMillis }) => {
+    end();
+    log.warn("the store has room again", { fullMillis });
+  });
+  log.beforeEnd(end);
 }
 
 function logConnections(broker: BrokerServer, log: Log): void {
@@ -99,6 +122,8 @@ const DENIED: Readonly<Record<BrokerEvents["denied"]["action"], string>> = {
   will: "will refused",
 };
 const TOPIC_LENGTH_MAX = 1000;
+/** While the store is full, the log says so this often. */
+const REMINDER_MILLIS = 60_000;
 
 /** Logs what was recovered from the store, and what was damaged. */
 export function logRecovery({ recovered, dropped }: RecoveryCounts, log: Log): void {

@@ -12,7 +12,9 @@ export interface Store {
   load?(put: (table: Table, key: Uint8Array, value: Uint8Array) => void): Promise<void> | void;
   /**
    * Stores a batch, all of it or nothing, and resolves when it is durable. Called for one batch at a
-   * time; the batch is valid until then.
+   * time; the batch is valid until then. If there is no room, it rejects with an error whose `code` is
+   * `ENOSPC`, `EDQUOT` or `EFBIG`, or whose `name` is `QuotaExceededError`: the broker then passes the
+   * same batch again later. Any other rejection says that the store has failed for good.
    */
   commit(batch: JournalBatch): Promise<void>;
   /**

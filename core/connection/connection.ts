@@ -16,6 +16,7 @@ import type {
   DenyDecision,
   Millis,
   ProtocolLevel,
+  Seq,
 } from "../boundary.ts";
 import type { OutboundAliases } from "../message/outbound-aliases.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -116,6 +117,8 @@ export class Connection {
   decision: Decision | null = null;
   /** The acknowledgement to send when its fan-out is complete; 0: none. */
   fanoutReply = 0;
+  /** The newest write before those of the fan-out. */
+  fanoutBefore: Seq = 0 as Seq;
 
   /** The beginning of an incomplete packet, `partial[0, partialBytes)`. */
   partial: Uint8Array | null = null;

@@ -33,6 +33,8 @@ export class Journal {
   #polledBytes = 0;
   /** The store has failed permanently: no more writes will be durable. */
   hasFailed = false;
+  /** The store has no room for the batch that was polled. The host tries again. */
+  isFull = false;
 
   constructor() {
     this.#open.reset(1);

@@ -48,13 +48,27 @@ export function replyAfterCommit(
   connection: Connection,
   word: number,
 ): void {
+  if (!replyOrAwaitCommit(context, connection, word)) return;
+  if (context.journal.isFull) parkForStore(context, connection);
+  else pauseWhileStoreBehind(context, connection);
+}
+
+/**
+ * Like `replyAfterCommit`, but the client is read on: for replies whose number is bounded by another
+ * limit than those of the journal. True: the reply waits.
+ */
+export function replyOrAwaitCommit(
+  context: BrokerContext,
+  connection: Connection,
+  word: number,
+): boolean {
   const isWaiting = connection.commitGate !== null && connection.commitGate.count > 0;
   if (!isWaiting && context.journal.backlog === 0 && !context.journal.hasFailed) {
     sendReply(context, connection, word);
-    return;
+    return false;
   }
   gateReply(context, connection, word);
-  pauseWhileStoreBehind(context, connection);
+  return true;
 }
 
 /** Queues a reply that needs no commit, but keeps it behind replies that do. */
@@ -82,7 +96,10 @@ export function dropGatedReplies(context: BrokerContext, connection: Connection)
 
 /** While the store is behind, stops reading from a connection that caused writes. */
 export function pauseWhileStoreBehind(context: BrokerContext, connection: Connection): void {
-  if (!isStoreBehind(context)) return;
+  if (isStoreBehind(context)) parkForStore(context, connection);
+}
+
+function parkForStore(context: BrokerContext, connection: Connection): void {
   connection.parked |= Parked.Journal;
   context.storeBlocked.add(connection);
 }
@@ -118,17 +135,19 @@ export function keepEncodedReply(connection: Connection, packet: Uint8Array): vo
 }
 
 /**
- * Queues an encoded packet until the writes so far are durable. Drops a packet that exceeds the
- * client's Maximum Packet Size [MQTT-3.1.2-25].
+ * Queues an encoded packet; with `needsCommit`, until the writes so far are durable. Drops a packet
+ * that exceeds the client's Maximum Packet Size [MQTT-3.1.2-25].
  */
 export function replyEncoded(
   context: BrokerContext,
   connection: Connection,
   packet: Uint8Array,
+  needsCommit: boolean,
 ): void {
   if (!fitsMaximumPacketSize(connection, packet)) return;
   keepEncodedReply(connection, packet);
-  replyAfterCommit(context, connection, ENCODED_REPLY);
+  if (needsCommit) replyAfterCommit(context, connection, ENCODED_REPLY);
+  else replyInOrder(context, connection, ENCODED_REPLY);
   // As with too many short replies: input is not read until they are sent.
   if (connection.encodedReplyBytes >= ENCODED_BYTES_MAX) connection.parked |= Parked.Output;
 }

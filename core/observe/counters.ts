@@ -67,6 +67,19 @@ export const Counter = {
   clockHeld: 53,
   sharedMembers: 54,
   hostMemoryBytes: 55,
+  storeFull: 56,
+  commits: 57,
+  commitMillis: 58,
+  commitsWithin1Millis: 59,
+  commitsWithin3Millis: 60,
+  commitsWithin10Millis: 61,
+  commitsWithin30Millis: 62,
+  commitsWithin100Millis: 63,
+  commitsWithin300Millis: 64,
+  commitsWithin1000Millis: 65,
+  commitsWithin3000Millis: 66,
+  commitsWithin10000Millis: 67,
+  commitsOver10000Millis: 68,
 } as const;
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
@@ -186,4 +199,41 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
     kind: "gauge",
     help: "Memory of the process as last reported by the host, in bytes; 0: not reported",
   },
+  storeFull: {
+    kind: "gauge",
+    help: "1 while the store has no room, 0 otherwise",
+  },
+  commits: { kind: "counter", help: "Journal batches that were stored at the first attempt" },
+  commitMillis: { kind: "counter", help: "Time that the store took for them, in milliseconds" },
+  commitsWithin1Millis: { kind: "counter", help: "Commits that took at most 1 ms" },
+  commitsWithin3Millis: { kind: "counter", help: "Commits that took more than 1 and at most 3 ms" },
+  commitsWithin10Millis: {
+    kind: "counter",
+    help: "Commits that took more than 3 and at most 10 ms",
+  },
+  commitsWithin30Millis: {
+    kind: "counter",
+    help: "Commits that took more than 10 and at most 30 ms",
+  },
+  commitsWithin100Millis: {
+    kind: "counter",
+    help: "Commits that took more than 30 and at most 100 ms",
+  },
+  commitsWithin300Millis: {
+    kind: "counter",
+    help: "Commits that took more than 100 and at most 300 ms",
+  },
+  commitsWithin1000Millis: {
+    kind: "counter",
+    help: "Commits that took more than 300 and at most 1000 ms",
+  },
+  commitsWithin3000Millis: {
+    kind: "counter",
+    help: "Commits that took more than 1000 and at most 3000 ms",
+  },
+  commitsWithin10000Millis: {
+    kind: "counter",
+    help: "Commits that took more than 3000 and at most 10000 ms",
+  },
+  commitsOver10000Millis: { kind: "counter", help: "Commits that took more than 10000 ms" },
 };

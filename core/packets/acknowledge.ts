@@ -4,7 +4,12 @@ import { PropertyScan } from "../codec/properties.ts";
 import { Reader } from "../codec/reader.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
-import { packReply, replyAfterCommit } from "../lifecycle/reply-queue.ts";
+import {
+  packReply,
+  replyAfterCommit,
+  replyInOrder,
+  replyOrAwaitCommit,
+} from "../lifecycle/reply-queue.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Outcome, ReasonCode, ReasonPacket } from "../reason.ts";
 import { FAILURE_MIN, mayCarry, Reason } from "../reason.ts";
@@ -37,7 +42,10 @@ export function handleAcknowledgement(
     // An unknown identifier gets a PUBCOMP too, so that the client can release it.
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-11]
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
-    replyAfterCommit(context, connection, packReply(FirstByte.Pubcomp, packetId, code));
+    // A receipt that came back after a restart would make the broker drop the next message under
+    // its identifier. An earlier PUBREL may have removed it, whose commit is still awaited.
+    const reply = session.record === null ? replyInOrder : replyAfterCommit;
+    reply(context, connection, packReply(FirstByte.Pubcomp, packetId, code));
     return Reason.Success;
   }
   const result = applyToWindow(context, connection, type, packetId, reason);
@@ -66,8 +74,10 @@ function applyToWindow(
     const isKnown = result === Acknowledged.Done;
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
     // After the commit: a broker that forgets the PUBREC after sending PUBREL would resend the
-    // message after a restart, and the client would take it for a new one.
-    replyAfterCommit(context, connection, packReply(FirstByte.Pubrel, packetId, code));
+    // message after a restart, and the client would take it for a new one. The client is read on:
+    // its window bounds these replies, and it publishes nothing that needs the store.
+    const reply = connection.session!.record === null ? replyInOrder : replyOrAwaitCommit;
+    reply(context, connection, packReply(FirstByte.Pubrel, packetId, code));
   }
   return result;
 }

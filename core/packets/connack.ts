@@ -55,7 +55,16 @@ export function attachSession(
     if (will !== null) context.messages.release(will.message);
     return Reason.ImplementationSpecific;
   }
-  const takenOver = sessions.find(clientId)?.connSlot ?? 0;
+  const { journal, records } = context;
+  const known = sessions.find(clientId);
+  const isKept = expiryMillis > 0 || (known !== undefined && known.record !== null);
+  const needsCommit = records !== null && (isKept || will !== null);
+  // Before a session is taken over: the client keeps what it has.
+  if (needsCommit && journal.isFull) {
+    if (will !== null) context.messages.release(will.message);
+    return Reason.QuotaExceeded;
+  }
+  const takenOver = known?.connSlot ?? 0;
   if (takenOver !== 0) {
     const previous = context.connections[takenOver]!;
     endConnection(context, previous, "takenOver", Reason.SessionTakenOver);
@@ -82,7 +91,7 @@ export function attachSession(
   connection.hasProperties = packet.level === 5;
   session.record?.putSession(0, expiryMillis);
   if (will !== null) context.records?.putWill(clientId, will, 0);
-  connection.connackSeq = context.journal.lastSeq;
+  if (needsCommit) connection.connackSeq = journal.lastSeq;
   // In 3.1 the byte of the session present flag is reserved.
   const isPresentKnown = isPresent && packet.level >= 4;
   // [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
@@ -90,7 +99,7 @@ export function attachSession(
     properties !== null
       ? encodeConnack5(isPresent, Reason.Success, properties)
       : encodeConnack(isPresentKnown, 0);
-  replyEncoded(context, connection, connack);
+  replyEncoded(context, connection, connack, needsCommit);
   const { outbox } = session;
   for (let i = 0; i < outbox.window.releasedCount; i++) {
     // [MQTT311-4.4.0-1] [MQTT-4.4.0-1]

@@ -1,4 +1,5 @@
 /** PUBLISH from a client, MQTT 5.0 and 3.1.1 §3.3. */
+import type { Seq } from "../boundary.ts";
 import { encodeAck } from "../codec/encode.ts";
 import { FirstByte } from "../codec/packet.ts";
 import { isUtf8 } from "../codec/utf8.ts";
@@ -14,6 +15,7 @@ import {
   policyReasonString,
   replyAfterCommit,
   replyEncoded,
+  replyInOrder,
 } from "../lifecycle/reply-queue.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { PublishFields } from "../message/publish-fields.ts";
@@ -71,10 +73,13 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
     acknowledgeDenied(context, connection, packet, outcome);
     return Reason.Success;
   }
+  // A message that is to be retained always waits: an earlier one may have removed the retained
+  // message, whose commit is still awaited.
+  const before = packet.isRetained ? NO_SEQ : context.journal.lastSeq;
   // Receipts need no limit: there are at most 65 535, a bit each. Those of an earlier connection do
   // not count towards the Receive Maximum of this one, MQTT 5.0 §4.9.
   if (qos === 2) session.addReceipt(packetId);
-  return publish(context, connection, packet, name);
+  return publish(context, connection, packet, name, before);
 }
 
 /** The fault in the flags of a PUBLISH, which are in its first byte. */
@@ -95,12 +100,16 @@ export function validateFlags(
   return Reason.Success;
 }
 
-/** Publishes an authorized message and acknowledges it. */
+/**
+ * Publishes an authorized message to topic `name` and acknowledges it. `before`: the newest write
+ * before those of the message.
+ */
 function publish(
   context: BrokerContext,
   connection: Connection,
   packet: PublishFields,
   name: string,
+  before: Seq,
 ): Outcome {
   const { topic, qos, packetId } = packet;
   const isRetained = packet.isRetained && context.limits.retainAvailable === 1;
@@ -108,7 +117,7 @@ function publish(
   const hasReceivers = route.length > 0;
   const success = hasReceivers ? Reason.Success : Reason.NoMatchingSubscribers;
   if (!hasReceivers && !isRetained && !context.events.observesPublishes) {
-    acknowledge(context, connection, packet, success);
+    acknowledge(context, connection, packet, success, before);
     return Reason.Success;
   }
   const message: MessageSlot = context.messages.create(packet, context.ingest.topicEpoch);
@@ -117,12 +126,13 @@ function publish(
     connection.session!.removeReceipt(packetId);
     reportDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
     if (connection.level < 5 && qos > 0) return Reason.QuotaExceeded;
-    acknowledge(context, connection, packet, Reason.QuotaExceeded);
+    acknowledge(context, connection, packet, Reason.QuotaExceeded, before);
     return Reason.Success;
   }
   // If the message were sent before its receipt is durable, receivers might get it twice after a
   // restart.
-  if (qos === 2) context.messages.setAwaitedSeq(message, context.journal.lastSeq);
+  const { lastSeq } = context.journal;
+  if (qos === 2 && lastSeq !== before) context.messages.setAwaitedSeq(message, lastSeq);
   if (isRetained) {
     const isKept = setRetained(context, name, message);
     if (!isKept) reportDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
@@ -138,21 +148,28 @@ function publish(
   if (context.events.observesPublishes) pushPublished(context, connection.clientId, name, message);
   context.messages.release(message);
   if (isDelivered) {
-    if (qos > 0) acknowledge(context, connection, packet, success);
+    acknowledge(context, connection, packet, success, before);
   } else {
     connection.parked |= Parked.Fanout;
     connection.fanoutReply = packAck(packet, success);
+    connection.fanoutBefore = before;
   }
   return Reason.Success;
 }
 
+/**
+ * Acknowledges a PUBLISH at QoS 1 or 2: after the commit if there were writes for it since `before`.
+ */
 function acknowledge(
   context: BrokerContext,
   connection: Connection,
   packet: PublishFields,
   reason: ReasonCode,
+  before: Seq,
 ): void {
-  if (packet.qos > 0) replyAfterCommit(context, connection, packAck(packet, reason));
+  if (packet.qos === 0) return;
+  const reply = context.journal.lastSeq === before ? replyInOrder : replyAfterCommit;
+  reply(context, connection, packAck(packet, reason));
 }
 
 /**
@@ -173,11 +190,11 @@ function acknowledgeDenied(
       // Counted down now: the encoder does not see that an encoded acknowledgement is the final
       // one.
       connection.unacknowledgedCount--;
-      replyEncoded(context, connection, ack);
+      replyEncoded(context, connection, ack, false);
       return;
     }
   }
-  acknowledge(context, connection, packet, reason);
+  if (packet.qos > 0) replyInOrder(context, connection, packAck(packet, reason));
 }
 
 /** 0 at QoS 0. Before 5.0 an acknowledgement cannot report a failure [MQTT311-3.3.5-2]. */
@@ -236,6 +253,8 @@ function countPublishReceived(
 /** The current PUBLISH. Packets are handled one at a time, so one record serves all. */
 const incoming = new PublishFields();
 
+/** Less than the number of any write. */
+const NO_SEQ = -1 as Seq;
 const FLAGS = 0x0f;
 const DUP = 0x08;
 const RETAIN = 0x01;

@@ -21,6 +21,7 @@ import {
   reasonString,
   replyAfterCommit,
   replyEncoded,
+  replyInOrder,
 } from "../lifecycle/reply-queue.ts";
 import { Counter } from "../observe/counters.ts";
 import { Added, Verdict } from "../ports.ts";
@@ -72,6 +73,7 @@ export function handleSubscribe(
     level === 5
       ? encodeSuback5(connection, packetId, returnCodes, firstFailure, policyText)
       : encodeSuback(packetId, returnCodes),
+    session.record !== null,
   );
   if (session.retainedScans !== null) context.sendQueue.schedule(connection.slot);
   return Reason.Success;
@@ -95,11 +97,15 @@ export function handleUnsubscribe(
     context.events.push({ kind: "unsubscribed", clientId: connection.clientId, filter: text });
     return Reason.Success;
   });
-  // Also if no subscription was removed [MQTT311-3.10.4-5] [MQTT-3.10.4-5].
+  // Also if no subscription was removed [MQTT311-3.10.4-5] [MQTT-3.10.4-5]. An earlier UNSUBSCRIBE may
+  // have removed it, whose commit is still awaited.
+  const needsCommit = session.record !== null;
   if (connection.level < 5) {
-    replyAfterCommit(context, connection, packReply(FirstByte.Unsuback, packet.packetId));
+    const reply = needsCommit ? replyAfterCommit : replyInOrder;
+    reply(context, connection, packReply(FirstByte.Unsuback, packet.packetId));
   } else {
-    replyEncoded(context, connection, encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes));
+    const unsuback = encodeFilterAck(FirstByte.Unsuback, packet.packetId, codes);
+    replyEncoded(context, connection, unsuback, needsCommit);
   }
   return Reason.Success;
 }

@@ -57,6 +57,8 @@ export class TestBroker {
   #epoch = 0;
   /** The committed records: values by table and key in hexadecimal. */
   store = new Map<string, Uint8Array>();
+  /** The batch that the full store refused; null: it is not full. */
+  #refused: WriteBatch | null = null;
   readonly #options: TestBrokerOptions;
   readonly #commitsAtOnce: boolean;
   /** The counts of recovered records; null: the broker began without a store. */
@@ -197,7 +199,27 @@ export class TestBroker {
 
   #commitOnce(): boolean {
     const batch = new WriteBatch();
-    if (!this.broker.pollJournal(batch)) return false;
+    if (this.#refused !== null || !this.broker.pollJournal(batch)) return false;
+    this.#apply(batch);
+    return true;
+  }
+
+  /** The store is full: it refuses what has been written so far, until `commitRefused`. */
+  refuseCommit(): void {
+    this.#refused ??= new WriteBatch();
+    if (this.#refused.count === 0) expect(this.broker.pollJournal(this.#refused)).toBe(true);
+    this.broker.handleCommitFailure(this.#refused.lastSeq, true, this.now);
+    this.drain();
+  }
+
+  /** The store has room again: the batch that it refused is committed, then everything else. */
+  commitRefused(): void {
+    this.#apply(this.#refused!);
+    this.#refused = null;
+    this.commit();
+  }
+
+  #apply(batch: WriteBatch): void {
     const records = batch.records();
     while (records.next()) {
       const key = `${records.table}/${Buffer.from(records.key).toString("hex")}`;
@@ -207,7 +229,6 @@ export class TestBroker {
       else this.store.set(key, new Uint8Array(value));
     }
     this.broker.handleCommit(batch.lastSeq, this.now);
-    return true;
   }
 
   /** Count of records in a table. */

@@ -61,6 +61,16 @@ export const peers = {
     probe: [process.execPath, "-e", 'require("node:fs").readdirSync("/proc/self/fd")'],
     failure: "there is no /proc/self/fd",
   },
+  prlimit: { debian: "util-linux", commands: ["prlimit"] },
+  mounting: {
+    commands: ["mount", "umount"],
+    probe: [
+      "sh",
+      "-c",
+      'd=$(mktemp -d) && mount -t tmpfs tmpfs "$d"; s=$?; umount "$d"; rmdir "$d"; exit $s',
+    ],
+    failure: "the user or the container may not mount a file system",
+  },
   IPv6: {
     probe: [process.execPath, "-e", 'require("node:net").createServer().listen(0, "::1").unref()'],
     failure: "nothing can listen at ::1",

@@ -21,6 +21,8 @@ export async function lmdbModule(): Promise<typeof import("lmdb")> {
 export const openOptions = {
   keyEncoding: "binary",
   encoding: "binary",
+  // A batch is a transaction by itself. The promise of a turn would have nobody to handle its rejection.
+  eventTurnBatching: false,
   // A value is read once: at the start, or before it is sent.
   cache: false,
   compression: false,

@@ -9,6 +9,7 @@ import { ConfigError, messageKey, Table as Tables } from "../../../core/mod.ts";
 import { checkText } from "../../checks.ts";
 import type { Store } from "../store.ts";
 import { checkStoreFile } from "./check-file.ts";
+import { commitFailure, roomError } from "./commit-failure.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
@@ -45,17 +46,19 @@ class LmdbStore implements Store {
   /** The reads that have not ended. */
   readonly #reads = new Set<Promise<void>>();
 
-  readonly #path: string;
+  readonly #file: string;
+  /** The last commit failed. */
+  #hasFailed = false;
 
   constructor(path: string, database: RootDatabase, unlock: () => Promise<void>) {
-    this.#path = path;
+    this.#file = join(path, DATA_FILE);
     this.#database = database as RootDatabase<Uint8Array, Uint8Array>;
     this.#unlock = unlock;
   }
 
   load(put: (table: Table, key: Uint8Array, value: Uint8Array) => void): void {
     // Without LMDB, which takes four times as long for it.
-    const file = IS_READABLE ? new LmdbFile(join(this.#path, DATA_FILE)) : null;
+    const file = IS_READABLE ? new LmdbFile(this.#file) : null;
     for (const { key, value } of file?.entries() ?? this.#database.getRange({ snapshot: true })) {
       const record = recordOf(key, value);
       put(record.table, record.key, record.value);
@@ -64,6 +67,28 @@ class LmdbStore implements Store {
   }
 
   async commit(batch: JournalBatch): Promise<void> {
+    if (this.#hasFailed) {
+      // Each attempt of LMDB on a full disk writes lines to the standard error.
+      const full = roomError(this.#file, batch);
+      if (full !== null) throw full;
+    }
+    const before = this.#lastTransaction;
+    try {
+      await this.#apply(batch);
+      this.#hasFailed = false;
+    } catch (error) {
+      this.#hasFailed = true;
+      const isVisible = this.#lastTransaction !== before;
+      throw await commitFailure(error, isVisible, this.#file, batch);
+    }
+  }
+
+  /** The number of the last transaction that a reader of the database sees. */
+  get #lastTransaction(): number {
+    return (this.#database as unknown as LmdbInternals).env.info().lastTxnId;
+  }
+
+  async #apply(batch: JournalBatch): Promise<void> {
     const database = this.#database;
     const done = database.batch(() => {
       const records = batch.records();
@@ -92,7 +117,14 @@ class LmdbStore implements Store {
 
   async close(): Promise<void> {
     await Promise.all(this.#reads);
-    await this.#database.close();
+    const closed = this.#database.close();
+    // After a failed commit, LMDB waits for its flush for ever.
+    if (!this.#hasFailed) await closed;
     await this.#unlock();
   }
+}
+
+/** What the types of lmdb leave out. */
+interface LmdbInternals {
+  readonly env: { info(): { readonly lastTxnId: number } };
 }
