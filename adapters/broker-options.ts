@@ -1,6 +1,6 @@
 /** The options of a broker: their types, their names, and the replacements of options that other brokers have. */
 import type { CodecKind } from "../codec-wasm/mod.ts";
-import type { LimitName, PropertyValues, QoS } from "../core/mod.ts";
+import type { DurabilityRule, LimitName, PropertyValues, QoS } from "../core/mod.ts";
 import { limitNames, nearest } from "../core/mod.ts";
 import type { PolicyOptions } from "./auth/policy.ts";
 import type { Names } from "./options.ts";
@@ -42,6 +42,12 @@ export interface BrokerOptions extends PolicyOptions {
   /** Default: a store in memory. */
   readonly store?: Store;
   /**
+   * When messages at QoS 1 and 2 are acknowledged, by topic: once they are `stored`, or once they are `received`. The first rule
+   * whose filter matches the topic applies. Default: none, so that every topic is `stored`. With the memory store no
+   * acknowledgement waits.
+   */
+  readonly durability?: readonly DurabilityRule[];
+  /**
    * The implementation that finds packets in bytes and subscribers of topics: WebAssembly, TypeScript, or, by default, the
    * faster of the two for each chunk.
    */
@@ -80,7 +86,7 @@ export type InnerOptions = Omit<BrokerOptions, "tcp" | "ws" | "trustedProxies">;
 const innerNames: Names<InnerOptions> = {
   ...{ users: true, allowAnonymous: true, authenticate: true, methods: true },
   ...{ authorizePublish: true, authorizeSubscribe: true },
-  ...{ limits: true, store: true, codec: true, record: true },
+  ...{ limits: true, store: true, durability: true, codec: true, record: true },
   ...{ responseInformation: true, serverReference: true },
 };
 const outerNames: Names<BrokerOptions> = {

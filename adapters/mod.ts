@@ -3,6 +3,7 @@ export type { CodecKind } from "../codec-wasm/mod.ts";
 export {
   ConfigError,
   type CounterName,
+  type DurabilityRule,
   type LimitName,
   type Limits,
   limitTable,

@@ -7,6 +7,7 @@ import type { InnerOptions } from "./broker-options.ts";
 import { checkInnerOptions } from "./broker-options.ts";
 import { unixMillis } from "./captured.ts";
 import { checkFunction, checkObject, checkSupplied, checkSwitch, checkText } from "./checks.ts";
+import { checkedDurability } from "./durability.ts";
 import type { Runtime } from "./host.ts";
 import type { RecordedBroker } from "./record/options.ts";
 import { memoryStore } from "./storage/memory.ts";
@@ -43,13 +44,14 @@ export function prepareNow(runtime: Runtime, options: InnerOptions): Prepared {
 /** Prepares a broker that has recovered nothing yet. Throws ConfigError. */
 export function prepareUnrecovered(runtime: Runtime, options: InnerOptions): Prepared {
   checkInnerOptions<InnerOptions>(options, {});
-  const { store = memoryStore(), limits: given = {}, record } = options;
+  const { store = memoryStore(), limits: given = {}, durability: rules = [], record } = options;
   const policy = new ComposedPolicy(options, runtime.isSame);
   checkSupplied("store", store, "commit", "close");
   checkSwitch("store.isDurable", store.isDurable);
   if (store.load !== undefined) checkFunction("store.load", store.load);
   checkObject("limits", given);
   const limits = parseLimits(given, "limits.");
+  const durability = checkedDurability("durability", rules, limits);
   if (record !== undefined) checkFunction("record", record);
   const serverReference = checkedText("serverReference", options.serverReference);
   const seed = new Uint32Array(1);
@@ -63,6 +65,7 @@ export function prepareUnrecovered(runtime: Runtime, options: InnerOptions): Pre
     epochMillis: runtime.epochMillis ?? unixMillis() - runtime.loop.now(),
     serverName: runtime.serverName,
     durable: store.isDurable,
+    durability,
     responseInformation: checkedText("responseInformation", options.responseInformation),
     limits,
   };

@@ -395,7 +395,8 @@ export class Broker {
     if (connection === null || (connection.parked & Parked.Fanout) === 0) return;
     const reply = connection.fanoutReply;
     connection.fanoutReply = 0;
-    const needsCommit = this.#context.journal.lastSeq !== connection.fanoutBefore;
+    const before = connection.fanoutBefore;
+    const needsCommit = before !== null && this.#context.journal.lastSeq !== before;
     const sendOrGate = needsCommit ? replyAfterCommit : replyInOrder;
     if (reply !== 0) sendOrGate(this.#context, connection, reply);
     resume(this.#context, connection, Parked.Fanout);

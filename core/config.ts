@@ -4,6 +4,17 @@
  */
 import { nearest } from "./nearest.ts";
 
+/** What an acknowledgement of the messages to some topics promises. */
+export interface DurabilityRule {
+  /** The topics: a topic filter. */
+  readonly filter: string;
+  /**
+   * When PUBACK and PUBREC are sent: once the message is `stored`, or once it is `received`, without
+   * waiting for the store.
+   */
+  readonly acknowledge: "stored" | "received";
+}
+
 export interface BrokerConfig {
   /** Unix time, in milliseconds, at `Millis` zero. */
   readonly epochMillis: number;
@@ -14,6 +25,8 @@ export interface BrokerConfig {
    * memory store: nothing is recorded, and no reply waits.
    */
   readonly durable: boolean;
+  /** The first rule whose filter matches a topic applies. Topics without a rule are `stored`. */
+  readonly durability?: readonly DurabilityRule[];
   /** The Response Information for clients that request it; null: none. */
   readonly responseInformation: string | null;
   readonly limits: Limits;

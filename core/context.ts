@@ -18,6 +18,7 @@ import { counterNames } from "./observe/counters.ts";
 import { Events } from "./observe/events.ts";
 import type { Ingest, Policy, Ports } from "./ports.ts";
 import type { ReasonCode } from "./reason.ts";
+import { DurabilityRules } from "./routing/durability-rules.ts";
 import { Router } from "./routing/router.ts";
 import { SendQueue } from "./routing/send-queue.ts";
 import { SessionTable } from "./session/session-table.ts";
@@ -43,6 +44,8 @@ export class BrokerContext {
   readonly journal: Journal;
   /** Null with the memory store: nothing is recorded, and no reply waits. */
   readonly records: Records | null;
+  /** Null: no message is acknowledged before its commit, or no message waits for one. */
+  readonly durability: DurabilityRules | null;
   /** Connections by slot. */
   readonly connections: (Connection | null)[] = [null];
   /** The next deadline of each connection, by slot. */
@@ -90,6 +93,9 @@ export class BrokerContext {
     this.retained = new RetainedMessages(config.limits, this.messages, this.counters);
     this.journal = new Journal();
     this.records = config.durable ? new Records(this.journal, this.messages) : null;
+    const { durable, durability = [] } = config;
+    const hasRules = durable && durability.length > 0;
+    this.durability = hasRules ? new DurabilityRules(durability, this.ingest) : null;
     this.setEpoch(config.epochMillis);
     this.sessions = new SessionTable(config.limits, this.messages, this.counters, this.records);
     this.router = new Router(this, ports.topics.create(config.limits));

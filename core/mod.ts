@@ -20,7 +20,7 @@ export { decodeProperties, encodeProperties, joined } from "./codec/property-val
 export { Reader, VARINT_BYTES } from "./codec/reader.ts";
 export { decodeUtf8, encodeUtf8 } from "./codec/utf8.ts";
 export { frameBytes } from "./codec/varint.ts";
-export type { BrokerConfig, LimitName, LimitSpec, Limits } from "./config.ts";
+export type { BrokerConfig, DurabilityRule, LimitName, LimitSpec, Limits } from "./config.ts";
 export {
   ConfigError,
   HIDDEN,

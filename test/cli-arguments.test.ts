@@ -34,6 +34,25 @@ describe("exits with 2 and one line on standard error for", () => {
       () => file('{"trustedProxies": ["10.0.0.0/40"]}'),
       /trustedProxies: "10.0.0.0\/40" is not allowed/,
     ],
+    "a rule for durability without its kind": [
+      () => ["--durability", "t/#"],
+      /--durability: "t\/#" is not allowed; allowed is FILTER=stored or FILTER=received/,
+    ],
+    "a rule for durability with an invalid filter": [
+      () => ["--durability", "a=stored", "--durability", "a#=received"],
+      /--durability: "a#=received" is not allowed; allowed is FILTER=stored/,
+    ],
+    "a rule for durability with an invalid filter in the file": [
+      () =>
+        file(
+          '{"durability": [{"filter": "a", "acknowledge": "stored"}, {"filter": "a#", "acknowledge": "stored"}]}',
+        ),
+      /^sansmq: durability\[1\]\.filter: "a#" is not allowed; allowed is a valid topic filter/,
+    ],
+    "a rule for durability with a misspelt name in the file": [
+      () => file('{"durability": [{"filter": "a", "acknowlege": "stored"}]}'),
+      /^sansmq: durability\[0\]\.acknowlege: unknown name; did you mean durability\[0\]\.acknowledge\?/,
+    ],
     "a limit out of range": [() => ["--max-inflight", "0"], /--max-inflight: 0 .* from 1 to 65535/],
     "a limit that is not a number": [() => ["--max-sessions", "many"], /--max-sessions: "many"/],
     "an unknown codec": [() => ["--codec", "fast"], /--codec: "fast" .*auto, wasm, ts/],

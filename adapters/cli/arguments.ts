@@ -7,16 +7,18 @@
 import { Command, CommanderError, Option } from "commander";
 import type { CodecKind } from "../../codec-wasm/mod.ts";
 import { codecKinds } from "../../codec-wasm/mod.ts";
-import type { LimitName } from "../../core/mod.ts";
+import type { DurabilityRule, LimitName, Limits } from "../../core/mod.ts";
 import {
   ConfigError,
   limitNames,
   limitTable,
   nearest,
   parseLimit,
+  parseLimits,
   unknownName,
 } from "../../core/mod.ts";
 import { checkText } from "../checks.ts";
+import { checkedDurability } from "../durability.ts";
 import { hostsOf, isLoopback, LOCALHOST } from "../hosts.ts";
 import { PATH } from "../listen.ts";
 import { recordBytesMax } from "../record/options.ts";
@@ -43,6 +45,8 @@ export interface Settings {
   readonly logLevel: LogLevel;
   /** The folder of the store; null: the default folder. `memory`: nothing survives the process. */
   readonly store: string | null;
+  /** When messages are acknowledged, by topic. */
+  readonly durability: readonly DurabilityRule[];
   /** The file in which all input is recorded; null: no recording. */
   readonly record: string | null;
   readonly recordMaxBytes: number;
@@ -167,6 +171,9 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
     serverReference: read<string | null>("serverReference", null, text),
     logLevel: read("logLevel", "info", logLevel),
     store: read<string | null>("store", null, text),
+    durability: read<Settings["durability"]>("durability", [], (value, field) =>
+      durabilityRules(value, field, parseLimits(limits)),
+    ),
     record: read<string | null>("record", null, text),
     recordMaxBytes: read("recordMaxBytes", recordBytesMax.default, (value, field) =>
       whole(value, field, recordBytesMax.min, recordBytesMax.max),
@@ -254,6 +261,11 @@ const optionTable: readonly {
     help: "folder for everything that must survive a restart: sessions, queued and retained messages; memory keeps nothing (default: $STATE_DIRECTORY, or sansmq in the state folder of the user)",
   },
   {
+    flags: "--durability <rule>",
+    help: "FILTER=received: acknowledge messages to these topics at once, without waiting for the store; FILTER=stored: wait. Repeat it for several; the first rule that matches a topic applies (default: all topics are stored)",
+    isRepeatable: true,
+  },
+  {
     flags: "--record <file>",
     help: "record all input of the broker in this file, without passwords, for sansmq replay",
   },
@@ -286,6 +298,7 @@ const settingNames: ReadonlySet<string> = new Set([
   "serverReference",
   "logLevel",
   "store",
+  "durability",
   "record",
   "recordMaxBytes",
   "recordKeep",
@@ -367,6 +380,21 @@ function proxies(value: unknown, field: string): Settings["trustedProxies"] {
   // The constructor checks them.
   new TrustedProxies(field, value);
   return value as Settings["trustedProxies"];
+}
+
+/** Rules in the file are objects. A flag is `FILTER=stored` or `FILTER=received`. */
+function durabilityRules(value: unknown, field: string, limits: Limits): Settings["durability"] {
+  if (!field.startsWith("--")) return checkedDurability(field, value, limits);
+  return (value as readonly string[]).map((rule) => {
+    const at = rule.lastIndexOf("=");
+    const [filter, acknowledge] = [rule.slice(0, Math.max(0, at)), rule.slice(at + 1)];
+    try {
+      return checkedDurability(field, [{ filter, acknowledge }], limits)[0]!;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      throw new ConfigError(field, rule, "FILTER=stored or FILTER=received");
+    }
+  });
 }
 
 function truth(value: unknown, field: string): boolean {

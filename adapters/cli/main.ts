@@ -148,12 +148,14 @@ async function recordingOf(
 
 function optionsOf(settings: Settings): BrokerOptions {
   const { host, port, ws, wsPort, wsPath, trustedProxies, username, password } = settings;
-  const { allowAnonymous, codec, limits, responseInformation, serverReference } = settings;
+  const { allowAnonymous, codec, limits, durability, responseInformation, serverReference } =
+    settings;
   return {
     tcp: { host, port },
     ws: ws && { host, port: wsPort, path: wsPath },
     trustedProxies,
     limits,
+    durability,
     codec,
     ...(username === null ? {} : { users: { [username]: password! } }),
     ...(allowAnonymous ? { allowAnonymous } : {}),

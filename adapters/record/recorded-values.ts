@@ -12,7 +12,7 @@ type Fields = Readonly<Record<string, unknown>>;
 export function isHeader(value: unknown): value is RecordingHeader {
   if (!isObject(value) || !isObject(value["config"]) || !isObject(value["codec"])) return false;
   const { version, config, codec, payloads } = value as { config: Fields; codec: Fields } & Fields;
-  const { epochMillis, serverName, durable, responseInformation, limits } = config;
+  const { epochMillis, serverName, durable, durability, responseInformation, limits } = config;
   return (
     isText(version) &&
     typeof payloads === "boolean" &&
@@ -22,6 +22,7 @@ export function isHeader(value: unknown): value is RecordingHeader {
     Number.isFinite(epochMillis) &&
     isText(serverName) &&
     typeof durable === "boolean" &&
+    (durability === undefined || isDurability(durability)) &&
     (responseInformation === null || isText(responseInformation)) &&
     areLimits(limits)
   );
@@ -102,6 +103,14 @@ function areLimits(value: unknown): boolean {
   } catch {
     return false;
   }
+}
+
+function isDurability(value: unknown): boolean {
+  const isRule = (rule: unknown): boolean =>
+    isObject(rule) &&
+    isText(rule["filter"]) &&
+    (rule["acknowledge"] === "stored" || rule["acknowledge"] === "received");
+  return Array.isArray(value) && value.every(isRule);
 }
 
 function isText(value: unknown): value is string {

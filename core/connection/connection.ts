@@ -117,8 +117,8 @@ export class Connection {
   decision: Decision | null = null;
   /** The acknowledgement to send when its fan-out is complete; 0: none. */
   fanoutReply = 0;
-  /** The newest write before those of the fan-out. */
-  fanoutBefore: Seq = 0 as Seq;
+  /** The newest write before those of the fan-out; null: the acknowledgement waits for no commit. */
+  fanoutBefore: Seq | null = 0 as Seq;
 
   /** The beginning of an incomplete packet, `partial[0, partialBytes)`. */
   partial: Uint8Array | null = null;

@@ -118,7 +118,10 @@ export class MessagePool {
     words[at + PAYLOAD_BYTES] = payloadBytes;
     words[at + TOPIC] = source.topic;
     words[at + TOPIC_EPOCH] = topicEpoch;
-    words[at + FLAGS] = source.qos | (source.isRetained ? FLAGS_RETAIN : 0);
+    words[at + FLAGS] =
+      source.qos |
+      (source.isRetained ? FLAGS_RETAIN : 0) |
+      (source.skipsCommits ? FLAGS_SKIPS_COMMITS : 0);
     words[at + AWAITED_SEQ] = 0;
     this.#floats[slot * RECORD_FLOATS + SERIAL] = ++this.#lastSerial;
     this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = source.expiresAt;
@@ -232,7 +235,14 @@ export class MessagePool {
   }
   /** Whether it was published with RETAIN. */
   isRetained(slot: MessageSlot): boolean {
-    return this.#words[slot * RECORD_WORDS + FLAGS]! > FLAGS_QOS;
+    return (this.#words[slot * RECORD_WORDS + FLAGS]! & FLAGS_RETAIN) !== 0;
+  }
+  /** Whether its deliveries and their handshakes do not wait for commits. */
+  skipsCommits(slot: MessageSlot): boolean {
+    return (this.#words[slot * RECORD_WORDS + FLAGS]! & FLAGS_SKIPS_COMMITS) !== 0;
+  }
+  setSkipsCommits(slot: MessageSlot): void {
+    this.#words[slot * RECORD_WORDS + FLAGS]! |= FLAGS_SKIPS_COMMITS;
   }
   isExpired(slot: MessageSlot): boolean {
     return this.#floats[slot * RECORD_FLOATS + EXPIRES_AT]! <= this.now;
@@ -326,13 +336,14 @@ const PAYLOAD_START = 6;
 const PAYLOAD_BYTES = 7;
 const TOPIC = 8;
 const TOPIC_EPOCH = 9;
-/** QoS in bits 0–1, and `FLAGS_RETAIN`, as published. */
+/** QoS in bits 0–1, and `FLAGS_RETAIN`, as published; `FLAGS_SKIPS_COMMITS`. */
 const FLAGS = 10;
 const AWAITED_SEQ = 11;
 const SERIAL = 6;
 const EXPIRES_AT = 7;
 const FLAGS_QOS = 0b011;
 const FLAGS_RETAIN = 0b100;
+const FLAGS_SKIPS_COMMITS = 0b1000;
 /** Each message has at least one block, so that memory runs out long before slots do. */
 const MESSAGES_MAX = 2 ** 28;
 /** Longer payloads are copied with `set` from a cached view, shorter ones in a loop. */

@@ -51,6 +51,8 @@ export class PublishFields {
   packetId = 0;
   /** Payload Format Indicator is 1: the payload is UTF-8. */
   isPayloadText = false;
+  /** Whether its acknowledgement and its deliveries do not wait for commits. */
+  skipsCommits = false;
 
   /**
    * Reads the PUBLISH in row `at`, except its properties. If the packet is too short, the payload

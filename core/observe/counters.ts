@@ -80,6 +80,8 @@ export const Counter = {
   commitsWithin3000Millis: 66,
   commitsWithin10000Millis: 67,
   commitsOver10000Millis: 68,
+  acknowledgedStored: 69,
+  acknowledgedReceived: 70,
 } as const;
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
@@ -202,6 +204,14 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
   storeFull: {
     kind: "gauge",
     help: "1 while the store has no room, 0 otherwise",
+  },
+  acknowledgedStored: {
+    kind: "counter",
+    help: "QoS 1 and 2 messages acknowledged once they were stored, or needed no store",
+  },
+  acknowledgedReceived: {
+    kind: "counter",
+    help: "QoS 1 and 2 messages acknowledged once they were received",
   },
   commits: { kind: "counter", help: "Journal batches that were stored at the first attempt" },
   commitMillis: { kind: "counter", help: "Time that the store took for them, in milliseconds" },

@@ -38,13 +38,14 @@ export function handleAcknowledgement(
   const session = connection.session!;
   if (type === PacketType.Pubrel) {
     const isKnown = session.hasReceipt(packetId);
+    const needsCommit = session.mayHaveReceiptRecord(packetId);
     session.removeReceipt(packetId);
     // An unknown identifier gets a PUBCOMP too, so that the client can release it.
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-11]
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
     // A receipt that came back after a restart would make the broker drop the next message under
     // its identifier. An earlier PUBREL may have removed it, whose commit is still awaited.
-    const reply = session.record === null ? replyInOrder : replyAfterCommit;
+    const reply = needsCommit ? replyAfterCommit : replyInOrder;
     reply(context, connection, packReply(FirstByte.Pubcomp, packetId, code));
     return Reason.Success;
   }
@@ -71,12 +72,14 @@ function applyToWindow(
   if (result !== Acknowledged.WrongKind) {
     // An unknown identifier gets a PUBREL too: only that ends the flow for the client.
     // [MQTT311-4.3.3-1]
-    const isKnown = result === Acknowledged.Done;
+    const isKnown = result !== Acknowledged.Unknown;
     const code = isKnown ? Reason.Success : Reason.PacketIdentifierNotFound;
     // After the commit: a broker that forgets the PUBREC after sending PUBREL would resend the
     // message after a restart, and the client would take it for a new one. The client is read on:
     // its window bounds these replies, and it publishes nothing that needs the store.
-    const reply = connection.session!.record === null ? replyInOrder : replyOrAwaitCommit;
+    const needsCommit =
+      connection.session!.record !== null && result !== Acknowledged.DoneWithoutCommit;
+    const reply = needsCommit ? replyOrAwaitCommit : replyInOrder;
     reply(context, connection, packReply(FirstByte.Pubrel, packetId, code));
   }
   return result;

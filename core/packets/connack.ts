@@ -1,9 +1,10 @@
 /** Attaches the session to an accepted CONNECT and queues the CONNACK. */
 import type { Millis, PropertyValues } from "../boundary.ts";
-import type { ConnectPacket } from "../codec/decode-connect.ts";
+import type { ConnectPacket, WillFields } from "../codec/decode-connect.ts";
 import { encodeConnack, encodeConnack5 } from "../codec/encode.ts";
 import { REMAINING_MAX } from "../codec/layout.ts";
 import { FirstByte } from "../codec/packet.ts";
+import { decodeUtf8 } from "../codec/utf8.ts";
 import { limitTable } from "../config.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Stage } from "../connection/connection.ts";
@@ -58,7 +59,8 @@ export function attachSession(
   const { journal, records } = context;
   const known = sessions.find(clientId);
   const isKept = expiryMillis > 0 || (known !== undefined && known.record !== null);
-  const needsCommit = records !== null && (isKept || will !== null);
+  const isWillAwaited = packet.will !== null && !isWillReceived(context, packet.will, bytes);
+  const needsCommit = records !== null && (isKept || isWillAwaited);
   // Before a session is taken over: the client keeps what it has.
   if (needsCommit && journal.isFull) {
     if (will !== null) context.messages.release(will.message);
@@ -142,6 +144,15 @@ function bindSession(
   );
   if (connection.keepAliveMillis === 0) context.deadlines.cancel(connection.slot);
   else context.deadlines.set(connection.slot, (context.now + connection.keepAliveMillis) as Millis);
+}
+
+/** Whether the topic of a will waits for no commit. */
+function isWillReceived(
+  { durability }: BrokerContext,
+  { topicStart, topicEnd }: WillFields,
+  bytes: Uint8Array,
+): boolean {
+  return durability?.isNameReceived(decodeUtf8(bytes, topicStart + 2, topicEnd)) ?? false;
 }
 
 /** The client's keep alive, or the broker's maximum if that is lower [MQTT-3.2.2-21]. */

@@ -23,7 +23,7 @@ import { Counter } from "../observe/counters.ts";
 import { Verdict } from "../ports.ts";
 import { isReserved, pushPublished, setRetained } from "../publishing/publish-message.ts";
 import type { Outcome, ReasonCode } from "../reason.ts";
-import { PENDING, Reason, reasonFor } from "../reason.ts";
+import { FAILURE_MIN, PENDING, Reason, reasonFor } from "../reason.ts";
 import { readProperties } from "./publish-properties.ts";
 
 /** Handles the PUBLISH in row `at` of `context.frames`. */
@@ -59,7 +59,8 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
     if (connection.level < 5) countUnacknowledged(context, connection);
     context.counters[Counter.publishesDuplicate]!++;
     // [MQTT311-4.3.3-2] [MQTT-4.3.3-10]
-    replyAfterCommit(context, connection, packReply(FirstByte.Pubrec, packetId));
+    const reply = session.mayHaveReceiptRecord(packetId) ? replyAfterCommit : replyInOrder;
+    reply(context, connection, packReply(FirstByte.Pubrec, packetId));
     return Reason.Success;
   }
   const name = context.ingest.topicName(packet.topic);
@@ -78,7 +79,8 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
   const before = packet.isRetained ? NO_SEQ : context.journal.lastSeq;
   // Receipts need no limit: there are at most 65 535, a bit each. Those of an earlier connection do
   // not count towards the Receive Maximum of this one, MQTT 5.0 §4.9.
-  if (qos === 2) session.addReceipt(packetId);
+  packet.skipsCommits = qos > 0 && isAcknowledgedOnReceipt(context, packet.topic);
+  if (qos === 2) session.addReceipt(packetId, !packet.skipsCommits);
   return publish(context, connection, packet, name, before);
 }
 
@@ -132,7 +134,8 @@ function publish(
   // If the message were sent before its receipt is durable, receivers might get it twice after a
   // restart.
   const { lastSeq } = context.journal;
-  if (qos === 2 && lastSeq !== before) context.messages.setAwaitedSeq(message, lastSeq);
+  const awaitsReceipt = qos === 2 && lastSeq !== before && !packet.skipsCommits;
+  if (awaitsReceipt) context.messages.setAwaitedSeq(message, lastSeq);
   if (isRetained) {
     const isKept = setRetained(context, name, message);
     if (!isKept) reportDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
@@ -152,13 +155,20 @@ function publish(
   } else {
     connection.parked |= Parked.Fanout;
     connection.fanoutReply = packAck(packet, success);
-    connection.fanoutBefore = before;
+    connection.fanoutBefore = packet.skipsCommits ? null : before;
+    countAcknowledged(context, packet);
   }
   return Reason.Success;
 }
 
+/** Whether messages to a topic are acknowledged without waiting for the store. */
+function isAcknowledgedOnReceipt({ records, durability }: BrokerContext, topic: number): boolean {
+  return records === null || durability?.isReceived(topic) === true;
+}
+
 /**
- * Acknowledges a PUBLISH at QoS 1 or 2: after the commit if there were writes for it since `before`.
+ * Acknowledges a PUBLISH at QoS 1 or 2. If there were writes for it since `before`, it waits for their
+ * commit, unless its topic is acknowledged on receipt.
  */
 function acknowledge(
   context: BrokerContext,
@@ -168,8 +178,20 @@ function acknowledge(
   before: Seq,
 ): void {
   if (packet.qos === 0) return;
-  const reply = context.journal.lastSeq === before ? replyInOrder : replyAfterCommit;
+  const hasWritten = context.journal.lastSeq !== before;
+  const reply = hasWritten && !packet.skipsCommits ? replyAfterCommit : replyInOrder;
   reply(context, connection, packAck(packet, reason));
+  // Its writes take memory until they are stored.
+  if (hasWritten && packet.skipsCommits) pauseWhileStoreBehind(context, connection);
+  if (reason < FAILURE_MIN) countAcknowledged(context, packet);
+}
+
+function countAcknowledged(
+  { counters }: BrokerContext,
+  { qos, skipsCommits }: PublishFields,
+): void {
+  if (qos === 0) return;
+  counters[skipsCommits ? Counter.acknowledgedReceived : Counter.acknowledgedStored]!++;
 }
 
 /**

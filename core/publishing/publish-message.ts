@@ -29,6 +29,7 @@ export function publishMessage(
   const topic = ingest.intern(messages.bytes(message), start, end);
   if (topic !== 0) {
     messages.setTopic(message, topic, ingest.topicEpoch);
+    if (context.durability?.isReceived(topic) === true) messages.setSkipsCommits(message);
     const name = ingest.topicName(topic);
     const isKept = !messages.isRetained(message) || setRetained(context, name, message);
     // No event for $SYS topics: they are published again and again.

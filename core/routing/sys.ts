@@ -99,6 +99,8 @@ const plainTopics: readonly (readonly [string, CounterName])[] = [
   ["store/commits/failed", "commitsFailed"],
   ["publish/messages/received", "publishesReceived"],
   ["publish/messages/sent", "publishesSent"],
+  ["publish/messages/acknowledged/stored", "acknowledgedStored"],
+  ["publish/messages/acknowledged/received", "acknowledgedReceived"],
   ["publish/bytes/received", "publishBytesReceived"],
   ["publish/bytes/sent", "publishBytesSent"],
   ["bytes/received", "bytesReceived"],

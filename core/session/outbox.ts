@@ -338,7 +338,8 @@ export class Outbox {
         this.#record.putSent(packetId, message, delivery, origin);
         // A QoS 2 message waits for the record of its identifier: resent under another one after a
         // restart, it would count as a second message.
-        if ((delivery & DELIVERY_QOS) === 2) seq = this.#record.lastSeq >>> 0;
+        const waits = (delivery & DELIVERY_QOS) === 2 && !this.#messages.skipsCommits(message);
+        if (waits) seq = this.#record.lastSeq >>> 0;
       }
     }
     this.#ready ??= this.#queues.acquire();

@@ -53,6 +53,8 @@ export class Session {
    */
   retainedScans: Map<string, RetainedScan[]> | null = null;
   #receipts: PacketIdSet | null = null;
+  /** Those of the receipts that have no record although the session has one. Null: none so far. */
+  #unrecordedReceipts: PacketIdSet | null = null;
 
   constructor(
     context: SessionContext,
@@ -78,12 +80,22 @@ export class Session {
   }
   /**
    * Records that a QoS 2 message was received under an identifier without a receipt
-   * [MQTT311-4.3.3-2].
+   * [MQTT311-4.3.3-2]. `isRecorded`: the receipt outlives the process if the session does.
    */
-  addReceipt(packetId: number): void {
+  addReceipt(packetId: number, isRecorded: boolean): void {
     this.#receipts ??= new PacketIdSet();
     this.#receipts.add(packetId);
-    this.record?.putReceipt(packetId);
+    if (this.record === null) return;
+    if (isRecorded) {
+      this.record.putReceipt(packetId);
+    } else {
+      this.#unrecordedReceipts ??= new PacketIdSet();
+      this.#unrecordedReceipts.add(packetId);
+    }
+  }
+  /** Whether an identifier may have a receipt in the store, or had one until the next commit. */
+  mayHaveReceiptRecord(packetId: number): boolean {
+    return this.record !== null && this.#unrecordedReceipts?.has(packetId) !== true;
   }
   /** Adds a recovered receipt. */
   restoreReceipt(packetId: number): void {
@@ -93,12 +105,13 @@ export class Session {
   /** Removes the receipt of an identifier, if there is one. */
   removeReceipt(packetId: number): void {
     if (this.#receipts?.delete(packetId) !== true) return;
-    this.record?.removeReceipt(packetId);
+    if (this.#unrecordedReceipts?.delete(packetId) !== true) this.record?.removeReceipt(packetId);
   }
   clearReceipts(): void {
     if (this.record !== null) {
-      for (const packetId of this.#receipts?.values() ?? []) this.record.removeReceipt(packetId);
+      for (const packetId of this.#receipts?.values() ?? []) this.removeReceipt(packetId);
     }
     this.#receipts = null;
+    this.#unrecordedReceipts = null;
   }
 }

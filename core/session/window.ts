@@ -15,7 +15,12 @@ import type { DeliveryOrigin } from "./delivery-queue.ts";
 import { PacketIdQueue } from "./packet-id-queue.ts";
 import type { SessionRecord } from "./session-record.ts";
 
-export const Acknowledged = { Done: 0, Unknown: 1, WrongKind: 2 } as const;
+export const Acknowledged = {
+  Done: 0,
+  Unknown: 1,
+  WrongKind: 2,
+  /** Done, and the rest of the handshake does not wait for a commit. */ DoneWithoutCommit: 3,
+} as const;
 export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged];
 
 export class Window {
@@ -75,11 +80,12 @@ export class Window {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0) return this.#isReleased(packetId) ? Acknowledged.Done : Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
+    const skipsCommits = this.#messages.skipsCommits(this.#sent!.message(position));
     this.#dropSent(position);
     this.#released ??= new PacketIdQueue();
     this.#released.push(packetId, 0, 0, null);
     this.#record?.putReleased(packetId);
-    return Acknowledged.Done;
+    return skipsCommits ? Acknowledged.DoneWithoutCommit : Acknowledged.Done;
   }
 
   /** Adds a recovered identifier that awaits a PUBCOMP. */

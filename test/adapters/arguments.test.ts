@@ -171,6 +171,11 @@ test("a client that connects", async () => {
 
 const store = { isDurable: false, commit: async () => {}, close: async () => {} };
 
+const rules = [
+  { filter: "a/+", acknowledge: "received" },
+  { filter: "#", acknowledge: "stored" },
+];
+
 /** Invalid options of every broker, by the field that the error names. */
 const brokerOptions: Record<string, unknown[]> = {
   // A password of undefined, from an environment variable that is not set, would accept clients without a password.
@@ -190,6 +195,15 @@ const brokerOptions: Record<string, unknown[]> = {
   "store.commit": [{}, { ...store, commit: true }].map((store) => ({ store })),
   "store.close": [{ ...store, close: undefined }].map((store) => ({ store })),
   "store.isDurable": [{ ...store, isDurable: undefined }].map((store) => ({ store })),
+  durability: [5, null, {}, "t/#=received"].map((durability) => ({ durability })),
+  "durability[0]": [5, null, "t/#"].map((rule) => ({ durability: [rule] })),
+  "durability[0].topic": [{ durability: [{ topic: "t", acknowledge: "stored" }] }],
+  "durability[2].filter": [undefined, "", "a#", "$share/g/t", 5].map((filter) => ({
+    durability: [...rules, { filter, acknowledge: "stored" }],
+  })),
+  "durability[2].acknowledge": [undefined, null, "never", true].map((acknowledge) => ({
+    durability: [...rules, { filter: "t", acknowledge }],
+  })),
   limits: [5, null, [], "x"].map((limits) => ({ limits })),
   "limits.nonsense": [{ limits: { nonsense: 1 } }],
   nonsense: [{ nonsense: 1 }, { nonsense: undefined }],
@@ -209,6 +223,7 @@ test.each([createBroker, createLocalBroker, createBareBroker, createTestBroker])
     const outer = create === createBroker ? { tcp: false } : {};
     const options = { ...outer, store, methods: { x: Object.assign(() => {}, { begin() {} }) } };
     const names = ["users", "allowAnonymous", "authenticate", "methods", "authorizePublish"];
+    names.push("durability");
     names.push("authorizeSubscribe", "limits", "store", "codec", "record", "serverReference");
     const leftOut = Object.fromEntries(names.map((name) => [name, undefined]));
     await (await create({ ...leftOut, ...options } as object)).close();

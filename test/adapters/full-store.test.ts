@@ -29,7 +29,7 @@ function start(options: Parameters<typeof createTestBroker>[0] = {}) {
   broker.on("storeRecovered", ({ fullMillis }) => events.push(["recovered", fullMillis]));
   broker.on("storeFailed", ({ error }) => events.push(["failed", error]));
   onTestFinished(() => broker.close(100));
-  return { broker, fault, attempts, events };
+  return { broker, fault, attempts, events, stored: () => stored };
 }
 
 /** Publishes a message that the store must keep; the result is true once it is acknowledged. */
@@ -113,4 +113,24 @@ test("a broker that closes while its store is full makes no further attempt", as
   const { length } = attempts;
   await broker.clock.advance("10s");
   expect(attempts.length).toBe(length);
+});
+
+test("a broker that closes stores what it acknowledged without waiting for the store", async () => {
+  const { broker, attempts, stored } = start({
+    durability: [{ filter: "#", acknowledge: "received" }],
+  });
+  let finish = (): void => {};
+  const slow = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const { isAcknowledged } = await publish(broker, "a");
+  expect(isAcknowledged).toBe(true);
+  const before = stored();
+  const client = await broker.connect();
+  await client.publish("b", "x", { qos: 1, retain: true });
+  setTimeout(finish, 0);
+  await slow;
+  await broker.close(1000);
+  expect(stored()).toBeGreaterThan(before);
+  expect(stored()).toBe(attempts.at(-1)![1]);
 });

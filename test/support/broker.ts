@@ -12,6 +12,7 @@ import {
   type CounterName,
   type Decision,
   type DecisionRequest,
+  type DurabilityRule,
   type Effect,
   EffectKind,
   type LimitName,
@@ -37,6 +38,7 @@ export interface TestBrokerOptions {
   readonly policy?: Partial<Policy>;
   /** A store that commits with every drain, or only when `commit` is called. */
   readonly durable?: "at once" | "when told";
+  readonly durability?: readonly DurabilityRule[];
   readonly responseInformation?: string;
   /** Default: the codec of `SANSMQ_CODEC`. */
   readonly codec?: CodecKind;
@@ -80,6 +82,7 @@ export class TestBroker {
       epochMillis: 1_700_000_000_000 + (before?.unixMillis ?? 0),
       serverName: "sansmq test",
       durable: options.durable !== undefined,
+      durability: options.durability ?? [],
       responseInformation: options.responseInformation ?? null,
       limits,
     } as const;

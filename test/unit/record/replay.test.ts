@@ -100,6 +100,28 @@ describe("a replay sends the recorded output byte for byte", () => {
     expect(state).toEqual(inspect(broker));
   });
 
+  test("with rules for durability, and a store that was full for a while", () => {
+    const durability = [{ filter: "fast/#", acknowledge: "received" }] as const;
+    const { world, recording, broker } = recorded({ durable: "when told", durability });
+    const reader = world.open().connects({ clientId: "reader", clean: false });
+    world.commit();
+    reader.subscribes(1, ["#", 2]);
+    world.commit();
+    const writer = world.connected("writer");
+    writer.publishes("fast/a", "1", { qos: 2, id: 1 });
+    expect(writer.takes()).toEqual(["PUBREC #1"]);
+    writer.publishes("slow/a", "2", { qos: 1, id: 2 });
+    world.refuseCommit();
+    writer.publishes("fast/a", "3", { qos: 1, id: 3 });
+    world.connected("clean").publishes("fast/a", "4", { qos: 1, id: 1 });
+    world.commitRefused();
+    expect(writer.takes()).toEqual(["PUBACK #2", "PUBACK #3"]);
+    broker.endRecording();
+    const { end, hash, state } = recording.replays();
+    expect(end).toEqual({ cause: "closed", hash });
+    expect(state).toEqual(inspect(broker));
+  });
+
   test("with denied and pending decisions, and with assigned client identifiers", () => {
     const answers = [Verdict.Deny, Verdict.Allow, Verdict.Pending];
     const { world } = recorded({
