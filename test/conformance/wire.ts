@@ -102,7 +102,7 @@ export function packet(first: number, ...parts: readonly ArrayLike<number>[]): U
 
 export interface WillFields {
   readonly topic: string | Uint8Array;
-  readonly payload?: string;
+  readonly payload?: string | Uint8Array;
   readonly qos?: number;
   readonly retain?: boolean;
   readonly props?: Properties;
