@@ -13,7 +13,7 @@ import { chart } from "./lib/chart.ts";
 import { cores } from "./lib/process.ts";
 import { macroTable, markdown, microTable, runtimeTable } from "./lib/report.ts";
 import { isResults, type MacroRow, type MicroRow, type Results } from "./lib/results.ts";
-import { brokerNames, usualBrokers } from "./macro/brokers.ts";
+import { brokerNames, storedBrokers, usualBrokers } from "./macro/brokers.ts";
 import { type Contender, measureAll, profilesIn } from "./macro/measure.ts";
 import { scenarios } from "./macro/scenarios.ts";
 import { allCases } from "./micro/cases.ts";
@@ -21,6 +21,7 @@ import { measureParts } from "./micro/measure.ts";
 import { measureStartup } from "./startup.ts";
 
 const usage = `npm run bench -- [micro] [macro]      both by default
+npm run bench -- durable              brokers with and without a store, and what each promises
 npm run bench -- runtimes             sansmq and the bare relay on Node, Bun and Deno
 npm run bench -- startup              time from start to the first CONNACK, three times --rounds
 npm run bench -- compare A.json B.json
@@ -58,7 +59,7 @@ function parsed() {
       options: {
         filter: { type: "string", default: "" },
         scenario: { type: "string" },
-        broker: { type: "string", default: usualBrokers.join(",") },
+        broker: { type: "string" },
         rounds: { type: "string", default: "3" },
         seconds: { type: "string", default: "2" },
         time: { type: "string", default: "300" },
@@ -94,7 +95,9 @@ if (!Number.isInteger(rounds)) fail(`--rounds: ${rounds} is not a whole number`)
 const allScenarios = Object.keys(scenarios);
 const scenarioNames =
   values.scenario === undefined ? allScenarios : chosen(values.scenario, allScenarios, "scenario");
-const brokers = [...new Set(chosen(values.broker, brokerNames, "broker"))];
+const usual = positionals[0] === "durable" ? storedBrokers : usualBrokers;
+const brokers =
+  values.broker === undefined ? usual : [...new Set(chosen(values.broker, brokerNames, "broker"))];
 
 function resultsOf(path: string): Results {
   try {
@@ -154,6 +157,7 @@ async function macro(
       contenders,
       rounds,
       seconds,
+      hasPromises: kinds.some((kind) => kind === "durable"),
       profileFolder,
       progress,
     },
@@ -202,10 +206,11 @@ function machine(): Record<string, string | number> {
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
-    ...(kinds.includes("macro") ? versions() : {}),
+    ...(kinds.some((kind) => kind === "macro" || kind === "durable") ? versions() : {}),
   };
 }
 
+const STORE_SCENARIOS = ["pairs-qos1", "kept-qos1", "pairs-qos2", "kept-qos2", "alone"];
 const RUNTIME_SCENARIOS = [
   ...["pairs-qos0", "pairs-qos1", "fan-in", "fan-out", "pairs-64k", "sparse", "connects", "idle"],
 ];
@@ -218,13 +223,13 @@ function versions(): Record<string, string> {
   } as const;
   const found: Record<string, string> = {};
   for (const name of ["mosquitto", "nats"] as const) {
-    if (!brokers.includes(name)) continue;
+    if (!brokers.some((broker) => broker.startsWith(name))) continue;
     const [command, flag] = commands[name];
     const line = firstLine(command, flag) ?? stop(`${name}: ${command} does not run`);
     found[name] = line.replace(/^.*?v?(?=\d)/, "");
   }
   for (const name of ["aedes", "sansmq"] as const) {
-    if (!brokers.includes(name)) continue;
+    if (!brokers.some((broker) => broker.startsWith(name))) continue;
     const path = name === "sansmq" ? "../../package.json" : "../../node_modules/aedes/package.json";
     const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as {
       version: string;
@@ -254,14 +259,16 @@ if (what === "startup") {
 const kinds =
   positionals.length === 0
     ? (["micro", "macro"] as const)
-    : chosen(positionals.join(","), ["micro", "macro", "runtimes"] as const, "kind");
+    : chosen(positionals.join(","), ["micro", "macro", "durable", "runtimes"] as const, "kind");
 const { runtime } = values;
 const wanted = (names: readonly string[]): string[] =>
   names.filter((name) => name.includes(values.filter));
+const storeScenarios = values.scenario === undefined ? STORE_SCENARIOS : scenarioNames;
 const runtimeScenarios = values.scenario === undefined ? RUNTIME_SCENARIOS : scenarioNames;
 const hasWork = {
   micro: allCases.some(({ name }) => name.includes(values.filter)),
   macro: wanted(scenarioNames).length > 0,
+  durable: wanted(storeScenarios).length > 0,
   runtimes: wanted(runtimeScenarios).length > 0,
 };
 if (!kinds.some((kind) => hasWork[kind])) fail(`--filter: no name contains ${values.filter}`);
@@ -269,16 +276,17 @@ const results: Results = {
   machine: machine(),
   micro: kinds.some((kind) => kind === "micro") ? micro() : [],
   macro: [
-    ...(kinds.some((kind) => kind === "macro")
-      ? await macro(
-          brokers.map((broker) => ({ name: broker, broker, runtime })),
-          wanted(scenarioNames),
-        )
-      : []),
+    ...(kinds.some((kind) => kind === "macro") ? await onBrokers(scenarioNames) : []),
+    ...(kinds.some((kind) => kind === "durable") ? await onBrokers(storeScenarios) : []),
     ...(kinds.some((kind) => kind === "runtimes") ? await onRuntimes() : []),
   ],
 };
 write(results);
+
+function onBrokers(names: readonly string[]): Promise<MacroRow[]> {
+  const contenders = brokers.map((broker) => ({ name: broker, broker, runtime }));
+  return macro(contenders, wanted(names));
+}
 
 /** Measures sansmq and the relay on each runtime, alternating. */
 async function onRuntimes(): Promise<MacroRow[]> {

@@ -74,6 +74,28 @@ test(
 );
 
 test(
+  "durable compares brokers with a store, and says what an acknowledged message is with each",
+  needs("Linux"),
+  async () => {
+    const json = join(folder(), "r.json");
+    const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
+    const brokers = ["--broker", "sansmq-stored,sansmq-discard,aedes-level,bare-sync"];
+    const scenarios = ["--scenario", "kept-qos1,alone"];
+    const { code, stdout } = await bench("durable", ...brokers, ...scenarios, ...flags);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /\| kept-qos1 \| sansmq-stored \| [\d,]+ \|.*\| synced to the disk \|\n/,
+    );
+    const { macro } = JSON.parse(readFileSync(json, "utf8")) as Results;
+    expect(macro.map(({ scenario, broker }) => `${scenario} ${broker}`)).toEqual([
+      ...["kept-qos1 sansmq-stored", "kept-qos1 sansmq-discard", "kept-qos1 aedes-level"],
+      ...["alone sansmq-stored", "alone sansmq-discard", "alone aedes-level", "alone bare-sync"],
+    ]);
+    for (const row of macro) expect(row.msgsPerSec).toBeGreaterThan(0);
+  },
+);
+
+test(
   "runtimes compares sansmq with the relay of each runtime",
   needs("Bun", "Deno", "Linux"),
   async () => {

@@ -4,10 +4,15 @@ import { speedOf } from "./results.ts";
 
 /** One row per scenario and broker; the ratios refer to the broker `reference`. */
 export function macroTable(rows: readonly MacroRow[], reference = "mosquitto"): string {
+  const hasPromises = rows.some(({ promise }) => promise !== undefined);
   const lines = [
     `| scenario | broker | per second | × ${reference} | p50 µs | p99 µs | p99.9 µs | CPU | memory MB | load |`,
     "|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
   ];
+  if (hasPromises) {
+    lines[0] += " an acknowledged message is |";
+    lines[1] += "---|";
+  }
   for (const row of rows) {
     const base = rows.find((r) => r.scenario === row.scenario && r.broker === reference);
     const cells = [
@@ -22,6 +27,7 @@ export function macroTable(rows: readonly MacroRow[], reference = "mosquitto"): 
       (row.rssBytes / 2 ** 20).toFixed(1),
       row.loadShare > 0.9 ? `${row.loadShare.toFixed(2)} load-bound` : row.loadShare.toFixed(2),
     ];
+    if (hasPromises) cells.push(row.promise ?? "");
     lines.push(`| ${cells.join(" | ")} |`);
   }
   return lines.join("\n");

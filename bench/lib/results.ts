@@ -5,6 +5,8 @@ export interface MacroRow {
   readonly scenario: string;
   readonly broker: string;
   readonly params: Readonly<Record<string, unknown>>;
+  /** What an acknowledgement of this broker promises; only in a comparison of stores. */
+  readonly promise?: string;
   readonly msgsPerSec: number;
   readonly p50Micros: number | null;
   readonly p99Micros: number | null;
@@ -59,6 +61,7 @@ export function medianRow(rows: readonly MacroRow[]): MacroRow {
     scenario: first.scenario,
     broker: first.broker,
     params: first.params,
+    ...(first.promise === undefined ? {} : { promise: first.promise }),
     msgsPerSec: middle((row) => row.msgsPerSec),
     p50Micros: optional((row) => row.p50Micros),
     p99Micros: optional((row) => row.p99Micros),

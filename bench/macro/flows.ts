@@ -25,6 +25,8 @@ export interface FlowParams {
   readonly topics: number;
   /** Additional filters with wildcards for each subscriber; they match nothing. */
   readonly wildcards: number;
+  /** Whether the subscribers' sessions outlive their connections: Clean Session 0, 3.1.1 only. */
+  readonly isKept: boolean;
   /** The use of MQTT 5.0 features, with one topic per publisher; null: clients of 3.1.1. */
   readonly five: Five | null;
 }
@@ -70,6 +72,7 @@ export async function openFlow(params: FlowParams): Promise<Flow> {
       filterOf(n),
       qos,
       qos === 0 ? counter(frameBytes, count) : acknowledger(() => socket, frameBytes, topic, count),
+      !params.isKept,
     );
     if (params.wildcards > 0) await subscribeMore(port, n, params.wildcards);
   }

@@ -3,6 +3,7 @@
  *
  * The results include its own processor time: a load without idle time measures itself.
  */
+import { alone } from "./loads/alone.ts";
 import { paced, sparse } from "./loads/latency.ts";
 import { retained } from "./loads/retained.ts";
 import { connects, idle, reconnects } from "./loads/sessions.ts";
@@ -14,6 +15,8 @@ function run(job: LoadJob): Promise<LoadResult> {
   switch (scenario.kind) {
     case "flow":
       return throughput(job, scenario.flow);
+    case "alone":
+      return alone(job, scenario);
     case "sparse":
       return sparse(job, scenario);
     case "paced":

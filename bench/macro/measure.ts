@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { cores, lineOf, startPinned, stop } from "../lib/process.ts";
 import type { MacroRow } from "../lib/results.ts";
 import { medianRow } from "../lib/results.ts";
-import { type BrokerName, isAble, startBroker } from "./brokers.ts";
+import { type BrokerName, isAble, promises, startBroker } from "./brokers.ts";
 import { type LoadJob, type LoadResult, scenarios } from "./scenarios.ts";
 
 /** A broker on a runtime, measured side by side with others. */
@@ -22,6 +22,8 @@ export interface MacroOptions {
   readonly contenders: readonly Contender[];
   readonly rounds: number;
   readonly seconds: number;
+  /** Whether the rows say what each broker promises. */
+  readonly hasPromises: boolean;
   /** Folder for CPU profiles of sansmq, or null. */
   readonly profileFolder: string | null;
   progress(text: string): void;
@@ -75,6 +77,7 @@ async function measure(
   try {
     const [line] = await lineOf(load, /^\{.*\}$/m);
     const result = JSON.parse(line) as LoadResult;
+    if (scenario.kind !== "idle" && result.msgsPerSec === 0) throw new Error("nothing arrived");
     const { p50Micros = null, p99Micros = null, p999Micros = null } = result;
     const { msgsPerSec, cpuShare, rssBytes, loadShare } = result;
     const latency = { p50Micros, p99Micros, p999Micros };
@@ -83,6 +86,7 @@ async function measure(
       scenario: name,
       broker: title,
       params,
+      ...(options.hasPromises ? { promise: promises[broker] } : {}),
       msgsPerSec,
       ...latency,
       cpuShare,

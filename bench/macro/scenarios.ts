@@ -3,6 +3,7 @@ import type { FlowParams } from "./flows.ts";
 
 export type Scenario =
   | { readonly kind: "flow"; readonly flow: Omit<FlowParams, "port"> }
+  | { readonly kind: "alone"; readonly qos: 1 }
   | { readonly kind: "sparse"; readonly pairs: number; readonly msgsPerSec: number }
   | { readonly kind: "connects"; readonly count: number; readonly atOnce: number }
   | { readonly kind: "reconnects"; readonly sessions: number; readonly queued: number }
@@ -22,6 +23,8 @@ export type Need =
   | "qos2"
   | "wildcards"
   | "sessions"
+  /** Messages reach subscribers. */
+  | "deliveries"
   | "retained"
   | "back-pressure";
 
@@ -68,8 +71,12 @@ function flow(
     qos: 0,
     payloadBytes: 16,
   } as const;
-  const full = { ...usual, window: 1024, topics: 1, wildcards: 0, five: null, ...given };
-  return { title, scenario: { kind: "flow", flow: full }, needs };
+  const full = {
+    ...usual,
+    ...{ window: 1024, topics: 1, wildcards: 0, five: null, isKept: false },
+    ...given,
+  };
+  return { title, scenario: { kind: "flow", flow: full }, needs: ["deliveries", ...needs] };
 }
 
 const fiveTitles = {
@@ -82,6 +89,21 @@ export const scenarios: Readonly<Record<string, NamedScenario>> = {
   "pairs-qos0": flow("50 pairs, QoS 0, 16 B", {}),
   "pairs-qos1": flow("50 pairs, QoS 1, 16 B", { qos: 1, window: 20 }, ["qos1"]),
   "pairs-qos2": flow("50 pairs, QoS 2, 16 B", { qos: 2, window: 20 }, ["qos2"]),
+  "kept-qos1": flow(
+    "50 pairs, QoS 1, 16 B, subscribers with kept sessions",
+    { qos: 1, window: 20, isKept: true },
+    ["qos1", "sessions"],
+  ),
+  "kept-qos2": flow(
+    "50 pairs, QoS 2, 16 B, subscribers with kept sessions",
+    { qos: 2, window: 20, isKept: true },
+    ["qos2", "sessions"],
+  ),
+  alone: {
+    title: "one message at a time at QoS 1: until its PUBACK",
+    scenario: { kind: "alone", qos: 1 },
+    needs: ["qos1"],
+  },
   ...Object.fromEntries(
     (["empty", "identifier", "aliases"] as const).flatMap((five) =>
       ([0, 1] as const).map((qos) => [
@@ -118,36 +140,36 @@ export const scenarios: Readonly<Record<string, NamedScenario>> = {
   sparse: {
     title: "1000 pairs at 10 000/s",
     scenario: { kind: "sparse", pairs: 1000, msgsPerSec: 10_000 },
-    needs: [],
+    needs: ["deliveries"],
   },
   paced: {
     title: "1 → 100 at 500/s",
     scenario: { kind: "paced", subscribers: 100, frozen: 0, msgsPerSec: 500 },
-    needs: [],
+    needs: ["deliveries"],
   },
   frozen: {
     title: "1 → 100 at 500/s beside one that reads nothing",
     scenario: { kind: "paced", subscribers: 100, frozen: 1, msgsPerSec: 500 },
-    needs: ["back-pressure"],
+    needs: ["deliveries", "back-pressure"],
   },
   connects: {
     title: "5000 connects, 100 at once",
     scenario: { kind: "connects", count: 5000, atOnce: 100 },
-    needs: [],
+    needs: ["deliveries"],
   },
   reconnects: {
     title: "2000 sessions come back to 10 messages each",
     scenario: { kind: "reconnects", sessions: 2000, queued: 10 },
-    needs: ["sessions"],
+    needs: ["deliveries", "sessions"],
   },
   retained: {
     title: "100 000 retained under one wildcard, to 5",
     scenario: { kind: "retained", count: 100_000, subscribers: 5 },
-    needs: ["retained"],
+    needs: ["deliveries", "retained"],
   },
   idle: {
     title: "10 000 idle subscribers: memory",
     scenario: { kind: "idle", count: 10_000 },
-    needs: [],
+    needs: ["deliveries"],
   },
 };
