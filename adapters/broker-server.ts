@@ -277,7 +277,7 @@ function checkListener(kind: unknown, handler: unknown): void {
 
 const EVENTS: Readonly<Record<keyof BrokerEvents, true>> = {
   ...{ connected: true, disconnected: true, refused: true, subscribed: true, unsubscribed: true },
-  ...{ published: true, denied: true, error: true },
+  ...{ published: true, denied: true, messageLost: true, error: true },
   ...{ storeFailed: true, storeFull: true, storeRecovered: true },
 };
 

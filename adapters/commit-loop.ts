@@ -70,6 +70,13 @@ export class CommitLoop {
     }
   }
 
+  /** The store has failed; the broker knows. */
+  fail(error: unknown): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#options.handleFailure(error);
+  }
+
   /** Makes no further attempt. */
   end(): void {
     this.#isEnded = true;
@@ -103,10 +110,9 @@ export class CommitLoop {
     const fullMillis = this.#fullSince === null ? 0 : now - this.#fullSince;
     const isTooLong = storeFullMillisMax > 0 && fullMillis >= storeFullMillisMax;
     if (!isStoreFull(error) || isTooLong) {
-      this.#hasFailed = true;
       // The gates stay closed: messages that were not stored are not acknowledged.
       broker.handleCommitFailure(this.#batch.lastSeq, false, now);
-      this.#options.handleFailure(error);
+      this.fail(error);
       return;
     }
     broker.handleCommitFailure(this.#batch.lastSeq, true, now);

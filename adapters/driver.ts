@@ -231,6 +231,7 @@ export class Driver implements DeferringHost {
       const { conn, request } = effect;
       const socket = this.#sockets[slotOf(conn)] ?? null;
       if (effect.kind === EffectKind.Decide) this.#decide(conn, request!);
+      else if (effect.kind === EffectKind.Load) void this.#load(effect.numbers!);
       else if (socket === null) continue;
       else if (effect.kind === EffectKind.Close) socket.close(effect.reason);
       else if (effect.kind === EffectKind.Abort) socket.abort();
@@ -248,6 +249,27 @@ export class Driver implements DeferringHost {
       this.#options.handleError(error);
       settle({ kind: "deny", reason: Reason.ServerUnavailable });
     });
+  }
+
+  /** Reads queued messages from the store. The broker goes on meanwhile. */
+  async #load(numbers: Float64Array): Promise<void> {
+    const { store } = this.#options.store;
+    let values: readonly (Uint8Array | null)[];
+    try {
+      values = await store.read!(numbers);
+      if (values.length !== numbers.length) {
+        throw new RangeError(`the store returned ${values.length} values of ${numbers.length}`);
+      }
+    } catch (error) {
+      // A store that was closed meanwhile may refuse to read.
+      if (this.#isStopped) return;
+      this.#broker.handleLoadFailure(numbers, this.#loop.now());
+      this.#commits.fail(error);
+      return;
+    }
+    this.#broker.handleLoaded(numbers, values, this.#loop.now());
+    this.#catchUp();
+    this.#schedule();
   }
 
   #setAlarm(now: Millis): void {

@@ -65,5 +65,5 @@ export interface Runtime {
 
 /** A record to poll effects into. */
 export function emptyEffect(): Effect {
-  return { kind: 0, conn: 0 as ConnId, reason: 0, request: null };
+  return { kind: 0, conn: 0 as ConnId, reason: 0, request: null, numbers: null };
 }

@@ -49,6 +49,7 @@ export function prepareUnrecovered(runtime: Runtime, options: InnerOptions): Pre
   checkSupplied("store", store, "commit", "close");
   checkSwitch("store.isDurable", store.isDurable);
   if (store.load !== undefined) checkFunction("store.load", store.load);
+  if (store.read !== undefined) checkFunction("store.read", store.read);
   checkObject("limits", given);
   const limits = parseLimits(given, "limits.");
   const durability = checkedDurability("durability", rules, limits);
@@ -66,6 +67,7 @@ export function prepareUnrecovered(runtime: Runtime, options: InnerOptions): Pre
     serverName: runtime.serverName,
     durable: store.isDurable,
     durability,
+    answersLoads: store.isDurable && store.read !== undefined,
     responseInformation: checkedText("responseInformation", options.responseInformation),
     limits,
   };

@@ -12,6 +12,13 @@ export async function prepareRecovered(runtime: Runtime, options: InnerOptions):
   if (!store.isDurable || store.load === undefined) return prepared;
   const recovery = new Recovery(broker);
   await store.load((table, key, value) => recovery.put(table, key, value));
+  for (let numbers = recovery.wanted(); numbers !== null; numbers = recovery.wanted()) {
+    const values = await store.read!(numbers);
+    for (const [i, number] of numbers.entries()) {
+      const value = values[i] ?? null;
+      if (value !== null) recovery.putWanted(number, value);
+    }
+  }
   recovery.finish(runtime.loop.now());
   return { ...prepared, recovered: recovery.counts };
 }

@@ -94,6 +94,8 @@ export const EffectKind = {
   /** Close it now and discard unsent bytes. */ Abort: 2,
   /** Resume reading after `handleBytes` returned false. */ Read: 3,
   /** Decide `request`, then call `handleDecision`. */ Decide: 4,
+  /** Read the messages with `numbers` from the store, then call `handleLoaded`. No connection. */
+  Load: 5,
 } as const;
 export type EffectKind = (typeof EffectKind)[keyof typeof EffectKind];
 
@@ -103,6 +105,8 @@ export interface Effect {
   conn: ConnId;
   reason: ReasonCode;
   request: DecisionRequest | null;
+  /** Of a Load effect: the numbers of the messages; null: another effect. */
+  numbers: Float64Array | null;
 }
 
 /**

@@ -34,11 +34,12 @@ import { Connection, Parked, Stage } from "./connection/connection.ts";
 import { BrokerContext } from "./context.ts";
 import type { WriteBatch } from "./journal/batch.ts";
 import { handleCommand } from "./lifecycle/commands.ts";
+import { commitWrites, failCommit } from "./lifecycle/commits.ts";
 import { handleDeadline } from "./lifecycle/deadlines.ts";
 import { endIfNothingIsOwed, handlePeerEnd } from "./lifecycle/half-close.ts";
+import { continuePaging, handleLoaded, handleLoadFailure, pollLoad } from "./lifecycle/loads.ts";
 import { dropGatedReplies, replyAfterCommit, replyInOrder } from "./lifecycle/reply-queue.ts";
 import { endConnection } from "./lifecycle/transitions.ts";
-import { countCommit } from "./observe/commit-times.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
 import { encodeOutput } from "./output/encode-output.ts";
@@ -201,15 +202,8 @@ export class Broker {
   /** Everything up to and including `seq` is durable. */
   handleCommit(seq: Seq, now: Millis): void {
     now = this.#enter(now);
-    const { journal, counters } = this.#context;
-    // The time of a batch that had to be tried again is that of the pauses.
-    if (!journal.isFull && this.#commitBeganAt !== NEVER) {
-      countCommit(counters, now - this.#commitBeganAt);
-    }
+    commitWrites(this.#context, seq, now - this.#commitBeganAt);
     this.#commitBeganAt = NEVER;
-    journal.isFull = false;
-    counters[Counter.storeFull] = 0;
-    journal.commit(seq);
     resumeAfterCommit(this.#context);
     this.#leave();
   }
@@ -222,13 +216,25 @@ export class Broker {
    * writes are not read, and each CONNECT is refused with `ServerUnavailable`.
    */
   handleCommitFailure(seq: Seq, retry: boolean, now: Millis): void {
-    now = this.#enter(now);
-    assert(seq > this.#context.journal.committed, "a committed write does not fail");
-    const { journal, counters } = this.#context;
-    if (!retry) journal.hasFailed = true;
-    journal.isFull = retry;
-    counters[Counter.storeFull] = Number(retry);
-    counters[Counter.commitsFailed]!++;
+    this.#enter(now);
+    failCommit(this.#context, seq, retry);
+    this.#leave();
+  }
+
+  /**
+   * The response to a `Load` effect: for each of its numbers the value of the message's record, or
+   * null if the store has none. The caller lends the values until the call returns.
+   */
+  handleLoaded(numbers: Float64Array, values: readonly (Uint8Array | null)[], now: Millis): void {
+    this.#enter(now);
+    handleLoaded(this.#context, numbers, values);
+    this.#leave();
+  }
+
+  /** The store could not read the messages of a `Load` effect: it has failed, as with a commit. */
+  handleLoadFailure(numbers: Float64Array, now: Millis): void {
+    this.#enter(now);
+    handleLoadFailure(this.#context, numbers);
     this.#leave();
   }
 
@@ -276,6 +282,7 @@ export class Broker {
     ) {
       removeRetained(context, topic);
     }
+    continuePaging(context);
     for (const { slot } of context.retainedScans) context.sendQueue.schedule(slot);
     context.retainedScans.clear();
     if (now >= this.#sysAt) {
@@ -327,6 +334,7 @@ export class Broker {
   /** Fills `effect`; false if there is none. */
   pollEffect(effect: Effect): boolean {
     const { effects, requests } = this.#context;
+    effect.numbers = null;
     while (effects.count > 0) {
       const word = effects.first();
       effect.conn = effects.second() as ConnId;
@@ -337,7 +345,7 @@ export class Broker {
       // Effects for a connection that has closed meanwhile are skipped.
       if (this.#connection(effect.conn) !== null) return true;
     }
-    return false;
+    return pollLoad(this.#context, effect);
   }
 
   /** Swaps the open batch of writes with `batch`; false if there are no writes. */
@@ -356,10 +364,11 @@ export class Broker {
 
   /** When to call `handleTimeout` next: possibly early; NEVER when nothing is due. */
   pollTimeout(): Millis {
-    const { deadlines, sessions, retained, retainedScans } = this.#context;
+    const { deadlines, sessions, retained, retainedScans, pager } = this.#context;
     if (retainedScans.size > 0) return this.#clock.toHost(this.#clock.now);
     const timed = Math.min(deadlines.next(), sessions.nextDeadline(), retained.nextExpiry());
-    return this.#clock.toHost(Math.min(timed, this.#sysAt) as Millis);
+    const paging = pager === null ? NEVER : pager.nextTimeout();
+    return this.#clock.toHost(Math.min(timed, this.#sysAt, paging) as Millis);
   }
 
   /**
@@ -375,6 +384,9 @@ export class Broker {
    * may record it. @internal
    */
   handleRecord(_table: Table, _key: Uint8Array, _value: Uint8Array): void {}
+
+  /** Like `handleRecord`, for a message that `Recovery.wanted` asked for. @internal */
+  handleWantedRecord(_key: Uint8Array, _value: Uint8Array): void {}
 
   /** Gives `Recovery` the context to restore state into, before any other call. @internal */
   restore(now: Millis, restore: (context: BrokerContext) => void): void {

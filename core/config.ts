@@ -27,6 +27,11 @@ export interface BrokerConfig {
   readonly durable: boolean;
   /** The first rule whose filter matches a topic applies. Topics without a rule are `stored`. */
   readonly durability?: readonly DurabilityRule[];
+  /**
+   * Whether the host answers `Load` effects. Then the bytes of queued messages may leave memory once
+   * they are durable. Default: false.
+   */
+  readonly answersLoads?: boolean;
   /** The Response Information for clients that request it; null: none. */
   readonly responseInformation: string | null;
   readonly limits: Limits;
@@ -119,9 +124,13 @@ export const limitTable = {
   payloadFormatCheck: onOff(0,
     "1 refuses payloads that are declared as UTF-8 text but are not valid UTF-8") as LimitSpec,
   queuedMessagesMax: messages(10_000, 0, 10_000_000,
-    "Maximum QoS 1 and 2 messages queued for one session. Beyond it, new messages are dropped for that session") as LimitSpec,
-  queuedBytesMax: bytes(32 * MiB, 0, 1024 * MiB,
-    "Maximum bytes of QoS 1 and 2 messages queued for one session. Beyond it, new messages are dropped for that session") as LimitSpec,
+    "Maximum QoS 1 and 2 messages queued for one session, in memory and in the store. Beyond it, new messages are dropped for that session") as LimitSpec,
+  queuedBytesMax: bytes(32 * MiB, 0, 1024 * 1024 * MiB,
+    "Maximum bytes of QoS 1 and 2 messages queued for one session, in memory and in the store. Beyond it, new messages are dropped for that session") as LimitSpec,
+  queuedBytesInMemoryMax: bytes(128 * MiB, 0, 65_536 * MiB,
+    "Memory for the queued messages of sessions that are kept in a store. Beyond it, they stay in the store only, until they are sent") as LimitSpec,
+  storeBytesMax: bytes(16_384 * MiB, MiB, 1024 * 1024 * 1024 * MiB,
+    "Maximum bytes of messages in the store. Beyond it, new QoS 1 and 2 messages are dropped for sessions that are kept") as LimitSpec,
   queueQos0: onOff(0,
     "1 queues QoS 0 messages for sessions whose client is not connected, 0 drops them") as LimitSpec,
   outputBytesMax: bytes(16 * MiB, 1024, 1024 * MiB,

@@ -10,9 +10,11 @@ import { FrameRows } from "./codec/frame-rows.ts";
 import type { BrokerConfig, Limits } from "./config.ts";
 import type { Connection } from "./connection/connection.ts";
 import { Journal } from "./journal/journal.ts";
+import { MessageReferences } from "./journal/message-references.ts";
 import { Records } from "./journal/records.ts";
 import { EncodedBatches } from "./message/encoded-batch.ts";
 import { MessagePool } from "./message/message-pool.ts";
+import { PagedMessages } from "./message/paged-messages.ts";
 import { RetainedMessages } from "./message/retained.ts";
 import { counterNames } from "./observe/counters.ts";
 import { Events } from "./observe/events.ts";
@@ -21,6 +23,8 @@ import type { ReasonCode } from "./reason.ts";
 import { DurabilityRules } from "./routing/durability-rules.ts";
 import { Router } from "./routing/router.ts";
 import { SendQueue } from "./routing/send-queue.ts";
+import { DeliveryQueuePool } from "./session/delivery-queue.ts";
+import { Pager } from "./session/pager.ts";
 import { SessionTable } from "./session/session-table.ts";
 import { TimingWheel } from "./time/wheel.ts";
 
@@ -46,6 +50,8 @@ export class BrokerContext {
   readonly records: Records | null;
   /** Null: no message is acknowledged before its commit, or no message waits for one. */
   readonly durability: DurabilityRules | null;
+  /** Null: all queued messages stay in memory. */
+  readonly pager: Pager | null;
   /** Connections by slot. */
   readonly connections: (Connection | null)[] = [null];
   /** The next deadline of each connection, by slot. */
@@ -92,12 +98,20 @@ export class BrokerContext {
     this.encodedBatches = new EncodedBatches(this.messages);
     this.retained = new RetainedMessages(config.limits, this.messages, this.counters);
     this.journal = new Journal();
-    this.records = config.durable ? new Records(this.journal, this.messages) : null;
     const { durable, durability = [] } = config;
     const hasRules = durable && durability.length > 0;
     this.durability = hasRules ? new DurabilityRules(durability, this.ingest) : null;
+    const { limits, counters, messages } = this;
+    const paged = new PagedMessages(messages, counters);
+    const references = new MessageReferences(this.journal, messages, paged, counters);
+    const records = config.durable ? new Records(this.journal, messages, references) : null;
+    this.records = records;
+    const isPaging = config.durable && config.answersLoads === true;
+    this.pager = isPaging ? new Pager(messages, paged, references, limits) : null;
     this.setEpoch(config.epochMillis);
-    this.sessions = new SessionTable(config.limits, this.messages, this.counters, this.records);
+    const queues = new DeliveryQueuePool();
+    const { pager } = this;
+    this.sessions = new SessionTable({ messages, limits, counters, records, queues, pager });
     this.router = new Router(this, ports.topics.create(config.limits));
   }
 

@@ -34,7 +34,7 @@ export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { inspect } from "./inspect.ts";
 export { readBatch, WriteBatch } from "./journal/batch.ts";
 export { decodeMessage } from "./journal/decode-records.ts";
-export { messageKey } from "./journal/records.ts";
+export { messageKey } from "./journal/record-keys.ts";
 export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";

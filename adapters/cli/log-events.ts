@@ -14,6 +14,14 @@ export function logEvents(broker: BrokerServer, log: Log): void {
     log.error("a listener or function failed", { error });
   });
   logStore(broker, log);
+  const lost = new RateLimit((count) =>
+    log.error("log lines about lost messages were left out", { count }),
+  );
+  log.beforeEnd(() => lost.end());
+  broker.on("messageLost", ({ clientId, number }) => {
+    if (lost.allows(clientId))
+      log.error("queued message is not in the store", { clientId, number });
+  });
   // A level that is not logged costs nothing.
   if (log.has("warn")) logRefusals(broker, log);
   if (log.has("info")) logConnections(broker, log);

@@ -42,6 +42,12 @@ export const Op = {
   /** conn, JSON of Decision. */ Decision: 13,
   /** A record of the store: length, bytes (table u8, key length u32, key, value). */ Record: 27,
   /** All records have been read: the state is restored. */ Recovered: 28,
+  /** A message of the store that was read again because it has to be in memory: as Record. */
+  WantedRecord: 29,
+  /** Messages of the store: length, bytes (for each: number f64, value length u32, value). */
+  Loaded: 30,
+  /** The same without values: the store could not read them. */
+  LoadFailure: 31,
   /** f64. */ Commit: 14,
   CommitRetry: 15,
   CommitFailure: 16,

@@ -34,10 +34,11 @@ export class OutputHash {
     if (tail !== null) this.#bytes(tail, viewOf(tail), tailLength);
   }
 
-  effect({ kind, conn, reason }: Effect): void {
+  effect({ kind, conn, reason, numbers }: Effect): void {
     this.number(kind);
     this.number(conn);
     this.number(reason);
+    for (const number of numbers ?? []) this.number(number);
   }
 
   batch(batch: JournalBatch): void {
@@ -58,6 +59,7 @@ export class OutputHash {
     if ("topic" in event) this.#text(event.topic);
     if ("filter" in event) this.#text(event.filter);
     if ("reason" in event) this.number(event.reason);
+    if ("number" in event) this.number(event.number);
   }
 
   number(value: number): void {

@@ -12,7 +12,7 @@ import {
   isPublish,
   isVerdict,
 } from "./recorded-values.ts";
-import { RECORD_HEAD_BYTES, recordedKeyEnd } from "./store-records.ts";
+import { decodeLoaded, RECORD_HEAD_BYTES, recordedKeyEnd } from "./store-records.ts";
 
 /** The bytes are not a recording, or it is damaged or not supported. */
 export class RecordingError extends Error {
@@ -168,7 +168,11 @@ export class RecordingReader {
       case Op.Clock:
         return { number: this.#number(Number.isFinite) };
       case Op.Record:
+      case Op.WantedRecord:
         return { bytes: this.#record() };
+      case Op.Loaded:
+      case Op.LoadFailure:
+        return { bytes: this.#loaded() };
       case Op.Recovered:
       case Op.Timeout:
       case Op.Send:
@@ -187,6 +191,13 @@ export class RecordingReader {
     const bytes = this.#field();
     const isWhole = bytes.length >= RECORD_HEAD_BYTES;
     check(isWhole && recordedKeyEnd(bytes) <= bytes.length, "an invalid record of the store");
+    return bytes;
+  }
+
+  /** Messages of the store. */
+  #loaded(): Uint8Array {
+    const bytes = this.#field();
+    check(decodeLoaded(bytes) !== null, "invalid messages of the store");
     return bytes;
   }
 

@@ -12,7 +12,8 @@ type Fields = Readonly<Record<string, unknown>>;
 export function isHeader(value: unknown): value is RecordingHeader {
   if (!isObject(value) || !isObject(value["config"]) || !isObject(value["codec"])) return false;
   const { version, config, codec, payloads } = value as { config: Fields; codec: Fields } & Fields;
-  const { epochMillis, serverName, durable, durability, responseInformation, limits } = config;
+  const { epochMillis, serverName, durable, durability, answersLoads } = config;
+  const { responseInformation, limits } = config;
   return (
     isText(version) &&
     typeof payloads === "boolean" &&
@@ -23,6 +24,8 @@ export function isHeader(value: unknown): value is RecordingHeader {
     isText(serverName) &&
     typeof durable === "boolean" &&
     (durability === undefined || isDurability(durability)) &&
+    (answersLoads === undefined || typeof answersLoads === "boolean") &&
+    Object.keys(config).every((name) => CONFIG_NAMES.has(name)) &&
     (responseInformation === null || isText(responseInformation)) &&
     areLimits(limits)
   );
@@ -128,3 +131,9 @@ function isReason(value: unknown): boolean {
 function isU32(value: unknown): boolean {
   return isWhole(value, 0, 0xffff_ffff);
 }
+
+/** Of BrokerConfig. */
+const CONFIG_NAMES: ReadonlySet<string> = new Set([
+  ...["epochMillis", "serverName", "durable", "durability", "answersLoads"],
+  ...["responseInformation", "limits"],
+]);

@@ -25,7 +25,15 @@ import type {
   Table,
   WriteBatch,
 } from "../../core/mod.ts";
-import { Broker, ConfigError, encodeUtf8, NO_CONN, slotOf, Verdict } from "../../core/mod.ts";
+import {
+  Broker,
+  ConfigError,
+  encodeUtf8,
+  NO_CONN,
+  slotOf,
+  Table as Tables,
+  Verdict,
+} from "../../core/mod.ts";
 import { queueMicrotask } from "../captured.ts";
 import { version } from "../version.ts";
 import { Op, toJson } from "./format.ts";
@@ -33,7 +41,7 @@ import { FrameMask } from "./frame-mask.ts";
 import type { RecordOptions } from "./options.ts";
 import { recordBytesMax } from "./options.ts";
 import { OutputHash } from "./output-hash.ts";
-import { encodeRecord } from "./store-records.ts";
+import { encodeLoaded, encodeRecord } from "./store-records.ts";
 import type { RecordingEnd } from "./writer.ts";
 import { RecordWriter } from "./writer.ts";
 
@@ -140,10 +148,30 @@ export class RecordingBroker extends Broker {
   }
 
   override handleRecord(table: Table, key: Uint8Array, value: Uint8Array): void {
-    const bytes = encodeRecord(table, key, value, this.#masksPayloads);
-    if (!this.#writer.step(Op.Record, 0 as Millis, COUNT_BYTES + bytes.length)) return;
-    this.#writer.varint(bytes.length);
-    this.#writer.copy(bytes);
+    this.#field(Op.Record, 0 as Millis, encodeRecord(table, key, value, this.#masksPayloads));
+  }
+
+  override handleWantedRecord(key: Uint8Array, value: Uint8Array): void {
+    const bytes = encodeRecord(Tables.Message, key, value, this.#masksPayloads);
+    this.#field(Op.WantedRecord, 0 as Millis, bytes);
+  }
+
+  override handleLoaded(
+    numbers: Float64Array,
+    values: readonly (Uint8Array | null)[],
+    now: Millis,
+  ): void {
+    this.#ports.begin();
+    this.#hasPolledEffects = false;
+    this.#field(Op.Loaded, now, encodeLoaded(numbers, values, this.#masksPayloads));
+    super.handleLoaded(numbers, values, now);
+  }
+
+  override handleLoadFailure(numbers: Float64Array, now: Millis): void {
+    this.#ports.begin();
+    this.#hasPolledEffects = false;
+    this.#field(Op.LoadFailure, now, encodeLoaded(numbers, [], false));
+    super.handleLoadFailure(numbers, now);
   }
 
   override restore(now: Millis, restore: Parameters<Broker["restore"]>[1]): void {
@@ -247,6 +275,13 @@ export class RecordingBroker extends Broker {
       writer.copy(text);
     }
     return true;
+  }
+
+  /** A step with bytes of the store. */
+  #field(op: number, now: Millis, bytes: Uint8Array): void {
+    if (!this.#writer.step(op, now, COUNT_BYTES + bytes.length)) return;
+    this.#writer.varint(bytes.length);
+    this.#writer.copy(bytes);
   }
 
   #number(op: number, now: Millis, value: number): void {

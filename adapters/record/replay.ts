@@ -25,12 +25,13 @@ import {
   WriteBatch,
 } from "../../core/mod.ts";
 import { checkProperties, checkWhole } from "../checks.ts";
+import { emptyEffect } from "../host.ts";
 import { checkOptions } from "../options.ts";
 import { Op } from "./format.ts";
 import { OutputHash } from "./output-hash.ts";
 import type { RecordedEnd, Step } from "./reader.ts";
 import { RecordingError, RecordingReader } from "./reader.ts";
-import { decodeRecord } from "./store-records.ts";
+import { decodeLoaded, decodeRecord, messageNumber } from "./store-records.ts";
 
 export interface ReplayOptions {
   /** The number of steps to replay. Default: all. */
@@ -123,7 +124,7 @@ class ReplayedBroker {
   readonly broker: Broker;
   readonly hash: OutputHash;
   readonly #out: OutBuffer = { bytes: new Uint8Array(0), length: 0, tail: null };
-  readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null };
+  readonly #effect: Effect = emptyEffect();
   readonly #batch = new WriteBatch();
   /** Connections that got authentication data, whose output counts by its lengths only. */
   readonly #secretConns = new Set<ConnId>();
@@ -209,8 +210,17 @@ class ReplayedBroker {
         break;
       }
       case Op.Record:
+      case Op.WantedRecord:
       case Op.Recovered:
-        this.#recover(step.op === Op.Record ? step.bytes : null, now);
+        this.#recover(step, now);
+        break;
+      case Op.Loaded: {
+        const { numbers, values } = decodeLoaded(step.bytes!)!;
+        broker.handleLoaded(numbers, values, now);
+        break;
+      }
+      case Op.LoadFailure:
+        broker.handleLoadFailure(decodeLoaded(step.bytes!)!.numbers, now);
         break;
       case Op.Commit:
         broker.handleCommit(step.number as Seq, now);
@@ -250,15 +260,16 @@ class ReplayedBroker {
     return false;
   }
 
-  /** Takes a record of the store; null: all have been read. */
-  #recover(record: Uint8Array | null, now: Millis): void {
+  /** Takes a record of the store, or restores the state when all have been read. */
+  #recover({ op, bytes }: Step, now: Millis): void {
     this.#recovery ??= new Recovery(this.broker);
     try {
-      if (record === null) {
+      if (op === Op.Recovered) {
         this.#recovery.finish(now);
       } else {
-        const { table, key, value } = decodeRecord(record);
-        this.#recovery.put(table, key, value);
+        const { table, key, value } = decodeRecord(bytes!);
+        if (op === Op.Record) this.#recovery.put(table, key, value);
+        else this.#recovery.putWanted(messageNumber(key), value);
       }
     } catch (error) {
       // The program got this error when this was recorded.

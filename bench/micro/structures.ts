@@ -20,7 +20,11 @@ function queueCase(qos: 0 | 1): MicroCase {
       const counters = new Float64Array(counterNames.length);
       const limits = parseLimits();
       const messages = new MessagePool(limits.messageBytesMax, counters);
-      const outbox = new Outbox(messages, limits, counters, null, new DeliveryQueuePool());
+      const queues = new DeliveryQueuePool();
+      const outbox = new Outbox(
+        { messages, limits, counters, records: null, queues, pager: null },
+        { clientId: "", connSlot: 1, record: null },
+      );
       const packet = publishPacket("a/b", Buffer.alloc(16), 0, 0);
       const source = Object.assign(new PublishFields(), {
         ...{ bytes: packet, topicStart: 2, topicEnd: 7, payloadStart: 7, qos },

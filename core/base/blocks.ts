@@ -6,7 +6,7 @@
  * pool, unless code outside the core still reads it (`keep`); then the garbage collector frees it.
  */
 import { assert } from "./assert.ts";
-import { BufferPool } from "./buffers.ts";
+import { BUFFER_STEP_BYTES, BufferPool } from "./buffers.ts";
 import { viewOf } from "./bytes.ts";
 
 // Handle: 1 | large index << 1, or 0 | page << 12 | block << 1. A page has at most 2048 blocks.
@@ -25,6 +25,11 @@ export class BlockPool {
   readonly #large: (Uint8Array | null)[] = [];
   readonly #freeLarge: number[] = [];
   #usedBytes = 0;
+
+  /** At most so much memory is taken by a block of `byteCount` bytes. */
+  static bytesFor(byteCount: number): number {
+    return byteCount > SMALL_BYTES_MAX ? byteCount + BUFFER_STEP_BYTES : PAGE_BYTES;
+  }
 
   /** `bytesMax` bounds the sum of pages in use and large buffers. */
   constructor(bytesMax: number, buffers: BufferPool = plainBuffers()) {

@@ -16,7 +16,7 @@ export class BufferPool {
   /** Returns a buffer of at least `byteCount` bytes with arbitrary contents. */
   acquire(byteCount: number): Uint8Array {
     if (byteCount < POOLED_BYTES_MIN) return this.#allocate(byteCount);
-    const length = Math.ceil(byteCount / STEP_BYTES) * STEP_BYTES;
+    const length = Math.ceil(byteCount / BUFFER_STEP_BYTES) * BUFFER_STEP_BYTES;
     const buffer = this.#spare.get(length)?.pop();
     if (buffer === undefined) return this.#allocate(length);
     this.#spareBytes -= length;
@@ -26,7 +26,7 @@ export class BufferPool {
   /** Takes back a buffer that no code reads or writes any more. */
   release(buffer: Uint8Array): void {
     const { length } = buffer;
-    if (length < POOLED_BYTES_MIN || length % STEP_BYTES !== 0) return;
+    if (length < POOLED_BYTES_MIN || length % BUFFER_STEP_BYTES !== 0) return;
     // The pool is full of lengths that are no longer requested: start anew.
     if (this.#spareBytes + length > SPARE_BYTES_MAX) {
       this.#spare = new Map();
@@ -49,5 +49,6 @@ export class BufferPool {
 }
 
 const POOLED_BYTES_MIN = 8192;
-const STEP_BYTES = 4096;
+/** Lengths of pooled buffers are multiples of this. */
+export const BUFFER_STEP_BYTES = 4096;
 const SPARE_BYTES_MAX = 8 * 1024 * 1024;

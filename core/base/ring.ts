@@ -105,6 +105,11 @@ export class PairRing {
     return this.#words[(this.#head + index * 2 + 1) & (this.#words.length - 1)]!;
   }
 
+  /** Replaces the first word of the entry at `index` from the oldest. */
+  setFirstAt(index: number, first: number): void {
+    this.#words[(this.#head + index * 2) & (this.#words.length - 1)] = first;
+  }
+
   /** Drops the oldest entry, or the `count` oldest. */
   drop(count = 1): void {
     assert(this.count >= count, "entries are dropped only from a ring that has them");

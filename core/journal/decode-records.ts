@@ -8,7 +8,7 @@ import { areMessageProperties } from "../codec/property-values.ts";
 import { Reader } from "../codec/reader.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
 import { isTopicName } from "../topic/name.ts";
-import type { DurableSessionId, QueueRecordKind } from "./records.ts";
+import type { DurableSessionId, QueueRecordKind } from "./record-keys.ts";
 import {
   QueueRecordKind as Kind,
   MESSAGE_HEAD_BYTES,
@@ -16,7 +16,7 @@ import {
   PUBLISHED_RETAIN,
   QUEUE_KEY_BYTES,
   QUEUED_HEAD_BYTES,
-} from "./records.ts";
+} from "./record-keys.ts";
 
 export interface SessionFields {
   readonly clientId: string;
@@ -62,14 +62,20 @@ export interface MessageFields {
 }
 
 export function decodeMessage(key: Uint8Array, value: Uint8Array): MessageFields | null {
+  if (key.length !== MESSAGE_KEY_BYTES) return null;
+  return decodeMessageValue(viewOf(key).getFloat64(0), value);
+}
+
+/** Like `decodeMessage`, with the serial that the key consists of. */
+export function decodeMessageValue(serial: number, value: Uint8Array): MessageFields | null {
   const topicStart = MESSAGE_HEAD_BYTES;
-  if (key.length !== MESSAGE_KEY_BYTES || value.length < topicStart + 2) return null;
-  const view = viewOf(value);
-  const serial = viewOf(key).getFloat64(0);
+  if (value.length < topicStart + 2) return null;
+  // Many messages are loaded, and a view of each costs more than a copy of its head.
+  for (let i = 0; i < topicStart + 2; i++) headBytes[i] = value[i]!;
   const qos = value[1]! & ~PUBLISHED_RETAIN;
-  const expiresAt = view.getFloat64(2);
-  const topicEnd = topicStart + 2 + view.getUint16(topicStart);
-  const payloadStart = topicEnd + view.getUint32(10);
+  const expiresAt = head.getFloat64(2);
+  const topicEnd = topicStart + 2 + head.getUint16(topicStart);
+  const payloadStart = topicEnd + head.getUint32(10);
   const isSound = serial >= 1 && Number.isSafeInteger(serial) && qos <= 2 && expiresAt >= 0;
   if (!isSound || payloadStart > value.length) return null;
   if (!isUtf8(value, topicStart + 2, topicEnd)) return null;
@@ -87,6 +93,9 @@ export function decodeMessage(key: Uint8Array, value: Uint8Array): MessageFields
     payloadStart,
   };
 }
+
+const headBytes = new Uint8Array(MESSAGE_HEAD_BYTES + 2);
+const head: DataView = viewOf(headBytes);
 
 export interface QueueFields {
   readonly durableId: DurableSessionId;

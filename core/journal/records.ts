@@ -24,25 +24,22 @@
  * Receipt records end with it. `share` is the shared subscription that the message was chosen for, as
  * `$share/name/filter`; empty: none.
  */
-import { copyBytes, viewOf } from "../base/bytes.ts";
-import { grownU32 } from "../base/columns.ts";
+import { copyBytes } from "../base/bytes.ts";
 import { NEVER, Table } from "../boundary.ts";
 import { encodeUtf8 } from "../codec/utf8.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { REMOVED } from "./batch.ts";
 import type { Journal } from "./journal.ts";
-
-/** The number of a recorded session, in the keys of its records; 0: the session is not recorded. */
-export type DurableSessionId = number;
-
-/** The kinds of records in the Queue table. */
-export const QueueRecordKind = {
-  /** Queued until the window has room or the client connects. */ Queued: 1,
-  /** Has a packet identifier: sent or about to be sent, and not acknowledged. */ Sent: 2,
-  /** QoS 2: received by the client. PUBREL is sent until PUBCOMP. No message. */ Released: 3,
-  /** QoS 2 inbound: the identifier was received and is not yet released. No message. */ Receipt: 4,
-} as const;
-export type QueueRecordKind = (typeof QueueRecordKind)[keyof typeof QueueRecordKind];
+import type { MessageReferences } from "./message-references.ts";
+import type { DurableSessionId, QueueRecordKind } from "./record-keys.ts";
+import {
+  MESSAGE_HEAD_BYTES,
+  MESSAGE_KEY_BYTES,
+  PUBLISHED_RETAIN,
+  QUEUE_KEY_BYTES,
+  QUEUED_HEAD_BYTES,
+  RECORD_FORMAT,
+} from "./record-keys.ts";
 
 /** The subscriptions that a queued message was matched by, as far as its record has them. */
 export interface RecordedOrigin {
@@ -55,15 +52,16 @@ export interface RecordedOrigin {
 export class Records {
   readonly #journal: Journal;
   readonly #messages: MessagePool;
-  /** How many records refer to the message in a slot. */
-  #references: Uint32Array = new Uint32Array(64);
+  /** Which messages records refer to. */
+  readonly references: MessageReferences;
   #lastDurableId = 0;
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis = 0;
 
-  constructor(journal: Journal, messages: MessagePool) {
+  constructor(journal: Journal, messages: MessagePool, references: MessageReferences) {
     this.#journal = journal;
     this.#messages = messages;
+    this.references = references;
   }
 
   /** The write that makes everything recorded so far durable. */
@@ -80,22 +78,11 @@ export class Records {
     this.#lastDurableId = Math.max(this.#lastDurableId, durableId);
   }
 
-  /** Whether a record refers to a message. */
-  isReferenced(message: MessageSlot): boolean {
-    return (this.#references[message] ?? 0) > 0;
-  }
-
   /** Removes a damaged record of a store. */
   removeKey(table: Table, key: Uint8Array): void {
     const at = this.#journal.begin(table, key.length, REMOVED);
     copyBytes(key, 0, key.length, this.#journal.bytes, at);
     this.#journal.finish(false);
-  }
-
-  /** A recovered record refers to a message. */
-  keepMessage(message: MessageSlot): void {
-    this.#references = grownU32(this.#references, message);
-    this.#references[message]!++;
   }
 
   /**
@@ -155,7 +142,7 @@ export class Records {
     const { bytes, view } = this.#journal;
     bytes[at] = RECORD_FORMAT;
     view.setFloat64(at + 1, this.#journal.lastSeq + 1);
-    view.setFloat64(at + 9, this.#messages.serial(message));
+    view.setFloat64(at + 9, this.references.serial(message));
     bytes[at + 17] = delivery;
     view.setUint16(at + 18, shareBytes);
     if (origin !== null) {
@@ -197,7 +184,8 @@ export class Records {
    */
   putRetained(topic: string, message: MessageSlot, before: MessageSlot, expiresAt: number): void {
     this.#retainMessage(message);
-    if (before !== 0) this.#releaseMessage(before);
+    this.references.startRetaining(message);
+    if (before !== 0) this.#releaseRetained(before);
     const at = this.#beginText(Table.Retained, topic, 17);
     this.#journal.view.setFloat64(at, this.#messages.serial(message));
     this.#journal.view.setFloat64(at + 8, expiresAt);
@@ -206,6 +194,11 @@ export class Records {
 
   removeRetained(topic: string, message: MessageSlot): void {
     this.#removeText(Table.Retained, topic);
+    this.#releaseRetained(message);
+  }
+
+  #releaseRetained(message: MessageSlot): void {
+    this.references.endRetaining(message);
     this.#releaseMessage(message);
   }
 
@@ -230,8 +223,7 @@ export class Records {
   }
 
   #retainMessage(message: MessageSlot): void {
-    this.#references = grownU32(this.#references, message);
-    if (this.#references[message]!++ > 0) return;
+    if (!this.references.retain(message)) return;
     const messages = this.#messages;
     const from = messages.bytes(message);
     const topicStart = messages.topicStart(message);
@@ -256,12 +248,23 @@ export class Records {
     copyBytes(from, propertyStart, propertyStart + propertyBytes, bytes, at);
     copyBytes(from, payloadStart, payloadEnd, bytes, at + propertyBytes);
     this.#journal.finish(true);
+    this.references.noteWritten(message, this.#journal.lastSeq);
   }
 
   #releaseMessage(message: MessageSlot): void {
-    if (--this.#references[message]! > 0) return;
+    this.#removeMessage(this.references.release(message));
+  }
+
+  /** Releases a paged message that no record refers to. With its last reference, its record goes. */
+  releasePaged(paged: MessageSlot): void {
+    this.#removeMessage(this.references.releasePaged(paged));
+  }
+
+  /** 0: the record stays. */
+  #removeMessage(serial: number): void {
+    if (serial === 0) return;
     const at = this.#journal.begin(Table.Message, MESSAGE_KEY_BYTES, REMOVED);
-    this.#journal.view.setFloat64(at, this.#messages.serial(message));
+    this.#journal.view.setFloat64(at, serial);
     this.#journal.finish(false);
   }
 
@@ -311,32 +314,6 @@ interface SessionTimes {
   readonly isNew: boolean;
 }
 
-export function subscriptionKey(durableId: DurableSessionId, filter: Uint8Array): Uint8Array {
-  const key = new Uint8Array(4 + filter.length);
-  viewOf(key).setUint32(0, durableId);
-  key.set(filter, 4);
-  return key;
-}
-
-export function messageKey(serial: number): Uint8Array {
-  const key = new Uint8Array(MESSAGE_KEY_BYTES);
-  viewOf(key).setFloat64(0, serial);
-  return key;
-}
-
-export function queueKey(
-  durableId: DurableSessionId,
-  kind: QueueRecordKind,
-  n: number,
-): Uint8Array {
-  const key = new Uint8Array(QUEUE_KEY_BYTES);
-  const view = viewOf(key);
-  view.setUint32(0, durableId);
-  view.setUint8(4, kind);
-  view.setUint32(5, n);
-  return key;
-}
-
 /** The fields of a will that its record has. */
 export interface RecordedWill {
   readonly message: MessageSlot;
@@ -344,11 +321,4 @@ export interface RecordedWill {
   readonly expiryMillis: number;
 }
 
-/** Version of the layouts above. */
-export const RECORD_FORMAT = 1;
-export const MESSAGE_KEY_BYTES = 8;
-export const MESSAGE_HEAD_BYTES = 14;
-export const PUBLISHED_RETAIN = 4;
-export const QUEUE_KEY_BYTES = 9;
-export const QUEUED_HEAD_BYTES = 20;
 const IDENTIFIER_BYTES = 9;

@@ -104,10 +104,13 @@ function parkForStore(context: BrokerContext, connection: Connection): void {
   context.storeBlocked.add(connection);
 }
 
-export function isStoreBehind({ journal, limits }: BrokerContext): boolean {
+export function isStoreBehind({ journal, limits, messages, pager }: BrokerContext): boolean {
   const { journalBacklogMax, journalBytesMax } = limits;
-  const isBehind = journal.backlog >= journalBacklogMax || journal.backlogBytes >= journalBytesMax;
-  return journal.hasFailed || isBehind;
+  if (journal.hasFailed || journal.backlog >= journalBacklogMax) return true;
+  if (pager === null) return journal.backlogBytes >= journalBytesMax;
+  // Messages can leave memory only after their commit, so the backlog must leave room for others.
+  const room = (limits.messageBytesMax - messages.byteCount) / 2;
+  return journal.backlogBytes >= Math.min(journalBytesMax, Math.max(room, BACKLOG_BYTES_MIN));
 }
 
 /** Queues the replies whose writes are durable now. */
@@ -174,6 +177,8 @@ export function policyReasonString(
   return text !== undefined && connection.wantsProblemInformation ? { ReasonString: text } : null;
 }
 
+/** However little memory is free, a store with a smaller backlog than this is not behind. */
+const BACKLOG_BYTES_MIN = 65_536;
 const REPLIES_MAX = 8192;
 const ENCODED_BYTES_MAX = 262_144;
 /** Longer than any packet with a Reason String of the broker's own. */

@@ -23,6 +23,8 @@ export type MessageSlot = number;
 export class MessagePool {
   /** The time of the current call, to tell whether a message is expired. */
   now: Millis = 0 as Millis;
+  /** The memory for what is left of paged messages. */
+  pagedBytes = 0;
   readonly #bytesMax: number;
   readonly #counters: Float64Array;
   readonly #blocks: BlockPool;
@@ -51,7 +53,12 @@ export class MessagePool {
   }
   /** The memory that the messages take, their records included. */
   get byteCount(): number {
-    return this.#blocks.usedBytes + this.#slots.count * RECORD_BYTES;
+    return this.#blocks.usedBytes + this.#slots.count * RECORD_BYTES + this.pagedBytes;
+  }
+
+  /** Whether a message of `byteCount` bytes certainly fits. */
+  hasRoom(byteCount: number): boolean {
+    return this.byteCount + RECORD_BYTES + BlockPool.bytesFor(byteCount) <= this.#bytesMax;
   }
 
   /**
@@ -267,9 +274,13 @@ export class MessagePool {
   serial(slot: MessageSlot): number {
     return this.#floats[slot * RECORD_FLOATS + SERIAL]!;
   }
-  /** A recovered message has the serial of its record; new messages get larger ones. */
+  /** A message of the store has the serial of its record. */
   restoreSerial(slot: MessageSlot, serial: number): void {
     this.#floats[slot * RECORD_FLOATS + SERIAL] = serial;
+    this.#lastSerial = Math.max(this.#lastSerial, serial);
+  }
+  /** A message in the store has this serial: new messages get larger ones. */
+  continueAfter(serial: number): void {
     this.#lastSerial = Math.max(this.#lastSerial, serial);
   }
   /** The serial of the newest message. */
@@ -325,7 +336,7 @@ export class MessagePool {
 // expires at (f64)]
 const RECORD_WORDS = 16;
 const RECORD_FLOATS = 8;
-const RECORD_BYTES = RECORD_WORDS * 4;
+export const RECORD_BYTES: number = RECORD_WORDS * 4;
 const REFERENCES = 0;
 const HANDLE = 1;
 const TOPIC_START = 2;

@@ -82,6 +82,12 @@ export const Counter = {
   commitsOver10000Millis: 68,
   acknowledgedStored: 69,
   acknowledgedReceived: 70,
+  messagesPaged: 71,
+  messagesLoaded: 72,
+  storeBytes: 73,
+  droppedStoreFull: 74,
+  droppedLost: 75,
+  loadsFailed: 76,
 } as const;
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
@@ -246,4 +252,19 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
     help: "Commits that took more than 3000 and at most 10000 ms",
   },
   commitsOver10000Millis: { kind: "counter", help: "Commits that took more than 10000 ms" },
+  messagesPaged: {
+    kind: "gauge",
+    help: "Queued messages whose bytes are in the store and not in memory",
+  },
+  messagesLoaded: { kind: "counter", help: "Messages loaded from the store to be sent" },
+  storeBytes: { kind: "gauge", help: "Bytes of messages and queue entries in the store" },
+  droppedStoreFull: {
+    kind: "counter",
+    help: "QoS 1 and 2 deliveries dropped because storeBytesMax was reached",
+  },
+  droppedLost: {
+    kind: "counter",
+    help: "Deliveries dropped because the store did not have the message any more",
+  },
+  loadsFailed: { kind: "counter", help: "Loads of messages that the store failed to answer" },
 };

@@ -66,6 +66,14 @@ export type BrokerEvent =
       readonly qos: QoS;
     }
   | { readonly kind: "unsubscribed"; readonly clientId: string; readonly filter: string }
+  /** A queued message was to be loaded, and the store does not have it: its deliveries are dropped. */
+  | {
+      readonly kind: "messageLost";
+      /** The client that the message was to be loaded for. */
+      readonly clientId: string;
+      /** The number of the message in the store. */
+      readonly number: number;
+    }
   /** Only while observed (`observe` command). `payload` is a copy. */
   | {
       readonly kind: "published";

@@ -7,7 +7,7 @@ import type { BrokerContext } from "../context.ts";
 import { ENCODED_REPLY, reasonString } from "../lifecycle/reply-queue.ts";
 import { Counter } from "../observe/counters.ts";
 import { FAILURE_MIN, Reason } from "../reason.ts";
-import { encodeReady, encodeResends } from "./encode-publishes.ts";
+import { encodeReady, encodeResends, Resent } from "./encode-publishes.ts";
 import { offerRetained, refillScanBudget } from "./retained-pacing.ts";
 
 /** Appends to `out` as much output as fits. False: there is more. */
@@ -22,7 +22,9 @@ export function encodeOutput(
   const { outbox } = session;
   // No packet before the CONNACK [MQTT311-3.2.0-1], which may wait for a commit.
   if (context.journal.committed < connection.connackSeq) return true;
-  if (!encodeResends(context, connection, outbox, out)) return false;
+  const resent = encodeResends(context, connection, outbox, out);
+  // Later messages wait for those that are being loaded.
+  if (resent !== Resent.All) return resent === Resent.Waits;
   refillScanBudget();
   for (;;) {
     if (!encodeReady(context, connection, outbox, out)) return false;

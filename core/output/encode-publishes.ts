@@ -7,33 +7,46 @@ import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
 import type { EncodedBatch } from "../message/encoded-batch.ts";
 import { BATCH_MESSAGES_MAX } from "../message/encoded-batch.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_DUP, Delivery, Written, writePublish } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Outbox } from "../session/outbox.ts";
 
+/** The result of resending. */
+export const Resent = { All: 0, NoRoom: 1, /** The next one is being loaded. */ Waits: 2 } as const;
+export type Resent = (typeof Resent)[keyof typeof Resent];
+
 /**
  * Resends, with DUP, the messages sent on an earlier connection [MQTT311-4.4.0-1] [MQTT-4.4.0-1].
- * False: no room.
  */
 export function encodeResends(
   context: BrokerContext,
   connection: Connection,
   outbox: Outbox,
   out: OutBuffer,
-): boolean {
+): Resent {
   const { messages } = context;
   const { window } = outbox;
   for (;;) {
     const position = outbox.resendPosition;
-    if (position < 0) return true;
-    if (out.tail !== null) return false;
+    if (position < 0) return Resent.All;
+    if (out.tail !== null) return Resent.NoRoom;
     const message = window.sentMessage(position);
+    if (isPaged(message)) {
+      if (!context.pager!.paged.isLost(message)) {
+        context.pager!.want(outbox);
+        return Resent.Waits;
+      }
+      context.counters[Counter.droppedLost]!++;
+      outbox.discardResend(position);
+      continue;
+    }
     delivery.message = message;
     delivery.flags = window.sentDelivery(position) | DELIVERY_DUP; // [MQTT311-3.3.1-1]
     delivery.packetId = window.sentPacketId(position);
     delivery.subscriptionIds = window.sentOrigin(position)?.properties ?? null;
     const written = writePublish(messages, delivery, connection, out);
-    if (written === Written.NoRoom) return false;
+    if (written === Written.NoRoom) return Resent.NoRoom;
     if (written === Written.TooLong) {
       // The client's Maximum Packet Size is smaller than when the packet was sent first
       // [MQTT-3.1.2-25].

@@ -141,6 +141,7 @@ function publish(
     if (!isKept) reportDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
     pauseWhileStoreBehind(context, connection);
   }
+  const droppedBefore = context.counters[Counter.droppedStoreFull]!;
   const isDelivered = context.router.deliver(
     message,
     topic,
@@ -149,9 +150,17 @@ function publish(
     connection.session,
   );
   if (context.events.observesPublishes) pushPublished(context, connection.clientId, name, message);
+  const isUsed = context.messages.references(message) > 1;
   context.messages.release(message);
   if (isDelivered) {
-    acknowledge(context, connection, packet, success, before);
+    // The message reached nobody, because the store is full.
+    const isRefused = !isUsed && context.counters[Counter.droppedStoreFull]! > droppedBefore;
+    if (isRefused && qos > 0 && connection.level === 5) {
+      connection.session!.removeReceipt(packetId);
+      acknowledge(context, connection, packet, Reason.QuotaExceeded, before);
+    } else {
+      acknowledge(context, connection, packet, success, before);
+    }
   } else {
     connection.parked |= Parked.Fanout;
     connection.fanoutReply = packAck(packet, success);

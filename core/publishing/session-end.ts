@@ -1,6 +1,7 @@
 /** The effects on a session when its connection or the session itself ends. */
 import type { Millis } from "../boundary.ts";
 import type { BrokerContext } from "../context.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Session, Will } from "../session/session.ts";
 import { publishDelayedWill, publishOrDelayWill, publishWill } from "./will.ts";
@@ -29,9 +30,14 @@ export function detachSession(context: BrokerContext, session: Session, will: Wi
  * undelivered messages of shared subscriptions to other members.
  */
 export function endSession(context: BrokerContext, session: Session): void {
-  const { messages, router } = context;
+  const { messages, router, records } = context;
+  const paged = context.pager?.paged ?? null;
   const unfinished = [...session.outbox.unfinishedShared()];
-  for (const { message } of unfinished) messages.retain(message);
+  // Until another member has a reference. The record of a paged message must stay, too.
+  for (const { message } of unfinished) {
+    if (isPaged(message)) paged!.retain(message);
+    else messages.retain(message);
+  }
   for (const filter of session.subscriptions?.keys() ?? []) {
     router.unsubscribe(filter, session);
     session.record?.removeSubscription(filter);
@@ -43,8 +49,9 @@ export function endSession(context: BrokerContext, session: Session): void {
   session.outbox.clear();
   context.sessions.remove(session);
   for (const { message, group } of unfinished) {
-    router.offerShared(group, message, null);
-    messages.release(message);
+    router.handOver(group, message, paged);
+    if (isPaged(message)) records!.releasePaged(message);
+    else messages.release(message);
   }
   publishDelayedWill(context, session);
 }

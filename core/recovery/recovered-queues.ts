@@ -8,11 +8,12 @@ import { Table } from "../boundary.ts";
 import { encodeUtf8 } from "../codec/utf8.ts";
 import type { BrokerContext } from "../context.ts";
 import { decodeQueue } from "../journal/decode-records.ts";
-import type { DurableSessionId } from "../journal/records.ts";
-import { QueueRecordKind, queueKey } from "../journal/records.ts";
-import type { MessageSlot } from "../message/message-pool.ts";
+import type { DurableSessionId } from "../journal/record-keys.ts";
+import { QueueRecordKind, queueKey } from "../journal/record-keys.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
+import type { RecoveredMessages } from "./recovered-messages.ts";
 
 /** The shared subscription and Subscription Identifiers of an entry. Few entries have any. */
 interface EntryOrigin {
@@ -64,7 +65,7 @@ export class RecoveredQueues {
   restore(
     context: BrokerContext,
     sessions: ReadonlyMap<DurableSessionId, Session>,
-    messages: ReadonlyMap<number, MessageSlot>,
+    messages: RecoveredMessages,
     drop: (table: Table, key: Uint8Array) => void,
   ): void {
     /** The number that the next queued entry of the current session must have; -1: any. */
@@ -75,7 +76,7 @@ export class RecoveredQueues {
       const n = this.#numbers[at]!;
       const kind = (this.#kinds[at]! & 0xff) as QueueRecordKind;
       const session = sessions.get(durableId);
-      const message = messages.get(this.#serials[at]!) ?? 0;
+      const message = messages.find(this.#serials[at]!);
       const needsMessage = kind === QueueRecordKind.Queued || kind === QueueRecordKind.Sent;
       if (session === undefined || (needsMessage && message === 0)) {
         drop(Table.Queue, queueKey(durableId, kind, n));
@@ -96,9 +97,9 @@ export class RecoveredQueues {
       const { records } = context;
       const delivery = this.#kinds[at]! >>> 8;
       const origin = this.#originOf(context, at);
-      records!.keepMessage(message);
+      records!.references.keep(message);
       if (kind === QueueRecordKind.Sent) {
-        context.messages.retain(message);
+        if (!isPaged(message)) context.messages.retain(message);
         session.outbox.window.push(n, message, delivery, origin);
         session.outbox.continueIdsAfter(n);
         continue;

@@ -22,21 +22,20 @@ import type {
   SubscriptionFields,
 } from "../journal/decode-records.ts";
 import {
-  decodeMessage,
   decodeRetained,
   decodeSession,
   decodeSubscription,
   decodeWill,
 } from "../journal/decode-records.ts";
-import type { DurableSessionId } from "../journal/records.ts";
-import { messageKey, RECORD_FORMAT, subscriptionKey } from "../journal/records.ts";
-import type { MessageSlot } from "../message/message-pool.ts";
-import { PublishFields } from "../message/publish-fields.ts";
+import type { DurableSessionId } from "../journal/record-keys.ts";
+import { messageKey, RECORD_FORMAT, subscriptionKey } from "../journal/record-keys.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import { Added } from "../ports.ts";
 import { endSession } from "../publishing/session-end.ts";
 import { publishWillOf } from "../publishing/will.ts";
 import type { Session, Will } from "../session/session.ts";
 import { isTopicFilter } from "../topic/filter.ts";
+import { RecoveredMessages } from "./recovered-messages.ts";
 import { RecoveredQueues } from "./recovered-queues.ts";
 
 /** What was recovered, and what was dropped as damaged, by table. */
@@ -50,7 +49,7 @@ export class Recovery {
   readonly #recovered = noCounts();
   readonly #dropped = noCounts();
   readonly #queues = new RecoveredQueues();
-  readonly #messages = new Map<number, MessageSlot>();
+  readonly #messages: RecoveredMessages;
   readonly #sessions: SessionFields[] = [];
   readonly #byDurableId = new Map<DurableSessionId, Session>();
   readonly #subscriptions: SubscriptionFields[] = [];
@@ -59,12 +58,14 @@ export class Recovery {
   /** Records to remove from the store, because they are damaged. */
   readonly #damaged: { readonly table: Table; readonly key: Uint8Array }[] = [];
   readonly #context: BrokerContext;
-  #isOutOfMemory = false;
+  /** The messages that `wanted` has not named yet; null: it was not called. */
+  #wanted: Float64Array | null = null;
 
   /** `broker` is new: no call was made. Its `config.durable` is true. */
   constructor(broker: Broker) {
     this.#broker = broker;
     this.#context = broker.inspect((context) => context);
+    this.#messages = new RecoveredMessages(this.#context);
     assert(this.#context.records !== null, "a broker that recovers has a durable store");
   }
 
@@ -88,6 +89,30 @@ export class Recovery {
   }
 
   /**
+   * The numbers of the next messages that have to be in memory and are not, after all records were
+   * put; null: none. The caller reads them from the store and passes them to `putWanted`. Without
+   * that, the records that refer to them count as damaged.
+   */
+  wanted(): Float64Array | null {
+    const serials = this.#wanted ?? this.#wantedSerials();
+    this.#wanted = serials.subarray(WANTED_MAX);
+    return serials.length === 0 ? null : serials.slice(0, WANTED_MAX);
+  }
+
+  /** Takes the record of a message that `wanted` named. */
+  putWanted(number: number, value: Uint8Array): void {
+    const key = messageKey(number);
+    this.#broker.handleWantedRecord(key, value);
+    this.#messages.takeWanted(key, value);
+  }
+
+  /** Retained messages and wills stay in memory. */
+  #wantedSerials(): Float64Array {
+    const serials = [...this.#retained, ...this.#wills].map(({ serial }) => serial);
+    return Float64Array.from(serials.filter((serial) => isPaged(this.#messages.find(serial))));
+  }
+
+  /**
    * Restores all state into the broker. Throws ConfigError if a limit is too small for it. The
    * first batch of the journal has the changes that the recovery made.
    */
@@ -107,7 +132,7 @@ export class Recovery {
         publishWillOf(context, clientId, will, context.sessions.find(clientId) ?? null);
       }
       this.#endSessions(context, now);
-      for (const message of this.#messages.values()) context.messages.release(message);
+      this.#messages.release();
       for (const { table, key } of this.#damaged) context.records!.removeKey(table, key);
     });
   }
@@ -120,7 +145,7 @@ export class Recovery {
       case Table.Subscription:
         return kept(this.#subscriptions, decodeSubscription(key, value));
       case Table.Message:
-        return this.#takeMessage(key, value);
+        return this.#messages.take(key, value);
       case Table.Queue:
         return this.#queues.take(key, value);
       case Table.Retained:
@@ -132,30 +157,8 @@ export class Recovery {
     }
   }
 
-  #takeMessage(key: Uint8Array, value: Uint8Array): boolean {
-    const fields = decodeMessage(key, value);
-    if (fields === null || this.#messages.has(fields.serial)) return false;
-    const { messages, epochMillis } = this.#context;
-    const { qos, isRetained, topicStart, topicEnd, payloadStart, expiresAt } = fields;
-    const message = messages.create(
-      Object.assign(new PublishFields(), {
-        ...{ bytes: value, topicStart, topicEnd, payloadStart, payloadEnd: value.length },
-        ...{ qos, isRetained },
-        propertyRanges: topicEnd === payloadStart ? [] : [topicEnd, payloadStart],
-        expiresAt: expiresAt === 0 ? NEVER : expiresAt - epochMillis,
-      }),
-    );
-    if (message === 0) {
-      this.#isOutOfMemory = true;
-      return true;
-    }
-    messages.restoreSerial(message, fields.serial);
-    this.#messages.set(fields.serial, message);
-    return true;
-  }
-
   #restoreSessions({ limits, records, sessions }: BrokerContext): void {
-    if (this.#isOutOfMemory) {
+    if (this.#messages.isOutOfMemory) {
       throw new ConfigError(
         "messageBytesMax",
         limits.messageBytesMax,
@@ -206,14 +209,15 @@ export class Recovery {
 
   #restoreRetained({ retained, records, epochMillis }: BrokerContext): void {
     for (const { topic, serial, expiresAt } of this.#retained) {
-      const message = this.#messages.get(serial);
-      if (message === undefined) {
+      const message = this.#messages.findResident(serial);
+      if (message === 0) {
         this.#drop(Table.Retained, encodeUtf8(topic));
         continue;
       }
       const at = (expiresAt === 0 ? NEVER : expiresAt - epochMillis) as Millis;
       retained.restore(topic, message, at);
-      records!.keepMessage(message);
+      records!.references.keep(message);
+      records!.references.startRetaining(message);
       this.#recovered[Table.Retained]++;
     }
   }
@@ -223,13 +227,13 @@ export class Recovery {
     const { messages, records, sessions, epochMillis } = context;
     const due: DueWill[] = [];
     for (const { clientId, serial, delayMillis, expiryMillis, dueAt } of this.#wills) {
-      const message = this.#messages.get(serial);
-      if (message === undefined) {
+      const message = this.#messages.findResident(serial);
+      if (message === 0) {
         this.#drop(Table.Will, encodeUtf8(clientId));
         continue;
       }
       messages.retain(message);
-      records!.keepMessage(message);
+      records!.references.keep(message);
       this.#recovered[Table.Will]++;
       const will: Will = { message, delayMillis, expiryMillis };
       const session = sessions.find(clientId);
@@ -247,10 +251,9 @@ export class Recovery {
 
   /** Drops the messages that no record refers to. */
   #dropOrphans({ records }: BrokerContext): void {
-    for (const [serial, message] of this.#messages) {
-      if (records!.isReferenced(message)) this.#recovered[Table.Message]++;
-      else this.#drop(Table.Message, messageKey(serial));
-    }
+    this.#recovered[Table.Message] = this.#messages.dropOrphans(records!, (serial) =>
+      this.#drop(Table.Message, messageKey(serial)),
+    );
   }
 
   /** Starts the expiry of the recovered sessions, and ends those that ended with the process. */
@@ -288,3 +291,6 @@ function kept<T>(list: T[], fields: T | null): boolean {
 function noCounts(): Record<Table, number> {
   return { 0: 0, 1: 0, 2: 0, 3: 0, 4: 0, 5: 0 };
 }
+
+/** Maximum messages that `wanted` names at once. */
+const WANTED_MAX = 1024;

@@ -12,6 +12,8 @@ import { NO_CONN } from "../boundary.ts";
 import { encodeUtf8 } from "../codec/utf8.ts";
 import type { Limits } from "../config.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import type { PagedMessages } from "../message/paged-messages.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS, DELIVERY_RETAIN } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { Ingest, TopicIndex } from "../ports.ts";
@@ -251,6 +253,31 @@ export class Router {
     }
     const { session, options, origin } = member;
     this.offer(session, message, options, origin, this.#flags(message, options));
+  }
+
+  /**
+   * Offers an undelivered message of a shared subscription to another member. The message may be
+   * paged out: a queue takes it as it is, and it is loaded when its turn comes.
+   */
+  handOver(number: number, message: MessageSlot, paged: PagedMessages | null): void {
+    if (!isPaged(message)) {
+      this.offerShared(number, message, null);
+      return;
+    }
+    const group = this.#shared.at(number);
+    if (group === null) return;
+    const member = chooseMember(group, true, this.#isBlocked, null);
+    if (member === null) {
+      this.#counters[Counter.droppedNoMember]!++;
+      return;
+    }
+    const { session, options, origin } = member;
+    const { connSlot, outbox } = session;
+    const qos = Math.min(options & OPTIONS_QOS, paged!.qos(message));
+    if (qos === 0 && connSlot === 0 && this.#limits.queueQos0 === 0) return;
+    const isRetained = (options & OPTIONS_RETAIN_AS_PUBLISHED) !== 0 && paged!.isRetained(message);
+    outbox.enqueue(message, qos | (isRetained ? DELIVERY_RETAIN : 0), origin);
+    if (connSlot !== 0 && outbox.refill()) this.#sendQueue.schedule(connSlot);
   }
 
   /** Delivers to the next rows of a route, at most `fanoutSlice`. Returns where the rest begins. */

@@ -112,6 +112,8 @@ const droppedCounters: readonly CounterName[] = [
   "droppedSlowReader",
   "droppedQueueFull",
   "droppedNoMemory",
+  "droppedStoreFull",
+  "droppedLost",
 ];
 
 /** The memory that the broker counts itself, for a host that does not report its memory. */

@@ -92,6 +92,9 @@ export class DeliveryQueue {
   message(index = 0): MessageSlot {
     return this.#entries.firstAt(index);
   }
+  setMessage(index: number, message: MessageSlot): void {
+    this.#entries.setFirstAt(index, message);
+  }
   word(index = 0): number {
     return this.#entries.secondAt(index);
   }

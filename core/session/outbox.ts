@@ -12,10 +12,14 @@
  */
 import type { Limits } from "../config.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
-import type { DeliveryOrigin, DeliveryQueuePool } from "./delivery-queue.ts";
-import { DeliveryQueue } from "./delivery-queue.ts";
+import type { DeliveryOrigin, DeliveryQueue, DeliveryQueuePool } from "./delivery-queue.ts";
+import type { PagedOutbox } from "./page.ts";
+import { Page } from "./page.ts";
+import { ENTRY_BYTES, QueuedMessages } from "./queued-messages.ts";
+import type { OutboxOwner, SessionContext } from "./session-context.ts";
 import type { SessionRecord } from "./session-record.ts";
 import { Window } from "./window.ts";
 
@@ -23,19 +27,17 @@ import { Window } from "./window.ts";
 export const Offer = { Ready: 0, Queued: 1, Dropped: 2 } as const;
 export type Offer = (typeof Offer)[keyof typeof Offer];
 
-export class Outbox {
+export class Outbox implements PagedOutbox {
+  readonly #context: SessionContext;
+  readonly owner: OutboxOwner;
   readonly #messages: MessagePool;
   readonly #limits: Limits;
   readonly #counters: Float64Array;
   /** Null if the session is not recorded. */
   readonly #record: SessionRecord | null;
   readonly #queues: DeliveryQueuePool;
-  #queued: DeliveryQueue | null = null;
-  #queuedBytes = 0;
-  /**
-   * The number of the oldest `queued` entry in its record; later entries have consecutive numbers.
-   */
-  #queuedFirst = QUEUED_FIRST;
+  /** Created with the first message that has to wait. */
+  #queued: QueuedMessages | null = null;
   #ready: DeliveryQueue | null = null;
   #readyBytes = 0;
   /** The number of QoS 1 and 2 entries in `ready`; each has a place in the window. */
@@ -50,20 +52,24 @@ export class Outbox {
    */
   #idsSinceEmpty = 0;
 
-  constructor(
-    messages: MessagePool,
-    limits: Limits,
-    counters: Float64Array,
-    record: SessionRecord | null,
-    queues: DeliveryQueuePool,
-  ) {
+  /** Whether it waits for its next page; of the pager. */
+  isWanting = false;
+  /** Whether its entries may be paged out; of the pager. */
+  isCandidate = false;
+  /** Whether a page of messages to resend is on its way. */
+  #isResendAsked = false;
+
+  constructor(context: SessionContext, owner: OutboxOwner) {
+    const { messages, limits, counters, queues } = context;
+    this.#context = context;
+    this.owner = owner;
     this.#queues = queues;
-    this.#record = record;
+    this.#record = owner.record;
     this.#messages = messages;
     this.#limits = limits;
     this.#counters = counters;
     this.#windowMax = limits.inflightMax;
-    this.window = new Window(messages, counters, record);
+    this.window = new Window(context, owner.record);
   }
 
   get readyCount(): number {
@@ -108,48 +114,43 @@ export class Outbox {
    * limits.
    */
   enqueue(message: MessageSlot, delivery: number, origin: Origin): Offer {
-    const bytes = this.#messages.size(message) + ENTRY_BYTES;
-    if (!this.#hasRoom(bytes)) {
-      this.#dropExpired();
-      if (!this.#hasRoom(bytes)) {
-        this.#counters[Counter.droppedQueueFull]!++;
-        return Offer.Dropped;
-      }
-    }
-    this.#recordQueued(this.#queuedFirst + this.queuedCount, message, delivery, origin);
-    this.#appendQueued(message, delivery, origin);
-    return Offer.Queued;
+    const isQueued = this.#queue().enqueue(message, delivery, origin);
+    return isQueued ? Offer.Queued : Offer.Dropped;
   }
 
-  #appendQueued(message: MessageSlot, delivery: number, origin: Origin): void {
-    this.#messages.retain(message);
-    this.#queued ??= new DeliveryQueue();
-    this.#queued.push(message, delivery, origin, 0);
-    this.#queuedBytes += this.#messages.size(message) + ENTRY_BYTES;
-    this.#counters[Counter.queued]!++;
+  #queue(): QueuedMessages {
+    this.#queued ??= new QueuedMessages(this.#context, this, this.#record);
+    return this.#queued;
   }
 
   /**
    * Moves entries from `queued` to `ready` while the window has room; true if any entry is ready.
    */
   refill(): boolean {
-    const queued = this.#queued;
-    this.#dropExpired();
-    while (queued !== null && queued.count > 0) {
+    if (this.#queued !== null) this.#refillFrom(this.#queued);
+    return this.readyCount > 0;
+  }
+
+  #refillFrom(queued: QueuedMessages): void {
+    queued.dropExpired();
+    while (queued.count > 0) {
       const delivery = queued.word();
       const needsWindow = (delivery & DELIVERY_QOS) !== 0;
       if (needsWindow && !this.hasWindowRoom) break;
-      const message = queued.message();
+      let message = queued.message();
+      if (isPaged(message)) {
+        message = queued.placeHead();
+        if (message === 0) break;
+      }
       const bytes = this.#messages.size(message) + ENTRY_BYTES;
       // Recorded as sent before its queued record is removed, so that the record of the message
       // stays.
       this.#pushReady(message, delivery, queued.origin(), bytes);
-      this.#dropQueued(message, delivery);
-      this.#dropExpired();
+      queued.shift();
+      queued.dropExpired();
     }
-    if (queued !== null && queued.count === 0 && queued.capacity > KEPT_ENTRIES_MAX)
-      this.#queued = null;
-    return this.readyCount > 0;
+    queued.trim();
+    if (queued.wantsPage) this.#context.pager!.want(this);
   }
 
   /** The message at `index` in sending order; the next one to be sent is at 0. */
@@ -254,6 +255,7 @@ export class Outbox {
     this.#windowMax = windowMax;
     this.window.startResend();
     this.refill();
+    if (this.#wantsResend) this.#context.pager!.want(this);
   }
 
   /** Moves ready entries back to the head of `queued`; drops those at QoS 0 unless `keepsQos0`. */
@@ -273,14 +275,11 @@ export class Outbox {
       }
       const delivery = word & DELIVERY_BITS;
       const origin = ready!.origin(i);
-      this.#queued ??= new DeliveryQueue();
-      this.#recordQueued(--this.#queuedFirst, message, delivery, origin);
+      this.#queue().unshift(message, delivery, origin);
       this.#removeSentRecord(word >>> PACKET_ID_SHIFT, message);
-      this.#queued.unshift(message, delivery, origin);
-      this.#queuedBytes += this.#messages.size(message) + ENTRY_BYTES;
-      this.#counters[Counter.queued]!++;
     }
     this.window.stopResend();
+    if (this.#record !== null) this.#context.pager?.noteQueued(this);
   }
 
   /**
@@ -307,8 +306,7 @@ export class Outbox {
    * the entry before it.
    */
   restoreQueued(n: number, message: MessageSlot, delivery: number, origin: Origin): void {
-    if (this.queuedCount === 0) this.#queuedFirst = n;
-    this.#appendQueued(message, delivery, origin);
+    this.#queue().restore(n, message, delivery, origin);
   }
 
   /** The next identifiers follow a recovered one, and each is checked for use. */
@@ -320,10 +318,69 @@ export class Outbox {
   /** Drops everything when the session ends. */
   clear(): void {
     this.detach(false);
-    while (this.queuedCount > 0) this.#discardQueued();
+    this.#queued?.clear();
     this.window.clear();
     this.#queued = null;
-    this.#queuedBytes = 0;
+  }
+
+  /** Pages out messages while they are far from being sent. Returns how many it passed. */
+  pageOut(countMax: number): number {
+    const count = this.#queued?.pageOut(countMax) ?? 0;
+    const mayResend = this.owner.connSlot !== 0 || this.#isResendAsked;
+    return count > 0 || mayResend ? count : this.window.pageOut();
+  }
+
+  /** Whether messages are left in memory that may be paged out once they are stored. */
+  get hasUnpaged(): boolean {
+    if (this.#queued?.hasUnpaged === true) return true;
+    return this.owner.connSlot === 0 && this.window.hasUnpaged;
+  }
+
+  /** How many messages the client could be sent now, if they were loaded. */
+  get loadableCount(): number {
+    if (this.#wantsResend) return this.window.sentCount;
+    return this.#queued?.isHeadToLoad === true ? this.windowFree : 0;
+  }
+
+  /** Whether a page is to be loaded now or ahead of need. */
+  get wantsPage(): boolean {
+    return this.#wantsResend || (this.#queued?.wantsPage ?? false);
+  }
+
+  get #wantsResend(): boolean {
+    if (this.#isResendAsked) return false;
+    const position = this.resendPosition;
+    return position >= 0 && isPaged(this.window.sentMessage(position));
+  }
+
+  /** The next messages to load, up to `countMax` and `bytesMax`; it may be empty. */
+  nextPage(countMax: number, bytesMax: number): Page {
+    const page = new Page(this, countMax, bytesMax);
+    if (this.#wantsResend) {
+      this.window.fillPage(page);
+      this.#isResendAsked = page.count > 0;
+    } else {
+      this.#queued?.fillPage(page);
+    }
+    return page;
+  }
+
+  /** Whether the place of a page's message `index` is still there. */
+  hasPlace({ isSent, numbers, messages }: Page, index: number): boolean {
+    const [n, message] = [numbers[index]!, messages[index]!];
+    if (isSent) return this.window.isAt(n, message);
+    return this.#queued?.isAt(n, message) ?? false;
+  }
+
+  /** A page was answered: its messages that are in memory now get their places. */
+  placePage(page: Page): void {
+    if (page.isSent) {
+      this.#isResendAsked = false;
+      this.window.placePage(page);
+    } else {
+      this.#queued?.placePage(page);
+      this.#queued?.endPage(page);
+    }
   }
 
   /** A QoS 1 or 2 message gets its place in the window and its packet identifier. */
@@ -363,30 +420,6 @@ export class Outbox {
     this.#ready = null;
   }
 
-  #hasRoom(bytes: number): boolean {
-    const { queuedMessagesMax, queuedBytesMax, messageBytesMax } = this.#limits;
-    if (this.queuedCount >= queuedMessagesMax) return false;
-    if (this.#queuedBytes + bytes > queuedBytesMax) return false;
-    // One message may be queued for very many sessions, so the entries count towards the memory for
-    // messages too.
-    const entryBytes = (this.#counters[Counter.queued]! + 1) * ENTRY_BYTES;
-    return this.#messages.byteCount + entryBytes <= messageBytesMax;
-  }
-
-  /** Drops the oldest queued entries while they are expired [MQTT-3.3.2-5]. */
-  #dropExpired(): void {
-    while (this.queuedCount > 0 && this.#messages.isExpired(this.#queued!.message())) {
-      this.#counters[Counter.droppedExpired]!++;
-      this.#discardQueued();
-    }
-  }
-
-  #discardQueued(): void {
-    const message = this.#queued!.message();
-    this.#dropQueued(message, this.#queued!.word());
-    this.#messages.release(message);
-  }
-
   #newPacketId(): number {
     let id = this.#lastPacketId;
     if (this.window.count === 0 && this.#readyWindow === 0) this.#idsSinceEmpty = 0;
@@ -396,20 +429,6 @@ export class Outbox {
     this.#lastPacketId = id;
     this.#idsSinceEmpty++;
     return id;
-  }
-
-  #recordQueued(n: number, message: MessageSlot, delivery: number, origin: Origin): void {
-    if ((delivery & DELIVERY_QOS) === 0) return;
-    this.#record?.putQueued(n >>> 0, message, delivery, origin);
-  }
-
-  /** Removes the oldest queued entry; the caller takes over its reference. */
-  #dropQueued(message: MessageSlot, delivery: number): void {
-    this.#queued!.drop();
-    this.#queuedBytes -= this.#messages.size(message) + ENTRY_BYTES;
-    this.#counters[Counter.queued]!--;
-    const n = this.#queuedFirst++ >>> 0;
-    if ((delivery & DELIVERY_QOS) !== 0) this.#record?.removeQueued(n, message);
   }
 
   #removeSentRecord(packetId: number, message: MessageSlot): void {
@@ -429,12 +448,3 @@ type Origin = DeliveryOrigin | null;
 /** The bits of a ready entry for its delivery flags; the packet identifier is above them. */
 const DELIVERY_BITS = 0xffff;
 const PACKET_ID_SHIFT = 16;
-/**
- * Numbers of queued entries grow in both directions from the middle of a u32, so that they sort in
- * order.
- */
-const QUEUED_FIRST = 0x8000_0000;
-/** The bytes that an entry counts in the limits, in addition to its message. */
-const ENTRY_BYTES = 16;
-/** A queue that grew beyond this is dropped when it is empty. */
-const KEPT_ENTRIES_MAX = 256;

@@ -49,6 +49,9 @@ export class PacketIdQueue {
   message(position: number): number {
     return this.#messages[this.#start + position]!;
   }
+  setMessage(position: number, message: number): void {
+    this.#messages[this.#start + position] = message;
+  }
   delivery(position: number): number {
     return this.#deliveries[this.#start + position]!;
   }

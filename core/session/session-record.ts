@@ -2,8 +2,9 @@
  * The records of one session that outlives the process. A session has none if it is not recorded:
  * with the memory store, or if the session ends with its connection.
  */
-import type { DurableSessionId, Records } from "../journal/records.ts";
-import { QueueRecordKind } from "../journal/records.ts";
+import type { DurableSessionId } from "../journal/record-keys.ts";
+import { QueueRecordKind } from "../journal/record-keys.ts";
+import type { Records } from "../journal/records.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import type { DeliveryOrigin } from "./delivery-queue.ts";
 

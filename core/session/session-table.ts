@@ -6,13 +6,12 @@ import { Slots } from "../base/slots.ts";
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
 import type { Limits } from "../config.ts";
-import type { DurableSessionId, Records } from "../journal/records.ts";
-import type { MessagePool } from "../message/message-pool.ts";
+import type { DurableSessionId } from "../journal/record-keys.ts";
 import { Counter } from "../observe/counters.ts";
 import { TimingWheel } from "../time/wheel.ts";
-import { DeliveryQueuePool } from "./delivery-queue.ts";
-import type { SessionContext, SessionSlot } from "./session.ts";
+import type { SessionSlot } from "./session.ts";
 import { Session } from "./session.ts";
+import type { SessionContext } from "./session-context.ts";
 import { SessionRecord } from "./session-record.ts";
 
 export class SessionTable {
@@ -30,15 +29,11 @@ export class SessionTable {
   /** While true, freed slots are not reused. */
   keepsFreedSlots = false;
 
-  constructor(
-    limits: Limits,
-    messages: MessagePool,
-    counters: Float64Array,
-    records: Records | null,
-  ) {
+  constructor(context: SessionContext) {
+    const { limits, counters } = context;
     this.#limits = limits;
     this.#counters = counters;
-    this.#context = { messages, limits, counters, records, queues: new DeliveryQueuePool() };
+    this.#context = context;
     this.#slots = new Slots(limits.sessionsMax + limits.connectionsMax);
   }
 

@@ -1,11 +1,9 @@
 /** The state that outlives a connection: subscriptions, outgoing messages, and QoS 2 receipts. */
 import { PacketIdSet } from "../base/packet-id-set.ts";
-import type { Limits } from "../config.ts";
-import type { Records } from "../journal/records.ts";
-import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
 import type { RetainedScan } from "../message/retained.ts";
-import type { DeliveryQueuePool } from "./delivery-queue.ts";
 import { Outbox } from "./outbox.ts";
+import type { SessionContext } from "./session-context.ts";
 import type { SessionRecord } from "./session-record.ts";
 
 /** Slot of a session, which is also its subscriber number in the topic index; 0: no session. */
@@ -18,16 +16,6 @@ export interface Will {
   readonly delayMillis: number;
   /** Message expiry, counted from its publication; NEVER: it does not expire. */
   readonly expiryMillis: number;
-}
-
-/** The parts of a broker that all its sessions use. */
-export interface SessionContext {
-  readonly messages: MessagePool;
-  readonly limits: Limits;
-  readonly counters: Float64Array;
-  /** Null with the memory store. */
-  readonly records: Records | null;
-  readonly queues: DeliveryQueuePool;
 }
 
 export class Session {
@@ -61,14 +49,13 @@ export class Session {
     slot: SessionSlot,
     { clientId, expiryMillis, record }: Pick<Session, "clientId" | "expiryMillis" | "record">,
   ) {
-    const { messages, limits, counters, queues } = context;
     this.slot = slot;
     this.clientId = clientId;
     this.expiryMillis = expiryMillis;
     // A recovered session may have been resumed with an expiry of 0 before.
     this.isPersistent = expiryMillis > 0 || record !== null;
     this.record = record;
-    this.outbox = new Outbox(messages, limits, counters, this.record, queues);
+    this.outbox = new Outbox(context, this);
   }
 
   /** The number of QoS 2 messages received and not yet released. */

@@ -9,10 +9,13 @@
  * An identifier is in use until its message is done [MQTT311-2.3.1-4] [MQTT-2.2.1-4].
  */
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin } from "./delivery-queue.ts";
 import { PacketIdQueue } from "./packet-id-queue.ts";
+import type { Page } from "./page.ts";
+import type { SessionContext } from "./session-context.ts";
 import type { SessionRecord } from "./session-record.ts";
 
 export const Acknowledged = {
@@ -24,6 +27,7 @@ export const Acknowledged = {
 export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged];
 
 export class Window {
+  readonly #context: SessionContext;
   readonly #messages: MessagePool;
   readonly #counters: Float64Array;
   /** Null if the session is not recorded. */
@@ -35,9 +39,10 @@ export class Window {
    */
   #released: PacketIdQueue | null = null;
 
-  constructor(messages: MessagePool, counters: Float64Array, record: SessionRecord | null) {
-    this.#messages = messages;
-    this.#counters = counters;
+  constructor(context: SessionContext, record: SessionRecord | null) {
+    this.#context = context;
+    this.#messages = context.messages;
+    this.#counters = context.counters;
     this.#record = record;
   }
 
@@ -162,6 +167,64 @@ export class Window {
     this.#sent!.confirmResent();
   }
 
+  /**
+   * Pages out the messages that are stored, while their client is not connected. Returns how many.
+   */
+  pageOut(): number {
+    const { references } = this.#context.records!;
+    let count = 0;
+    for (let position = 0; position < this.sentCount; position++) {
+      const message = this.sentMessage(position);
+      if (isPaged(message) || !references.isStored(message)) continue;
+      this.#sent!.setMessage(position, references.pageOut(message));
+      this.#messages.release(message);
+      count++;
+    }
+    return count;
+  }
+
+  /** Whether a message that awaits PUBACK or PUBREC is in memory. */
+  get hasUnpaged(): boolean {
+    for (let position = 0; position < this.sentCount; position++) {
+      if (!isPaged(this.sentMessage(position))) return true;
+    }
+    return false;
+  }
+
+  /** Fills a page with the next messages to resend. */
+  fillPage(page: Page): void {
+    const { paged } = this.#context.pager!;
+    page.isSent = true;
+    const start = Math.max(0, this.#sent?.resendPosition ?? 0);
+    for (let position = start; position < this.sentCount; position++) {
+      const message = this.sentMessage(position);
+      if (!isPaged(message) || paged.isLost(message)) continue;
+      const [serial, size] = [paged.serial(message), paged.size(message)];
+      if (!page.add(this.sentPacketId(position), message, serial, size)) return;
+    }
+  }
+
+  /** Whether the message was sent under this identifier. */
+  isAt(packetId: number, message: MessageSlot): boolean {
+    const position = this.#sent?.find(packetId) ?? -1;
+    return position >= 0 && this.sentMessage(position) === message;
+  }
+
+  /** A page has arrived: its messages that are in memory get their places. */
+  placePage({ numbers, messages, count }: Page): void {
+    const { paged } = this.#context.pager!;
+    for (let i = 0; i < count; i++) {
+      const message = messages[i]!;
+      const position = this.#sent?.find(numbers[i]!) ?? -1;
+      if (position < 0 || this.sentMessage(position) !== message) continue;
+      const resident = paged.resident(message);
+      if (resident === 0) continue;
+      this.#messages.retain(resident);
+      this.#context.records!.references.pageIn(message, resident);
+      this.#sent!.setMessage(position, resident);
+    }
+  }
+
   /** Drops the PUBLISH at `position` as if it had been acknowledged. */
   discard(position: number): void {
     this.#dropSent(position);
@@ -180,8 +243,9 @@ export class Window {
   #dropSent(position: number): void {
     const sent = this.#sent!;
     const message = sent.message(position);
+    // A paged message loses its reference with its record.
     this.#record?.removeSent(sent.packetId(position), message);
-    this.#messages.release(message);
+    if (!isPaged(message)) this.#messages.release(message);
     sent.removeAt(position);
   }
 

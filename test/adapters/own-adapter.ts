@@ -40,7 +40,13 @@ export class OwnAdapter {
   readonly broker: core.Broker;
   readonly #streams = new Map<core.ConnId, Duplex>();
   readonly #out: core.OutBuffer = { bytes: new Uint8Array(65_536), length: 0, tail: null };
-  readonly #effect: core.Effect = { kind: 0, conn: core.NO_CONN, reason: 0, request: null };
+  readonly #effect: core.Effect = {
+    kind: 0,
+    conn: core.NO_CONN,
+    reason: 0,
+    request: null,
+    numbers: null,
+  };
   #isScheduled = false;
   #isStopped = false;
   #alarm: NodeJS.Timeout | undefined;

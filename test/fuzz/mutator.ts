@@ -186,6 +186,8 @@ export function fire(
       messageBytesMax: 4_194_304,
       inputBytesMax: 1_048_576,
       outputBytesMax: 20_000,
+      // With a store, queued messages leave memory: all of them, or most.
+      queuedBytesInMemoryMax: seed % 4 === 0 ? 0 : 2000,
       fanoutSlice: 16,
       receiveMax: 5,
       sysMillis: 5000,
@@ -195,9 +197,14 @@ export function fire(
   const healthy = [new Healthy(world), new HealthyMqtt5(world)];
   const speak = (): void => healthy.forEach((pair) => void pair.speak());
   let clients: TestClient[] = [];
+  // Apart, so that seeds that failed once still make the same traffic.
+  const loads = new Random(seed + 1);
   const mqtt5Clients = new Set<TestClient>();
   for (let n = 0; n < inputs; n++) {
     clients = clients.filter((client) => client.isOpen);
+    // Loads are answered late, and in any order.
+    world.holdsLoads = true;
+    if (loads.chance(3) && world.loads.length > 0) world.load(loads.below(world.loads.length));
     if (clients.length < 3 || (clients.length < 15 && random.chance(30))) {
       const client = world.open();
       if (client.conn !== 0) {
@@ -235,6 +242,8 @@ export function fire(
     }
   }
   speak();
+  world.holdsLoads = false;
+  while (world.loads.length > 0) world.load();
   settle(world, clients);
 }
 
@@ -282,6 +291,7 @@ function settle(world: TestBroker, clients: readonly TestClient[]): void {
   expect(count("inflight")).toBe(0);
   expect(count("queued")).toBe(0);
   expect(count("messages")).toBe(count("retainedMessages"));
+  expect(count("messagesPaged")).toBe(0);
   if (world.store.size === 0) return;
   // A store has the healthy subscribers' sessions and subscriptions, the retained messages, and no other record.
   const retained = world.records(Table.Retained);

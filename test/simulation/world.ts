@@ -55,7 +55,9 @@ export class World {
   hasStoreFailed = false;
   crashCount = 0;
   readonly #out: OutBuffer;
-  readonly #effect: Effect = { kind: EffectKind.None, conn: NO_CONN, reason: 0, request: null };
+  readonly #effect: Effect = {
+    ...{ kind: EffectKind.None, conn: NO_CONN, reason: 0, request: null, numbers: null },
+  };
   readonly #packets: Packet[] = [];
   #isShuttingDown = false;
   readonly #chunk = new Uint8Array(65_536);

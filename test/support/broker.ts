@@ -17,13 +17,14 @@ import {
   EffectKind,
   type LimitName,
   type Millis,
+  messageKey,
   NO_CONN,
   type OutBuffer,
   type Policy,
   parseLimits,
   Recovery,
   type RecoveryCounts,
-  type Table,
+  Table,
   Verdict,
   WriteBatch,
 } from "../../core/mod.ts";
@@ -52,6 +53,10 @@ export class TestBroker {
   readonly broker: Broker;
   readonly clients = new Map<ConnId, TestClient>();
   readonly requests: DecisionRequest[] = [];
+  /** Loads that are not answered: each has the numbers of its messages. */
+  readonly loads: Float64Array[] = [];
+  /** Whether loads are answered only by `load`. A store that commits "when told" also does that. */
+  holdsLoads = false;
   /** Whether every input is followed by a drain. */
   drains = true;
   now = 0 as Millis;
@@ -66,7 +71,7 @@ export class TestBroker {
   /** The counts of recovered records; null: the broker began without a store. */
   readonly recovered: RecoveryCounts | null = null;
   readonly #out: OutBuffer;
-  readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null };
+  readonly #effect: Effect = { kind: 0, conn: NO_CONN, reason: 0, request: null, numbers: null };
 
   constructor(options: TestBrokerOptions = {}, before: TestBroker | null = null) {
     this.#options = options;
@@ -83,6 +88,7 @@ export class TestBroker {
       serverName: "sansmq test",
       durable: options.durable !== undefined,
       durability: options.durability ?? [],
+      answersLoads: options.durable !== undefined,
       responseInformation: options.responseInformation ?? null,
       limits,
     } as const;
@@ -112,6 +118,9 @@ export class TestBroker {
       }
       this.store = new Map(before.store);
       this.#epoch = before.unixMillis;
+      for (let numbers = recovery.wanted(); numbers !== null; numbers = recovery.wanted()) {
+        for (const number of numbers) recovery.putWanted(number, this.stored(number)!);
+      }
       recovery.finish(this.now);
       this.recovered = recovery.counts;
       this.drain();
@@ -234,6 +243,20 @@ export class TestBroker {
     this.broker.handleCommit(batch.lastSeq, this.now);
   }
 
+  /** Answers a load, the oldest one by default, from the store; and a drain. */
+  load(index = 0): void {
+    const [numbers] = this.loads.splice(index, 1);
+    const values = Array.from(numbers!, (number) => this.stored(number));
+    this.broker.handleLoaded(numbers!, values, this.now);
+    this.drain();
+  }
+
+  /** The value of a message in the store, or null. */
+  stored(number: number): Uint8Array | null {
+    const key = Buffer.from(messageKey(number)).toString("hex");
+    return this.store.get(`${Table.Message}/${key}`) ?? null;
+  }
+
   /** Count of records in a table. */
   records(table: Table): number {
     return [...this.store.keys()].filter((key) => key.startsWith(`${table}/`)).length;
@@ -242,7 +265,15 @@ export class TestBroker {
   /** Polls until there is no more output. */
   drain(): void {
     do this.#drainOnce();
-    while (this.#commitsAtOnce && this.#commitOnce());
+    while (this.#commitsAtOnce && (this.#commitOnce() || this.#loadOnce()));
+  }
+
+  #loadOnce(): boolean {
+    if (this.loads.length === 0 || this.holdsLoads) return false;
+    const numbers = this.loads.shift()!;
+    const values = Array.from(numbers, (number) => this.stored(number));
+    this.broker.handleLoaded(numbers, values, this.now);
+    return true;
   }
 
   #drainOnce(): void {
@@ -259,6 +290,10 @@ export class TestBroker {
     }
     while (this.broker.pollEffect(this.#effect)) {
       const { kind, conn, reason, request } = this.#effect;
+      if (kind === EffectKind.Load) {
+        this.loads.push(this.#effect.numbers!);
+        continue;
+      }
       const client = this.clients.get(conn)!;
       if (kind === EffectKind.Decide) this.requests.push(request!);
       else if (kind === EffectKind.Read) client.isReading = true;
