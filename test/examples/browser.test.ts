@@ -26,11 +26,11 @@ function bundled(...entryPoints: string[]): Promise<BuildResult<{ write: false; 
 }
 
 describe("bundles", () => {
-  test("the core with the WASM codec, in a worker, is at most 180 KB", async () => {
+  test("the core with the WASM codec, in a worker, is at most 190 KB", async () => {
     const { outputFiles, metafile } = await bundled("worker.js");
     const { length } = outputFiles[0]!.contents;
     console.log(`the worker's bundle has ${length} bytes`);
-    expect(length).toBeLessThanOrEqual(180_000);
+    expect(length).toBeLessThanOrEqual(190_000);
     expect(Object.keys(metafile.inputs).join()).toContain("codec-wasm/generated/module.js");
   });
 
