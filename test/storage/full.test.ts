@@ -21,14 +21,14 @@ interface SmallDisk {
   makeRoom(broker: Running): void;
 }
 
-/** A file system of 2 MiB in memory, half of it taken by a file. */
-function tmpfs(): SmallDisk {
+/** A file system of 2 MiB in memory, a part of it taken by a file. */
+function tmpfs(takenBytes = 1_000_000): SmallDisk {
   const path = newFolder();
   const isMounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", path]);
   expect(isMounted.status).toBe(0);
   onTestFinished(() => void spawnSync("umount", ["-l", path]));
   const ballast = join(path, "ballast");
-  writeFileSync(ballast, new Uint8Array(1_000_000));
+  writeFileSync(ballast, new Uint8Array(takenBytes));
   mkdirSync(join(path, "store"));
   return { folder: join(path, "store"), prefix: [], makeRoom: () => unlinkSync(ballast) };
 }
@@ -106,6 +106,19 @@ describe("with faults that strace injects", needs("strace"), () => {
     expect(writer.waiting).toEqual([]);
     expect(await writer.takes(1)).toEqual(["PUBACK #1"]);
     expect(performance.now() - began).toBeGreaterThan(1900);
+  });
+});
+
+describe("a start on a disk without room", needs("mounting"), () => {
+  // LMDB would end the process at each of these: by its lock file, and by the first pages of its file.
+  test.each([0, 20_480])("ends with 1 and one line (%i bytes are free)", async (free) => {
+    const { folder } = tmpfs(2_097_152 - free);
+    const flags = ["--port", "0", "--no-ws", "--store", folder];
+    for (let start = 1; start <= 2; start++) {
+      const { code, stdout, stderr } = await run(process.execPath, command, ...flags).finished;
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(/^sansmq: store: cannot be opened: ENOSPC: [^\n]*\n$/);
+    }
   });
 });
 

@@ -10,6 +10,7 @@ import { checkText } from "../../checks.ts";
 import type { Store } from "../store.ts";
 import { checkStoreFile } from "./check-file.ts";
 import { commitFailure, roomError } from "./commit-failure.ts";
+import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
@@ -31,6 +32,7 @@ export async function openLmdbStore(folder: string): Promise<Store> {
   }
   try {
     checkStoreFile(path);
+    allocateFiles(path);
     const database = open({ path, ...openOptions });
     return new LmdbStore(path, database, unlock);
   } catch (error) {
