@@ -35,6 +35,12 @@ export function isoTime(millis: number): string {
   return new HostDate(millis).toISOString();
 }
 
+/** Unix time in milliseconds of a text that `isoTime` may have written; NaN: it is none. */
+export function millisOfIsoTime(text: string): number {
+  const isIso = /^([+-]\d\d)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/.test(text);
+  return isIso ? HostDate.parse(text) : Number.NaN;
+}
+
 /** Calls `turn` after the waiting input has been handled. */
 export const afterInput: (turn: () => void) => void = immediate();
 

@@ -27,6 +27,8 @@ interface GivenMessage {
   readonly properties?: unknown;
 }
 
+type TopicLimits = Pick<Limits, "topicBytesMax" | "topicLevelsMax">;
+
 export interface CheckedMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -38,7 +40,7 @@ export interface CheckedMessage {
 /** Checks a message to be published. `field` is the prefix of the names of its fields, and empty if they are arguments. */
 export function checkedMessage(
   given: GivenMessage,
-  limits: Limits,
+  limits: TopicLimits,
   field = "",
   place: PropertyPlace = PacketType.Publish,
 ): CheckedMessage {
@@ -54,7 +56,7 @@ export function checkedMessage(
 export function checkTopic(
   field: string,
   value: unknown,
-  { topicBytesMax, topicLevelsMax }: Limits,
+  { topicBytesMax, topicLevelsMax }: TopicLimits,
 ): asserts value is string {
   const bytes = isText(value) ? encodeUtf8(value) : NO_BYTES;
   if (!isTopicName(bytes, 0, bytes.length, topicBytesMax, topicLevelsMax)) {
@@ -65,7 +67,7 @@ export function checkTopic(
 export function checkFilter(
   field: string,
   value: unknown,
-  { topicBytesMax, topicLevelsMax }: Limits,
+  { topicBytesMax, topicLevelsMax }: TopicLimits,
 ): asserts value is string {
   // An empty string is no topic filter.
   const text = isText(value) ? value : "";

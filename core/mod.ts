@@ -16,7 +16,12 @@ export type {
   PropertyValue,
 } from "./codec/properties.ts";
 export { Property, propertyTable, WILL_PROPERTIES } from "./codec/properties.ts";
-export { decodeProperties, encodeProperties, joined } from "./codec/property-values.ts";
+export {
+  areMessageProperties,
+  decodeProperties,
+  encodeProperties,
+  joined,
+} from "./codec/property-values.ts";
 export { Reader, VARINT_BYTES } from "./codec/reader.ts";
 export { decodeUtf8, encodeUtf8 } from "./codec/utf8.ts";
 export { frameBytes } from "./codec/varint.ts";
@@ -33,8 +38,34 @@ export {
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { inspect } from "./inspect.ts";
 export { readBatch, WriteBatch } from "./journal/batch.ts";
-export { decodeMessage } from "./journal/decode-records.ts";
-export { messageKey } from "./journal/record-keys.ts";
+export type {
+  MessageFields,
+  QueueFields,
+  RecordedWillFields,
+  RetainedFields,
+  SessionFields,
+  SubscriptionFields,
+} from "./journal/decode-records.ts";
+export {
+  decodeIdentifiers,
+  decodeMessage,
+  decodeQueue,
+  decodeRetained,
+  decodeSession,
+  decodeSubscription,
+  decodeWill,
+} from "./journal/decode-records.ts";
+export type { EncodedRecord } from "./journal/encode-records.ts";
+export {
+  encodeMessage,
+  encodeQueue,
+  encodeRetained,
+  encodeSession,
+  encodeSubscription,
+  encodeWill,
+} from "./journal/encode-records.ts";
+export { messageKey, QueueRecordKind, RECORD_FORMAT } from "./journal/record-keys.ts";
+export { DELIVERY_QOS, DELIVERY_RETAIN } from "./message/publish-writer.ts";
 export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";
 export { Counter, counterNames, counterTable } from "./observe/counters.ts";
@@ -52,6 +83,13 @@ export type { FailureCode, ReasonCode, ReasonPacket } from "./reason.ts";
 export { connectReturnCode, FAILURE_MIN, mayCarry, Reason, reasonName } from "./reason.ts";
 export type { RecoveryCounts } from "./recovery/recovery.ts";
 export { Recovery } from "./recovery/recovery.ts";
+export {
+  identifierOf,
+  OPTIONS_NO_LOCAL,
+  OPTIONS_QOS,
+  OPTIONS_RETAIN_AS_PUBLISHED,
+  subscriptionOptions,
+} from "./routing/route.ts";
 export { sharedFilter } from "./routing/shared.ts";
 export { isTopicFilter, matchesFilter } from "./topic/filter.ts";
 export { isTopicName } from "./topic/name.ts";
