@@ -67,7 +67,9 @@ export function parseArguments(argv: readonly string[], version: string): Given 
   const command = newCommand("sansmq", version);
   command
     .description("An MQTT broker for MQTT 3.1, 3.1.1 and 5.0, over TCP and WebSocket.")
-    .usage("[options]\n       sansmq replay [options] <file>");
+    .usage(
+      "[options]\n       sansmq replay [options] <file>\n       sansmq store <command> <folder>",
+    );
   for (const { flags, help, isRepeatable = false } of optionTable) {
     const option = new Option(flags, help);
     if (isRepeatable) option.argParser(appended);
@@ -111,7 +113,8 @@ export function parseReplayArguments(argv: readonly string[], version: string): 
   };
 }
 
-function newCommand(name: string, version: string): Command {
+/** A command that throws CommanderError instead of ending the process. */
+export function newCommand(name: string, version: string): Command {
   return (
     new Command(name)
       .version(version, "--version", "print the version")

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `sansmq` command. Exit codes: 0 stopped by a signal, 1 cannot listen or a replay differs, 2 wrong
- * configuration.
+ * The `sansmq` command. Exit codes: 0 stopped by a signal, 1 cannot listen, a replay differs or a store is damaged,
+ * 2 wrong configuration.
  */
 import { ConfigError } from "../../core/mod.ts";
 import type { BrokerOptions } from "../broker-options.ts";
@@ -29,6 +29,10 @@ async function main(): Promise<void> {
   if (process.argv[2] === "replay") {
     const { replayFile } = await import("./replay.ts");
     process.exitCode = replayFile(readReplayArguments());
+    return;
+  }
+  if (process.argv[2] === "store") {
+    process.exitCode = await storeCommand();
     return;
   }
   if (isNode) (await import("./heap.ts")).keepHeapSmall();
@@ -70,6 +74,17 @@ async function main(): Promise<void> {
   process.stdout.write(`sansmq listening ${addresses.join(" ")} store ${folder ?? MEMORY}\n`);
 }
 
+async function storeCommand(): Promise<number> {
+  const { parseStoreArguments } = await import("./store/arguments.ts");
+  const given = parsed((argv, ours) => parseStoreArguments(argv.slice(1), ours), "sansmq store");
+  const { isFailure, runStore } = await import("./store/run.ts");
+  return runStore(given).catch((error: unknown) => {
+    if (isDenied(error)) fail(1, `store: needs ${DENO_PERMISSIONS}`);
+    if (isFailure(error)) fail(1, oneLine(error));
+    throw error;
+  });
+}
+
 async function storeFolder({ store }: Settings): Promise<string> {
   const { resolve } = await import("node:path");
   const { defaultStore } = await import("./default-store.ts");
@@ -83,10 +98,13 @@ async function storeIn(folder: string): Promise<Store> {
 }
 
 function failStore(error: unknown): never {
-  const isDenied = error instanceof Error && error.name === "NotCapable";
-  if (isDenied) fail(1, `store: needs ${DENO_PERMISSIONS}, or choose --store memory`);
+  if (isDenied(error)) fail(1, `store: needs ${DENO_PERMISSIONS}, or choose --store memory`);
   if (error instanceof ConfigError) fail(1, `${error.message}; see --store`);
   fail(1, `store: cannot be opened: ${oneLine(error)}`);
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof Error && error.name === "NotCapable";
 }
 
 const DENO_PERMISSIONS = "--allow-env --allow-read --allow-write --allow-ffi --allow-sys of Deno";
@@ -111,14 +129,14 @@ function readReplayArguments(): ReplayArguments {
   return parsed((argv, ours) => parseReplayArguments(argv.slice(1), ours));
 }
 
-function parsed<T>(parse: (argv: readonly string[], version: string) => T): T {
+function parsed<T>(parse: (argv: readonly string[], version: string) => T, command = "sansmq"): T {
   try {
     return parse(process.argv.slice(2), version);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Commander also throws after it has printed help or the version.
     if (error.exitCode === 0) process.exit(0);
-    fail(2, `${argumentFault(error.message)}; see sansmq --help`);
+    fail(2, `${argumentFault(error.message)}; see ${command} --help`);
   }
 }
 

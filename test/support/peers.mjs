@@ -45,6 +45,7 @@ export const peers = {
   "Python 3": { debian: "python3", commands: ["python3"] },
   stdbuf: { debian: "coreutils", commands: ["stdbuf"] },
   Chromium: { debian: "chromium", commands: [chromiumCommand] },
+  script: { debian: "bsdutils", commands: ["script"] },
   "systemd-analyze": { debian: "systemd", commands: ["systemd-analyze"] },
   strace: {
     debian: "strace",

@@ -1,0 +1,314 @@
+/**
+ * Makes records of the lines of an export, or of lines that another program or a person wrote. A line comes after the
+ * lines that it refers to: a session before its subscriptions and its queue, a message before what uses it.
+ *
+ * A line may leave out the numbers that nobody wants to choose: that of a session, and the order of an entry and its
+ * position in the queue. They then follow those of the lines before.
+ */
+import type { EncodedRecord, PropertyValues } from "../../../core/mod.ts";
+import {
+  ConfigError,
+  DELIVERY_RETAIN,
+  encodeMessage,
+  encodeProperties,
+  encodeQueue,
+  encodeRetained,
+  encodeSession,
+  encodeSubscription,
+  encodeWill,
+  OPTIONS_NO_LOCAL,
+  OPTIONS_RETAIN_AS_PUBLISHED,
+  PacketType,
+  Property,
+  propertyTable,
+  QueueRecordKind,
+  subscriptionOptions,
+  unknownName,
+} from "../../../core/mod.ts";
+import {
+  checkedMessage,
+  checkFilter,
+  checkObject,
+  checkQoS,
+  checkSwitch,
+  checkText,
+  checkTopic,
+  checkWhole,
+  isObject,
+} from "../../checks.ts";
+import { HEADER } from "./export-lines.ts";
+import { base64At, millisAt, timeAt } from "./line-values.ts";
+import { SerialTable } from "./serial-table.ts";
+
+type Line = Readonly<Record<string, unknown>>;
+
+export type LineType = "session" | "subscription" | "message" | EntryType | "retained" | "will";
+/** Lines of the queue of a session. */
+type EntryType = "queued" | "sent" | "released" | "receipt";
+
+/** A session of the lines so far. */
+interface Client {
+  readonly durableId: number;
+  readonly packetIds: Set<number>;
+  readonly receipts: Set<number>;
+  lastPosition: number;
+  hasPosition: boolean;
+}
+
+export class ImportLines {
+  #hasHeader = false;
+  readonly #clients = new Map<string, Client>();
+  readonly #numbers = new Set<number>();
+  #lastNumber = 0;
+  #lastOrder = 0;
+  readonly #messages = new SerialTable();
+
+  /** The record of a line; null: it has none. Throws ConfigError if it is not allowed. */
+  record(line: unknown): EncodedRecord | null {
+    checkObject("line", line);
+    const { type } = line as Line;
+    if (!this.#hasHeader) {
+      checkNames(line as Line, ["type", "format"]);
+      if (type !== HEADER.type) throw new ConfigError("type", type, `"${HEADER.type}" at first`);
+      if ((line as Line)["format"] !== HEADER.format) {
+        throw new ConfigError("format", (line as Line)["format"], `${HEADER.format}`);
+      }
+      this.#hasHeader = true;
+      return null;
+    }
+    if (typeof type !== "string" || !Object.hasOwn(fieldNames, type)) {
+      throw new ConfigError("type", type, `one of ${Object.keys(fieldNames).join(", ")}`);
+    }
+    checkNames(line as Line, ["type", ...fieldNames[type as LineType]]);
+    return this.#recordOf(type as LineType, line as Line);
+  }
+
+  /** The numbers of the messages that no line uses. */
+  unusedMessages(): Iterable<number> {
+    return this.#messages.unmarked();
+  }
+
+  #recordOf(type: LineType, line: Line): EncodedRecord {
+    switch (type) {
+      case "session":
+        return this.#session(line);
+      case "subscription":
+        return this.#subscription(line);
+      case "message":
+        return this.#message(line);
+      case "retained": {
+        const { topic } = line;
+        checkTopic("topic", topic, ANY);
+        return encodeRetained({
+          topic,
+          serial: this.#used(line),
+          expiresAt: timeAt(line, "expires"),
+        });
+      }
+      case "will": {
+        const { clientId } = line;
+        checkText("clientId", clientId);
+        return encodeWill({
+          ...{ clientId, serial: this.#used(line), delayMillis: millisAt(line, "delaySeconds") },
+          ...{ expiryMillis: millisAt(line, "expirySeconds"), dueAt: timeAt(line, "due") },
+        });
+      }
+      default:
+        return this.#entry(type, line);
+    }
+  }
+
+  #session(line: Line): EncodedRecord {
+    const { clientId, number = this.#lastNumber + 1 } = line;
+    checkText("clientId", clientId);
+    if (this.#clients.has(clientId)) {
+      throw new ConfigError("clientId", clientId, "a client without a session line before");
+    }
+    checkWhole("number", number, 1, 0xffff_ffff);
+    if (this.#numbers.has(number)) {
+      throw new ConfigError("number", number, "a number that no session before has");
+    }
+    this.#numbers.add(number);
+    this.#lastNumber = Math.max(this.#lastNumber, number);
+    const [packetIds, receipts] = [new Set<number>(), new Set<number>()];
+    this.#clients.set(clientId, {
+      durableId: number,
+      packetIds,
+      receipts,
+      lastPosition: FIRST_POSITION - 1,
+      hasPosition: false,
+    });
+    return encodeSession({
+      ...{ clientId, durableId: number },
+      ...{ expiryMillis: millisAt(line, "expirySeconds"), endsAt: timeAt(line, "ends") },
+    });
+  }
+
+  #subscription(line: Line): EncodedRecord {
+    const { filter, qos, noLocal = false, retainAsPublished = false, identifier = 0 } = line;
+    const { durableId } = this.#client(line);
+    checkFilter("filter", filter, ANY);
+    checkQoS("qos", qos);
+    checkSwitch("noLocal", noLocal);
+    checkSwitch("retainAsPublished", retainAsPublished);
+    if (identifier !== 0) checkWhole("identifier", identifier, 1, IDENTIFIER_MAX);
+    const flags =
+      qos |
+      (noLocal ? OPTIONS_NO_LOCAL : 0) |
+      (retainAsPublished ? OPTIONS_RETAIN_AS_PUBLISHED : 0);
+    const options = subscriptionOptions(flags, identifier as number);
+    return encodeSubscription({ durableId, filter, options });
+  }
+
+  #message(line: Line): EncodedRecord {
+    const { number, topic, qos, retain } = line;
+    checkWhole("number", number, 1, Number.MAX_SAFE_INTEGER);
+    if (number <= this.#messages.last) {
+      throw new ConfigError("number", number, "a number above those of the messages before");
+    }
+    const given = {
+      ...{ topic, payload: payloadOf(line), qos, retain },
+      properties: propertiesOf(line["properties"]),
+    };
+    const message = checkedMessage(given, ANY, "", PacketType.Publish);
+    if (message.properties.MessageExpiryInterval !== undefined) {
+      const interval = message.properties.MessageExpiryInterval;
+      throw new ConfigError("properties.MessageExpiryInterval", interval, "the field expires");
+    }
+    this.#messages.add(number);
+    return encodeMessage(
+      {
+        ...{ serial: number, qos: message.qos, isRetained: message.retain },
+        expiresAt: timeAt(line, "expires"),
+      },
+      message.topic,
+      encodeProperties(message.properties),
+      message.payload,
+    );
+  }
+
+  #entry(type: EntryType, line: Line): EncodedRecord {
+    const kind = entryKinds[type];
+    const client = this.#client(line);
+    const { order = this.#lastOrder + 1 } = line;
+    checkWhole("order", order, 1, Number.MAX_SAFE_INTEGER);
+    this.#lastOrder = Math.max(this.#lastOrder, order);
+    const n =
+      kind === QueueRecordKind.Queued ? position(line, client) : packetId(line, client, kind);
+    const { durableId } = client;
+    if (kind === QueueRecordKind.Released || kind === QueueRecordKind.Receipt) {
+      const bare = { durableId, kind, n, order, serial: 0, delivery: 0, share: "" };
+      return encodeQueue(bare, NO_BYTES);
+    }
+    const { qos, retain = false, share = "", identifiers = [] } = line;
+    if (qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "1 or 2");
+    checkSwitch("retain", retain);
+    if (share !== "") checkFilter("share", share, ANY);
+    if (!Array.isArray(identifiers)) {
+      throw new ConfigError("identifiers", identifiers, "a list of Subscription Identifiers");
+    }
+    for (const identifier of identifiers as unknown[]) {
+      checkWhole("identifiers", identifier, 1, IDENTIFIER_MAX);
+    }
+    return encodeQueue(
+      {
+        ...{ durableId, kind, n, order, serial: this.#used(line) },
+        ...{ delivery: qos | (retain ? DELIVERY_RETAIN : 0), share: share as string },
+      },
+      encodeProperties({ SubscriptionIdentifier: identifiers as number[] }),
+    );
+  }
+
+  /** The session of the client that a line names. */
+  #client({ clientId }: Line): Client {
+    checkText("clientId", clientId);
+    const client = this.#clients.get(clientId);
+    if (client !== undefined) return client;
+    throw new ConfigError("clientId", clientId, "the client of a session line before");
+  }
+
+  /** The message that a line uses. */
+  #used({ message }: Line): number {
+    if (typeof message === "number" && this.#messages.mark(message)) return message;
+    throw new ConfigError("message", message, "the number of a message line before");
+  }
+}
+
+function position(line: Line, client: Client): number {
+  const { position: n = client.lastPosition + 1 } = line;
+  checkWhole("position", n, 0, 0xffff_ffff);
+  if (client.hasPosition && n <= client.lastPosition) {
+    throw new ConfigError("position", n, "a position behind those of the client before");
+  }
+  client.lastPosition = n;
+  client.hasPosition = true;
+  return n;
+}
+
+function packetId(line: Line, client: Client, kind: number): number {
+  const { packetId: id } = line;
+  checkWhole("packetId", id, 1, 0xffff);
+  const used = kind === QueueRecordKind.Receipt ? client.receipts : client.packetIds;
+  if (used.has(id)) throw new ConfigError("packetId", id, "a packet identifier that is not in use");
+  used.add(id);
+  return id;
+}
+
+function payloadOf(line: Line): Uint8Array | string {
+  const { payload, payloadBase64 } = line;
+  if (payload === undefined && payloadBase64 !== undefined) return base64At(line, "payloadBase64");
+  if (typeof payload === "string" && payloadBase64 === undefined) return payload;
+  throw new ConfigError("payload", payload, "a string, or else payloadBase64");
+}
+
+/** Properties with their binary values in base64. */
+function propertiesOf(given: unknown): PropertyValues {
+  if (!isObject(given)) {
+    if (given !== undefined) checkObject("properties", given);
+    return {};
+  }
+  const entries = Object.entries(given).map(([name, value]) => {
+    const id = Object.hasOwn(Property, name) ? Property[name as keyof typeof Property] : 0;
+    const type = propertyTable[id]?.type;
+    const isBinary = type !== undefined && type.fields === 1 && !type.isText;
+    return [name, isBinary ? base64At(given, name, "properties.") : value];
+  });
+  return Object.fromEntries(entries) as PropertyValues;
+}
+
+function checkNames(line: Line, names: readonly string[]): void {
+  for (const name of Object.keys(line)) {
+    if (!names.includes(name)) throw unknownName("", name, line[name], names);
+  }
+}
+
+const entryKinds = {
+  queued: QueueRecordKind.Queued,
+  sent: QueueRecordKind.Sent,
+  released: QueueRecordKind.Released,
+  receipt: QueueRecordKind.Receipt,
+} as const;
+
+const withMessage: readonly string[] = ["message", "qos", "retain", "share", "identifiers"];
+
+/** The fields of each type of line. */
+const fieldNames: Readonly<Record<LineType, readonly string[]>> = {
+  session: ["clientId", "number", "expirySeconds", "ends"],
+  subscription: ["clientId", "filter", "qos", "noLocal", "retainAsPublished", "identifier"],
+  message: [
+    ...["number", "topic", "qos", "retain", "expires", "properties", "payload", "payloadBase64"],
+  ],
+  queued: ["clientId", "position", "order", ...withMessage],
+  sent: ["clientId", "packetId", "order", ...withMessage],
+  released: ["clientId", "packetId", "order"],
+  receipt: ["clientId", "packetId", "order"],
+  retained: ["topic", "message", "expires"],
+  will: ["clientId", "message", "delaySeconds", "expirySeconds", "due"],
+};
+
+/** What MQTT allows; the limits of a broker apply when it starts. */
+const ANY = { topicBytesMax: 65_535, topicLevelsMax: 65_535 };
+const IDENTIFIER_MAX = 268_435_455;
+/** Where a broker begins a queue, with room on both sides. */
+const FIRST_POSITION = 0x8000_0000;
+const NO_BYTES = new Uint8Array(0);
