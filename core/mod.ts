@@ -37,7 +37,7 @@ export {
 } from "./config.ts";
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
 export { inspect } from "./inspect.ts";
-export { readBatch, WriteBatch } from "./journal/batch.ts";
+export { appendRecord, readBatch, WriteBatch } from "./journal/batch.ts";
 export type {
   MessageFields,
   QueueFields,

@@ -154,6 +154,29 @@ export function readBatch(bytes: Uint8Array): BatchReader | null {
   return isIntact ? new BatchReader(bytes, HEADER_BYTES, bytes.length) : null;
 }
 
+/**
+ * Appends a record to a batch, for a program that makes batches itself; null removes the key. The
+ * caller puts no key of a table into a batch twice.
+ */
+export function appendRecord(
+  batch: WriteBatch,
+  table: Table,
+  key: Uint8Array,
+  value: Uint8Array | null,
+): void {
+  const valueBytes = value?.length ?? 0;
+  batch.reserve(RECORD_HEAD_BYTES + key.length + valueBytes);
+  const { bytes, view, length: at } = batch;
+  bytes[at] = table;
+  view.setUint32(at + 1, key.length);
+  view.setUint32(at + 5, value === null ? REMOVED : valueBytes);
+  bytes.set(key, at + RECORD_HEAD_BYTES);
+  if (value !== null) bytes.set(value, at + RECORD_HEAD_BYTES + key.length);
+  batch.length = at + RECORD_HEAD_BYTES + key.length + valueBytes;
+  batch.count++;
+  batch.lastSeq++;
+}
+
 /** The length of the record at `at`. */
 export function recordBytes(view: DataView, at: number): number {
   const valueBytes = view.getUint32(at + 5);

@@ -23,7 +23,17 @@ describe("the documentation shows", () => {
 
   test.each([
     ["docs/embedding.md", ["docs/examples/http-server.mjs", "docs/examples/policy.mjs"]],
-    ["docs/browser.md", ["docs/examples/browser/worker.js", "docs/examples/browser/page.js"]],
+    [
+      "docs/durability.md",
+      ["docs/examples/store/log-store.mjs", "docs/examples/store/node.test.mjs"],
+    ],
+    [
+      "docs/browser.md",
+      [
+        "docs/examples/browser/worker.js",
+        "docs/examples/browser/page.js",
+      ],
+    ],
   ])("in %s parts of the examples, unchanged", (document, examples) => {
     const sources = examples.map(read);
     const shown = blocks(document, "js");

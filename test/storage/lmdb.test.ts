@@ -1,12 +1,17 @@
-// The store in a folder: it passes the suite, and it is one process's at a time.
+// The store in a folder: it passes the suite on every runtime, and one process has it at a time.
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { open } from "lmdb";
 import { expect, onTestFinished, test } from "vitest";
 import { openLmdbStore } from "../../adapters/storage/folder/lmdb-store.ts";
-import { messageKey, Table } from "../../core/mod.ts";
-import { commit, storeSuite } from "./suite.ts";
+import { Table } from "../../core/mod.ts";
+import { run } from "../support/process.ts";
+import { describeOn, runtimes } from "../support/runtimes.ts";
+import { commit } from "./store-records.ts";
+
+const fixture = fileURLToPath(new URL("suite-fixture.mjs", import.meta.url));
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), "sansmq-store-"));
@@ -14,9 +19,15 @@ function folder(): string {
   return path;
 }
 
-storeSuite("in a folder", async () => {
-  const path = folder();
-  return { open: () => openLmdbStore(path) };
+describeOn(Object.keys(runtimes), (name, [command, ...flags]) => {
+  test("the store in a folder passes the suite for stores", async () => {
+    const permitted = flags.map((flag) => (flag === "--allow-net" ? "--allow-all" : flag));
+    const count = /^Node 2[246]$/.test(name) ? "5000" : "100000";
+    const { code, stdout, stderr } = await run(command, ...permitted, fixture, count).finished;
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines.filter((line) => !line.startsWith("passes: "))).toEqual([]);
+    expect([code, stderr, lines.length]).toEqual([0, "", 14]);
+  });
 });
 
 test("a folder has one store at a time", async () => {
@@ -41,23 +52,6 @@ test.each([
   ["a folder that the system does not let anybody make", "/proc/none/at/all", /ENOENT/],
 ])("the error names the reason why a store cannot be opened in %s", async (_, path, code) => {
   await expect(openLmdbStore(path)).rejects.toThrow(code);
-});
-
-test("messages are read by number as soon as they are committed, also while a batch is being stored", async () => {
-  const store = await openLmdbStore(folder());
-  const write = (number: number, value: string | null) =>
-    [Table.Message, messageKey(number), value] as const;
-  await commit(store, write(1, "one"), write(2, "two"));
-  const text = async (...numbers: readonly number[]) =>
-    (await store.read!(Float64Array.from(numbers))).map((value) =>
-      value === null ? null : Buffer.from(value).toString(),
-    );
-  expect(await text(2, 3, 1)).toEqual(["two", null, "one"]);
-  const storing = commit(store, write(3, "three"), write(1, null));
-  expect(await text(2)).toEqual(["two"]);
-  await storing;
-  expect(await text(1, 3)).toEqual([null, "three"]);
-  await store.close();
 });
 
 test("what cannot be a record is given as one of no table, and can be removed", async () => {

@@ -26,7 +26,7 @@ import { describeOn, runtimes } from "../support/runtimes.ts";
 import { newFolder, served } from "../support/serving.ts";
 import { openSocket } from "../support/socket-client.ts";
 import { storeCommand } from "../support/store-command.ts";
-import { commit } from "./suite.ts";
+import { commit } from "./store-records.ts";
 
 const flags = ["--port", "0", "--no-ws", "--log-level", "error"] as const;
 
