@@ -31,6 +31,7 @@ describe("the documentation shows", () => {
       "docs/browser.md",
       [
         "docs/examples/browser/worker.js",
+        "docs/examples/browser/durable-worker.js",
         "docs/examples/browser/page.js",
       ],
     ],

@@ -33,7 +33,9 @@ export async function openLogStore(path) {
     async commit(batch) {
       const bytes = batch.encoded();
       const { bytesWritten } = await file.write(bytes, 0, bytes.length, end);
-      if (bytesWritten < bytes.length) throw new Error(`no room for a batch in ${path}`);
+      if (bytesWritten < bytes.length) {
+        throw Object.assign(new Error(`no room for a batch in ${path}`), { code: "ENOSPC" });
+      }
       await file.datasync();
       end += bytes.length;
     },
