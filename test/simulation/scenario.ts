@@ -34,6 +34,8 @@ export function scenarioOf(random: Random): Scenario {
     sysMillis: 0,
     fanoutSlice: 16,
     inflightMax: random.pick([1, 2, 3, 5, 20, 20]),
+    // With a small budget, queued messages are in the store only.
+    queuedBytesInMemoryMax: random.pick([0, 300, 40_000, 134_217_728]),
     journalBacklogMax: random.pick([1, 4, 20, 100_000, 100_000]),
     receiveMax: random.pick([2, 5, 65_535, 65_535]),
     sessionMillisMax: random.pick([5000, 60_000, 3_600_000]),

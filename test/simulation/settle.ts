@@ -148,6 +148,7 @@ function checkNothingIsLeft({ world }: Simulation): void {
     ...(["sharedMembers", "messages", "retainedMessages"] as const),
     ...(["retainedBytes", "outputBytes", "inputBytes", "inflight", "queued"] as const),
     ...(["eventsDropped", "droppedQueueFull", "droppedNoMemory", "retainedRefused"] as const),
+    ...(["messagesPaged", "storeBytes", "droppedStoreFull", "droppedLost"] as const),
   ]);
   const open = counters[Counter.connectionsOpened]! - counters[Counter.connectionsClosed]!;
   check(open === 0, () => `${open} connections are open`);

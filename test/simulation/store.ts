@@ -1,6 +1,6 @@
 /** The simulated store: the records of all batches that became durable. */
 import type { Table as TableNumber } from "../../core/mod.ts";
-import { type JournalBatch, type Recovery, readBatch, Table } from "../../core/mod.ts";
+import { type JournalBatch, messageKey, type Recovery, readBatch, Table } from "../../core/mod.ts";
 import type { Random } from "../support/random.ts";
 import { type PlantedFault, withoutOrphans } from "./planted-faults.ts";
 import type { StoredRecord } from "./stored-record.ts";
@@ -31,6 +31,12 @@ export class SimulatedStore {
     if (bytes.subarray(at).every((byte) => byte === 0)) return;
     bytes.fill(0, at);
     if (readBatch(bytes) !== null) throw new Violation(`a batch with zeros from ${at} is taken`);
+  }
+
+  /** A copy of the record of a message, or null. */
+  read(number: number): Uint8Array | null {
+    this.#applyLog();
+    return this.#records.get(nameOf(Table.Message, messageKey(number)))?.value.slice() ?? null;
   }
 
   count(table: TableNumber): number {

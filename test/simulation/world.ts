@@ -23,6 +23,7 @@ import { Observer } from "./observer.ts";
 import type { PlantedFault } from "./planted-faults.ts";
 import type { Scenario } from "./scenario.ts";
 import type { Copy } from "./session-model.ts";
+import { Stage } from "./session-model.ts";
 import { SimulatedStore } from "./store.ts";
 import type { Trace } from "./trace.ts";
 import { check, Violation } from "./violation.ts";
@@ -53,6 +54,8 @@ export class World {
   #durable = 0;
   isCommitting = false;
   hasStoreFailed = false;
+  /** Loads that the store has not answered: the numbers of their messages. */
+  readonly #loads: Float64Array[] = [];
   crashCount = 0;
   readonly #out: OutBuffer;
   readonly #effect: Effect = {
@@ -93,6 +96,7 @@ export class World {
       epochMillis: this.#startedAt + this.#unixOffset,
       serverName: "simulated",
       durable: true,
+      answersLoads: true,
       responseInformation: null,
       limits,
     };
@@ -108,6 +112,9 @@ export class World {
     });
     const recovery = new Recovery(this.broker);
     this.#store.load(recovery, random);
+    for (let numbers = recovery.wanted(); numbers !== null; numbers = recovery.wanted()) {
+      for (const number of numbers) recovery.putWanted(number, this.#store.read(number)!);
+    }
     recovery.finish(this.#millis);
     const dropped = Object.values(recovery.counts.dropped);
     check(
@@ -130,6 +137,7 @@ export class World {
     for (const link of this.links) this.#end(link);
     this.links.length = 0;
     this.#byConn.clear();
+    this.#loads.length = 0;
     this.isCommitting = false;
     this.hasStoreFailed = false;
     this.#isShuttingDown = false;
@@ -221,8 +229,13 @@ export class World {
       const { kind, id, message } = note;
       if (message !== null && isLate) this.model.startExpiry(message);
       if (copy === null) continue;
-      if (kind === Sent.Pubrec) session!.handleReleased(id, copy, isLate);
-      else session!.handleDone(id, copy, isLate);
+      if (kind === Sent.Pubrec) {
+        session!.handleReleased(id, copy, isLate);
+        continue;
+      }
+      // The broker handled the PUBREC on a connection that was cut before that was known.
+      const isUnseen = kind === Sent.Pubcomp && copy.stage === Stage.Sent;
+      session!.handleDone(id, copy, isLate || isUnseen);
     }
     unhandled.length = 0;
   }
@@ -290,7 +303,11 @@ export class World {
   }
 
   #act(): void {
-    const { kind, conn } = this.#effect;
+    const { kind, conn, numbers } = this.#effect;
+    if (kind === EffectKind.Load) {
+      this.#loads.push(numbers!);
+      return;
+    }
     const link = this.#byConn.get(conn)!;
     if (kind === EffectKind.Read) {
       link.isReading = true;
@@ -350,6 +367,19 @@ export class World {
     }
     if (!retry) this.hasStoreFailed = true;
     this.#observe();
+  }
+
+  /** The store answers one of the loads. False: there is none. */
+  load(): boolean {
+    if (this.#loads.length === 0) return false;
+    const [numbers] = this.#loads.splice(this.random.below(this.#loads.length), 1);
+    const values = Array.from(numbers!, (number) => this.#store.read(number));
+    this.trace.log(() => `the store reads ${values.length} messages`);
+    this.broker.handleLoaded(numbers!, values, this.#millis);
+    // Lent: the broker must have copied what it keeps.
+    for (const value of values) value?.fill(0xee);
+    this.#observe();
+    return true;
   }
 
   /** Stores everything. */
