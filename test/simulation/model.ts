@@ -274,7 +274,7 @@ export class Model {
   /** A client takes a message for a new one. */
   handleTaken(session: SessionModel, packet: Packet, message: Message): void {
     session.handleTaken(packet, message);
-    if (packet.isRetained) return;
+    if (packet.isRetained && !session.hasHadRetainAsPublished) return;
     for (const filter of sharedFilters[message.topic]!) {
       if (session.mayMatch(filter, 0)) this.owedShared[filter.number]!.delete(message);
     }

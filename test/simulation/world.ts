@@ -164,6 +164,8 @@ export class World {
     }
     for (const link of [...this.links]) this.close(link);
     this.commit();
+    // Changes that wrote nothing are in no batch.
+    this.model.undo.forget(Number.POSITIVE_INFINITY);
     this.crash();
   }
 
@@ -227,7 +229,9 @@ export class World {
   #handleRead({ unhandled, session }: Link, isLate: boolean): void {
     for (const { note, copy } of unhandled) {
       const { kind, id, message } = note;
-      if (message !== null && isLate) this.model.startExpiry(message);
+      // With a wall clock that is set, the record of its expiry may say anything in between.
+      const isKnown = isLate && !this.scenario.isClockSet;
+      if (message !== null && isKnown) this.model.startExpiry(message);
       if (copy === null) continue;
       if (kind === Sent.Pubrec) {
         session!.handleReleased(id, copy, isLate);
