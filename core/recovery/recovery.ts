@@ -207,15 +207,16 @@ export class Recovery {
     }
   }
 
-  #restoreRetained({ retained, records, epochMillis }: BrokerContext): void {
+  #restoreRetained({ retained, records, epochMillis, now }: BrokerContext): void {
     for (const { topic, serial, expiresAt } of this.#retained) {
       const message = this.#messages.findResident(serial);
       if (message === 0) {
         this.#drop(Table.Retained, encodeUtf8(topic));
         continue;
       }
-      const at = (expiresAt === 0 ? NEVER : expiresAt - epochMillis) as Millis;
-      retained.restore(topic, message, at);
+      // Deadlines are not negative: a message that expired before the process began expires now.
+      const at = expiresAt === 0 ? NEVER : Math.max(now, expiresAt - epochMillis);
+      retained.restore(topic, message, at as Millis);
       records!.references.keep(message);
       records!.references.startRetaining(message);
       this.#recovered[Table.Retained]++;

@@ -6,6 +6,7 @@
  * cancelling cost the same at any number of timers. A timer that is usually postponed, such as a
  * keep alive, is not moved: it fires, and the caller sets it again.
  */
+import { assert } from "../base/assert.ts";
 import { grownF64, grownI32 } from "../base/columns.ts";
 import type { Millis } from "../boundary.ts";
 import { NEVER } from "../boundary.ts";
@@ -31,8 +32,9 @@ export class TimingWheel {
     return (this.#deadlines[timer]! - 1) as Millis;
   }
 
-  /** Arms a timer, or moves it. NEVER disarms it. */
+  /** Arms a timer, or moves it. NEVER disarms it. `deadline` is not negative. */
   set(timer: number, deadline: Millis): void {
+    assert(deadline >= 0, "a deadline is not negative");
     this.cancel(timer);
     if (deadline === NEVER) return;
     this.#grow(timer);

@@ -133,6 +133,19 @@ test("retained messages survive a crash and expire when they would have", () => 
   expect(late.records(Table.Retained)).toBe(1);
 });
 
+test("a retained message that expired while the broker was down is gone, at whatever time it starts", () => {
+  // The process counts its time from its start: the message expired at 0, at -1, and so on.
+  for (const millisBefore of [0, 1, 2, 16, 1000]) {
+    const world = new TestBroker({ durable: "at once" });
+    const props = { MessageExpiryInterval: 1 };
+    world.connected({ level: 5 }).publishes("t", "x", { retain: true, props });
+    const after = world.crash(1000 + millisBefore);
+    after.advance(0);
+    expect(after.count("retainedMessages")).toBe(0);
+    expect(after.store.size).toBe(0);
+  }
+});
+
 /** A CONNECT of a session that is kept for 100 seconds. */
 const for100Seconds: ConnectFields = {
   ...{ level: 5, clientId: "c", clean: false },
