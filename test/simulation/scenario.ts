@@ -25,6 +25,8 @@ export interface Scenario {
   readonly commitPercent: number;
   readonly usesShared: boolean;
   readonly codec: "ts" | "auto";
+  /** Whether the bytes of queued messages may leave memory. */
+  readonly answersLoads: boolean;
 }
 
 export function scenarioOf(random: Random): Scenario {
@@ -42,6 +44,7 @@ export function scenarioOf(random: Random): Scenario {
     stallMillisMax: random.pick([500, 60_000]),
     topicAliasOutMax: random.pick([0, 64]),
     topicTableBytesMax: 65_536,
+    queuedBytesInMemoryMax: random.pick([0, 500, 5000, 1_000_000]),
   });
   return {
     ...{ clientCount, limits },
@@ -58,5 +61,6 @@ export function scenarioOf(random: Random): Scenario {
     commitPercent: random.pick([10, 40, 90]),
     usesShared: random.chance(3),
     codec: random.chance(16) ? "auto" : "ts",
+    answersLoads: random.chance(2),
   };
 }

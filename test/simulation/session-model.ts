@@ -278,12 +278,14 @@ export class SessionModel {
     });
   }
 
-  /** The broker has sent a PUBREL. */
+  /** The broker has sent a PUBREL: it has handled the PUBREC. */
   handlePubrel(id: number): void {
     const copy = this.inUse.get(id);
-    if (copy === undefined || copy.isForgotten || copy.mayBeAcknowledged) return;
-    if (copy.stage === Stage.Released) return;
-    throw new Violation(`sends PUBREL ${id} before the PUBREC`, copy.message.number);
+    if (copy === undefined) return;
+    if (copy.stage === Stage.Sent && !copy.isForgotten && !copy.mayBeAcknowledged) {
+      throw new Violation(`sends PUBREL ${id} before the PUBREC`, copy.message.number);
+    }
+    copy.stage = Stage.Released;
   }
 
   /** The client takes the message of a PUBLISH for a new one. */

@@ -298,6 +298,8 @@ export class Simulation {
       if (random.chance(20)) this.#endProcess();
       return true;
     }
+    if (random.chance(4) && world.answerLoad()) return true;
+    if (random.chance(scenario.storeFaultSteps) && world.failLoad()) return true;
     if (!world.isCommitting) return world.beginCommit();
     if (random.below(100) < scenario.commitPercent) {
       if (random.chance(scenario.storeFaultSteps)) world.failCommit(random.chance(2));
@@ -366,8 +368,7 @@ export class Simulation {
         world.endCommit();
         isBusy = true;
       }
-      if (world.load()) isBusy = true;
-      world.advance(0);
+      while (world.answerLoad()) isBusy = true;
       for (const client of [...this.clients, this.auditor]) {
         if (this.#deliverUp(client)) isBusy = true;
         if (this.#deliverDown(client)) isBusy = true;

@@ -33,10 +33,10 @@ export class SimulatedStore {
     if (readBatch(bytes) !== null) throw new Violation(`a batch with zeros from ${at} is taken`);
   }
 
-  /** A copy of the record of a message, or null. */
+  /** The record of a message, or null. */
   read(number: number): Uint8Array | null {
     this.#applyLog();
-    return this.#records.get(nameOf(Table.Message, messageKey(number)))?.value.slice() ?? null;
+    return this.#records.get(nameOf(Table.Message, messageKey(number)))?.value ?? null;
   }
 
   count(table: TableNumber): number {
@@ -57,6 +57,12 @@ export class SimulatedStore {
       const lent = value.slice();
       recovery.put(table, key, lent);
       lent.fill(0xee);
+    }
+    for (let wanted = recovery.wanted(); wanted !== null; wanted = recovery.wanted()) {
+      for (const number of wanted) {
+        const value = this.read(number);
+        if (value !== null) recovery.putWanted(number, value.slice());
+      }
     }
   }
 

@@ -29,6 +29,13 @@ import type { Trace } from "./trace.ts";
 import { check, Violation } from "./violation.ts";
 import type { Packet } from "./wire.ts";
 
+/** The broker waits for messages of the store. */
+interface Load {
+  readonly numbers: Float64Array;
+  /** Null: not read yet. */
+  readonly values: readonly (Uint8Array | null)[] | null;
+}
+
 export class World {
   readonly random: Random;
   readonly scenario: Scenario;
@@ -62,6 +69,8 @@ export class World {
     ...{ kind: EffectKind.None, conn: NO_CONN, reason: 0, request: null, numbers: null },
   };
   readonly #packets: Packet[] = [];
+  /** Loads that the store has not answered. */
+  readonly #loads: Load[] = [];
   #isShuttingDown = false;
   readonly #chunk = new Uint8Array(65_536);
 
@@ -99,6 +108,7 @@ export class World {
       answersLoads: true,
       responseInformation: null,
       limits,
+      answersLoads: scenario.answersLoads,
     };
     this.broker = new Broker(config, {
       ingest: codec.ingest,
@@ -140,6 +150,7 @@ export class World {
     this.#loads.length = 0;
     this.isCommitting = false;
     this.hasStoreFailed = false;
+    this.#loads.length = 0;
     this.#isShuttingDown = false;
     // Numbers go on behind those that were lost.
     this.#durable = this.#polled;
@@ -302,8 +313,42 @@ export class World {
         this.#handlePacket(link, this.#packets[i]!);
       this.#packets.length = 0;
     }
-    while (this.broker.pollEffect(this.#effect)) this.#act();
+    while (this.broker.pollEffect(this.#effect)) {
+      if (this.#effect.kind === EffectKind.Load) this.#load(this.#effect.numbers!);
+      else this.#act();
+    }
     return hasSent;
+  }
+
+  /** The store reads messages, now or when it answers. */
+  #load(numbers: Float64Array): void {
+    const values = this.random.chance(2) ? this.#read(numbers) : null;
+    this.#loads.push({ numbers, values });
+  }
+
+  #read(numbers: Float64Array): (Uint8Array | null)[] {
+    return Array.from(numbers, (number) => this.#store.read(number)?.slice() ?? null);
+  }
+
+  /** The store answers one of the loads, in any order. False: there is none. */
+  answerLoad(): boolean {
+    if (this.#loads.length === 0 || this.hasStoreFailed) return false;
+    const [load] = this.#loads.splice(this.random.below(this.#loads.length), 1);
+    const { numbers, values } = load!;
+    this.broker.handleLoaded(numbers, values ?? this.#read(numbers), this.#millis);
+    this.#observe();
+    return true;
+  }
+
+  /** The store cannot be read. False: it has nothing to read. */
+  failLoad(): boolean {
+    const load = this.#loads.shift();
+    if (load === undefined) return false;
+    this.trace.log("a load fails");
+    this.hasStoreFailed = true;
+    this.broker.handleLoadFailure(load.numbers, this.#millis);
+    this.#observe();
+    return true;
   }
 
   #act(): void {
