@@ -11,6 +11,7 @@ import {
   NO_CONN,
   Reason,
   Recovery,
+  Table,
   Verdict,
   WriteBatch,
 } from "../../core/mod.ts";
@@ -98,7 +99,7 @@ export class World {
   /** A process starts, and recovers what the store has. */
   #start(): void {
     const { scenario, random } = this;
-    this.#startedAt = this.now - random.below(1000);
+    this.#startedAt = this.now - random.pick([0, 0, random.below(1000)]);
     const { limits } = scenario;
     const codec = createCodec(scenario.codec, limits, 1)!;
     const config = {
@@ -126,11 +127,11 @@ export class World {
       for (const number of numbers) recovery.putWanted(number, this.#store.read(number)!);
     }
     recovery.finish(this.#millis);
-    const dropped = Object.values(recovery.counts.dropped);
-    check(
-      dropped.every((count) => count === 0),
-      () => `the recovery drops records as damaged, by table: ${dropped}`,
-    );
+    for (const [table, count] of Object.entries(recovery.counts.dropped)) {
+      // A member of a shared subscription whose session ends with the process may have had a message in the store.
+      if (Number(table) === Table.Message && scenario.answersLoads && scenario.usesShared) continue;
+      check(count === 0, () => `the recovery drops ${count} records of table ${table} as damaged`);
+    }
     this.model.undo.batch = this.#polled + 1;
     this.model.handleRecovered();
     // What became due while no process ran is handled before any input.
