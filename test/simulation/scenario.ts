@@ -44,7 +44,6 @@ export function scenarioOf(random: Random): Scenario {
     stallMillisMax: random.pick([500, 60_000]),
     topicAliasOutMax: random.pick([0, 64]),
     topicTableBytesMax: 65_536,
-    queuedBytesInMemoryMax: random.pick([0, 500, 5000, 1_000_000]),
   });
   return {
     ...{ clientCount, limits },

@@ -292,7 +292,6 @@ export class Simulation {
 
   #store(): boolean {
     const { random, world, scenario } = this;
-    if (random.chance(2) && world.load()) return true;
     if (world.hasStoreFailed) {
       // A supervisor starts the process again.
       if (random.chance(20)) this.#endProcess();
@@ -369,6 +368,7 @@ export class Simulation {
         isBusy = true;
       }
       while (world.answerLoad()) isBusy = true;
+      world.advance(0);
       for (const client of [...this.clients, this.auditor]) {
         if (this.#deliverUp(client)) isBusy = true;
         if (this.#deliverDown(client)) isBusy = true;

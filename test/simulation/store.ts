@@ -33,10 +33,10 @@ export class SimulatedStore {
     if (readBatch(bytes) !== null) throw new Violation(`a batch with zeros from ${at} is taken`);
   }
 
-  /** The record of a message, or null. */
+  /** A copy of the record of a message, or null. */
   read(number: number): Uint8Array | null {
     this.#applyLog();
-    return this.#records.get(nameOf(Table.Message, messageKey(number)))?.value ?? null;
+    return this.#records.get(nameOf(Table.Message, messageKey(number)))?.value.slice() ?? null;
   }
 
   count(table: TableNumber): number {
@@ -61,7 +61,7 @@ export class SimulatedStore {
     for (let wanted = recovery.wanted(); wanted !== null; wanted = recovery.wanted()) {
       for (const number of wanted) {
         const value = this.read(number);
-        if (value !== null) recovery.putWanted(number, value.slice());
+        if (value !== null) recovery.putWanted(number, value);
       }
     }
   }

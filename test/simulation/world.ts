@@ -62,8 +62,6 @@ export class World {
   #durable = 0;
   isCommitting = false;
   hasStoreFailed = false;
-  /** Loads that the store has not answered: the numbers of their messages. */
-  readonly #loads: Float64Array[] = [];
   crashCount = 0;
   readonly #out: OutBuffer;
   readonly #effect: Effect = {
@@ -106,7 +104,6 @@ export class World {
       epochMillis: this.#startedAt + this.#unixOffset,
       serverName: "simulated",
       durable: true,
-      answersLoads: true,
       responseInformation: null,
       limits,
       answersLoads: scenario.answersLoads,
@@ -123,9 +120,6 @@ export class World {
     });
     const recovery = new Recovery(this.broker);
     this.#store.load(recovery, random);
-    for (let numbers = recovery.wanted(); numbers !== null; numbers = recovery.wanted()) {
-      for (const number of numbers) recovery.putWanted(number, this.#store.read(number)!);
-    }
     recovery.finish(this.#millis);
     for (const [table, count] of Object.entries(recovery.counts.dropped)) {
       // A member of a shared subscription whose session ends with the process may have had a message in the store.
@@ -148,7 +142,6 @@ export class World {
     for (const link of this.links) this.#end(link);
     this.links.length = 0;
     this.#byConn.clear();
-    this.#loads.length = 0;
     this.isCommitting = false;
     this.hasStoreFailed = false;
     this.#loads.length = 0;
@@ -328,15 +321,19 @@ export class World {
   }
 
   #read(numbers: Float64Array): (Uint8Array | null)[] {
-    return Array.from(numbers, (number) => this.#store.read(number)?.slice() ?? null);
+    return Array.from(numbers, (number) => this.#store.read(number));
   }
 
   /** The store answers one of the loads, in any order. False: there is none. */
   answerLoad(): boolean {
     if (this.#loads.length === 0 || this.hasStoreFailed) return false;
     const [load] = this.#loads.splice(this.random.below(this.#loads.length), 1);
-    const { numbers, values } = load!;
-    this.broker.handleLoaded(numbers, values ?? this.#read(numbers), this.#millis);
+    const { numbers } = load!;
+    const values = load!.values ?? this.#read(numbers);
+    this.trace.log(() => `the store reads ${values.length} messages`);
+    this.broker.handleLoaded(numbers, values, this.#millis);
+    // Lent: the broker must have copied what it keeps.
+    for (const value of values) value?.fill(0xee);
     this.#observe();
     return true;
   }
@@ -353,11 +350,7 @@ export class World {
   }
 
   #act(): void {
-    const { kind, conn, numbers } = this.#effect;
-    if (kind === EffectKind.Load) {
-      this.#loads.push(numbers!);
-      return;
-    }
+    const { kind, conn } = this.#effect;
     const link = this.#byConn.get(conn)!;
     if (kind === EffectKind.Read) {
       link.isReading = true;
@@ -417,19 +410,6 @@ export class World {
     }
     if (!retry) this.hasStoreFailed = true;
     this.#observe();
-  }
-
-  /** The store answers one of the loads. False: there is none. */
-  load(): boolean {
-    if (this.#loads.length === 0) return false;
-    const [numbers] = this.#loads.splice(this.random.below(this.#loads.length), 1);
-    const values = Array.from(numbers!, (number) => this.#store.read(number));
-    this.trace.log(() => `the store reads ${values.length} messages`);
-    this.broker.handleLoaded(numbers!, values, this.#millis);
-    // Lent: the broker must have copied what it keeps.
-    for (const value of values) value?.fill(0xee);
-    this.#observe();
-    return true;
   }
 
   /** Stores everything. */
