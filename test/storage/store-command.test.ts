@@ -99,7 +99,10 @@ const sound = [
   ...["in flight      0", "receipts       0", "retained       1", "wills          0", "sound", ""],
 ].join("\n");
 
-describeOn(Object.keys(runtimes), (_, [program, ...programFlags]) => {
+// The versions of Node between these run the same code and the same binary of LMDB.
+const someRuntimes = Object.keys(runtimes).filter((name) => !/^Node 2[24]$/.test(name));
+
+describeOn(someRuntimes, (_, [program, ...programFlags]) => {
   const permitted = programFlags.map((flag) => (flag === "--allow-net" ? "--allow-all" : flag));
   const on = (...args: readonly string[]): Promise<Finished> =>
     runSansmqOn([program, ...permitted], "store", ...args).finished;
@@ -269,6 +272,29 @@ test("an import names the line and the fault", async () => {
   }
 });
 
+test("an import that is killed at any point leaves all of it or nothing", async () => {
+  const [folder, file] = [newFolder(), join(newFolder(), "lines")];
+  const lines = Array.from({ length: 5000 }, (_, n) =>
+    JSON.stringify({ type: "session", clientId: `c${n}`, expirySeconds: 60, ends: null }),
+  );
+  writeFileSync(file, ['{"type":"store","format":1}', ...lines].join("\n"));
+  const isThere = async (): Promise<boolean> => {
+    const { code, stdout, stderr } = await store("verify", folder);
+    if (code === 0) expect(stdout).toMatch(/^sessions {7}5000\n/);
+    else expect(stderr).toMatch(/allowed is a folder with a store\n$/);
+    return code === 0;
+  };
+  for (let millis = 150; millis < 600 && !(await isThere()); millis += 75) {
+    const importing = runSansmq("store", "import", folder, file);
+    // At any point: this waits for nothing.
+    await new Promise((resolve) => setTimeout(resolve, millis));
+    importing.child.kill("SIGKILL");
+    await importing.finished;
+  }
+  if (!(await isThere())) expect((await store("import", folder, file)).code).toBe(0);
+  expect(await isThere()).toBe(true);
+});
+
 test("an import reads standard input, and leaves out messages that nothing uses", async () => {
   const folder = join(newFolder(), "store");
   const importing = runSansmq("store", "import", folder, "-");
@@ -429,11 +455,11 @@ describe("the arguments are refused for", () => {
 });
 
 test("every command has its help", async () => {
-  const { code, stdout } = await runSansmq("store", "--help").finished;
+  const { code, stdout } = await store("--help");
   expect(code).toBe(0);
   for (const name of ["verify", "export", "import", "backup", "compact"]) {
     expect(stdout).toMatch(new RegExp(`^ {2}${name} `, "m"));
-    const help = await runSansmq("store", name, "--help").finished;
+    const help = await store(name, "--help");
     expect([help.code, help.stdout]).toEqual([0, expect.stringContaining(`sansmq store ${name}`)]);
   }
 });
