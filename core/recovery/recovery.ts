@@ -55,7 +55,7 @@ export class Recovery {
   readonly #subscriptions: SubscriptionFields[] = [];
   readonly #retained: RetainedFields[] = [];
   readonly #wills: RecordedWillFields[] = [];
-  /** Records to remove from the store, because they are damaged. */
+  /** Records to remove from the store, because they are damaged or not needed. */
   readonly #damaged: { readonly table: Table; readonly key: Uint8Array }[] = [];
   readonly #context: BrokerContext;
   /** The messages that `wanted` has not named yet; null: it was not called. */
@@ -250,10 +250,13 @@ export class Recovery {
     return due;
   }
 
-  /** Drops the messages that no record refers to. */
+  /**
+   * Drops the messages that no record refers to. That is no damage: a message of a shared subscription
+   * may have been in the queue of a session that ended with its connection, and not been loaded yet.
+   */
   #dropOrphans({ records }: BrokerContext): void {
     this.#recovered[Table.Message] = this.#messages.dropOrphans(records!, (serial) =>
-      this.#drop(Table.Message, messageKey(serial)),
+      this.#damaged.push({ table: Table.Message, key: messageKey(serial) }),
     );
   }
 

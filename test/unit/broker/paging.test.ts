@@ -452,6 +452,15 @@ describe("messages of a shared subscription move to another member when the sess
     expect(world.count("messages") + world.count("messagesPaged")).toBe(0);
   });
 
+  test("whose session is not kept, and a crash before they are loaded leaves no trace", () => {
+    const { world } = withMember({ level: 5, clientId: "second" });
+    world.connected({ level: 5, clientId: "first", clean: true });
+    expect(world.records(Table.Message)).toBeGreaterThan(0);
+    const after = world.crash();
+    expect(Object.values(after.recovered!.dropped)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(after.records(Table.Message)).toBe(0);
+  });
+
   test("who is not connected, and they survive a crash there", () => {
     const { world, payloads, second } = withMember(kept5("second"));
     second.cut();
