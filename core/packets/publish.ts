@@ -150,11 +150,11 @@ function publish(
     connection.session,
   );
   if (context.events.observesPublishes) pushPublished(context, connection.clientId, name, message);
-  const isUsed = context.messages.references(message) > 1;
+  // The message reached nobody, because the store is full.
+  const isDropped = context.counters[Counter.droppedStoreFull]! > droppedBefore;
+  const isRefused = isDropped && context.messages.references(message) === 1;
   context.messages.release(message);
   if (isDelivered) {
-    // The message reached nobody, because the store is full.
-    const isRefused = !isUsed && context.counters[Counter.droppedStoreFull]! > droppedBefore;
     if (isRefused && qos > 0 && connection.level === 5) {
       connection.session!.removeReceipt(packetId);
       acknowledge(context, connection, packet, Reason.QuotaExceeded, before);
