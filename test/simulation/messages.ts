@@ -1,8 +1,6 @@
 /** The messages of a run: what their publishers know about them. */
 
-/** An application message of a client or a will. */
-export interface Message {
-  readonly number: number;
+export interface MessageFields {
   /** The number of the client. */
   readonly publisher: number;
   readonly topic: number;
@@ -13,43 +11,52 @@ export interface Message {
   readonly expirySeconds: number;
   /** 0: the payload is empty and does not have the number. */
   readonly payloadBytes: number;
+}
+
+/** An application message of a client or a will. */
+export class Message implements MessageFields {
+  readonly number: number;
+  readonly publisher: number;
+  readonly topic: number;
+  readonly qos: 0 | 1 | 2;
+  readonly isRetained: boolean;
+  readonly isWill: boolean;
+  readonly expirySeconds: number;
+  readonly payloadBytes: number;
   /** How often the broker has got it, or has published it as a will. */
-  transmissions: number;
+  transmissions = 0;
   /** The events of the first and the latest transmission; 0: none. */
-  firstAt: number;
-  latestAt: number;
+  firstAt = 0;
+  latestAt = 0;
   /** The broker has said that it has the message. */
-  isAcknowledged: boolean;
+  isAcknowledged = false;
   /**
    * When it expires at the earliest and at the latest, as Unix time: the wall clock may be set before the broker records it.
    */
-  expiresFrom: number;
-  expiresUntil: number;
+  expiresFrom: number = Number.POSITIVE_INFINITY;
+  expiresUntil: number = Number.NEGATIVE_INFINITY;
   /** The latest event at which the broker may have handled it; Infinity: it may still do so. */
-  handledUntil: number;
+  handledUntil: number = Number.POSITIVE_INFINITY;
   /** As a retained message: the event that made it certain that another one has replaced it. */
-  replacedAt: number;
-}
+  replacedAt: number = Number.POSITIVE_INFINITY;
 
-export type MessageFields = Pick<
-  Message,
-  "publisher" | "topic" | "qos" | "isRetained" | "isWill" | "expirySeconds" | "payloadBytes"
->;
+  constructor(number: number, fields: MessageFields) {
+    this.number = number;
+    this.publisher = fields.publisher;
+    this.topic = fields.topic;
+    this.qos = fields.qos;
+    this.isRetained = fields.isRetained;
+    this.isWill = fields.isWill;
+    this.expirySeconds = fields.expirySeconds;
+    this.payloadBytes = fields.payloadBytes;
+  }
+}
 
 export class Messages {
   readonly #all: Message[] = [];
 
   create(fields: MessageFields): Message {
-    const { publisher, topic, qos, isRetained, isWill, expirySeconds, payloadBytes } = fields;
-    const message: Message = {
-      number: this.#all.length + 1,
-      ...{ publisher, topic, qos, isRetained, isWill, expirySeconds, payloadBytes },
-      ...{ transmissions: 0, firstAt: 0, latestAt: 0, isAcknowledged: false },
-      expiresFrom: Number.POSITIVE_INFINITY,
-      expiresUntil: Number.NEGATIVE_INFINITY,
-      handledUntil: Number.POSITIVE_INFINITY,
-      replacedAt: Number.POSITIVE_INFINITY,
-    };
+    const message = new Message(this.#all.length + 1, fields);
     this.#all.push(message);
     return message;
   }

@@ -22,34 +22,33 @@ export const Type = {
 } as const;
 
 /** A packet from the broker. Which fields it has depends on its type. */
-export interface Packet {
+export class Packet {
   readonly type: number;
   /** The packet identifier. */
-  id: number;
+  id = 0;
   /** The reason code, or the return code. */
-  reason: number;
+  reason = 0;
   /** CONNACK: the session is present. */
-  isPresent: boolean;
-  qos: number;
-  isDup: boolean;
-  isRetained: boolean;
-  topic: number;
+  isPresent = false;
+  qos = 0;
+  isDup = false;
+  isRetained = false;
+  topic = 0;
   /** PUBLISH: the number of the message; 0: the payload is empty. */
-  message: number;
+  message = 0;
   /** PUBLISH: the Message Expiry Interval; -1: none. */
-  expirySeconds: number;
+  expirySeconds = -1;
   /** PUBLISH: the sum of the Subscription Identifiers. */
-  identifiers: number;
+  identifiers = 0;
   /** SUBACK and UNSUBACK. */
-  codes: readonly number[];
+  codes: readonly number[] = NO_CODES;
+
+  constructor(type: number) {
+    this.type = type;
+  }
 }
 
-function packetOf(type: number): Packet {
-  return {
-    ...{ type, id: 0, reason: 0, isPresent: false, qos: 0, isDup: false, isRetained: false },
-    ...{ topic: 0, message: 0, expirySeconds: -1, identifiers: 0, codes: NO_CODES },
-  };
-}
+const NO_CODES: readonly number[] = [];
 
 /** Writes a PUBLISH at `at`; returns where it ends. Its payload is the number of the message, then padding. */
 export function writePublish(
@@ -169,7 +168,7 @@ export class PacketReader {
     const length = this.#varint();
     const end = this.#at + length;
     if (end > this.#end) throw new Error("the broker wrote an incomplete packet");
-    const packet = packetOf(first >> 4);
+    const packet = new Packet(first >> 4);
     if (packet.type === Type.Publish) this.#publish(packet, first, end);
     else this.#others(packet, end);
     if (this.#at !== end) throw new Error(`a packet of type ${packet.type} has bytes too many`);
@@ -273,5 +272,3 @@ function writeShort(to: Uint8Array, at: number, value: number): number {
 function writeLong(to: Uint8Array, at: number, value: number): number {
   return writeShort(to, writeShort(to, at, value >>> 16), value & 0xffff);
 }
-
-const NO_CODES: readonly number[] = [];
