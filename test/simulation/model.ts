@@ -53,6 +53,8 @@ export class Model {
   readonly clients: readonly ClientModel[];
   /** Messages that one of the members of a shared subscription must get, by filter. */
   readonly owedShared: readonly Set<Message>[] = filters.map(() => new Set());
+  /** The event at which a session with each shared subscription ended last. */
+  readonly #memberEndedAt: number[] = filters.map(() => 0);
   /** Messages whose time of expiry is counted. */
   readonly #expiring: Message[] = [];
   readonly #clock: Clock;
@@ -149,11 +151,12 @@ export class Model {
       if (!filter.isShared || !session.mayMatch(filter, 0)) continue;
       const owed = this.owedShared[filter.number]!;
       const areAllKept = this.#areMembersKept(filter, this.event + 1);
+      this.#memberEndedAt[filter.number] = ++this.event;
       for (const message of owed) if (message.qos === 2 || !areAllKept) owed.delete(message);
     }
   }
 
-  /** Whether there are members, all of whose sessions outlive the process and began before an event. */
+  /** Whether there are members, and all of them were members before an event and outlive the process. */
   #areMembersKept(filter: Filter, event: number): boolean {
     let count = 0;
     for (const { session } of this.clients) {
@@ -256,7 +259,9 @@ export class Model {
       withdrawn?.push(() => session.owed.delete(message));
     }
     for (const filter of sharedFilters[message.topic]!) {
-      if (message.qos === 0 || !this.#areMembersKept(filter, start)) continue;
+      // A member whose session has ended meanwhile may have been the one to get it.
+      if (message.qos === 0 || this.#memberEndedAt[filter.number]! >= start) continue;
+      if (!this.#areMembersKept(filter, start)) continue;
       const owed = this.owedShared[filter.number]!;
       if (this.#wasTaken(filter, message)) continue;
       owed.add(message);
