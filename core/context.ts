@@ -107,7 +107,7 @@ export class BrokerContext {
     const records = config.durable ? new Records(this.journal, messages, references) : null;
     this.records = records;
     const isPaging = config.durable && config.answersLoads === true;
-    this.pager = isPaging ? new Pager(messages, paged, references, limits) : null;
+    this.pager = isPaging ? new Pager(messages, paged, references, limits, counters) : null;
     this.setEpoch(config.epochMillis);
     const queues = new DeliveryQueuePool();
     const { pager } = this;

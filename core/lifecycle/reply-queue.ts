@@ -104,12 +104,12 @@ function parkForStore(context: BrokerContext, connection: Connection): void {
   context.storeBlocked.add(connection);
 }
 
-export function isStoreBehind({ journal, limits, messages, pager }: BrokerContext): boolean {
+export function isStoreBehind({ journal, limits, pager }: BrokerContext): boolean {
   const { journalBacklogMax, journalBytesMax } = limits;
   if (journal.hasFailed || journal.backlog >= journalBacklogMax) return true;
   if (pager === null) return journal.backlogBytes >= journalBytesMax;
   // Messages can leave memory only after their commit, so the backlog must leave room for others.
-  const room = (limits.messageBytesMax - messages.byteCount) / 2;
+  const room = pager.freeBytes / 2;
   return journal.backlogBytes >= Math.min(journalBytesMax, Math.max(room, BACKLOG_BYTES_MIN));
 }
 

@@ -133,5 +133,7 @@ export class DeliveryQueuePool {
   }
 }
 
+/** The bytes that an entry counts in the limits, in addition to its message. */
+export const ENTRY_BYTES = 16;
 const SPARE_QUEUES_MAX = 256;
 const SPARE_ENTRIES_MAX = 2048;

@@ -16,9 +16,10 @@ import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin, DeliveryQueue, DeliveryQueuePool } from "./delivery-queue.ts";
+import { ENTRY_BYTES } from "./delivery-queue.ts";
 import type { PagedOutbox } from "./page.ts";
 import { Page } from "./page.ts";
-import { ENTRY_BYTES, QueuedMessages } from "./queued-messages.ts";
+import { QueuedMessages } from "./queued-messages.ts";
 import type { OutboxOwner, SessionContext } from "./session-context.ts";
 import type { SessionRecord } from "./session-record.ts";
 import { Window } from "./window.ts";
@@ -51,7 +52,6 @@ export class Outbox implements PagedOutbox {
    * again.
    */
   #idsSinceEmpty = 0;
-
   /** Whether it waits for its next page; of the pager. */
   isWanting = false;
   /** Whether its entries may be paged out; of the pager. */

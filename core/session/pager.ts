@@ -16,6 +16,8 @@ import type { Limits } from "../config.ts";
 import type { MessageReferences } from "../journal/message-references.ts";
 import type { MessagePool } from "../message/message-pool.ts";
 import type { PagedMessages } from "../message/paged-messages.ts";
+import { Counter } from "../observe/counters.ts";
+import { ENTRY_BYTES } from "./delivery-queue.ts";
 import type { Page, PagedOutbox } from "./page.ts";
 import { PAGE_BYTES_MAX, PAGE_MESSAGES_MAX } from "./page.ts";
 
@@ -24,6 +26,7 @@ export class Pager {
   readonly #messages: MessagePool;
   readonly #references: MessageReferences;
   readonly #limits: Limits;
+  readonly #counters: Float64Array;
   /** Outboxes with entries in memory: those of clients that are not connected, and the others. */
   readonly #away = new ObjectRing<PagedOutbox>();
   readonly #connected = new ObjectRing<PagedOutbox>();
@@ -45,11 +48,13 @@ export class Pager {
     paged: PagedMessages,
     references: MessageReferences,
     limits: Limits,
+    counters: Float64Array,
   ) {
     this.#messages = messages;
     this.paged = paged;
     this.#references = references;
     this.#limits = limits;
+    this.#counters = counters;
   }
 
   /** An outbox got entries that may be paged out once they are stored. */
@@ -97,7 +102,7 @@ export class Pager {
   pollLoad(): Float64Array | null {
     if (this.#starvedUntil !== NEVER) return null;
     while (this.#wanting.count > 0 && this.#inFlight.length < PAGES_MAX) {
-      const memory = this.#limits.messageBytesMax - this.#messages.byteCount - this.#inFlightBytes;
+      const memory = this.freeBytes - this.#inFlightBytes;
       if (memory < MEMORY_MIN && this.#inFlight.length === 0) this.starve();
       if (memory < MEMORY_MIN) return null;
       const outbox = this.#wanting.at(0)!;
@@ -168,10 +173,16 @@ export class Pager {
     return count === 0 ? null : outbox.nextPage(count, Math.min(bytesMax, SCARCE_BYTES_MAX));
   }
 
+  /** How much of `messageBytesMax` neither messages nor queue entries take. */
+  get freeBytes(): number {
+    const entryBytes = this.#counters[Counter.queued]! * ENTRY_BYTES;
+    return this.#limits.messageBytesMax - this.#messages.byteCount - entryBytes;
+  }
+
   /** How many bytes have to leave memory. */
   get #excess(): number {
     const overBudget = this.#references.residentBytes - this.#limits.queuedBytesInMemoryMax;
-    const overAll = this.#messages.byteCount - this.#limits.messageBytesMax * FULL_SHARE;
+    const overAll = this.#limits.messageBytesMax * (1 - FULL_SHARE) - this.freeBytes;
     return Math.max(overBudget, overAll);
   }
 

@@ -12,7 +12,7 @@ import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
 import type { DeliveryOrigin } from "./delivery-queue.ts";
-import { DeliveryQueue } from "./delivery-queue.ts";
+import { DeliveryQueue, ENTRY_BYTES } from "./delivery-queue.ts";
 import type { Page, PagedOutbox } from "./page.ts";
 import { PAGE_BYTES_MAX } from "./page.ts";
 import type { SessionContext } from "./session-context.ts";
@@ -366,8 +366,6 @@ export class QueuedMessages {
  * order.
  */
 const QUEUED_FIRST = 0x8000_0000;
-/** The bytes that an entry counts in the limits, in addition to its message. */
-export const ENTRY_BYTES = 16;
 /** A queue that grew beyond this is dropped when it is empty. */
 const KEPT_ENTRIES_MAX = 256;
 /** Maximum pages of one session on their way. */
