@@ -45,6 +45,8 @@ export class Copy {
   isForgotten = false;
   /** The broker got an acknowledgement that it may not have handled yet. */
   mayBeAcknowledged = false;
+  /** The copy that had the identifier before, if it may not be known to the store that it was acknowledged. */
+  previous: Copy | null = null;
 
   constructor(message: Message) {
     this.message = message;
@@ -136,7 +138,7 @@ export class SessionModel {
     }
     if (!packet.isDup) this.#checkIdentifier(packet.id, message);
     const copy = new Copy(message);
-    this.inUse.set(packet.id, copy);
+    this.#use(packet.id, copy);
     this.#undo.push(() => {
       copy.isForgotten = true;
     });
@@ -160,7 +162,7 @@ export class SessionModel {
     this.#count(account, qos, message);
     if (qos === 0) return;
     const copy = new Copy(message);
-    this.inUse.set(id, copy);
+    this.#use(id, copy);
     if (this.inUse.size > window) this.#checkWindow(window, message);
     // At QoS 1 the broker does not wait for the record that the message was sent.
     if (qos !== 1) return;
@@ -171,8 +173,11 @@ export class SessionModel {
   }
 
   #handleResent({ id, qos }: Packet, message: Message): void {
-    const copy = this.inUse.get(id);
+    const known = this.inUse.get(id);
+    // After a crash the identifier may be that of an earlier copy again.
+    const copy = known?.message === message ? known : known?.previous;
     if (copy?.message === message && copy.stage === Stage.Sent) {
+      this.inUse.set(id, copy);
       copy.mayBeAcknowledged = false;
       if (!copy.isForgotten) return;
       copy.isForgotten = false;
@@ -184,6 +189,12 @@ export class SessionModel {
     account.wasSent = true;
     this.#count(account, qos, message);
     this.inUse.set(id, new Copy(message));
+  }
+
+  #use(id: number, copy: Copy): void {
+    copy.previous = this.inUse.get(id) ?? null;
+    if (copy.previous !== null) copy.previous.previous = null;
+    this.inUse.set(id, copy);
   }
 
   #count(account: Account, qos: number, message: Message): void {
@@ -263,7 +274,9 @@ export class SessionModel {
     this.inUse.delete(id);
     this.#undo.push(() => {
       copy.mayBeAcknowledged = isLate;
-      this.inUse.set(id, copy);
+      const newer = this.inUse.get(id);
+      if (newer === undefined) this.inUse.set(id, copy);
+      else newer.previous = copy;
     });
   }
 

@@ -224,6 +224,9 @@ export class World {
         return null;
       default: {
         const copy = link.session?.inUse.get(id) ?? null;
+        this.trace.log(
+          () => `the broker gets acknowledgement ${kind} #${id} of client ${link.client}`,
+        );
         if (copy !== null) copy.mayBeAcknowledged = true;
         return copy;
       }
