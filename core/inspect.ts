@@ -168,8 +168,8 @@ function sessionState(context: BrokerContext, session: Session): SessionState {
     readyBytes: outbox.readyBytes,
     queuedCount: outbox.queuedCount,
     windowFree: outbox.windowFree,
-    sentIds: counted(window.sentCount, (position) => window.sentPacketId(position)),
-    releasedIds: counted(window.releasedCount, (position) => window.releasedId(position)),
+    sentIds: counted(window?.sentCount ?? 0, (position) => window!.sentPacketId(position)),
+    releasedIds: counted(window?.releasedCount ?? 0, (position) => window!.releasedId(position)),
     receiptCount,
     hasWill: will !== null,
   };

@@ -37,7 +37,7 @@ function queueCase(qos: 0 | 1): MicroCase {
           outbox.offer(message, qos, null, false);
           const packetId = outbox.readyPacketId();
           outbox.confirmReadySent();
-          if (qos === 1) sum += outbox.window.handlePuback(packetId);
+          if (qos === 1) sum += outbox.openWindow().handlePuback(packetId);
         }
         return sum;
       };

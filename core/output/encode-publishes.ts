@@ -27,6 +27,7 @@ export function encodeResends(
 ): Resent {
   const { messages } = context;
   const { window } = outbox;
+  if (window === null) return Resent.All;
   for (;;) {
     const position = outbox.resendPosition;
     if (position < 0) return Resent.All;

@@ -63,7 +63,7 @@ function applyToWindow(
   packetId: number,
   reason: number,
 ): Acknowledged {
-  const { window } = connection.session!.outbox;
+  const window = connection.session!.outbox.openWindow();
   if (type === PacketType.Puback) return window.handlePuback(packetId);
   if (type === PacketType.Pubcomp) return window.handlePubcomp(packetId);
   // The client refused the message: it is done, and its identifier is free [MQTT-4.3.3-4].

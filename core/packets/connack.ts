@@ -103,9 +103,10 @@ export function attachSession(
       : encodeConnack(isPresentKnown, 0);
   replyEncoded(context, connection, connack, needsCommit);
   const { outbox } = session;
-  for (let i = 0; i < outbox.window.releasedCount; i++) {
+  const { window } = outbox;
+  for (let i = 0; i < (window?.releasedCount ?? 0); i++) {
     // [MQTT311-4.4.0-1] [MQTT-4.4.0-1]
-    sendReply(context, connection, packReply(FirstByte.Pubrel, outbox.window.releasedId(i)));
+    sendReply(context, connection, packReply(FirstByte.Pubrel, window!.releasedId(i)));
   }
   outbox.attach(Math.min(limits.inflightMax, receiveMax)); // [MQTT-3.3.4-9]
   context.sendQueue.schedule(connection.slot);

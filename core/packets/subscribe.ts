@@ -35,6 +35,7 @@ import {
 import { subscriptionOptions } from "../routing/route.ts";
 import { isShared, sharedFilter } from "../routing/shared.ts";
 import type { Session } from "../session/session.ts";
+import { Subscriptions } from "../session/subscriptions.ts";
 import { isTopicFilter } from "../topic/filter.ts";
 
 export function handleSubscribe(
@@ -229,7 +230,7 @@ function subscribe(
   if (subscriptionId !== 0 && limits.subscriptionIdAvailable === 0) {
     return Reason.SubscriptionIdentifiersNotSupported;
   }
-  session.subscriptions ??= new Map();
+  session.subscriptions ??= new Subscriptions();
   const isNew = !session.subscriptions.has(text);
   if (isNew) {
     if (session.subscriptions.size >= limits.subscriptionsPerClientMax) return Reason.QuotaExceeded;

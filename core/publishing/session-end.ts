@@ -38,7 +38,7 @@ export function endSession(context: BrokerContext, session: Session): void {
     if (isPaged(message)) paged!.retain(message);
     else messages.retain(message);
   }
-  for (const filter of session.subscriptions?.keys() ?? []) {
+  for (const [filter] of session.subscriptions ?? []) {
     router.unsubscribe(filter, session);
     session.record?.removeSubscription(filter);
   }

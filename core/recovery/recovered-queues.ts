@@ -89,7 +89,7 @@ export class RecoveredQueues {
         if (kind === QueueRecordKind.Receipt) {
           session.restoreReceipt(n);
         } else {
-          session.outbox.window.restoreReleased(n);
+          session.outbox.openWindow().restoreReleased(n);
           session.outbox.continueIdsAfter(n);
         }
         continue;
@@ -100,7 +100,7 @@ export class RecoveredQueues {
       records!.references.keep(message);
       if (kind === QueueRecordKind.Sent) {
         if (!isPaged(message)) context.messages.retain(message);
-        session.outbox.window.push(n, message, delivery, origin);
+        session.outbox.openWindow().push(n, message, delivery, origin);
         session.outbox.continueIdsAfter(n);
         continue;
       }

@@ -34,6 +34,7 @@ import { Added } from "../ports.ts";
 import { endSession } from "../publishing/session-end.ts";
 import { publishWillOf } from "../publishing/will.ts";
 import type { Session, Will } from "../session/session.ts";
+import { Subscriptions } from "../session/subscriptions.ts";
 import { isTopicFilter } from "../topic/filter.ts";
 import { RecoveredMessages } from "./recovered-messages.ts";
 import { RecoveredQueues } from "./recovered-queues.ts";
@@ -201,7 +202,7 @@ export class Recovery {
           "enough for the subscriptions of the store",
         );
       }
-      session.subscriptions ??= new Map();
+      session.subscriptions ??= new Subscriptions();
       session.subscriptions.set(filter, options);
       this.#recovered[Table.Subscription]++;
     }

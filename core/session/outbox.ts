@@ -10,18 +10,16 @@
  * With a durable store, the entries of a session that outlives its connection are recorded. An
  * entry that must not be sent before a journal write is durable carries the number of that write.
  */
-import type { Limits } from "../config.ts";
 import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
-import type { DeliveryOrigin, DeliveryQueue, DeliveryQueuePool } from "./delivery-queue.ts";
+import type { DeliveryOrigin, DeliveryQueue } from "./delivery-queue.ts";
 import { ENTRY_BYTES } from "./delivery-queue.ts";
 import type { PagedOutbox } from "./page.ts";
 import { Page } from "./page.ts";
 import { QueuedMessages } from "./queued-messages.ts";
 import type { OutboxOwner, SessionContext } from "./session-context.ts";
-import type { SessionRecord } from "./session-record.ts";
 import { Window } from "./window.ts";
 
 /** The result of offering a message to a session. */
@@ -32,19 +30,15 @@ export class Outbox implements PagedOutbox {
   readonly #context: SessionContext;
   readonly owner: OutboxOwner;
   readonly #messages: MessagePool;
-  readonly #limits: Limits;
   readonly #counters: Float64Array;
-  /** Null if the session is not recorded. */
-  readonly #record: SessionRecord | null;
-  readonly #queues: DeliveryQueuePool;
   /** Created with the first message that has to wait. */
   #queued: QueuedMessages | null = null;
   #ready: DeliveryQueue | null = null;
   #readyBytes = 0;
   /** The number of QoS 1 and 2 entries in `ready`; each has a place in the window. */
   #readyWindow = 0;
-  /** Sent messages whose acknowledgement is not complete. */
-  readonly window: Window;
+  /** Sent messages whose acknowledgement is not complete; null: none, and none were since the client connected. */
+  window: Window | null = null;
   #windowMax: number;
   #lastPacketId = 0;
   /**
@@ -60,16 +54,12 @@ export class Outbox implements PagedOutbox {
   #isResendAsked = false;
 
   constructor(context: SessionContext, owner: OutboxOwner) {
-    const { messages, limits, counters, queues } = context;
+    const { messages, limits, counters } = context;
     this.#context = context;
     this.owner = owner;
-    this.#queues = queues;
-    this.#record = owner.record;
     this.#messages = messages;
-    this.#limits = limits;
     this.#counters = counters;
     this.#windowMax = limits.inflightMax;
-    this.window = new Window(context, owner.record);
   }
 
   get readyCount(): number {
@@ -81,12 +71,20 @@ export class Outbox implements PagedOutbox {
   get queuedCount(): number {
     return this.#queued === null ? 0 : this.#queued.count;
   }
+  /** Creates the window with the first message that needs it. */
+  openWindow(): Window {
+    this.window ??= new Window(this.#context, this.owner.record);
+    return this.window;
+  }
+  get #windowCount(): number {
+    return this.window === null ? 0 : this.window.count;
+  }
   get hasWindowRoom(): boolean {
     return this.windowFree > 0;
   }
   /** How many more QoS 1 and 2 messages may be in flight. */
   get windowFree(): number {
-    return Math.max(0, this.#windowMax - this.window.count - this.#readyWindow);
+    return Math.max(0, this.#windowMax - this.#windowCount - this.#readyWindow);
   }
 
   /**
@@ -97,7 +95,7 @@ export class Outbox implements PagedOutbox {
   offer(message: MessageSlot, delivery: number, origin: Origin, isBlocked: boolean): Offer {
     const bytes = this.#messages.size(message) + ENTRY_BYTES;
     if ((delivery & DELIVERY_QOS) === 0) {
-      if (isBlocked && this.#readyBytes + bytes > this.#limits.outputBytesMax) {
+      if (isBlocked && this.#readyBytes + bytes > this.#context.limits.outputBytesMax) {
         this.#counters[Counter.droppedSlowReader]!++;
         return Offer.Dropped;
       }
@@ -119,7 +117,7 @@ export class Outbox implements PagedOutbox {
   }
 
   #queue(): QueuedMessages {
-    this.#queued ??= new QueuedMessages(this.#context, this, this.#record);
+    this.#queued ??= new QueuedMessages(this.#context, this, this.owner.record);
     return this.#queued;
   }
 
@@ -200,7 +198,7 @@ export class Outbox implements PagedOutbox {
       this.#messages.release(message);
       return;
     }
-    this.window.push(packetId, message, word & DELIVERY_BITS, ready.origin());
+    this.openWindow().push(packetId, message, word & DELIVERY_BITS, ready.origin());
     this.#dropReady(message);
     this.#readyWindow--;
   }
@@ -235,7 +233,7 @@ export class Outbox implements PagedOutbox {
 
   /** Position in the window of the next message to resend, or -1 if there is none. */
   get resendPosition(): number {
-    return this.window.resendPosition(this.#windowMax);
+    return this.window === null ? -1 : this.window.resendPosition(this.#windowMax);
   }
 
   /**
@@ -243,7 +241,7 @@ export class Outbox implements PagedOutbox {
    * resent.
    */
   discardResend(position: number): void {
-    this.window.discard(position);
+    this.window!.discard(position);
     this.refill();
   }
 
@@ -253,7 +251,7 @@ export class Outbox implements PagedOutbox {
    */
   attach(windowMax: number): void {
     this.#windowMax = windowMax;
-    this.window.startResend();
+    this.window?.startResend();
     this.refill();
     if (this.#wantsResend) this.#context.pager!.want(this);
   }
@@ -278,8 +276,9 @@ export class Outbox implements PagedOutbox {
       this.#queue().unshift(message, delivery, origin);
       this.#removeSentRecord(word >>> PACKET_ID_SHIFT, message);
     }
-    this.window.stopResend();
-    if (this.#record !== null) this.#context.pager?.noteQueued(this);
+    if (this.#windowCount === 0) this.window = null;
+    this.window?.stopResend();
+    if (this.owner.record !== null) this.#context.pager?.noteQueued(this);
   }
 
   /**
@@ -288,10 +287,10 @@ export class Outbox implements PagedOutbox {
    */
   *unfinishedShared(): Generator<{ readonly message: MessageSlot; readonly group: number }> {
     const { window } = this;
-    for (let i = 0; i < window.sentCount; i++) {
-      const group = window.sentOrigin(i)?.group ?? 0;
-      const isExactlyOnce = (window.sentDelivery(i) & DELIVERY_QOS) === 2;
-      if (group !== 0 && !isExactlyOnce) yield { message: window.sentMessage(i), group };
+    for (let i = 0; i < (window?.sentCount ?? 0); i++) {
+      const group = window!.sentOrigin(i)?.group ?? 0;
+      const isExactlyOnce = (window!.sentDelivery(i) & DELIVERY_QOS) === 2;
+      if (group !== 0 && !isExactlyOnce) yield { message: window!.sentMessage(i), group };
     }
     for (const queue of [this.#ready, this.#queued]) {
       for (let i = 0; i < (queue?.count ?? 0); i++) {
@@ -319,7 +318,7 @@ export class Outbox implements PagedOutbox {
   clear(): void {
     this.detach(false);
     this.#queued?.clear();
-    this.window.clear();
+    this.window?.clear();
     this.#queued = null;
   }
 
@@ -327,18 +326,18 @@ export class Outbox implements PagedOutbox {
   pageOut(countMax: number): number {
     const count = this.#queued?.pageOut(countMax) ?? 0;
     const mayResend = this.owner.connSlot !== 0 || this.#isResendAsked;
-    return count > 0 || mayResend ? count : this.window.pageOut();
+    return count > 0 || mayResend ? count : (this.window?.pageOut() ?? 0);
   }
 
   /** Whether messages are left in memory that may be paged out once they are stored. */
   get hasUnpaged(): boolean {
     if (this.#queued?.hasUnpaged === true) return true;
-    return this.owner.connSlot === 0 && this.window.hasUnpaged;
+    return this.owner.connSlot === 0 && this.window?.hasUnpaged === true;
   }
 
   /** How many messages the client could be sent now, if they were loaded. */
   get loadableCount(): number {
-    if (this.#wantsResend) return this.window.sentCount;
+    if (this.#wantsResend) return this.window!.sentCount;
     return this.#queued?.isHeadToLoad === true ? this.windowFree : 0;
   }
 
@@ -350,14 +349,14 @@ export class Outbox implements PagedOutbox {
   get #wantsResend(): boolean {
     if (this.#isResendAsked) return false;
     const position = this.resendPosition;
-    return position >= 0 && isPaged(this.window.sentMessage(position));
+    return position >= 0 && isPaged(this.window!.sentMessage(position));
   }
 
   /** The next messages to load, up to `countMax` and `bytesMax`; it may be empty. */
   nextPage(countMax: number, bytesMax: number): Page {
     const page = new Page(this, countMax, bytesMax);
     if (this.#wantsResend) {
-      this.window.fillPage(page);
+      this.window!.fillPage(page);
       this.#isResendAsked = page.count > 0;
     } else {
       this.#queued?.fillPage(page);
@@ -368,7 +367,7 @@ export class Outbox implements PagedOutbox {
   /** Whether the place of a page's message `index` is still there. */
   hasPlace({ isSent, numbers, messages }: Page, index: number): boolean {
     const [n, message] = [numbers[index]!, messages[index]!];
-    if (isSent) return this.window.isAt(n, message);
+    if (isSent) return this.window?.isAt(n, message) === true;
     return this.#queued?.isAt(n, message) ?? false;
   }
 
@@ -376,7 +375,7 @@ export class Outbox implements PagedOutbox {
   placePage(page: Page): void {
     if (page.isSent) {
       this.#isResendAsked = false;
-      this.window.placePage(page);
+      this.window?.placePage(page);
     } else {
       this.#queued?.placePage(page);
       this.#queued?.endPage(page);
@@ -391,15 +390,15 @@ export class Outbox implements PagedOutbox {
       const packetId = this.#newPacketId();
       word |= packetId << PACKET_ID_SHIFT;
       this.#readyWindow++;
-      if (this.#record !== null) {
-        this.#record.putSent(packetId, message, delivery, origin);
+      if (this.owner.record !== null) {
+        this.owner.record.putSent(packetId, message, delivery, origin);
         // A QoS 2 message waits for the record of its identifier: resent under another one after a
         // restart, it would count as a second message.
         const waits = (delivery & DELIVERY_QOS) === 2 && !this.#messages.skipsCommits(message);
-        if (waits) seq = this.#record.lastSeq >>> 0;
+        if (waits) seq = this.owner.record.lastSeq >>> 0;
       }
     }
-    this.#ready ??= this.#queues.acquire();
+    this.#ready ??= this.#context.queues.acquire();
     this.#ready.push(message, word, origin, seq);
     this.#readyBytes += bytes;
     this.#counters[Counter.outputBytes]! += bytes;
@@ -416,13 +415,13 @@ export class Outbox implements PagedOutbox {
     this.#counters[Counter.outputBytes]! -= bytes;
     const ready = this.#ready!;
     if (ready.count > 0) return;
-    this.#queues.release(ready);
+    this.#context.queues.release(ready);
     this.#ready = null;
   }
 
   #newPacketId(): number {
     let id = this.#lastPacketId;
-    if (this.window.count === 0 && this.#readyWindow === 0) this.#idsSinceEmpty = 0;
+    if (this.#windowCount === 0 && this.#readyWindow === 0) this.#idsSinceEmpty = 0;
     do {
       id = id === 65_535 ? 1 : id + 1;
     } while (this.#idsSinceEmpty >= 65_535 && this.#isInUse(id)); // [MQTT311-2.3.1-4]
@@ -432,11 +431,11 @@ export class Outbox implements PagedOutbox {
   }
 
   #removeSentRecord(packetId: number, message: MessageSlot): void {
-    if (packetId !== 0) this.#record?.removeSent(packetId, message);
+    if (packetId !== 0) this.owner.record?.removeSent(packetId, message);
   }
 
   #isInUse(packetId: number): boolean {
-    if (this.window.isInUse(packetId)) return true;
+    if (this.window?.isInUse(packetId) === true) return true;
     for (let i = 0; i < this.readyCount; i++) {
       if (this.#ready!.word(i) >>> PACKET_ID_SHIFT === packetId) return true;
     }

@@ -5,6 +5,7 @@ import type { RetainedScan } from "../message/retained.ts";
 import { Outbox } from "./outbox.ts";
 import type { SessionContext } from "./session-context.ts";
 import type { SessionRecord } from "./session-record.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 
 /** Slot of a session, which is also its subscriber number in the topic index; 0: no session. */
 export type SessionSlot = number;
@@ -32,8 +33,8 @@ export class Session {
   /** Slot of its connection, or 0 while the client is disconnected. */
   connSlot = 0;
   readonly outbox: Outbox;
-  /** Options by filter, as in the topic index. Created with the first subscription. */
-  subscriptions: Map<string, number> | null = null;
+  /** Created with the first subscription. */
+  subscriptions: Subscriptions | null = null;
   /**
    * Retained messages still to be sent to new subscriptions, by filter. A filter has several scans
    * if the client subscribed again with another Subscription Identifier before the first scan was

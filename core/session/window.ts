@@ -8,7 +8,7 @@
  *
  * An identifier is in use until its message is done [MQTT311-2.3.1-4] [MQTT-2.2.1-4].
  */
-import type { MessagePool, MessageSlot } from "../message/message-pool.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
 import { Counter } from "../observe/counters.ts";
@@ -28,8 +28,6 @@ export type Acknowledged = (typeof Acknowledged)[keyof typeof Acknowledged];
 
 export class Window {
   readonly #context: SessionContext;
-  readonly #messages: MessagePool;
-  readonly #counters: Float64Array;
   /** Null if the session is not recorded. */
   readonly #record: SessionRecord | null;
   /** Sent, not yet acknowledged (PUBACK) or received (PUBREC). */
@@ -41,8 +39,6 @@ export class Window {
 
   constructor(context: SessionContext, record: SessionRecord | null) {
     this.#context = context;
-    this.#messages = context.messages;
-    this.#counters = context.counters;
     this.#record = record;
   }
 
@@ -62,7 +58,7 @@ export class Window {
   ): void {
     this.#sent ??= new PacketIdQueue();
     this.#sent.push(packetId, message, delivery, origin);
-    this.#counters[Counter.inflight]!++;
+    this.#context.counters[Counter.inflight]!++;
   }
 
   isInUse(packetId: number): boolean {
@@ -76,7 +72,7 @@ export class Window {
       return this.#isReleased(packetId) ? Acknowledged.WrongKind : Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 1) return Acknowledged.WrongKind;
     this.#dropSent(position);
-    this.#counters[Counter.inflight]!--;
+    this.#context.counters[Counter.inflight]!--;
     return Acknowledged.Done;
   }
 
@@ -85,7 +81,7 @@ export class Window {
     const position = this.#sent?.find(packetId) ?? -1;
     if (position < 0) return this.#isReleased(packetId) ? Acknowledged.Done : Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
-    const skipsCommits = this.#messages.skipsCommits(this.#sent!.message(position));
+    const skipsCommits = this.#context.messages.skipsCommits(this.#sent!.message(position));
     this.#dropSent(position);
     this.#released ??= new PacketIdQueue();
     this.#released.push(packetId, 0, 0, null);
@@ -97,7 +93,7 @@ export class Window {
   restoreReleased(packetId: number): void {
     this.#released ??= new PacketIdQueue();
     this.#released.push(packetId, 0, 0, null);
-    this.#counters[Counter.inflight]!++;
+    this.#context.counters[Counter.inflight]!++;
   }
 
   /** PUBREC with an error code: the message is done. */
@@ -106,7 +102,7 @@ export class Window {
     if (position < 0) return Acknowledged.Unknown;
     if ((this.#sent!.delivery(position) & DELIVERY_QOS) !== 2) return Acknowledged.WrongKind;
     this.#dropSent(position);
-    this.#counters[Counter.inflight]!--;
+    this.#context.counters[Counter.inflight]!--;
     return Acknowledged.Done;
   }
 
@@ -117,7 +113,7 @@ export class Window {
       return (this.#sent?.find(packetId) ?? -1) < 0 ? Acknowledged.Unknown : Acknowledged.WrongKind;
     }
     this.#dropReleased(position);
-    this.#counters[Counter.inflight]!--;
+    this.#context.counters[Counter.inflight]!--;
     return Acknowledged.Done;
   }
 
@@ -177,7 +173,7 @@ export class Window {
       const message = this.sentMessage(position);
       if (isPaged(message) || !references.isStored(message)) continue;
       this.#sent!.setMessage(position, references.pageOut(message));
-      this.#messages.release(message);
+      this.#context.messages.release(message);
       count++;
     }
     return count;
@@ -219,7 +215,7 @@ export class Window {
       if (position < 0 || this.sentMessage(position) !== message) continue;
       const resident = paged.resident(message);
       if (resident === 0) continue;
-      this.#messages.retain(resident);
+      this.#context.messages.retain(resident);
       this.#context.records!.references.pageIn(message, resident);
       this.#sent!.setMessage(position, resident);
     }
@@ -228,12 +224,12 @@ export class Window {
   /** Drops the PUBLISH at `position` as if it had been acknowledged. */
   discard(position: number): void {
     this.#dropSent(position);
-    this.#counters[Counter.inflight]!--;
+    this.#context.counters[Counter.inflight]!--;
   }
 
   /** Drops everything when the session ends. */
   clear(): void {
-    this.#counters[Counter.inflight]! -= this.count;
+    this.#context.counters[Counter.inflight]! -= this.count;
     while (this.#sent !== null && this.#sent.count > 0) this.#dropSent(0);
     while (this.#released !== null && this.#released.count > 0) this.#dropReleased(0);
     this.#sent = null;
@@ -245,7 +241,7 @@ export class Window {
     const message = sent.message(position);
     // A paged message loses its reference with its record.
     this.#record?.removeSent(sent.packetId(position), message);
-    if (!isPaged(message)) this.#messages.release(message);
+    if (!isPaged(message)) this.#context.messages.release(message);
     sent.removeAt(position);
   }
 
