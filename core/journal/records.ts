@@ -54,6 +54,8 @@ export class Records {
   readonly #messages: MessagePool;
   /** Which messages records refer to. */
   readonly references: MessageReferences;
+  /** The removals of sessions that may not be durable, in the order of the writes. */
+  readonly #removedSessions = new Map<string, number>();
   #lastDurableId = 0;
   /** Unix time, in milliseconds, at `Millis` zero. */
   epochMillis = 0;
@@ -104,6 +106,22 @@ export class Records {
 
   removeSession(clientId: string): void {
     this.#removeText(Table.Session, clientId);
+    const { committed, lastSeq } = this.#journal;
+    for (const [other, seq] of this.#removedSessions) {
+      if (seq > committed) break;
+      this.#removedSessions.delete(other);
+    }
+    // Deleted first, so that the map keeps the order of the writes.
+    this.#removedSessions.delete(clientId);
+    this.#removedSessions.set(clientId, lastSeq);
+  }
+
+  /**
+   * Whether a session with this client identifier has ended and may still be in the store: after a
+   * crash it would be there again.
+   */
+  mayRestoreSession(clientId: string): boolean {
+    return (this.#removedSessions.get(clientId) ?? 0) > this.#journal.committed;
   }
 
   /** `isNew`: the session has no record of this subscription. */

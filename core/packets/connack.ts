@@ -60,7 +60,9 @@ export function attachSession(
   const known = sessions.find(clientId);
   const isKept = expiryMillis > 0 || (known !== undefined && known.record !== null);
   const isWillAwaited = packet.will !== null && !isWillReceived(context, packet.will, bytes);
-  const needsCommit = records !== null && (isKept || isWillAwaited);
+  // A client that is told that it has no session does not find an earlier one after a crash.
+  const isEnding = records?.mayRestoreSession(clientId) ?? false;
+  const needsCommit = records !== null && (isKept || isWillAwaited || isEnding);
   // Before a session is taken over: the client keeps what it has.
   if (needsCommit && journal.isFull) {
     if (will !== null) context.messages.release(will.message);

@@ -7,6 +7,7 @@ import {
   concat,
   connect,
   disconnect,
+  disconnectWith,
   mqtt5,
   pingreq,
   puback,
@@ -32,6 +33,29 @@ test("the CONNACK of a session that is not kept does not wait for a commit", () 
   world.connected({ clientId: "c", clean: true });
   expect(world.commit()).toBe(false);
 });
+
+test.each([
+  ["expired", 2000],
+  ["was ended by DISCONNECT", 0],
+])(
+  "the CONNACK of a client whose kept session %s waits until the end of that session is stored",
+  (_, millis) => {
+    const world = new TestBroker({ durable: "when told" });
+    const kept = { level: 5, clientId: "c", clean: false } as const;
+    const client = world.open().connects({ ...kept, props: { SessionExpiryInterval: 1 } });
+    world.commit();
+    client.takes();
+    if (millis > 0) client.cut();
+    else client.send(disconnectWith(0, { SessionExpiryInterval: 0 }));
+    world.advance(millis);
+    const again = world.open().connects(kept);
+    // After a crash the earlier session would be there again, with messages that this client has forgotten.
+    expect(again.takes()).toEqual([]);
+    world.commit();
+    expect(again.takes()).toEqual([expect.stringContaining("CONNACK present=0")]);
+    expect(world.records(Table.Session)).toBe(0);
+  },
+);
 
 test("SUBACK and UNSUBACK wait for the commit", () => {
   const world = new TestBroker({ durable: "when told" });
