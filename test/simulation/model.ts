@@ -26,6 +26,8 @@ export interface Clock {
 export class ClientModel {
   readonly number: number;
   session: SessionModel | null = null;
+  /** The latest session that the client was told of, by the event at which it began. */
+  toldSince = 0;
   /** Its accepted connection. */
   link: Link | null = null;
   /** When its session ends, while it has no connection. */
@@ -84,6 +86,7 @@ export class Model {
     const isKept = client.expiry > 0;
     if (client.session === null) {
       client.session = new SessionModel(client.number, isKept, this.clients.length, this.undo);
+      client.session.since = ++this.event;
     }
     const { session: current } = client;
     const wasKept = current.isKept;
@@ -314,6 +317,19 @@ export class Model {
   /** The process has ended: the changes that the store does not have are taken back. */
   handleCrash(): void {
     this.undo.undo();
+    for (const { number, session, toldSince } of this.clients) {
+      // A session that is not kept ends with the process, whatever the store has.
+      check(
+        session === null || !session.isKept || session.since >= toldSince,
+        () => `client ${number} was told of a session, and an earlier one is in the store`,
+      );
+    }
+  }
+
+  /** The broker has sent the CONNACK. */
+  handleConfirmed(link: Link): void {
+    link.isConfirmed = true;
+    this.clients[link.client]!.toldSince = link.session!.since;
   }
 
   /** Another process has recovered. Clients that were connected are disconnected now. */

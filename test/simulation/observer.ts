@@ -31,7 +31,7 @@ export class Observer {
       case Type.Connack:
         if (packet.reason !== 0) break;
         check(link.isPresent === packet.isPresent, () => "the CONNACK has another session present");
-        link.isConfirmed = true;
+        this.#context.model.handleConfirmed(link);
         break;
       case Type.Publish:
         this.#handlePublish(link, packet);

@@ -55,6 +55,8 @@ export class Copy {
 
 export class SessionModel {
   readonly client: number;
+  /** The event at which it began. */
+  since = 0;
   /** Whether the client asked for it to outlive its connection. */
   isKept: boolean;
   readonly subscriptions: (Subscription | null)[] = filters.map(() => null);
