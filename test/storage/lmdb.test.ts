@@ -6,10 +6,10 @@ import { fileURLToPath } from "node:url";
 import { open } from "lmdb";
 import { expect, onTestFinished, test } from "vitest";
 import { openLmdbStore } from "../../adapters/storage/folder/lmdb-store.ts";
-import { Table } from "../../core/mod.ts";
+import { messageKey, Table } from "../../core/mod.ts";
 import { run } from "../support/process.ts";
 import { describeOn, runtimes } from "../support/runtimes.ts";
-import { commit } from "./store-records.ts";
+import { commit, records } from "./store-records.ts";
 
 const fixture = fileURLToPath(new URL("suite-fixture.mjs", import.meta.url));
 
@@ -73,6 +73,44 @@ test("what cannot be a record is given as one of no table, and can be removed", 
   await store.close();
   const again = await openLmdbStore(path);
   await again.load!(() => expect.unreachable());
+  await again.close();
+});
+
+test("a file that a crash of the machine left before the first commit is a new store", async () => {
+  for (const bytes of [0, 1, 4096, 8192]) {
+    const path = folder();
+    writeFileSync(join(path, "data.mdb"), Buffer.alloc(bytes));
+    const store = await openLmdbStore(path);
+    await commit(store, [Table.Session, "a", "1"]);
+    await store.close();
+    const again = await openLmdbStore(path);
+    expect(await records(again)).toEqual(new Map([["0 a", "1"]]));
+    await again.close();
+  }
+});
+
+test("a long value with another byte counts as damaged, also when it is read by number", async () => {
+  const path = folder();
+  const store = await openLmdbStore(path);
+  const key = messageKey(1);
+  await commit(
+    store,
+    [Table.Message, key, "m".repeat(9000)],
+    [Table.Message, "k", "v".repeat(900)],
+  );
+  await store.close();
+  const file = join(path, "data.mdb");
+  const bytes = readFileSync(file);
+  bytes[bytes.lastIndexOf("mmm")] = 0;
+  writeFileSync(file, bytes);
+  const again = await openLmdbStore(path);
+  const found: [number, number][] = [];
+  await again.load!((table, _, value) => found.push([table, value.length]));
+  expect(found.sort()).toEqual([
+    [Table.Message, 900],
+    [63, 0],
+  ]);
+  expect(await again.read!(Float64Array.of(1, 2))).toEqual([null, null]);
   await again.close();
 });
 

@@ -1,5 +1,5 @@
 /** Checks the file of a store before LMDB opens it: LMDB trusts its file, and damage could end the process. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../../core/mod.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
@@ -8,6 +8,7 @@ import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 export function checkStoreFile(folder: string): void {
   const path = join(folder, DATA_FILE);
   if (!IS_READABLE || !existsSync(path)) return;
+  discardUnbegun(path);
   const file = new LmdbFile(path);
   try {
     let readable = 0;
@@ -24,3 +25,15 @@ export function checkStoreFile(folder: string): void {
     file.close();
   }
 }
+
+/**
+ * Empties a file that a crash of the machine left before its first transaction was synced: one of zeros, no longer than
+ * the two meta pages that LMDB begins with.
+ */
+function discardUnbegun(path: string): void {
+  const { size } = statSync(path);
+  if (size === 0 || size > 2 * PAGE_BYTES_MAX) return;
+  if (readFileSync(path).every((byte) => byte === 0)) truncateSync(path, 0);
+}
+
+const PAGE_BYTES_MAX = 65_536;

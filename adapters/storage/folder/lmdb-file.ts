@@ -19,7 +19,7 @@
  * In a leaf, `low` and `high` are the length of the value. A large value is on pages of its own, and the node has
  * `page u64 · transaction u64 · count u64` instead. In a branch, `low`, `high` and the flags are the page below.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
 /** The name of LMDB's file in its folder. */
 export const DATA_FILE = "data.mdb";
@@ -40,9 +40,14 @@ export interface PageFault {
 }
 
 export class LmdbFile {
+  readonly #isInUse: boolean;
   readonly #descriptor: number;
   readonly #pageCount: number;
   readonly #meta: Meta | null = null;
+  /** That of the transaction before, whose pages no other one uses yet; null: that is not known. */
+  #previous: Meta | null = null;
+  /** One bit for each page of `#previous`; null: not known. */
+  #previousPages: Uint8Array | null = null;
   /** The first faults that were found: those of the metas, then those that the last walk found. */
   readonly faults: PageFault[] = [];
   faultCount = 0;
@@ -50,8 +55,12 @@ export class LmdbFile {
   /** One bit for each page that the current walk has seen. */
   readonly #used: Uint8Array;
 
-  /** Opens the file. Throws the error of the system if it cannot be read. */
-  constructor(path: string) {
+  /**
+   * Opens the file. Throws the error of the system if it cannot be read. `isInUse`: a process writes to it, so that
+   * also what is not synced is there.
+   */
+  constructor(path: string, isInUse = false) {
+    this.#isInUse = isInUse;
     this.#descriptor = openSync(path, "r");
     const { size } = fstatSync(this.#descriptor);
     // LMDB takes an empty file for a new one.
@@ -59,6 +68,7 @@ export class LmdbFile {
     this.#metaFaultCount = this.faultCount;
     this.#pageCount = this.#meta === null ? 0 : Math.floor(size / this.#meta.pageBytes);
     this.#used = new Uint8Array(Math.ceil(this.#pageCount / 8));
+    if (this.#previous !== null) this.#previousPages = this.#pagesOf(this.#previous);
   }
 
   close(): void {
@@ -79,9 +89,9 @@ export class LmdbFile {
     this.faultCount = this.#metaFaultCount;
     this.faults.length = Math.min(this.faults.length, this.faultCount);
     if (this.#meta === null) return;
-    yield* this.#walk(this.#meta.records, first);
+    yield* this.#walk(this.#meta.records, isBefore, first);
     if (first !== null) return;
-    for (const _ of this.#walk(this.#meta.free, null)) {
+    for (const _ of this.#walk(this.#meta.free, isNumberBefore, null)) {
       // Only the walk matters: it checks the pages.
     }
   }
@@ -94,8 +104,24 @@ export class LmdbFile {
     else if (second === undefined) this.#fault(1, "is not the second meta page of an LMDB file");
     if (first === null || second === undefined) return first ?? second ?? null;
     const synced = this.#metaAt(first.pageBytes / 2, first.pageBytes, true);
-    const latest = safer(first, second);
-    return synced === null ? latest : safer(latest, synced);
+    const latest = this.#chosen(first, second);
+    // LMDB takes it as it is. It is of zeros until the first transaction is synced.
+    const isSound = synced !== null && synced.txn <= Math.max(first.txn, second.txn);
+    if (!isSound && !this.#isZero(first.pageBytes / 2)) {
+      this.#fault(0, "has damaged data on what is synced");
+    }
+    const chosen = isSound ? this.#chosen(latest, synced) : latest;
+    const [earlier, later] = first.txn < second.txn ? [first, second] : [second, first];
+    // The pages of an earlier transaction may have other content by now, and those beside a broker at any time.
+    const isLast = !this.#isInUse && later.txn === chosen.txn && earlier.txn === chosen.txn - 1;
+    if (isLast) this.#previous = earlier;
+    return chosen;
+  }
+
+  /** Whether there are zeros in place of a meta. */
+  #isZero(at: number): boolean {
+    const bytes = this.#stableBytes(PAGE_HEAD_BYTES + META_BYTES, at);
+    return bytes?.every((byte) => byte === 0) ?? true;
   }
 
   /** The meta in the page at `at`; null if there is none. `isHalf`: it lacks what all metas have in common. */
@@ -115,10 +141,19 @@ export class LmdbFile {
       records,
       isSynced: (view.getUint16(body + 28, LITTLE) & UNSYNCED) === 0,
       txn: u64(view, body + 128),
-      bootId: u64(view, body + 136),
     };
     const isOurs = PAGE_SIZES.includes(meta.pageBytes) && [0, meta.pageBytes].includes(pageBytes);
     return isOurs ? meta : null;
+  }
+
+  /**
+   * The meta to start from: the later one, unless its pages may be lost because the machine, or the disk alone, ended
+   * before they were synced. LMDB chooses the same one with the option `safeRestore`.
+   */
+  #chosen(a: Meta, b: Meta): Meta {
+    if (b.txn === 0) return a;
+    const [earlier, latest] = a.txn >= b.txn ? [b, a] : [a, b];
+    return this.#isInUse || latest.isSynced ? latest : earlier;
   }
 
   /** Bytes that a broker may be writing: reads them until two readings are the same. Null: they are not there. */
@@ -132,9 +167,14 @@ export class LmdbFile {
     }
   }
 
-  *#walk(tree: Tree, first: number | null): Generator<LmdbEntry> {
+  *#walk(
+    tree: Tree,
+    isAscending: (a: Uint8Array, b: Uint8Array) => boolean,
+    first: number | null,
+  ): Generator<LmdbEntry> {
     if (tree.root === NO_PAGE) return;
     let count = 0;
+    let last: Uint8Array = NO_KEY;
     const path: { readonly page: Page; at: number; readonly end: number }[] = [];
     const descend = (number: number): void => {
       const isLeaf = path.length === tree.depth - 1;
@@ -150,6 +190,12 @@ export class LmdbFile {
         const entry = this.#entryAt(page, page.nodes[top.at++]!);
         if (entry === null) continue;
         count++;
+        // LMDB would stop here, or go on somewhere else.
+        if (!isAscending(last, entry.key)) {
+          this.#fault(page.number, "has keys that do not ascend");
+          continue;
+        }
+        last = entry.key;
         yield entry;
       } else {
         descend(childOf(page.view, page.nodes[top.at++]!));
@@ -179,6 +225,11 @@ export class LmdbFile {
     const nodes = Array.from({ length: lower >>> 1 }, (_, i) => {
       return PAGE_HEAD_BYTES + view.getUint16(PAGE_HEAD_BYTES + 2 * i, LITTLE);
     });
+    const txn = u64(view, 8);
+    const isKept = this.#previousPages === null || hasBit(this.#previousPages, number);
+    if (txn > this.#meta!.txn || (txn < this.#meta!.txn && !isKept)) {
+      return this.#fault(number, "is of another transaction");
+    }
     const isLeaf = kind === LEAF_PAGE;
     const isSound = nodes.every((at) => {
       if (at < PAGE_HEAD_BYTES + upper || at + NODE_HEAD_BYTES > pageBytes) return false;
@@ -187,6 +238,34 @@ export class LmdbFile {
     });
     if (!isSound) return this.#fault(number, "has an entry that reaches beyond the page");
     return { number, isLeaf, bytes, view, nodes };
+  }
+
+  /**
+   * One bit for each branch and leaf of a transaction; null if that cannot be told. A page of the next transaction that
+   * is none of these was written by it, so that an older page in its place is found by its transaction.
+   */
+  #pagesOf({ pageBytes, free, records }: Meta): Uint8Array | null {
+    const pages = new Uint8Array(this.#used.length);
+    const bytes = new Uint8Array(pageBytes);
+    const view = viewOf(bytes);
+    const waiting = [free, records].map(({ root, depth }) => [root, depth] as const);
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const [number, depth] = next;
+      if (number === NO_PAGE) continue;
+      if (number >= this.#pageCount || hasBit(pages, number)) return null;
+      pages[number >>> 3]! |= 1 << (number & 7);
+      if (depth <= 1) continue;
+      const length = readSync(this.#descriptor, bytes, 0, pageBytes, number * pageBytes);
+      const isBranch = (view.getUint16(18, LITTLE) & BRANCH_PAGE) !== 0;
+      const end = PAGE_HEAD_BYTES + view.getUint16(20, LITTLE);
+      if (length < pageBytes || !isBranch || end > pageBytes) return null;
+      for (let at = PAGE_HEAD_BYTES; at < end; at += 2) {
+        const node = PAGE_HEAD_BYTES + view.getUint16(at, LITTLE);
+        if (node + NODE_HEAD_BYTES > pageBytes) return null;
+        waiting.push([childOf(view, node), depth - 1]);
+      }
+    }
+    return pages;
   }
 
   #entryAt(page: Page, at: number): LmdbEntry | null {
@@ -214,7 +293,7 @@ export class LmdbFile {
       return false;
     }
     for (let page = number; page < number + count; page++) {
-      if (((this.#used[page >>> 3]! >>> (page & 7)) & 1) !== 0) {
+      if (hasBit(this.#used, page)) {
         this.#fault(page, "is in two places of the tree");
         return false;
       }
@@ -276,28 +355,6 @@ interface Meta {
   /** The pages of the transaction were on the disk before this meta was written. */
   readonly isSynced: boolean;
   readonly txn: number;
-  readonly bootId: number;
-}
-
-/**
- * The meta that LMDB would start from: the later one, unless its pages may have been lost with the memory of the
- * system because the machine was started again before they were synced.
- */
-function safer(a: Meta, b: Meta): Meta {
-  if (b.txn === 0) return a;
-  const [earlier, latest] = a.txn >= b.txn ? [b, a] : [a, b];
-  const isSafe = latest.isSynced || (latest.bootId !== 0 && latest.bootId === bootId());
-  return isSafe ? latest : earlier;
-}
-
-/** The first eight digits of the id that Linux gives to each start of the machine; 0 on other systems. */
-function bootId(): number {
-  try {
-    const text = readFileSync("/proc/sys/kernel/random/boot_id", "latin1");
-    return Number.parseInt(text.slice(0, 8), 16);
-  } catch {
-    return 0;
-  }
 }
 
 function treeAt(view: DataView, at: number): Tree {
@@ -306,6 +363,23 @@ function treeAt(view: DataView, at: number): Tree {
     entries: u64(view, at + 32),
     root: u64(view, at + 40),
   };
+}
+
+/** Whether a key is before another: by its bytes, and the beginning of a key before the key. */
+function isBefore(a: Uint8Array, b: Uint8Array): boolean {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return a[i]! < b[i]!;
+  return a.length < b.length;
+}
+
+/** The same for the tree of free pages, whose keys are the numbers of transactions. */
+function isNumberBefore(a: Uint8Array, b: Uint8Array): boolean {
+  if (b.length !== 8) return false;
+  return a.length === 0 || u64(viewOf(a), 0) < u64(viewOf(b), 0);
+}
+
+function hasBit(bits: Uint8Array, at: number): boolean {
+  return ((bits[at >>> 3]! >>> (at & 7)) & 1) !== 0;
 }
 
 function childOf(view: DataView, at: number): number {
@@ -353,6 +427,7 @@ const META_PAGE = 0x08;
 const LARGE_VALUE = 0x01;
 /** A flag of metas: the pages of the transaction were perhaps not on the disk when the meta was written. */
 const UNSYNCED = 0x1000;
+const NO_KEY = new Uint8Array(0);
 /** All bits of a page number are set. */
 const NO_PAGE = 2 ** 64;
 /** More faults are counted, and not kept. */

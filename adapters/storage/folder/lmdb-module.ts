@@ -23,6 +23,9 @@ export const openOptions = {
   encoding: "binary",
   // A batch is a transaction by itself. The promise of a turn would have nobody to handle its rejection.
   eventTurnBatching: false,
+  // LMDB begins at the last transaction that was synced. A later one may be in the file, but it was not acknowledged,
+  // and a disk may lose parts of it while the machine goes on. The types of lmdb leave this option out.
+  safeRestore: true,
   // A value is read once: at the start, or before it is sent.
   cache: false,
   compression: false,

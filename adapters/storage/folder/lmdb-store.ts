@@ -14,8 +14,9 @@ import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
-import { writableFolder } from "./make-folder.ts";
+import { syncFolder, writableFolder } from "./make-folder.ts";
 import { recordOf, storedKey, storedValue } from "./record-keys.ts";
+import { withoutChecksum } from "./value-checksum.ts";
 
 /**
  * Opens the store in `folder`, which it makes if need be. Rejects with ConfigError if `lmdb` is not
@@ -34,6 +35,8 @@ export async function openLmdbStore(folder: string): Promise<Store> {
     checkStoreFile(path);
     allocateFiles(path);
     const database = open({ path, ...openOptions });
+    // The name of a new file has to survive a crash of the machine too.
+    syncFolder(path);
     return new LmdbStore(path, database, unlock);
   } catch (error) {
     await unlock();
@@ -98,7 +101,7 @@ class LmdbStore implements Store {
         const { table, key, value } = records;
         const at = storedKey(table, key);
         if (value === null) void database.remove(at);
-        else void database.put(at, storedValue(key, value));
+        else void database.put(at, storedValue(at, key, value));
       }
     });
     await done;
@@ -114,7 +117,11 @@ class LmdbStore implements Store {
     await isRead.finally(() => this.#reads.delete(isRead));
     // A read transaction that began before the last commit does not see its records.
     database.resetReadTxn();
-    return keys.map((key) => database.get(key) ?? null);
+    return keys.map((key) => {
+      const stored = database.get(key);
+      // A damaged message is none.
+      return stored === undefined ? null : withoutChecksum(key, stored);
+    });
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,13 @@
 /** The folder of a store. */
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { ConfigError } from "../../../core/mod.ts";
 
@@ -23,4 +31,16 @@ function makeFolder(path: string): void {
   const parent = dirname(path);
   if (parent !== path) makeFolder(parent);
   mkdirSync(path, { mode: 0o700 });
+  syncFolder(parent);
+}
+
+/** Makes the names in a folder durable. On Windows, a folder cannot be opened. */
+export function syncFolder(path: string): void {
+  if (process.platform === "win32") return;
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }

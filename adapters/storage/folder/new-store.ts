@@ -9,7 +9,7 @@ import { ConfigError } from "../../../core/mod.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { DATA_FILE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
-import { writableFolder } from "./make-folder.ts";
+import { syncFolder, writableFolder } from "./make-folder.ts";
 import type { StoredRecord } from "./record-keys.ts";
 import { storedKey, storedValue } from "./record-keys.ts";
 
@@ -57,7 +57,7 @@ export class NewStore {
       for (const [at, { table, key, value }] of records.entries()) {
         const stored = storedKey(table, key);
         if (database.doesExist(stored)) return at;
-        database.putSync(stored, storedValue(key, value));
+        database.putSync(stored, storedValue(stored, key, value));
       }
       return -1;
     });
@@ -79,8 +79,7 @@ export class NewStore {
     // The readers that the old lock file names do not read the new store.
     rmSync(join(this.#folder, LOCK_FILE), { force: true });
     renameSync(made, join(this.#folder, DATA_FILE));
-    // On Windows, a folder cannot be opened.
-    if (process.platform !== "win32") sync(this.#folder);
+    syncFolder(this.#folder);
     await this.#end();
   }
 

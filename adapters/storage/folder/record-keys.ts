@@ -3,9 +3,11 @@
  *
  * A key is the table in one byte, then the key of the record. LMDB bounds the length of keys: of a longer
  * key, its SHA-256 stands in its place, and the value begins with the key: `key length u32 · key · value`.
+ * Behind a long value is its checksum (value-checksum.ts).
  */
 import { createHash } from "node:crypto";
 import type { Table } from "../../../core/mod.ts";
+import { withChecksum, withoutChecksum } from "./value-checksum.ts";
 
 /** The key in LMDB of the record with this key. */
 export function storedKey(table: Table, key: Uint8Array): Uint8Array {
@@ -15,9 +17,12 @@ export function storedKey(table: Table, key: Uint8Array): Uint8Array {
     : prefixed(table, key);
 }
 
-/** The value in LMDB of the record with this key and value. */
-export function storedValue(key: Uint8Array, value: Uint8Array): Uint8Array {
-  if (!isLong(key)) return value;
+/** The value in LMDB, under `stored`, of the record with this key and value. */
+export function storedValue(stored: Uint8Array, key: Uint8Array, value: Uint8Array): Uint8Array {
+  return withChecksum(stored, isLong(key) ? withKey(key, value) : value);
+}
+
+function withKey(key: Uint8Array, value: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(4 + key.length + value.length);
   viewOf(bytes).setUint32(0, key.length);
   bytes.set(key, 4);
@@ -35,9 +40,10 @@ export interface StoredRecord {
  * The record of a key and a value in LMDB, as views of them. What cannot be a record becomes one without a value in
  * a table that does not exist: it counts as damaged, and its removal removes the key.
  */
-export function recordOf(key: Uint8Array, value: Uint8Array): StoredRecord {
+export function recordOf(key: Uint8Array, stored: Uint8Array): StoredRecord {
   const table = ((key[0] ?? NO_TABLE) & ~LONG) as Table;
-  if (table >= NO_TABLE) return { table: NO_TABLE, key, value: NO_VALUE };
+  const value = withoutChecksum(key, stored);
+  if (table >= NO_TABLE || value === null) return { table: NO_TABLE, key, value: NO_VALUE };
   if ((key[0]! & LONG) === 0) return { table, key: key.subarray(1), value };
   const keyEnd = value.length < 4 ? Number.POSITIVE_INFINITY : 4 + viewOf(value).getUint32(0);
   if (keyEnd > value.length) return { table: NO_TABLE, key, value: NO_VALUE };

@@ -40,7 +40,7 @@ export class StoreReader {
     const isInUse = unlock === null;
     const release = unlock ?? (await holdSnapshot(path));
     try {
-      return new StoreReader(new LmdbFile(file), isInUse, release);
+      return new StoreReader(new LmdbFile(file, isInUse), isInUse, release);
     } catch (error) {
       await release();
       throw error;
