@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../../core/mod.ts";
+import type { LmdbEntry } from "./lmdb-file.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 
 /** Throws ConfigError if the file of the store in `folder` is damaged. */
@@ -9,10 +10,18 @@ export function checkStoreFile(folder: string): void {
   const path = join(folder, DATA_FILE);
   if (!IS_READABLE || !existsSync(path)) return;
   discardUnbegun(path);
+  readWhole(path, () => {});
+}
+
+/** Passes every entry of the file to `take`. Throws ConfigError after the last one if the file is damaged. */
+export function readWhole(path: string, take: (entry: LmdbEntry) => void): void {
   const file = new LmdbFile(path);
   try {
     let readable = 0;
-    for (const _ of file.entries()) readable++;
+    for (const entry of file.entries()) {
+      readable++;
+      take(entry);
+    }
     const [fault] = file.faults;
     if (fault === undefined) return;
     const rescue =
@@ -20,7 +29,7 @@ export function checkStoreFile(folder: string): void {
         ? "none of its records can be read"
         : `${readable} of its records can be read, and sansmq store export writes them`;
     const message = `store: ${path} is damaged: page ${fault.page} ${fault.what}; ${rescue}`;
-    throw new ConfigError("store", folder, "a folder with a sound store", message);
+    throw new ConfigError("store", path, "a folder with a sound store", message);
   } finally {
     file.close();
   }

@@ -46,6 +46,8 @@ export class LmdbFile {
   readonly #meta: Meta | null = null;
   /** That of the transaction before, whose pages no other one uses yet; null: that is not known. */
   #previous: Meta | null = null;
+  /** The transaction of the later meta page. After LMDB has gone back, the other one has the same pages. */
+  #lastTxn = 0;
   /** One bit for each page of `#previous`; null: not known. */
   #previousPages: Uint8Array | null = null;
   /** The first faults that were found: those of the metas, then those that the last walk found. */
@@ -112,6 +114,7 @@ export class LmdbFile {
     }
     const chosen = isSound ? this.#chosen(latest, synced) : latest;
     const [earlier, later] = first.txn < second.txn ? [first, second] : [second, first];
+    this.#lastTxn = later.txn;
     // The pages of an earlier transaction may have other content by now, and those beside a broker at any time.
     const isLast = !this.#isInUse && later.txn === chosen.txn && earlier.txn === chosen.txn - 1;
     if (isLast) this.#previous = earlier;
@@ -227,7 +230,7 @@ export class LmdbFile {
     });
     const txn = u64(view, 8);
     const isKept = this.#previousPages === null || hasBit(this.#previousPages, number);
-    if (txn > this.#meta!.txn || (txn < this.#meta!.txn && !isKept)) {
+    if (txn > this.#lastTxn || (txn < this.#meta!.txn && !isKept)) {
       return this.#fault(number, "is of another transaction");
     }
     const isLeaf = kind === LEAF_PAGE;
