@@ -77,10 +77,11 @@ async function main(): Promise<void> {
 async function storeCommand(): Promise<number> {
   const { parseStoreArguments } = await import("./store/arguments.ts");
   const given = parsed((argv, ours) => parseStoreArguments(argv.slice(1), ours), "sansmq store");
-  const { isFailure, runStore } = await import("./store/run.ts");
+  const { failureCode, runStore } = await import("./store/run.ts");
   return runStore(given).catch((error: unknown) => {
     if (isDenied(error)) fail(1, `store: needs ${DENO_PERMISSIONS}`);
-    if (isFailure(error)) fail(1, oneLine(error));
+    const code = failureCode(error);
+    if (code !== null) fail(code, oneLine(error));
     throw error;
   });
 }

@@ -481,17 +481,6 @@ test("one line names a folder without a store, and a file that cannot be read or
   }
 });
 
-test("an export to a file is complete or not there, and readable only by its owner", async () => {
-  const folder = await filledFolder();
-  const place = newFolder();
-  const file = join(place, "lines");
-  writeFileSync(file, "before");
-  expect(await store("export", folder, file)).toEqual({ code: 0, stdout: "", stderr: "" });
-  expect(readFileSync(file, "utf8")).toBe((await store("export", folder)).stdout);
-  expect(statSync(file).mode & 0o777).toBe(0o600);
-  expect(readdirSync(place)).toEqual(["lines"]);
-});
-
 test("a terminal shows the progress, anything else does not", needs("script"), async () => {
   const folder = newFolder();
   const opened = await openLmdbStore(folder);

@@ -1,9 +1,8 @@
 /** `sansmq store` within the process of the test: what it writes, and its exit code, as the command has them. */
-import { CommanderError } from "commander";
 import { vi } from "vitest";
 import { oneLine } from "../../adapters/cli/one-line.ts";
 import { parseStoreArguments } from "../../adapters/cli/store/arguments.ts";
-import { isFailure, runStore } from "../../adapters/cli/store/run.ts";
+import { failureCode, runStore } from "../../adapters/cli/store/run.ts";
 import type { Finished } from "./process.ts";
 
 type Done = (error?: Error | null) => void;
@@ -22,8 +21,9 @@ export async function storeCommand(...args: readonly string[]): Promise<Finished
   try {
     code = await runStore(parseStoreArguments(args, "0"));
   } catch (error) {
-    if (!(error instanceof CommanderError) && !isFailure(error)) throw error;
-    code = error instanceof CommanderError ? error.exitCode : 1;
+    const failure = failureCode(error);
+    if (failure === null) throw error;
+    code = failure;
     written.stderr += `sansmq: ${oneLine(error)}\n`;
   } finally {
     for (const spy of spies) spy.mockRestore();

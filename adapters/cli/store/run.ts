@@ -1,12 +1,13 @@
 /** Runs `sansmq store`. */
 import { ConfigError } from "../../../core/mod.ts";
+import { CommanderError } from "../arguments.ts";
 import type { StoreArguments } from "./arguments.ts";
 import { backUpStore, compactStore } from "./backup.ts";
 import { exportStore } from "./export.ts";
 import { ImportError, importFile } from "./import.ts";
 import { verifyStore } from "./verify.ts";
 
-/** Resolves with the exit code. Rejects with ConfigError or ImportError. */
+/** Resolves with the exit code. Rejects with ConfigError, ImportError, or CommanderError for a wrong argument. */
 export async function runStore(given: StoreArguments): Promise<number> {
   switch (given.command) {
     case "verify":
@@ -27,10 +28,11 @@ export async function runStore(given: StoreArguments): Promise<number> {
   }
 }
 
-/** Whether an error is told in one line: a wrong argument or file, or an error of the system. */
-export function isFailure(error: unknown): boolean {
+/** The exit code of an error that is told in one line: a wrong argument or file, or an error of the system. Null: another one. */
+export function failureCode(error: unknown): number | null {
+  if (error instanceof CommanderError) return error.exitCode;
   const isOfSystem = typeof (error as { readonly code?: unknown }).code === "string";
-  return error instanceof ConfigError || error instanceof ImportError || isOfSystem;
+  return error instanceof ConfigError || error instanceof ImportError || isOfSystem ? 1 : null;
 }
 
 async function importMosquitto(folder: string, file: string): Promise<void> {
