@@ -85,6 +85,8 @@ export class SoundRecords {
   /** What is wrong with the first damaged records. */
   readonly damage: string[] = [];
   damagedCount = 0;
+  /** The messages that no record refers to, which a broker removes when it starts. They are no damage. */
+  unusedCount = 0;
   /** The first damaged pages. */
   pageFaults: readonly PageFault[] = [];
   pageFaultCount = 0;
@@ -119,7 +121,8 @@ export class SoundRecords {
     // The references to messages are known now.
     for (const record of this.#reader.recordsOf(Table.Message)) {
       const sound = this.#decode(record);
-      if (typeof sound === "string") this.#damaged(record, sound);
+      if (sound === UNUSED) this.unusedCount++;
+      else if (typeof sound === "string") this.#damaged(record, sound);
       else this.#count(sound);
     }
   }
@@ -173,7 +176,7 @@ export class SoundRecords {
       case Table.Message: {
         const fields = decodeMessage(key, value);
         if (fields === null) return UNREADABLE;
-        if (!this.#messages.isMarked(fields.serial)) return "no record refers to it";
+        if (!this.#messages.isMarked(fields.serial)) return UNUSED;
         return { table, fields, value };
       }
       case Table.Queue:
@@ -270,6 +273,7 @@ const kindNames: Readonly<Record<number, string>> = {
 };
 const UNREADABLE = "it cannot be read";
 const NO_SESSION = "its session is missing";
+const UNUSED = "no record refers to it";
 const NO_MESSAGE = "its message is missing";
 const SHOWN_BYTES_MAX = 200;
 /** More damaged records are counted, and not described. */

@@ -32,7 +32,7 @@ export function damageOf(records: SoundRecords, reader: StoreReader): readonly s
   const { pageFaults: faults, pageFaultCount: faultCount, damage, damagedCount } = records;
   if (faultCount + damagedCount === 0) return [];
   const sum = records.soundCount + damagedCount;
-  const lost = Math.max(0, reader.count - sum);
+  const lost = Math.max(0, reader.count - sum - records.unusedCount);
   const summary = [
     ...(faultCount === 0 ? [] : [`${faultCount} pages, which had about ${lost} records`]),
     ...(damagedCount === 0 ? [] : [`${damagedCount} of ${sum} records`]),
