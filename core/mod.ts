@@ -64,7 +64,16 @@ export {
   encodeSubscription,
   encodeWill,
 } from "./journal/encode-records.ts";
-export { messageKey, QueueRecordKind, RECORD_FORMAT } from "./journal/record-keys.ts";
+export {
+  DURABLE_ID_MAX,
+  messageKey,
+  ORDER_MAX,
+  POSITION_FIRST,
+  POSITION_MAX,
+  QueueRecordKind,
+  RECORD_FORMAT,
+  SERIAL_MAX,
+} from "./journal/record-keys.ts";
 export { DELIVERY_QOS, DELIVERY_RETAIN } from "./message/publish-writer.ts";
 export { nearest } from "./nearest.ts";
 export type { CounterName, CounterSpec } from "./observe/counters.ts";

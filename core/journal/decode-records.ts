@@ -10,12 +10,15 @@ import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
 import { isTopicName } from "../topic/name.ts";
 import type { DurableSessionId, QueueRecordKind } from "./record-keys.ts";
 import {
+  DURABLE_ID_MAX,
   QueueRecordKind as Kind,
   MESSAGE_HEAD_BYTES,
   MESSAGE_KEY_BYTES,
+  ORDER_MAX,
   PUBLISHED_RETAIN,
   QUEUE_KEY_BYTES,
   QUEUED_HEAD_BYTES,
+  SERIAL_MAX,
 } from "./record-keys.ts";
 
 export interface SessionFields {
@@ -33,7 +36,8 @@ export function decodeSession(key: Uint8Array, value: Uint8Array): SessionFields
   const durableId = view.getUint32(1);
   const [endsAt, expiryMillis] = [view.getFloat64(5), view.getFloat64(13)];
   const isTime = endsAt >= 0 && expiryMillis >= 0;
-  return durableId === 0 || !isTime ? null : { clientId, durableId, endsAt, expiryMillis };
+  const isId = durableId >= 1 && durableId <= DURABLE_ID_MAX;
+  return isId && isTime ? { clientId, durableId, endsAt, expiryMillis } : null;
 }
 
 export interface SubscriptionFields {
@@ -76,7 +80,8 @@ export function decodeMessageValue(serial: number, value: Uint8Array): MessageFi
   const expiresAt = head.getFloat64(2);
   const topicEnd = topicStart + 2 + head.getUint16(topicStart);
   const payloadStart = topicEnd + head.getUint32(10);
-  const isSound = serial >= 1 && Number.isSafeInteger(serial) && qos <= 2 && expiresAt >= 0;
+  const isSerial = Number.isInteger(serial) && serial >= 1 && serial <= SERIAL_MAX;
+  const isSound = isSerial && qos <= 2 && expiresAt >= 0;
   if (!isSound || payloadStart > value.length) return null;
   if (!isUtf8(value, topicStart + 2, topicEnd)) return null;
   if (!isTopicName(value, topicStart + 2, topicEnd, 65_535, 65_535)) return null;
@@ -119,7 +124,7 @@ export function decodeQueue(key: Uint8Array, value: Uint8Array): QueueFields | n
   const [durableId, kind, n] = [view.getUint32(0), key[4]! as QueueRecordKind, view.getUint32(5)];
   const fields = viewOf(value);
   const order = fields.getFloat64(1);
-  if (!Number.isSafeInteger(order) || order < 1) return null;
+  if (!Number.isInteger(order) || order < 1 || order > ORDER_MAX) return null;
   const isId = n >= 1 && n <= 0xffff;
   if (kind === Kind.Released || kind === Kind.Receipt) {
     if (value.length !== 9 || !isId) return null;

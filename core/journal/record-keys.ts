@@ -40,6 +40,19 @@ export function queueKey(
   return key;
 }
 
+// The largest numbers of a sound store. New sessions, messages and writes get larger ones, for
+// which there is as much room again.
+export const DURABLE_ID_MAX = 0x8000_0000;
+export const SERIAL_MAX: number = 2 ** 52;
+export const ORDER_MAX: number = 2 ** 52;
+/**
+ * Where the numbers of queued entries begin. They grow in both directions from the middle of a u32,
+ * so that they sort in order.
+ */
+export const POSITION_FIRST = 0x8000_0000;
+/** A recovered queue that begins behind this number begins at `POSITION_FIRST` again. */
+export const POSITION_MAX = 0xbfff_ffff;
+
 /** Version of the layouts. */
 export const RECORD_FORMAT = 1;
 export const MESSAGE_KEY_BYTES = 8;

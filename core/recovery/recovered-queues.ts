@@ -9,7 +9,7 @@ import { encodeUtf8 } from "../codec/utf8.ts";
 import type { BrokerContext } from "../context.ts";
 import { decodeQueue } from "../journal/decode-records.ts";
 import type { DurableSessionId } from "../journal/record-keys.ts";
-import { QueueRecordKind, queueKey } from "../journal/record-keys.ts";
+import { POSITION_FIRST, POSITION_MAX, QueueRecordKind, queueKey } from "../journal/record-keys.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
@@ -104,12 +104,14 @@ export class RecoveredQueues {
         session.outbox.continueIdsAfter(n);
         continue;
       }
-      const isGap = next >= 0 && n !== next;
-      const number = isGap ? next : n;
+      // A queue near the largest number begins anew, so that the numbers do not wrap.
+      if (next < 0) next = n > POSITION_MAX ? POSITION_FIRST : n;
+      const isGap = n !== next;
+      const number = next;
       session.outbox.restoreQueued(number, message, delivery, origin);
       // Numbers are consecutive: an entry behind a gap moves up, in the store too.
       if (isGap) session.record!.moveQueued(n, number, message, delivery, origin);
-      next = (number + 1) >>> 0;
+      next = number + 1;
     }
   }
 

@@ -7,6 +7,7 @@
  * the slot of a message in memory, or is dropped without its bytes: it is expired or lost.
  */
 
+import { POSITION_FIRST } from "../journal/record-keys.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
@@ -27,7 +28,7 @@ export class QueuedMessages {
   /** The bytes of all entries, in memory or not. */
   #bytes = 0;
   /** The number of the oldest entry; later entries have consecutive numbers. */
-  #first = QUEUED_FIRST;
+  #first: number = POSITION_FIRST;
   #pagedFrom = 0;
   #pagedTo = 0;
   /** Entries before this number are in memory or on their way. */
@@ -361,11 +362,6 @@ export class QueuedMessages {
   }
 }
 
-/**
- * Numbers of queued entries grow in both directions from the middle of a u32, so that they sort in
- * order.
- */
-const QUEUED_FIRST = 0x8000_0000;
 /** A queue that grew beyond this is dropped when it is empty. */
 const KEPT_ENTRIES_MAX = 256;
 /** Maximum pages of one session on their way. */

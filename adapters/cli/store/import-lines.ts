@@ -9,6 +9,7 @@ import type { EncodedRecord, PropertyValues } from "../../../core/mod.ts";
 import {
   ConfigError,
   DELIVERY_RETAIN,
+  DURABLE_ID_MAX,
   encodeMessage,
   encodeProperties,
   encodeQueue,
@@ -18,10 +19,14 @@ import {
   encodeWill,
   OPTIONS_NO_LOCAL,
   OPTIONS_RETAIN_AS_PUBLISHED,
+  ORDER_MAX,
   PacketType,
+  POSITION_FIRST,
+  POSITION_MAX,
   Property,
   propertyTable,
   QueueRecordKind,
+  SERIAL_MAX,
   subscriptionOptions,
   unknownName,
 } from "../../../core/mod.ts";
@@ -124,7 +129,7 @@ export class ImportLines {
     if (this.#clients.has(clientId)) {
       throw new ConfigError("clientId", clientId, "a client without a session line before");
     }
-    checkWhole("number", number, 1, 0xffff_ffff);
+    checkWhole("number", number, 1, DURABLE_ID_MAX);
     if (this.#numbers.has(number)) {
       throw new ConfigError("number", number, "a number that no session before has");
     }
@@ -135,7 +140,7 @@ export class ImportLines {
       durableId: number,
       packetIds,
       receipts,
-      lastPosition: FIRST_POSITION - 1,
+      lastPosition: POSITION_FIRST - 1,
       hasPosition: false,
     });
     return encodeSession({
@@ -162,7 +167,7 @@ export class ImportLines {
 
   #message(line: Line): EncodedRecord {
     const { number, topic, qos, retain } = line;
-    checkWhole("number", number, 1, Number.MAX_SAFE_INTEGER);
+    checkWhole("number", number, 1, SERIAL_MAX);
     if (number <= this.#messages.last) {
       throw new ConfigError("number", number, "a number above those of the messages before");
     }
@@ -191,7 +196,7 @@ export class ImportLines {
     const kind = entryKinds[type];
     const client = this.#client(line);
     const { order = this.#lastOrder + 1 } = line;
-    checkWhole("order", order, 1, Number.MAX_SAFE_INTEGER);
+    checkWhole("order", order, 1, ORDER_MAX);
     this.#lastOrder = Math.max(this.#lastOrder, order);
     const n =
       kind === QueueRecordKind.Queued ? position(line, client) : packetId(line, client, kind);
@@ -236,7 +241,7 @@ export class ImportLines {
 
 function position(line: Line, client: Client): number {
   const { position: n = client.lastPosition + 1 } = line;
-  checkWhole("position", n, 0, 0xffff_ffff);
+  checkWhole("position", n, POSITION_MIN, POSITION_MAX);
   if (client.hasPosition && n <= client.lastPosition) {
     throw new ConfigError("position", n, "a position behind those of the client before");
   }
@@ -309,6 +314,6 @@ const fieldNames: Readonly<Record<LineType, readonly string[]>> = {
 /** What MQTT allows; the limits of a broker apply when it starts. */
 const ANY = { topicBytesMax: 65_535, topicLevelsMax: 65_535 };
 const IDENTIFIER_MAX = 268_435_455;
-/** Where a broker begins a queue, with room on both sides. */
-const FIRST_POSITION = 0x8000_0000;
+/** A broker puts the messages that it has sent and may send again before a queue: at most so many. */
+const POSITION_MIN = 65_536;
 const NO_BYTES = new Uint8Array(0);

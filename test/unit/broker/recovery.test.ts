@@ -1,6 +1,7 @@
 // A broker that recovers from a store goes on where the last commit was: sessions, subscriptions,
 // queued and unacknowledged messages, retained messages, wills and expiry.
 import { describe, expect, test } from "vitest";
+import { viewOf } from "../../../core/base/bytes.ts";
 import { inspect, readBatch, Table, WriteBatch } from "../../../core/mod.ts";
 import type { Properties } from "../../conformance/wire.ts";
 import { TestBroker } from "../../support/broker.ts";
@@ -321,6 +322,55 @@ describe("damage", () => {
     const { broker } = withReader();
     broker.store.set(`${Table.Session}/61`, Uint8Array.of(2, 0, 0));
     expect(() => broker.crash()).toThrow(/store.*format 2.*format 1 or older/);
+  });
+
+  test("that leaves no numbers for new sessions, messages and writes is dropped and counted", () => {
+    const { broker, reader, writer } = withReader();
+    reader.cut();
+    writer.send(publish("t", "a", { qos: 1 }), publish("t", "b", { qos: 1, id: 2 }));
+    const of = (table: Table) =>
+      [...broker.store].filter(([key]) => key.startsWith(`${table}/`)).sort();
+    const other = Uint8Array.from(of(Table.Session)[0]![1]);
+    viewOf(other).setUint32(1, 0xffff_ffff);
+    broker.store.set(`${Table.Session}/6f74686572`, other);
+    viewOf(of(Table.Queue)[0]![1]).setFloat64(1, Number.MAX_SAFE_INTEGER);
+    const key = new Uint8Array(8);
+    viewOf(key).setFloat64(0, Number.MAX_SAFE_INTEGER);
+    const message = of(Table.Message)[0]![1];
+    broker.store.set(`${Table.Message}/${Buffer.from(key).toString("hex")}`, message);
+    let after = broker.crash();
+    const { dropped } = after.recovered!;
+    const tables = [Table.Session, Table.Message, Table.Queue] as const;
+    expect(tables.map((table) => dropped[table])).toEqual([1, 1, 1]);
+    const later = after.open();
+    later.send(kept("later"), subscribe(1, ["t", 1]));
+    later.cut();
+    after.connected("writer").send(publish("t", "c", { qos: 1, id: 3 }));
+    after = after.crash();
+    const again = after.open();
+    again.send(kept("later"));
+    expect(again.takes()).toEqual(["CONNACK present=1 code=0", 'PUBLISH t "c" q1 #1']);
+  });
+
+  test("a queue at the largest positions begins anew, in the store too, and goes on in order", () => {
+    const { broker, reader, writer } = withReader();
+    reader.cut();
+    for (const id of [1, 2]) writer.send(publish("t", `${id}`, { qos: 1, id }));
+    const entries = [...broker.store].filter(([key]) => key.startsWith(`${Table.Queue}/`)).sort();
+    for (const [at, [key, value]] of entries.entries()) {
+      broker.store.delete(key);
+      broker.store.set(`${key.slice(0, -8)}${(0xffff_fffe + at).toString(16)}`, value);
+    }
+    let after = broker.crash();
+    after.connected("writer").send(publish("t", "3", { qos: 1, id: 3 }));
+    after = after.crash();
+    after.connected("writer").send(publish("t", "4", { qos: 1, id: 4 }));
+    after = after.crash();
+    expect(after.recovered!.dropped[Table.Queue]).toBe(0);
+    const again = after.open();
+    again.send(kept("reader"));
+    const payloads = again.takes().map((line) => line.split(" ")[2]);
+    expect(payloads.slice(1)).toEqual(['"1"', '"2"', '"3"', '"4"']);
   });
 
   test("a gap in a queue is closed, and the queue goes on behind it", () => {

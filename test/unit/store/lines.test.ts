@@ -164,13 +164,22 @@ test("what is damaged is left out with everything that refers to it, as Recovery
       expect([Table.Message, Table.Queue]).toContain(table);
       continue;
     }
-    expect(records.damagedCount).toBe(stored.length - lines.length);
+    expect(records.damagedCount + records.unusedCount).toBe(stored.length - lines.length);
     expect(records.soundCount).toBe(lines.length);
     expect(recordsOf(lines)).toHaveLength(lines.length);
     const { recovered } = after.crash();
     const dropped = Object.values(recovered!.dropped).reduce((sum, count) => sum + count, 0);
     expect([records.damage, records.damagedCount]).toEqual([records.damage, dropped]);
   }
+});
+
+test("a message that no record refers to is no damage, and is not exported", () => {
+  const lines = linesOf(storedBy(withAll()));
+  const unused = { type: "message", number: 1000, topic: "t", qos: 1, payload: "x" };
+  const records = new SoundRecords(sourceOf(recordsOf([...lines, unused])));
+  records.check();
+  expect([records.damagedCount, records.unusedCount]).toEqual([0, 1]);
+  expect(Array.from(records.records(), lineOf)).toEqual(lines);
 });
 
 describe("an import refuses", () => {
@@ -239,8 +248,8 @@ describe("an import refuses", () => {
     "a queued message that is missing": [[session, queued], /^message: 5 .* a message line before/],
     "a queued message at QoS 0": [[session, message, { ...queued, qos: 0 }], /^qos: 0 .* 1 or 2/],
     "a position twice": [
-      [session, message, { ...queued, position: 3 }, { ...queued, position: 3 }],
-      /^position: 3 /,
+      [session, message, { ...queued, position: 70_000 }, { ...queued, position: 70_000 }],
+      /^position: 70000 .* behind/,
     ],
     "a packet identifier twice": [
       [
@@ -249,6 +258,20 @@ describe("an import refuses", () => {
       ],
       /^packetId: 9 .* not in use$/,
     ],
+    "numbers that leave none for a broker: of a session": [
+      [{ ...session, number: 2 ** 31 + 1 }],
+      /^number: 2147483649 .* from 1 to 2147483648$/,
+    ],
+    "of a message": [[{ ...message, number: 2 ** 52 + 1 }], /^number: .* to 4503599627370496$/],
+    "of an order": [
+      [session, message, { ...queued, order: 2 ** 53 - 1 }],
+      /^order: 9007199254740991 .* to 4503599627370496$/,
+    ],
+    "of a position above all": [
+      [session, message, { ...queued, position: 0xffff_ffff }],
+      /^position: 4294967295 .* from 65536 to 3221225471$/,
+    ],
+    "of a position below all": [[session, message, { ...queued, position: 0 }], /^position: 0 /],
     "packet identifier 0": [
       [session, { type: "receipt", clientId: "c", packetId: 0 }],
       /^packetId: 0 /,
