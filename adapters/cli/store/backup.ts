@@ -1,11 +1,13 @@
 /** `sansmq store backup` and `compact`: copy a store without its free pages, with the copy function of LMDB. */
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { RootDatabase } from "lmdb";
 import { ConfigError } from "../../../core/mod.ts";
 import { setTimeout } from "../../captured.ts";
+import { allocateFiles } from "../../storage/folder/disk-room.ts";
 import { DATA_FILE, LmdbFile } from "../../storage/folder/lmdb-file.ts";
 import { lmdbModule, openOptions } from "../../storage/folder/lmdb-module.ts";
-import { NewStore } from "../../storage/folder/new-store.ts";
+import { NewStore, roomFailure } from "../../storage/folder/new-store.ts";
 import { StoreReader } from "../../storage/folder/store-reader.ts";
 import { Progress } from "./progress.ts";
 import { toStdout } from "./stdout.ts";
@@ -34,11 +36,7 @@ export async function compactStore(folder: string): Promise<void> {
     checkPages(reader, folder, "compact: check");
     const before = sizeOf(path);
     // The reader has the lock of the folder.
-    await copy(
-      folder,
-      reader,
-      NewStore.inPlaceOf(path, () => Promise.resolve()),
-    );
+    await copy(folder, reader, await NewStore.inPlaceOf(path, () => Promise.resolve()));
     await toStdout(`${before} bytes before, ${sizeOf(path)} bytes now\n`);
   } finally {
     await reader.close();
@@ -57,9 +55,12 @@ async function copy(folder: string, reader: StoreReader, store: NewStore): Promi
   const path = resolve(folder);
   const { open } = await lmdbModule();
   // Beside a broker nothing is written. Without one, LMDB first puts the file in order as a broker would.
-  const database = open({ path, readOnly: reader.isInUse, ...openOptions });
   const progress = new Progress("copy", sizeOf(path));
+  let database: RootDatabase | null = null;
   try {
+    // On a full disk LMDB would end the process.
+    if (!reader.isInUse) allocated(path);
+    database = open({ path, readOnly: reader.isInUse, ...openOptions });
     let isDone = false;
     const done = database.backup(store.copyFolder, true).finally(() => {
       isDone = true;
@@ -76,11 +77,22 @@ async function copy(folder: string, reader: StoreReader, store: NewStore): Promi
       throw new ConfigError("store", folder, SOUND);
     await store.finish();
   } catch (error) {
+    // As long as what was written is there, so that the disk is as full as it was.
+    const failure = store.failure(error, sizeOf(path));
     await store.discard();
-    throw error;
+    throw failure;
   } finally {
     progress.end();
-    await database.close();
+    await database?.close();
+  }
+}
+
+/** Gives LMDB the room that it needs to open a store. */
+function allocated(path: string): void {
+  try {
+    allocateFiles(path);
+  } catch (error) {
+    throw roomFailure(error, path);
   }
 }
 

@@ -28,12 +28,17 @@ export async function importFile(folder: string, file: string): Promise<void> {
   const progress = new Progress("import", source.totalBytes);
   async function* items(): AsyncGenerator<ImportItem> {
     let number = 0;
-    for await (const bytes of linesOf(source, (count) => progress.add(count))) {
-      progress.show();
-      number++;
-      const where = `line ${number}`;
-      const line = parsed(bytes, where);
-      if (line !== undefined) yield { where, line };
+    try {
+      for await (const bytes of linesOf(source, (count) => progress.add(count))) {
+        progress.show();
+        number++;
+        const where = `line ${number}`;
+        const line = parsed(bytes, where);
+        if (line !== undefined) yield { where, line };
+      }
+    } catch (error) {
+      const isOfSystem = typeof (error as { readonly code?: unknown }).code === "string";
+      throw isOfSystem ? unreadable(file, error) : error;
     }
     if (number === 0) throw new ImportError(`file: ${JSON.stringify(file)} is empty`);
   }
@@ -42,9 +47,6 @@ export async function importFile(folder: string, file: string): Promise<void> {
     if (unused > 0) {
       process.stderr.write(`sansmq: left out ${unused} messages that no line uses\n`);
     }
-  } catch (error) {
-    const isOfSystem = typeof (error as { readonly code?: unknown }).code === "string";
-    throw isOfSystem ? unreadable(file, error) : error;
   } finally {
     progress.end();
   }

@@ -22,15 +22,25 @@ export async function commitFailure(
 ): Promise<unknown> {
   const { commitError } = error as { readonly commitError?: Promise<unknown> };
   const cause = (await commitError?.catch((reason: unknown) => reason)) ?? error;
-  if (isVisible) return cause;
+  return isVisible ? cause : (fullError(cause, file, sizeOf(batch)) ?? cause);
+}
+
+/**
+ * The error of code ENOSPC, EDQUOT or EFBIG if the disk had no room for `byteCount` bytes of records in a file of LMDB;
+ * null if `cause` is another one.
+ */
+export function fullError(cause: unknown, file: string, byteCount: number): FullError | null {
+  if (isStoreFull(cause)) return cause as FullError;
   const code = FULL_CODES.get((cause as { readonly code?: unknown }).code);
   if (code !== undefined) {
     return Object.assign(new Error(`${code}: ${String(cause)}`, { cause }), { code });
   }
   // LMDB reports a write that the system cut short as an error of input and output.
-  const full = growthError(file, sizeOf(batch) * 2 + GROWTH_BYTES_MAX);
-  return isStoreFull(full) ? full : cause;
+  const full = growthError(file, byteCount * 2 + GROWTH_BYTES_MAX);
+  return isStoreFull(full) ? (full as FullError) : null;
 }
+
+export type FullError = Error & { readonly code: string };
 
 /** The error of a file that still has no room for a batch; null if it may have room. */
 export function roomError(file: string, batch: JournalBatch): Error | null {

@@ -16,6 +16,7 @@ import type { LmdbEntry } from "./lmdb-file.ts";
 import { DATA_FILE, IS_READABLE } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { syncFolder, writableFolder } from "./make-folder.ts";
+import { removeUnfinished } from "./new-store.ts";
 import { recordOf, storedKey, storedValue } from "./record-keys.ts";
 import { withoutChecksum } from "./value-checksum.ts";
 
@@ -33,6 +34,7 @@ export async function openLmdbStore(folder: string): Promise<Store> {
     throw new ConfigError("store", folder, "a folder that no other process uses");
   }
   try {
+    removeUnfinished(path);
     checkStoreFile(path);
     allocateFiles(path);
     const database = open({ path, ...openOptions });

@@ -6,43 +6,67 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSy
 import { join, resolve } from "node:path";
 import type { RootDatabase } from "lmdb";
 import { ConfigError } from "../../../core/mod.ts";
+import { isStoreFull } from "../store-full.ts";
+import type { FullError } from "./commit-failure.ts";
+import { fullError } from "./commit-failure.ts";
+import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { DATA_FILE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
-import { syncFolder, writableFolder } from "./make-folder.ts";
+import { removeFolders, syncFolder, writableFolder } from "./make-folder.ts";
 import type { StoredRecord } from "./record-keys.ts";
 import { storedKey, storedValue } from "./record-keys.ts";
 
 export class NewStore {
   readonly #folder: string;
   readonly #unlock: () => Promise<void>;
+  /** The folders that were made for this store, the innermost first. */
+  readonly #made: readonly string[];
   #database: RootDatabase<Uint8Array, Uint8Array> | null = null;
 
-  private constructor(folder: string, unlock: () => Promise<void>) {
+  private constructor(folder: string, unlock: () => Promise<void>, made: readonly string[]) {
     this.#folder = folder;
     this.#unlock = unlock;
+    this.#made = made;
   }
 
-  /** For a folder that has no store, or an empty one. `field` names it in errors. Rejects with ConfigError. */
+  /**
+   * For a folder that has no store, or an empty one. `field` names it in errors. Rejects with ConfigError, or with
+   * NoRoomError as every other call.
+   */
   static async open(field: string, folder: string): Promise<NewStore> {
     const path = resolve(folder);
-    writableFolder(field, path);
-    const unlock = await lockFolder(path);
-    if (unlock === null) {
-      throw new ConfigError(field, folder, "a folder that no other process uses");
+    const made = writableFolder(field, path);
+    try {
+      const unlock = await lockFolder(path);
+      if (unlock === null) {
+        throw new ConfigError(field, folder, "a folder that no other process uses");
+      }
+      if (!isEmpty(path)) {
+        await unlock();
+        throw new ConfigError(field, folder, "a new folder, or one with an empty store");
+      }
+      return await NewStore.inPlaceOf(path, unlock, made);
+    } catch (error) {
+      removeFolders(made);
+      throw roomFailure(error, path);
     }
-    if (!isEmpty(path)) {
-      await unlock();
-      throw new ConfigError(field, folder, "a new folder, or one with an empty store");
-    }
-    return NewStore.inPlaceOf(path, unlock);
   }
 
   /** For a folder whose store is replaced, and which the caller has locked. `unlock` is called at the end. */
-  static inPlaceOf(path: string, unlock: () => Promise<void>): NewStore {
-    rmSync(join(path, MADE), { recursive: true, force: true });
-    mkdirSync(join(path, MADE), { mode: 0o700 });
-    return new NewStore(path, unlock);
+  static async inPlaceOf(
+    path: string,
+    unlock: () => Promise<void>,
+    made: readonly string[] = [],
+  ): Promise<NewStore> {
+    try {
+      removeUnfinished(path);
+      mkdirSync(join(path, MADE), { mode: 0o700 });
+      return new NewStore(path, unlock, made);
+    } catch (error) {
+      await unlock();
+      throw roomFailure(error, path);
+    }
   }
 
   /** The folder that gets the file of a copy. */
@@ -52,30 +76,34 @@ export class NewStore {
 
   /** Writes records. Returns the position of the first one whose key was written before, or -1. */
   async write(records: readonly StoredRecord[]): Promise<number> {
-    const database = await this.#open();
-    return database.transactionSync(() => {
+    return this.#transact((database) => {
       for (const [at, { table, key, value }] of records.entries()) {
         const stored = storedKey(table, key);
         if (database.doesExist(stored)) return at;
         database.putSync(stored, storedValue(stored, key, value));
       }
       return -1;
-    });
+    }, records);
   }
 
   async remove(records: readonly Pick<StoredRecord, "table" | "key">[]): Promise<void> {
-    const database = await this.#open();
-    database.transactionSync(() => {
+    await this.#transact((database) => {
       for (const { table, key } of records) database.removeSync(storedKey(table, key));
-    });
+      return 0;
+    }, []);
   }
 
   /** Puts the store into its place. */
   async finish(): Promise<void> {
-    await this.#open();
-    await this.#database?.close();
     const made = join(this.copyFolder, DATA_FILE);
-    sync(made);
+    // A file that is there is a copy.
+    if (this.#database !== null || !existsSync(made)) await (await this.#open()).close();
+    this.#database = null;
+    try {
+      sync(made);
+    } catch (error) {
+      throw this.failure(error, 0);
+    }
     // The readers that the old lock file names do not read the new store.
     rmSync(join(this.#folder, LOCK_FILE), { force: true });
     renameSync(made, join(this.#folder, DATA_FILE));
@@ -87,6 +115,25 @@ export class NewStore {
   async discard(): Promise<void> {
     await this.#database?.close();
     await this.#end();
+    removeFolders(this.#made);
+  }
+
+  /** NoRoomError if the disk had no room for `byteCount` bytes, else the error itself. */
+  failure(error: unknown, byteCount: number): unknown {
+    return roomFailure(error, this.#folder, join(this.copyFolder, DATA_FILE), byteCount);
+  }
+
+  async #transact(
+    write: (database: RootDatabase<Uint8Array, Uint8Array>) => number,
+    records: readonly StoredRecord[],
+  ): Promise<number> {
+    const byteCount = records.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+    const database = await this.#open();
+    try {
+      return database.transactionSync(() => write(database));
+    } catch (error) {
+      throw this.failure(error, byteCount);
+    }
   }
 
   async #end(): Promise<void> {
@@ -97,11 +144,43 @@ export class NewStore {
   async #open(): Promise<RootDatabase<Uint8Array, Uint8Array>> {
     if (this.#database !== null) return this.#database;
     const { open } = await lmdbModule();
+    try {
+      // On a full disk LMDB would end the process.
+      allocateFiles(this.copyFolder);
+    } catch (error) {
+      throw this.failure(error, 0);
+    }
     // Synced as a whole, at the end.
     const options = { ...openOptions, path: this.copyFolder, noSync: true } as const;
     this.#database = open<Uint8Array, Uint8Array>(options);
     return this.#database;
   }
+}
+
+/** The disk has no room for a store. */
+export class NoRoomError extends Error {
+  override readonly name = "NoRoomError";
+  readonly code: string;
+  constructor(code: string, folder: string, cause: unknown) {
+    super(`no room: ${code} in ${folder}`, { cause });
+    this.code = code;
+  }
+}
+
+/** NoRoomError if the disk had no room, else the error itself. `file`: one of LMDB, to which it could not write. */
+export function roomFailure(error: unknown, folder: string, file = "", byteCount = 0): unknown {
+  if (error instanceof ConfigError || error instanceof NoRoomError) return error;
+  const full = isStoreFull(error)
+    ? (error as FullError)
+    : file === "" || !existsSync(file)
+      ? null
+      : fullError(error, file, byteCount);
+  return full === null ? error : new NoRoomError(full.code, folder, error);
+}
+
+/** Removes what an import, a backup or a compaction left that was killed. The caller has the lock of the folder. */
+export function removeUnfinished(folder: string): void {
+  rmSync(join(folder, MADE), { recursive: true, force: true });
 }
 
 function isEmpty(path: string): boolean {
