@@ -101,5 +101,5 @@ export {
 } from "./routing/route.ts";
 export { sharedFilter } from "./routing/shared.ts";
 export { isTopicFilter, matchesFilter } from "./topic/filter.ts";
-export { isTopicName } from "./topic/name.ts";
+export { isBrokerTopic, isTopicName } from "./topic/name.ts";
 export { referenceTopics } from "./topic/trie.ts";

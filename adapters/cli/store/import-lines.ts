@@ -16,7 +16,10 @@ import {
   encodeRetained,
   encodeSession,
   encodeSubscription,
+  encodeUtf8,
   encodeWill,
+  hashBytes,
+  isBrokerTopic,
   OPTIONS_NO_LOCAL,
   OPTIONS_RETAIN_AS_PUBLISHED,
   ORDER_MAX,
@@ -27,6 +30,7 @@ import {
   propertyTable,
   QueueRecordKind,
   SERIAL_MAX,
+  sharedFilter,
   subscriptionOptions,
   unknownName,
 } from "../../../core/mod.ts";
@@ -61,12 +65,21 @@ interface Client {
 }
 
 export class ImportLines {
+  readonly #mayUpgradeQoS: boolean;
   #hasHeader = false;
   readonly #clients = new Map<string, Client>();
   readonly #numbers = new Set<number>();
   #lastNumber = 0;
   #lastOrder = 0;
+  /** With the QoS of each message, whether it is empty, and a hash of its topic. */
   readonly #messages = new SerialTable();
+
+  /**
+   * `mayUpgradeQoS`: an entry may have a QoS above that of its message, as of mosquitto with `upgrade_outgoing_qos`.
+   */
+  constructor(mayUpgradeQoS = false) {
+    this.#mayUpgradeQoS = mayUpgradeQoS;
+  }
 
   /** The record of a line; null: it has none. Throws ConfigError if it is not allowed. */
   record(line: unknown): EncodedRecord | null {
@@ -104,15 +117,13 @@ export class ImportLines {
       case "retained": {
         const { topic } = line;
         checkTopic("topic", topic, ANY);
-        return encodeRetained({
-          topic,
-          serial: this.#used(line),
-          expiresAt: timeAt(line, "expires"),
-        });
+        const serial = this.#used(line);
+        this.#checkRetained(topic, serial);
+        return encodeRetained({ topic, serial, expiresAt: timeAt(line, "expires") });
       }
       case "will": {
         const { clientId } = line;
-        checkText("clientId", clientId);
+        checkClientId(clientId);
         return encodeWill({
           ...{ clientId, serial: this.#used(line), delayMillis: millisAt(line, "delaySeconds") },
           ...{ expiryMillis: millisAt(line, "expirySeconds"), dueAt: timeAt(line, "due") },
@@ -125,7 +136,7 @@ export class ImportLines {
 
   #session(line: Line): EncodedRecord {
     const { clientId, number = this.#lastNumber + 1 } = line;
-    checkText("clientId", clientId);
+    checkClientId(clientId);
     if (this.#clients.has(clientId)) {
       throw new ConfigError("clientId", clientId, "a client without a session line before");
     }
@@ -157,6 +168,9 @@ export class ImportLines {
     checkSwitch("noLocal", noLocal);
     checkSwitch("retainAsPublished", retainAsPublished);
     if (identifier !== 0) checkWhole("identifier", identifier, 1, IDENTIFIER_MAX);
+    if (noLocal && sharedFilter(filter) !== null) {
+      throw new ConfigError("noLocal", noLocal, "false for a shared subscription");
+    }
     const flags =
       qos |
       (noLocal ? OPTIONS_NO_LOCAL : 0) |
@@ -180,7 +194,9 @@ export class ImportLines {
       const interval = message.properties.MessageExpiryInterval;
       throw new ConfigError("properties.MessageExpiryInterval", interval, "the field expires");
     }
-    this.#messages.add(number);
+    const isEmpty = message.payload.length === 0;
+    const facts = message.qos | (isEmpty ? IS_EMPTY : 0) | topicHash(message.topic);
+    this.#messages.add(number, facts >>> 0);
     return encodeMessage(
       {
         ...{ serial: number, qos: message.qos, isRetained: message.retain },
@@ -207,6 +223,11 @@ export class ImportLines {
     }
     const { qos, retain = false, share = "", identifiers = [] } = line;
     if (qos !== 1 && qos !== 2) throw new ConfigError("qos", qos, "1 or 2");
+    const serial = this.#used(line);
+    const qosMax = this.#messages.valueOf(serial) & QOS_BITS;
+    if (qos > qosMax && !this.#mayUpgradeQoS) {
+      throw new ConfigError("qos", qos, `at most ${qosMax}, the QoS of message ${serial}`);
+    }
     checkSwitch("retain", retain);
     if (share !== "") checkFilter("share", share, ANY);
     if (!Array.isArray(identifiers)) {
@@ -217,11 +238,24 @@ export class ImportLines {
     }
     return encodeQueue(
       {
-        ...{ durableId, kind, n, order, serial: this.#used(line) },
+        ...{ durableId, kind, n, order, serial },
         ...{ delivery: qos | (retain ? DELIVERY_RETAIN : 0), share: share as string },
       },
       encodeProperties({ SubscriptionIdentifier: identifiers as number[] }),
     );
+  }
+
+  #checkRetained(topic: string, serial: number): void {
+    const facts = this.#messages.valueOf(serial);
+    if (((facts ^ topicHash(topic)) & HASH_BITS) !== 0) {
+      throw new ConfigError("topic", topic, `the topic of message ${serial}`);
+    }
+    if ((facts & IS_EMPTY) !== 0) {
+      throw new ConfigError("message", serial, "the number of a message with a payload");
+    }
+    if (isBrokerTopic(topic)) {
+      throw new ConfigError("topic", topic, "a topic that is not the broker's own");
+    }
   }
 
   /** The session of the client that a line names. */
@@ -237,6 +271,16 @@ export class ImportLines {
     if (typeof message === "number" && this.#messages.mark(message)) return message;
     throw new ConfigError("message", message, "the number of a message line before");
   }
+}
+
+function checkClientId(clientId: unknown): asserts clientId is string {
+  checkText("clientId", clientId);
+  if (clientId === "") throw new ConfigError("clientId", clientId, "a string that is not empty");
+}
+
+function topicHash(topic: string): number {
+  const bytes = encodeUtf8(topic);
+  return hashBytes(bytes, 0, bytes.length, 0) & HASH_BITS;
 }
 
 function position(line: Line, client: Client): number {
@@ -316,4 +360,8 @@ const ANY = { topicBytesMax: 65_535, topicLevelsMax: 65_535 };
 const IDENTIFIER_MAX = 268_435_455;
 /** A broker puts the messages that it has sent and may send again before a queue: at most so many. */
 const POSITION_MIN = 65_536;
+/** What is known of a message, in one u32. */
+const QOS_BITS = 3;
+const IS_EMPTY = 4;
+const HASH_BITS = ~7;
 const NO_BYTES = new Uint8Array(0);

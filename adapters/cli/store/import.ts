@@ -56,10 +56,10 @@ export async function importFile(folder: string, file: string): Promise<void> {
 export async function importItems(
   folder: string,
   items: AsyncIterable<ImportItem>,
+  lines: ImportLines = new ImportLines(),
 ): Promise<number> {
   const store = await NewStore.open("store", folder);
   try {
-    const lines = new ImportLines();
     const counts = new Map<CountName, number>();
     const batch = new Batch(store);
     for await (const { where, line } of items) {

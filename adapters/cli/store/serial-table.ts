@@ -1,6 +1,10 @@
-/** The numbers of messages in ascending order, each with a mark. Eight bytes and a bit, for stores with millions. */
+/**
+ * The numbers of messages in ascending order, each with a value and a mark. Twelve bytes and a bit, for stores with
+ * millions.
+ */
 export class SerialTable {
   #serials: Float64Array<ArrayBuffer> = new Float64Array(64);
+  #values: Uint32Array<ArrayBuffer> = new Uint32Array(64);
   #marks: Uint8Array<ArrayBuffer> = new Uint8Array(8);
   count = 0;
 
@@ -9,13 +13,20 @@ export class SerialTable {
     return this.count === 0 ? 0 : this.#serials[this.count - 1]!;
   }
 
-  /** Adds a number that is larger than all before. */
-  add(serial: number): void {
+  /** Adds a number that is larger than all before, and a u32. */
+  add(serial: number, value = 0): void {
     if (this.count === this.#serials.length) {
       this.#serials = grown(this.#serials, new Float64Array(this.count * 2));
+      this.#values = grown(this.#values, new Uint32Array(this.count * 2));
       this.#marks = grown(this.#marks, new Uint8Array(this.count / 4));
     }
+    this.#values[this.count] = value;
     this.#serials[this.count++] = serial;
+  }
+
+  /** The value of a number that is there. */
+  valueOf(serial: number): number {
+    return this.#values[this.#find(serial)]!;
   }
 
   /** Marks a number; false if it is not there. */
@@ -53,7 +64,9 @@ export class SerialTable {
   }
 }
 
-function grown<T extends Float64Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(from: T, to: T): T {
+function grown<
+  T extends Float64Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>,
+>(from: T, to: T): T {
   to.set(from);
   return to;
 }

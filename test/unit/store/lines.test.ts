@@ -272,6 +272,39 @@ describe("an import refuses", () => {
       /^position: 4294967295 .* from 65536 to 3221225471$/,
     ],
     "of a position below all": [[session, message, { ...queued, position: 0 }], /^position: 0 /],
+    "a retained line with another topic than its message": [
+      [message, { type: "retained", topic: "u", message: 5 }],
+      /^topic: "u" is not allowed; allowed is the topic of message 5$/,
+    ],
+    "a retained message without a payload": [
+      [
+        { ...message, payload: "" },
+        { type: "retained", topic: "t", message: 5 },
+      ],
+      /^message: 5 is not allowed; allowed is the number of a message with a payload$/,
+    ],
+    "a retained message of the broker's own": [
+      [
+        { ...message, topic: "$SYS/broker/uptime" },
+        { type: "retained", topic: "$SYS/broker/uptime", message: 5 },
+      ],
+      /^topic: "\$SYS\/broker\/uptime" .* that is not the broker's own$/,
+    ],
+    "No Local for a shared subscription": [
+      [
+        session,
+        { type: "subscription", clientId: "c", filter: "$share/g/t", qos: 1, noLocal: true },
+      ],
+      /^noLocal: true is not allowed; allowed is false for a shared subscription$/,
+    ],
+    "an empty client identifier": [
+      [{ ...session, clientId: "" }],
+      /^clientId: "" is not allowed; allowed is a string that is not empty$/,
+    ],
+    "an entry with a QoS above that of its message": [
+      [session, message, { ...queued, qos: 2 }],
+      /^qos: 2 is not allowed; allowed is at most 1, the QoS of message 5$/,
+    ],
     "packet identifier 0": [
       [session, { type: "receipt", clientId: "c", packetId: 0 }],
       /^packetId: 0 /,
@@ -299,14 +332,14 @@ test("lines may leave out the numbers that nobody wants to choose", () => {
   const written = recordsOf([
     { ...session, clientId: "a" },
     { ...session, clientId: "b" },
-    { type: "message", number: 1, topic: "t", payload: "x" },
+    { type: "message", number: 1, topic: "t", qos: 2, payload: "x" },
     { type: "queued", clientId: "b", message: 1, qos: 1 },
     { type: "queued", clientId: "b", message: 1, qos: 2 },
   ]);
   expect(linesOf(written).map((line) => JSON.parse(JSON.stringify(line)) as object)).toEqual([
     { ...session, clientId: "a", number: 1 },
     { ...session, clientId: "b", number: 2 },
-    { type: "message", number: 1, topic: "t", qos: 0, retain: false, payload: "x" },
+    { type: "message", number: 1, topic: "t", qos: 2, retain: false, payload: "x" },
     {
       type: "queued",
       clientId: "b",

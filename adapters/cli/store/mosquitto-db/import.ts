@@ -1,5 +1,6 @@
 /** `sansmq store import --mosquitto-db`: makes a store of mosquitto's persistence file. */
 import { importItems } from "../import.ts";
+import { ImportLines } from "../import-lines.ts";
 import { Progress } from "../progress.ts";
 import { unreadable } from "../read-lines.ts";
 import { Chunks } from "./chunks.ts";
@@ -17,7 +18,7 @@ export async function importMosquittoDb(folder: string, file: string): Promise<v
         yield item;
       }
     }
-    await importItems(folder, items());
+    await importItems(folder, items(), new ImportLines(true));
     progress.end();
     const { qos0 } = source.leftOut;
     if (qos0 > 0) {
