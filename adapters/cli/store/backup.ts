@@ -1,7 +1,6 @@
 /** `sansmq store backup` and `compact`: copy a store without its free pages, with the copy function of LMDB. */
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { RootDatabase } from "lmdb";
 import { ConfigError } from "../../../core/mod.ts";
 import { setTimeout } from "../../captured.ts";
 import { allocateFiles } from "../../storage/folder/disk-room.ts";
@@ -56,11 +55,12 @@ async function copy(folder: string, reader: StoreReader, store: NewStore): Promi
   const { open } = await lmdbModule();
   // Beside a broker nothing is written. Without one, LMDB first puts the file in order as a broker would.
   const progress = new Progress("copy", sizeOf(path));
-  let database: RootDatabase | null = null;
+  let close = (): Promise<void> => Promise.resolve();
   try {
     // On a full disk LMDB would end the process.
     if (!reader.isInUse) allocated(path);
-    database = open({ path, readOnly: reader.isInUse, ...openOptions });
+    const database = open({ path, readOnly: reader.isInUse, ...openOptions });
+    close = () => database.close();
     let isDone = false;
     const done = database.backup(store.copyFolder, true).finally(() => {
       isDone = true;
@@ -83,7 +83,7 @@ async function copy(folder: string, reader: StoreReader, store: NewStore): Promi
     throw failure;
   } finally {
     progress.end();
-    await database?.close();
+    await close();
   }
 }
 
