@@ -23,6 +23,9 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** @param {string} name */
 const bin = (name) => join(root, "node_modules/.bin", name);
 
+/** The start of a command that runs as the user `nobody`. */
+export const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /** The Chromium that tests drive. */
 export const chromiumCommand = process.env["CHROMIUM"] ?? "chromium";
 
@@ -63,6 +66,17 @@ export const peers = {
     failure: "there is no /proc/self/fd",
   },
   prlimit: { debian: "util-linux", commands: ["prlimit"] },
+  "another user": {
+    debian: "util-linux",
+    commands: ["setpriv"],
+    probe: [
+      ...asNobody,
+      process.execPath,
+      "-e",
+      `fs.accessSync(${JSON.stringify(fileURLToPath(import.meta.url))})`,
+    ],
+    failure: "setpriv runs no process as another user, or that user cannot read the project",
+  },
   mounting: {
     commands: ["mount", "umount"],
     probe: [

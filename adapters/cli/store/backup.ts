@@ -15,6 +15,7 @@ import { toStdout } from "./stdout.ts";
 export async function backUpStore(folder: string, to: string): Promise<void> {
   const reader = await StoreReader.open(folder);
   try {
+    reader.checkWritable();
     checkPages(reader, folder, "backup: check");
     const store = await NewStore.open("to", to);
     await copy(folder, reader, store);
@@ -32,6 +33,7 @@ export async function compactStore(folder: string): Promise<void> {
     if (reader.isInUse) {
       throw new ConfigError("store", folder, "a folder that no other process uses");
     }
+    reader.checkWritable();
     checkPages(reader, folder, "compact: check");
     const before = sizeOf(path);
     // The reader has the lock of the folder.

@@ -16,7 +16,9 @@ export function lineSource(file: string): LineSource {
   try {
     const stats = statSync(file);
     if (stats.isDirectory()) throw new Error("it is a folder");
-    return { totalBytes: stats.size, chunks: createReadStream(file) };
+    // Opened when it is read: the error of a stream that nobody reads would have nobody to handle it.
+    const chunks = { [Symbol.asyncIterator]: () => createReadStream(file)[Symbol.asyncIterator]() };
+    return { totalBytes: stats.size, chunks };
   } catch (error) {
     throw unreadable(file, error);
   }

@@ -3,7 +3,7 @@
  * process, however that ends, so that a lock is never left behind.
  */
 import { createHash } from "node:crypto";
-import { unlinkSync } from "node:fs";
+import { existsSync, unlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,11 @@ export async function lockFolder(folder: string): Promise<(() => Promise<void>) 
     unlinkSync(path);
   }
   return null;
+}
+
+/** Whether a folder has a lock, perhaps of a process that ended without unlocking. */
+export function hasLock(folder: string): boolean {
+  return existsSync(socketPath(folder));
 }
 
 async function listenAt(path: string): Promise<(() => Promise<void>) | null> {

@@ -2,24 +2,36 @@
  * Reads the store in a folder, also a damaged one, and also while a broker writes to it: then it reads the state as
  * of the beginning. Changes nothing.
  */
-import { existsSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Table } from "../../../core/mod.ts";
 import { ConfigError } from "../../../core/mod.ts";
-import { lockFolder } from "./folder-lock.ts";
+import { hasLock, lockFolder } from "./folder-lock.ts";
 import type { PageFault } from "./lmdb-file.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
+import { notFolder } from "./make-folder.ts";
 import type { StoredRecord } from "./record-keys.ts";
 import { LONG, recordOf } from "./record-keys.ts";
 
 export class StoreReader {
   /** A process, such as a broker, uses the store. */
   readonly isInUse: boolean;
+  readonly #folder: string;
   readonly #file: LmdbFile;
+  /** The code of the error of the system with which the folder could not be locked; null: it is locked, or in use. */
+  readonly #lockFault: string | null;
   readonly #release: () => Promise<void>;
 
-  private constructor(file: LmdbFile, isInUse: boolean, release: () => Promise<void>) {
+  private constructor(
+    folder: string,
+    file: LmdbFile,
+    isInUse: boolean,
+    lockFault: string | null,
+    release: () => Promise<void>,
+  ) {
+    this.#folder = folder;
+    this.#lockFault = lockFault;
     this.#file = file;
     this.isInUse = isInUse;
     this.#release = release;
@@ -30,21 +42,34 @@ export class StoreReader {
     if (!IS_READABLE) throw new ConfigError("store", folder, "a store of a 64-bit machine");
     const path = resolve(folder);
     const file = join(path, DATA_FILE);
-    if (!existsSync(file)) throw new ConfigError("store", folder, "a folder with a store");
+    checkReadable(folder, file);
+    let lockFault: string | null = null;
     const unlock = await lockFolder(path).catch((error: unknown) => {
       const { code } = error as { readonly code?: unknown };
-      // On a file system that is mounted read-only there is no broker either.
-      if (code === "EROFS") return () => Promise.resolve();
-      throw error;
+      if (!NO_LOCK_CODES.has(code)) throw error;
+      // The lock of another user, whose broker may be running.
+      if (code === "EACCES" && hasLock(path)) return null;
+      // A store can be read where no lock can be made.
+      lockFault = code as string;
+      return () => Promise.resolve();
     });
     const isInUse = unlock === null;
-    const release = unlock ?? (await holdSnapshot(path));
+    if (isInUse) lockFault = snapshotFault(path);
+    const release =
+      unlock ?? (lockFault === null ? await holdSnapshot(path) : () => Promise.resolve());
     try {
-      return new StoreReader(new LmdbFile(file, isInUse), isInUse, release);
+      return new StoreReader(folder, new LmdbFile(file, isInUse), isInUse, lockFault, release);
     } catch (error) {
       await release();
       throw error;
     }
+  }
+
+  /** Throws ConfigError if nothing can be written to the folder, as LMDB needs it for a copy without a broker. */
+  checkWritable(): void {
+    if (this.#lockFault === null) return;
+    const allowed = `a folder that can be written (${this.#lockFault})`;
+    throw new ConfigError("store", this.#folder, allowed);
   }
 
   /** The number of records if no page is damaged. */
@@ -74,6 +99,50 @@ export class StoreReader {
   async close(): Promise<void> {
     this.#file.close();
     await this.#release();
+  }
+}
+
+/** Throws ConfigError if the file of a store is not there or cannot be read. */
+function checkReadable(folder: string, file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    const { code, name } = error as { readonly code?: string; readonly name?: string };
+    // Deno's own error says which permission is missing.
+    if (name === "NotCapable") throw error;
+    if (code === "ENOTDIR") throw notFolder("store", folder);
+    if (code !== "EACCES" && code !== "EPERM") {
+      throw new ConfigError("store", folder, "a folder with a store");
+    }
+    const message = `store: ${JSON.stringify(folder)} cannot be read (${code})`;
+    throw new ConfigError("store", folder, "a folder that can be read", message);
+  }
+}
+
+/** The file in which LMDB keeps its readers. */
+const LOCK_FILE = "lock.mdb";
+/** The errors of a folder in which no lock can be made. */
+const NO_LOCK_CODES: ReadonlySet<unknown> = new Set([
+  "EROFS",
+  "EACCES",
+  "EPERM",
+  "ENOSPC",
+  "EDQUOT",
+]);
+
+/**
+ * The code of the error with which no snapshot can be held; null: it can. LMDB would read without one, and the broker
+ * of another user could replace the pages that are being read.
+ */
+function snapshotFault(path: string): string | null {
+  try {
+    accessSync(join(path, LOCK_FILE), constants.R_OK | constants.W_OK);
+    return null;
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    if (code === "ENOENT") return null;
+    if (code === undefined || !NO_LOCK_CODES.has(code)) throw error;
+    return code;
   }
 }
 
