@@ -10,12 +10,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { cores, lineOf, startPinned } from "./lib/process.ts";
+import { cores, freePort, lineOf, startPinned } from "./lib/process.ts";
 import { median } from "./lib/statistics.ts";
 import { type Flow, openFlow } from "./macro/flows.ts";
 import { scenarios } from "./macro/scenarios.ts";
@@ -122,16 +121,6 @@ function cpuNanos(pid: number): number {
     sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
   }
   return sum;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = address !== null && typeof address === "object" ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 const WARM_UP_MILLIS = 1500;

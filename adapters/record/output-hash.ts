@@ -1,5 +1,6 @@
 /** A 64-bit hash over all output of a broker, in order. It is not secure against deliberate collisions. */
 import type { BrokerEvent, Effect, JournalBatch, OutBuffer } from "../../core/mod.ts";
+import { viewOf } from "../bytes.ts";
 
 export class OutputHash {
   /** False: the hash covers only lengths, because a replay does not know the payloads in the bytes. */
@@ -98,8 +99,4 @@ export class OutputHash {
     this.#a = a;
     this.#b = b ^ (b >>> 15);
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -1,6 +1,7 @@
 /** Child processes pinned to a core, and their use of processor and memory. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { availableParallelism } from "node:os";
 
 /** Separate cores for the broker and the load, or null if the system cannot pin processes. */
@@ -51,4 +52,15 @@ export function cpuSeconds(pid: number): number {
 export function rssBytes(pid: number): number {
   const pages = readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1];
   return Number(pages) * 4096;
+}
+
+/** A TCP port of 127.0.0.1 that nothing listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = address !== null && typeof address === "object" ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
 }

@@ -4,11 +4,10 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { lineOf, startPinned } from "../lib/process.ts";
+import { freePort, lineOf, startPinned } from "../lib/process.ts";
 import type { Need } from "./scenarios.ts";
 
 export interface RunningBroker {
@@ -172,14 +171,4 @@ function natsConfig(port: number, streaming: readonly string[]): string {
     `jetstream: { ${[`store_dir: "${newFolder()}"`, ...streaming].join(", ")} }`,
     `mqtt: { listen: "127.0.0.1:${port}" }`,
   ]);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = address !== null && typeof address === "object" ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -30,7 +30,7 @@ export function base64At(line: Line, field: string, prefix = ""): Uint8Array {
   const { [field]: value } = line;
   if (typeof value === "string") {
     const bytes = Buffer.from(value, "base64");
-    // Node ignores what is not base64.
+    // Node ignores characters that are not base64.
     if (bytes.toString("base64") === value) return bytes;
   }
   throw new ConfigError(`${prefix}${field}`, value, "base64");

@@ -153,7 +153,7 @@ export class SoundRecords {
     }
   }
 
-  /** The decoded record, or what is wrong with it. */
+  /** The decoded record, or its fault. */
   #decode({ table, key, value }: StoredRecord): SoundRecord | string {
     if (value[0] !== RECORD_FORMAT) return UNREADABLE;
     switch (table) {

@@ -20,6 +20,7 @@
  * `page u64 · transaction u64 · count u64` instead. In a branch, `low`, `high` and the flags are the page below.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { viewOf } from "../../bytes.ts";
 
 /** The name of LMDB's file in its folder. */
 export const DATA_FILE = "data.mdb";
@@ -405,10 +406,6 @@ function bytesInLeaf(view: DataView, at: number): number {
 function u64(view: DataView, at: number): number {
   const [low, high] = LITTLE ? [at, at + 4] : [at + 4, at];
   return view.getUint32(low, LITTLE) + view.getUint32(high, LITTLE) * 0x1_0000_0000;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** Whether this machine begins a number with its lowest byte. */

@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Table } from "../../../core/mod.ts";
+import { prefixed, viewOf } from "../../bytes.ts";
 import { withChecksum, withoutChecksum } from "./value-checksum.ts";
 
 /** The key in LMDB of the record with this key. */
@@ -52,17 +53,6 @@ export function recordOf(key: Uint8Array, stored: Uint8Array): StoredRecord {
 
 function isLong(key: Uint8Array): boolean {
   return key.length >= KEY_BYTES_MAX;
-}
-
-function prefixed(first: number, key: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(1 + key.length);
-  bytes[0] = first;
-  bytes.set(key, 1);
-  return bytes;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** Added to the table in the key of a record with a long key. */

@@ -3,6 +3,7 @@
  * that only the checksum tells whether the others are the value's.
  */
 import { hashBytes } from "../../../core/mod.ts";
+import { viewOf } from "../../bytes.ts";
 
 /** The stored form of a value: with a checksum behind it if key and value are long together. */
 export function withChecksum(key: Uint8Array, value: Uint8Array): Uint8Array {
@@ -26,10 +27,6 @@ export function withoutChecksum(key: Uint8Array, stored: Uint8Array): Uint8Array
 /** With the key in it: the value of another key is damage too. */
 function checksum(key: Uint8Array, bytes: Uint8Array, length: number): number {
   return hashBytes(bytes, 0, length, hashBytes(key, 0, key.length, 0));
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** LMDB keeps key and value in the page of the key if they have less than half a page. */

@@ -13,6 +13,7 @@
  */
 import type { JournalBatch, Table } from "../../../core/mod.ts";
 import { ConfigError, messageKey, Table as Tables } from "../../../core/mod.ts";
+import { prefixed } from "../../bytes.ts";
 import { checkText, checkWhole } from "../../checks.ts";
 import { checkOptions } from "../../options.ts";
 import type { Store } from "../store.ts";
@@ -168,7 +169,7 @@ class IndexedDbStore implements Store {
     const records = batch.records();
     while (records.next()) {
       const { value } = records;
-      const key = keyOf(records.table, records.key);
+      const key = prefixed(records.table, records.key);
       const isLarge = value !== null && value.length > SMALL_BYTES_MAX;
       // Most stores have no large values, and then no key has to become a text.
       const text = isLarge || this.#large.size > 0 ? textOf(key) : "";
@@ -190,7 +191,7 @@ class IndexedDbStore implements Store {
     const transaction = this.#database.transaction([RECORDS, LARGE], "readonly");
     const stores = [RECORDS, LARGE].map((name) => transaction.objectStore(name));
     const valueAt = async (number: number): Promise<Uint8Array | null> => {
-      const key = keyOf(Tables.Message, messageKey(number));
+      const key = prefixed(Tables.Message, messageKey(number));
       for (const store of stores) {
         const value = await resultOf(store.get(key));
         if (value !== undefined) return value;
@@ -223,13 +224,6 @@ async function readAll(
     if (keys.length < countMax) return;
     range = IDBKeyRange.lowerBound(keys.at(-1)!, true);
   }
-}
-
-function keyOf(table: Table, key: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(1 + key.length);
-  bytes[0] = table;
-  bytes.set(key, 1);
-  return bytes;
 }
 
 /** One character for each byte. */

@@ -32,7 +32,7 @@ export interface StoreFixture<Place> {
 export interface StoreTest {
   /** The fact that the test establishes. */
   readonly name: string;
-  /** Resolves if the store passes; rejects with an error that says what is wrong. */
+  /** Resolves if the store passes; rejects with an error that names the fault. */
   run(): Promise<void>;
 }
 
@@ -308,19 +308,25 @@ const crashTests: readonly Check[] = [
   ],
 ];
 
+/** Fills the store, and commits changes that have no room any more; returns them. */
+async function rejectedByFullStore(subject: Subject): Promise<readonly Change[]> {
+  const changes: readonly Change[] = [
+    [Table.Session, "a", "2"],
+    [Table.Message, "m", null],
+    [Table.Message, "n", 4 * MIB],
+  ];
+  await subject.open();
+  await subject.commit([Table.Session, "a", "1"], [Table.Message, "m", 1000]);
+  await subject.setFull(true);
+  await rejects(subject.commit(...changes));
+  return changes;
+}
+
 const fullTests: readonly Check[] = [
   [
     "rejects a commit for which there is no room, keeps what it has, and takes the same batch later",
     async (subject) => {
-      await subject.open();
-      await subject.commit([Table.Session, "a", "1"], [Table.Message, "m", 1000]);
-      await subject.setFull(true);
-      const changes: Change[] = [
-        [Table.Session, "a", "2"],
-        [Table.Message, "m", null],
-        [Table.Message, "n", 4 * MIB],
-      ];
-      await rejects(subject.commit(...changes));
+      const changes = await rejectedByFullStore(subject);
       await subject.setFull(false);
       await subject.commit(...changes);
       await subject.reopen();
@@ -330,15 +336,7 @@ const fullTests: readonly Check[] = [
   [
     "has a batch as a whole or not at all after its commit was rejected",
     async (subject) => {
-      await subject.open();
-      await subject.commit([Table.Session, "a", "1"], [Table.Message, "m", 1000]);
-      await subject.setFull(true);
-      const changes: Change[] = [
-        [Table.Session, "a", "2"],
-        [Table.Message, "m", null],
-        [Table.Message, "n", 4 * MIB],
-      ];
-      await rejects(subject.commit(...changes));
+      const changes = await rejectedByFullStore(subject);
       await subject.close();
       await subject.setFull(false);
       await subject.openEither(changed(subject.expected, changes));
