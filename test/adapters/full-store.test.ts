@@ -115,7 +115,7 @@ test("a broker that closes while its store is full makes no further attempt", as
   expect(attempts.length).toBe(length);
 });
 
-test("a broker that closes stores what it acknowledged without waiting for the store", async () => {
+test("while it closes, a broker stores the messages that it acknowledged before their commit", async () => {
   const { broker, attempts, stored } = start({
     durability: [{ filter: "#", acknowledge: "received" }],
   });

@@ -68,7 +68,7 @@ async function publishMany(broker: Running, first: number, count: number): Promi
   await writer.ends();
 }
 
-/** A client on a socket, which acknowledges what it takes; resolves when it is connected. */
+/** A client on a socket, which acknowledges each message; resolves when it is connected. */
 async function client(broker: Running, connectPacket: Uint8Array) {
   const [, port] = await broker.says(/tcp:\/\/127\.0\.0\.1:(\d+)/);
   const socket = connectSocket(Number(port), "127.0.0.1");

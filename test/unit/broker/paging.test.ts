@@ -411,7 +411,7 @@ test("a message for several clients is in memory as long as one of them needs it
   expect(world.count("messages")).toBe(10);
   expect(world.count("messagesPaged")).toBe(10);
   expect(world.records(Table.Message)).toBe(10);
-  // What is in memory is not loaded.
+  // Messages in memory are not loaded.
   const first = world.connected(kept("s"));
   expect(takesAll(first)).toEqual(payloads);
   expect(world.count("messagesLoaded")).toBe(0);
