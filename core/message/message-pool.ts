@@ -125,10 +125,7 @@ export class MessagePool {
     words[at + PAYLOAD_BYTES] = payloadBytes;
     words[at + TOPIC] = source.topic;
     words[at + TOPIC_EPOCH] = topicEpoch;
-    words[at + FLAGS] =
-      source.qos |
-      (source.isRetained ? FLAGS_RETAIN : 0) |
-      (source.skipsCommits ? FLAGS_SKIPS_COMMITS : 0);
+    words[at + FLAGS] = source.qos | (source.isRetained ? FLAGS_RETAIN : 0);
     words[at + AWAITED_SEQ] = 0;
     this.#floats[slot * RECORD_FLOATS + SERIAL] = ++this.#lastSerial;
     this.#floats[slot * RECORD_FLOATS + EXPIRES_AT] = source.expiresAt;

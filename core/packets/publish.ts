@@ -74,12 +74,17 @@ export function handlePublish(context: BrokerContext, connection: Connection, at
     acknowledgeDenied(context, connection, packet, outcome);
     return Reason.Success;
   }
-  // A message that is to be retained always waits: an earlier one may have removed the retained
-  // message, whose commit is still awaited.
-  const before = packet.isRetained ? NO_SEQ : context.journal.lastSeq;
+  // With the memory store, nothing waits for a commit.
+  let before = NO_SEQ;
+  packet.skipsCommits = qos > 0;
+  if (context.records !== null) {
+    packet.skipsCommits = qos > 0 && context.durability?.isReceived(packet.topic) === true;
+    // A message that is to be retained always waits: an earlier one may have removed the retained
+    // message, whose commit is still awaited.
+    if (!packet.isRetained) before = context.journal.lastSeq;
+  }
   // Receipts need no limit: there are at most 65 535, a bit each. Those of an earlier connection do
   // not count towards the Receive Maximum of this one, MQTT 5.0 §4.9.
-  packet.skipsCommits = qos > 0 && isAcknowledgedOnReceipt(context, packet.topic);
   if (qos === 2) session.addReceipt(packetId, !packet.skipsCommits);
   return publish(context, connection, packet, name, before);
 }
@@ -113,7 +118,7 @@ function publish(
   name: string,
   before: Seq,
 ): Outcome {
-  const { topic, qos, packetId } = packet;
+  const { topic } = packet;
   const isRetained = packet.isRetained && context.limits.retainAvailable === 1;
   const route = context.router.route(topic);
   const hasReceivers = route.length > 0;
@@ -123,25 +128,11 @@ function publish(
     return Reason.Success;
   }
   const message: MessageSlot = context.messages.create(packet, context.ingest.topicEpoch);
-  if (message === 0) {
-    // Out of memory: the publisher keeps a message that is not acknowledged.
-    connection.session!.removeReceipt(packetId);
-    reportDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
-    if (connection.level < 5 && qos > 0) return Reason.QuotaExceeded;
-    acknowledge(context, connection, packet, Reason.QuotaExceeded, before);
-    return Reason.Success;
-  }
-  // If the message were sent before its receipt is durable, receivers might get it twice after a
-  // restart.
-  const { lastSeq } = context.journal;
-  const awaitsReceipt = qos === 2 && lastSeq !== before && !packet.skipsCommits;
-  if (awaitsReceipt) context.messages.setAwaitedSeq(message, lastSeq);
-  if (isRetained) {
-    const isKept = setRetained(context, name, message);
-    if (!isKept) reportDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
-    pauseWhileStoreBehind(context, connection);
-  }
-  const droppedBefore = context.counters[Counter.droppedStoreFull]!;
+  if (message === 0) return refuseWithoutMemory(context, connection, packet, name, before);
+  const isStored = context.records !== null;
+  const droppedBefore = isStored ? context.counters[Counter.droppedStoreFull]! : 0;
+  if (isStored) awaitWrites(context, packet, message, before);
+  if (isRetained) retain(context, connection, name, message);
   const isDelivered = context.router.deliver(
     message,
     topic,
@@ -150,17 +141,12 @@ function publish(
     connection.session,
   );
   if (context.events.observesPublishes) pushPublished(context, connection.clientId, name, message);
-  // The message reached nobody, because the store is full.
-  const isDropped = context.counters[Counter.droppedStoreFull]! > droppedBefore;
-  const isRefused = isDropped && context.messages.references(message) === 1;
+  const isRefused =
+    isStored && isRefusedByStore(context, connection, packet, message, droppedBefore);
   context.messages.release(message);
   if (isDelivered) {
-    if (isRefused && qos > 0 && connection.level === 5) {
-      connection.session!.removeReceipt(packetId);
-      acknowledge(context, connection, packet, Reason.QuotaExceeded, before);
-    } else {
-      acknowledge(context, connection, packet, success, before);
-    }
+    const reason = isRefused ? Reason.QuotaExceeded : success;
+    acknowledge(context, connection, packet, reason, before);
   } else {
     connection.parked |= Parked.Fanout;
     connection.fanoutReply = packAck(packet, success);
@@ -170,9 +156,62 @@ function publish(
   return Reason.Success;
 }
 
-/** Whether messages to a topic are acknowledged without waiting for the store. */
-function isAcknowledgedOnReceipt({ records, durability }: BrokerContext, topic: number): boolean {
-  return records === null || durability?.isReceived(topic) === true;
+/** Out of memory: the publisher keeps a message that is not acknowledged. */
+function refuseWithoutMemory(
+  context: BrokerContext,
+  connection: Connection,
+  packet: PublishFields,
+  name: string,
+  before: Seq,
+): Outcome {
+  connection.session!.removeReceipt(packet.packetId);
+  reportDenied(context.events, connection, "publish", name, Reason.QuotaExceeded);
+  if (connection.level < 5 && packet.qos > 0) return Reason.QuotaExceeded;
+  acknowledge(context, connection, packet, Reason.QuotaExceeded, before);
+  return Reason.Success;
+}
+
+/** Decides which writes a message waits for before it is sent. */
+function awaitWrites(
+  { journal, messages }: BrokerContext,
+  packet: PublishFields,
+  message: MessageSlot,
+  before: Seq,
+): void {
+  if (packet.skipsCommits) messages.setSkipsCommits(message);
+  // If the message were sent before its receipt is durable, receivers might get it twice after a
+  // restart.
+  else if (packet.qos === 2 && journal.lastSeq !== before) {
+    messages.setAwaitedSeq(message, journal.lastSeq);
+  }
+}
+
+/**
+ * Whether a message was delivered to nobody because the store is full, and its publisher can be told;
+ * then removes its receipt. `droppedBefore`: how many deliveries had been dropped for that before.
+ */
+function isRefusedByStore(
+  { counters, messages }: BrokerContext,
+  { level, session }: Connection,
+  { qos, packetId }: PublishFields,
+  message: MessageSlot,
+  droppedBefore: number,
+): boolean {
+  if (counters[Counter.droppedStoreFull] === droppedBefore) return false;
+  if (messages.references(message) > 1 || qos === 0 || level < 5) return false;
+  session!.removeReceipt(packetId);
+  return true;
+}
+
+function retain(
+  context: BrokerContext,
+  connection: Connection,
+  name: string,
+  message: MessageSlot,
+): void {
+  const isKept = setRetained(context, name, message);
+  if (!isKept) reportDenied(context.events, connection, "retain", name, Reason.QuotaExceeded);
+  pauseWhileStoreBehind(context, connection);
 }
 
 /**
@@ -187,12 +226,24 @@ function acknowledge(
   before: Seq,
 ): void {
   if (packet.qos === 0) return;
+  const word = packAck(packet, reason);
+  if (context.records === null) replyInOrder(context, connection, word);
+  else acknowledgeWrites(context, connection, packet, word, before);
+  if (reason < FAILURE_MIN) countAcknowledged(context, packet);
+}
+
+function acknowledgeWrites(
+  context: BrokerContext,
+  connection: Connection,
+  packet: PublishFields,
+  word: number,
+  before: Seq,
+): void {
   const hasWritten = context.journal.lastSeq !== before;
   const reply = hasWritten && !packet.skipsCommits ? replyAfterCommit : replyInOrder;
-  reply(context, connection, packAck(packet, reason));
+  reply(context, connection, word);
   // Its writes take memory until they are stored.
   if (hasWritten && packet.skipsCommits) pauseWhileStoreBehind(context, connection);
-  if (reason < FAILURE_MIN) countAcknowledged(context, packet);
 }
 
 function countAcknowledged(

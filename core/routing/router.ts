@@ -138,11 +138,17 @@ export class Router {
 
   /** The route of a topic; the id must be of the current epoch. */
   route(topic: number): Route {
+    const isCached = this.#stamps[topic] === this.#stamp;
+    // Apart, so that the usual case is small enough to be inlined into the handler of PUBLISH.
+    if (!isCached || this.#topicEpoch !== this.#ingest.topicEpoch) return this.#makeRoute(topic);
+    return this.#routes[topic]!;
+  }
+
+  #makeRoute(topic: number): Route {
     if (this.#topicEpoch !== this.#ingest.topicEpoch) {
       this.#topicEpoch = this.#ingest.topicEpoch;
       this.#forgetRoutes();
     }
-    if (this.#stamps[topic] === this.#stamp) return this.#routes[topic]!;
     const count = this.#match(topic);
     const route = this.#maker.make(this.#matches, count);
     this.#routeWords += route.length - (this.#routes[topic]?.length ?? 0);
