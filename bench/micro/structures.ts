@@ -31,10 +31,11 @@ function queueCase(qos: 0 | 1): MicroCase {
         payloadEnd: packet.length,
       });
       const message = messages.create(source);
+      const bytes = messages.size(message);
       return () => {
         let sum = 0;
         for (let n = 0; n < 1000; n++) {
-          outbox.offer(message, qos, null, false);
+          outbox.offer(message, bytes, qos, null, false);
           const packetId = outbox.readyPacketId();
           outbox.confirmReadySent();
           if (qos === 1) sum += outbox.openWindow().handlePuback(packetId);

@@ -19,6 +19,7 @@ import { Counter } from "../observe/counters.ts";
 import type { Ingest, TopicIndex } from "../ports.ts";
 import { Added } from "../ports.ts";
 import type { DeliveryOrigin } from "../session/delivery-queue.ts";
+import { ENTRY_BYTES } from "../session/delivery-queue.ts";
 import { Offer } from "../session/outbox.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
@@ -224,8 +225,9 @@ export class Router {
       this.#offerAway(session, message, delivery, origin);
       return;
     }
+    const bytes = this.#messages.size(message) + ENTRY_BYTES;
     const isBlocked = this.#sendQueue.isBlocked(connSlot);
-    if (session.outbox.offer(message, delivery, origin, isBlocked) === Offer.Ready) {
+    if (session.outbox.offer(message, bytes, delivery, origin, isBlocked) === Offer.Ready) {
       this.#sendQueue.schedule(connSlot);
     }
   }
@@ -299,6 +301,7 @@ export class Router {
   ): number {
     const end = Math.min(route.length, start + this.#limits.fanoutSlice * 2);
     const published = this.#messages.qos(message);
+    const bytes = this.#messages.size(message) + ENTRY_BYTES;
     for (let i = start; i < end; i += 2) {
       const subscriber = route[i]!;
       const options = route[i + 1]!;
@@ -324,7 +327,7 @@ export class Router {
         continue;
       }
       const isBlocked = this.#sendQueue.isBlocked(connSlot);
-      if (session.outbox.offer(message, delivery, origin, isBlocked) === Offer.Ready) {
+      if (session.outbox.offer(message, bytes, delivery, origin, isBlocked) === Offer.Ready) {
         this.#sendQueue.schedule(connSlot);
       }
     }

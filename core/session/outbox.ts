@@ -89,11 +89,17 @@ export class Outbox implements PagedOutbox {
 
   /**
    * Offers a message to a session whose client is connected. Takes a reference unless the message
-   * is dropped. `origin`: the matching subscriptions, as far as the packet names them. `isBlocked`:
-   * the transport takes no bytes now, so the waiting output is bounded.
+   * is dropped. `bytes`: what its entry counts in the limits; the same for all receivers. `origin`:
+   * the matching subscriptions, as far as the packet names them. `isBlocked`: the transport takes no
+   * bytes now, so the waiting output is bounded.
    */
-  offer(message: MessageSlot, delivery: number, origin: Origin, isBlocked: boolean): Offer {
-    const bytes = this.#messages.size(message) + ENTRY_BYTES;
+  offer(
+    message: MessageSlot,
+    bytes: number,
+    delivery: number,
+    origin: Origin,
+    isBlocked: boolean,
+  ): Offer {
     if ((delivery & DELIVERY_QOS) === 0) {
       if (isBlocked && this.#readyBytes + bytes > this.#context.limits.outputBytesMax) {
         this.#counters[Counter.droppedSlowReader]!++;
@@ -125,7 +131,7 @@ export class Outbox implements PagedOutbox {
    * Moves entries from `queued` to `ready` while the window has room; true if any entry is ready.
    */
   refill(): boolean {
-    if (this.#queued !== null) this.#refillFrom(this.#queued);
+    if (this.queuedCount > 0) this.#refillFrom(this.#queued!);
     return this.readyCount > 0;
   }
 
