@@ -118,6 +118,14 @@ export class BrokerServer {
     return this.driver.storeState;
   }
 
+  /**
+   * How many messages were acknowledged on receipt (durability `received`) and must be kept, but are not stored yet: a crash would
+   * lose them. After `close`, they are lost. Looks at every message in memory.
+   */
+  countUnstored(): number {
+    return this.#broker.countUnstored();
+  }
+
   /** The current value of every counter, by name. */
   get counters(): Readonly<Record<CounterName, number>> {
     const { counters } = this.#broker;

@@ -19,10 +19,12 @@ export function stopOnSignals(broker: BrokerServer, log: Log): void {
     };
     void broker.close().then(
       () => {
+        logLost(broker, log);
         log.info("stopped");
         return exit(code);
       },
       (error: unknown) => {
+        logLost(broker, log);
         log.error("stopping failed", { error });
         return exit(1);
       },
@@ -39,6 +41,13 @@ export function stopOnSignals(broker: BrokerServer, log: Log): void {
     log.error("the store failed", { error });
     if (!isStopping) stop(1);
   });
+}
+
+/** Logs how many messages the stop loses: their publishers have the acknowledgement, and the store does not have them. */
+function logLost(broker: BrokerServer, log: Log): void {
+  const count = broker.countUnstored();
+  if (count > 0)
+    log.error("messages that were acknowledged on receipt could not be stored", { count });
 }
 
 /**

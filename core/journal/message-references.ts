@@ -49,6 +49,19 @@ export class MessageReferences {
     return this.isReferenced(message) && this.#writtenSeqs[message]! <= this.#journal.committed;
   }
 
+  /**
+   * How many messages that were acknowledged on receipt have a record that is not durable. Looks at
+   * every message in memory: none of them is paged out.
+   */
+  countUnstored(): number {
+    let count = 0;
+    for (let message = 1 as MessageSlot; message < this.#counts.length; message++) {
+      const isUnstored = this.#counts[message]! > 0 && !this.isStored(message);
+      if (isUnstored && this.#messages.skipsCommits(message)) count++;
+    }
+    return count;
+  }
+
   /** The key of the message's record. */
   serial(message: MessageSlot): number {
     return isPaged(message) ? this.#paged.serial(message) : this.#messages.serial(message);

@@ -134,3 +134,17 @@ test("while it closes, a broker stores the messages that it acknowledged before 
   expect(stored()).toBeGreaterThan(before);
   expect(stored()).toBe(attempts.at(-1)![1]);
 });
+
+test("a broker that closes while its store is full knows how many acknowledged messages are lost", async () => {
+  const { broker, fault } = start({
+    durability: [{ filter: "fast/#", acknowledge: "received" }],
+  });
+  await publish(broker, "fast/stored");
+  fault.error = noRoom;
+  const lost = [await publish(broker, "fast/1"), await publish(broker, "fast/2")];
+  const waiting = await publish(broker, "stored");
+  expect(lost).toEqual([{ isAcknowledged: true }, { isAcknowledged: true }]);
+  expect(waiting).toEqual({ isAcknowledged: false });
+  await broker.close(100);
+  expect(broker.countUnstored()).toBe(2);
+});

@@ -60,6 +60,42 @@ describe("on Node", needs("prlimit"), () => {
     { timeout: 60_000 },
     () => fillsAndGoesOn(fileSizeLimit(), [process.execPath]),
   );
+
+  test("a stop says how many messages that were acknowledged on receipt are lost", async () => {
+    const { folder, prefix } = fileSizeLimit();
+    const flags = ["--port", "0", "--no-ws", "--store", folder, "--durability", "#=received"];
+    const start = (...before: readonly string[]): Running => {
+      const [program, ...args] = [...before, process.execPath, command, ...flags];
+      return run(program!, ...args);
+    };
+    const broker = start(...prefix);
+    const writer = await openSocket(await addressOf(broker));
+    writer.send(connect({ clientId: "writer" }));
+    await writer.takes(1);
+    const isFull = broker.says(/"message":"the store is full"/).then(() => true);
+    let acknowledged = 0;
+    do {
+      const id = acknowledged + 1;
+      writer.send(publish(`t/${id}`, "x".repeat(10_000), { qos: 1, id, retain: true }));
+      expect(await writer.takes(1)).toEqual([`PUBACK #${id}`]);
+      acknowledged = id;
+    } while (!(await Promise.race([isFull, Promise.resolve(false)])));
+    broker.child.kill("SIGTERM");
+    const { code, stderr } = await broker.finished;
+    expect(code).toBe(0);
+    const lines = stderr.match(/.*acknowledged on receipt could not be stored.*/g)!;
+    expect(lines).toHaveLength(1);
+    const { level, count } = JSON.parse(lines[0]!) as { level: string; count: number };
+    expect(level.toLowerCase()).toBe("error");
+    expect(count).toBeGreaterThan(0);
+
+    const again = start();
+    const [, stored] = await again.says(/"message":"recovered".*"retainedRecords":(\d+)/);
+    expect(Number(stored) + count).toBe(acknowledged);
+    const stopped = again.finished;
+    again.child.kill("SIGTERM");
+    expect((await stopped).stderr).not.toContain("could not be stored");
+  });
 });
 
 describe("with faults that strace injects", needs("strace"), () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { inspect, Table } from "../../../core/mod.ts";
 import type { TestBrokerOptions } from "../../support/broker.ts";
 import { pair, TestBroker } from "../../support/broker.ts";
-import { disconnect, pubcomp, publish, pubrec, pubrel } from "../../support/packets.ts";
+import { disconnect, puback, pubcomp, publish, pubrec, pubrel } from "../../support/packets.ts";
 
 const durability = [
   { filter: "t/stored/#", acknowledge: "stored" },
@@ -169,6 +169,28 @@ describe("while the store is full", () => {
     world.commitRefused();
     expect(publisher.isReading).toBe(true);
     expect(world.records(Table.Message)).toBe(10);
+  });
+
+  test("counts the messages that were acknowledged and are not stored", () => {
+    const { world, subscriber, publisher } = opened();
+    publisher.publishes("t/a", "stored", { qos: 1, id: 100 });
+    world.commit();
+    publisher.publishes("t/a", "refused", { qos: 1, id: 101 });
+    world.refuseCommit();
+    publisher.publishes("t/a", "waits", { qos: 2, id: 102 });
+    publisher.publishes("t/retained", "replaced", { qos: 1, id: 103, retain: true });
+    publisher.publishes("t/retained", "retained", { qos: 1, id: 104, retain: true });
+    // These are not acknowledged, or need no store.
+    publisher.publishes("t/a", "at QoS 0");
+    publisher.publishes("nobody", "x", { qos: 1, id: 105 });
+    publisher.publishes("t/stored/a", "x", { qos: 1, id: 106 });
+    expect(subscriber.takes()).toHaveLength(7);
+    expect(world.broker.countUnstored()).toBe(4);
+    // The subscriber has it now, and the store may do without it.
+    subscriber.send(puback(4), puback(5));
+    expect(world.broker.countUnstored()).toBe(3);
+    world.commitRefused();
+    expect(world.broker.countUnstored()).toBe(0);
   });
 
   test("a client with a will to such a topic is accepted", () => {
