@@ -6,6 +6,19 @@ import { runSansmq } from "./support/process.ts";
 import { configFile, newFolder, quiet, serving } from "./support/serving.ts";
 import { openSocket } from "./support/socket-client.ts";
 
+/** A setting with a wrong value in the configuration file, the field that the error names, and the flags that override it. */
+const overridden: readonly (readonly [string, unknown, string, ...string[]])[] = [
+  ["store", 5, "store", "--store", "memory"],
+  ["host", ["::1", ""], "host", "--host", "localhost"],
+  ["password", 1234, "password", "--username", "ada", "--password", "x"],
+  ["logLevel", "loud", "logLevel", "--log-level", "silent"],
+  ["ws", "no", "ws", "--no-ws"],
+  ["recordPayloads", null, "recordPayloads", "--no-record-payloads"],
+  ["durability", [{ filter: "a" }], "durability\\[0\\]\\.acknowledge", "--durability", "a=stored"],
+  ["inflightMax", 0, "inflightMax", "--max-inflight", "20"],
+  ["maxInflight", 0, "maxInflight", "--max-inflight", "20"],
+];
+
 describe("exits with 2 and one line on standard error for", () => {
   const file = (content: string): string[] => ["--config", configFile(content)];
   const wrong: Record<string, readonly [() => string[], RegExp]> = {
@@ -156,6 +169,15 @@ describe("exits with 2 and one line on standard error for", () => {
     ],
     "a wrong type in the file": [() => file('{"port": true}'), /^sansmq: port: true/],
     "a wrong limit in the file": [() => file('{"inflightMax": "20"}'), /inflightMax: "20"/],
+    ...Object.fromEntries(
+      overridden.map(([name, value, field, ...flags]) => [
+        `a wrong ${name} in the file that ${flags[0]} overrides`,
+        [
+          () => [...file(JSON.stringify({ [name]: value })), ...flags],
+          new RegExp(`^sansmq: ${field}: .* is not allowed`),
+        ],
+      ]),
+    ),
   };
   test.each(Object.entries(wrong))("%s", async (_, [args, message]) => {
     const { code, stdout, stderr } = await runSansmq(...args()).finished;

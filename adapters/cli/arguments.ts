@@ -132,39 +132,41 @@ export function newCommand(name: string, version: string): Command {
 }
 
 /**
- * Checks all settings. Flags take precedence over the file, and the file over the defaults. `file` has JSON values; its
- * limits have the names of the flags (`maxPacketBytes`) or of the library (`packetBytesMax`). Throws ConfigError.
+ * Checks all settings, also those of the file that flags override. Flags take precedence over the file, and the file over the
+ * defaults. `file` has JSON values; its limits have the names of the flags (`maxPacketBytes`) or of the library
+ * (`packetBytesMax`). Throws ConfigError.
  */
 export function resolveSettings(given: Given, file: Readonly<Record<string, unknown>>): Settings {
   for (const name of Object.keys(file)) {
     if (!isSetting(name)) throw unknownSetting(name, file[name]);
   }
-  const fromFile = byLimitName(file);
   const limits: Partial<Record<LimitName, number>> = {};
+  for (const [field, value] of Object.entries(file)) {
+    const name = limitOf(field);
+    if (name !== null) limits[name] = parseLimit(name, value, field);
+  }
   for (const name of limitNames) {
     const flag = given.values[name];
     if (flag !== undefined) limits[name] = parseLimit(name, numberOf(flag), limitFlag(name));
-    else if (fromFile[name] !== undefined) {
-      const field = Object.hasOwn(file, name) ? name : camelCase(limitFlag(name));
-      limits[name] = parseLimit(name, fromFile[name], field);
-    }
   }
   const fieldOf = (name: string): string =>
     given.values[name] === undefined ? name : `--${kebabCase(name)}`;
-  const read = <T>(name: string, fallback: T, check: (value: unknown, field: string) => T): T => {
-    const value = given.values[name] ?? fromFile[name];
-    return value === undefined ? fallback : check(value, fieldOf(name));
+  const inFile = <T>(name: string, fallback: T, check: Check<T>): T =>
+    file[name] === undefined ? fallback : check(file[name], name);
+  // The file is checked also where a flag takes precedence: it is wrong for the next start without the flag.
+  const read = <T>(name: string, fallback: T, check: Check<T>): T => {
+    const value = inFile(name, fallback, check);
+    return given.values[name] === undefined ? value : check(given.values[name], fieldOf(name));
   };
   // Commander sets ws: false for the flag `--no-ws`, and ws: true without it.
-  const wsGiven = given.values["ws"] === false ? false : (fromFile["ws"] ?? true);
-  const payloadsGiven =
-    given.values["recordPayloads"] === false ? false : (fromFile["recordPayloads"] ?? true);
+  const unlessOff = (name: string): boolean =>
+    inFile(name, true, truth) && given.values[name] !== false;
   const settings: Settings = {
     host: read<Settings["host"]>("host", LOCALHOST, hosts),
     port: read("port", 1883, port),
     wsPort: read("wsPort", 8083, port),
     wsPath: read<Settings["wsPath"]>("wsPath", PATH, paths),
-    ws: truth(wsGiven, "ws"),
+    ws: unlessOff("ws"),
     trustedProxies: read<Settings["trustedProxies"]>("trustedProxies", [], proxies),
     username: read<string | null>("username", null, text),
     password: read<string | null>("password", null, text),
@@ -182,7 +184,7 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
       whole(value, field, recordBytesMax.min, recordBytesMax.max),
     ),
     recordKeep: read("recordKeep", 3, (value, field) => whole(value, field, 0, 1000)),
-    recordPayloads: truth(payloadsGiven, "recordPayloads"),
+    recordPayloads: unlessOff("recordPayloads"),
     limits,
   };
   if ((settings.username === null) !== (settings.password === null)) {
@@ -201,6 +203,9 @@ export function resolveSettings(given: Given, file: Readonly<Record<string, unkn
   }
   return settings;
 }
+
+/** Checks the value of a setting, which errors name by `field`. */
+type Check<T> = (value: unknown, field: string) => T;
 
 export { CommanderError };
 
@@ -315,12 +320,18 @@ function unknownSetting(name: string, value: unknown): ConfigError {
 }
 
 function isSetting(name: string): boolean {
-  return settingNames.has(name) || Object.hasOwn(limitTable, name) || limitByFlag.has(name);
+  return settingNames.has(name) || limitOf(name) !== null;
+}
+
+/** The limit that is named like its flag or as in the table; null: none is. */
+function limitOf(name: string): LimitName | null {
+  if (Object.hasOwn(limitTable, name)) return name as LimitName;
+  return limitByFlag.get(name) ?? null;
 }
 
 /** Renames limits that are named like their flags to the names in the table. */
 function byLimitName(values: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const named = Object.entries(values).map(([key, value]) => [limitByFlag.get(key) ?? key, value]);
+  const named = Object.entries(values).map(([key, value]) => [limitOf(key) ?? key, value]);
   return Object.fromEntries(named) as Record<string, unknown>;
 }
 
