@@ -80,6 +80,31 @@ test("[MQTT311-4.4.0-1] unacknowledged messages are resent in order with DUP und
   expect(again.takes()).toEqual(['PUBLISH t "d" q1 #4']);
 });
 
+test.each([
+  [1, "is sent before its packet identifier is stored, and comes again without DUP after a crash"],
+  [2, "waits until its packet identifier is stored"],
+] as const)("a QoS %i message that leaves the queue %s", (qos) => {
+  const broker = new TestBroker({ durable: "when told", limits: { inflightMax: 1 } });
+  const writer = broker.connected("writer");
+  const reader = broker.open();
+  reader.send(kept("reader"), subscribe(1, ["t", 2]));
+  broker.commit();
+  writer.send(publish("t", "first", { qos: 1, id: 1 }), publish("t", "second", { qos, id: 2 }));
+  broker.commit();
+  expect(reader.takes().slice(2)).toEqual(['PUBLISH t "first" q1 #1']);
+  reader.send(puback(1));
+  const sent = qos === 1 ? ['PUBLISH t "second" q1 #2'] : [];
+  expect(reader.takes()).toEqual(sent);
+  const after = broker.crash();
+  const again = after.open();
+  again.send(kept("reader"));
+  after.commit();
+  expect(again.takes().slice(1)).toEqual(['PUBLISH t "first" q1 #1 dup']);
+  again.send(puback(1));
+  after.commit();
+  expect(again.takes()).toEqual([`PUBLISH t "second" q${qos} #2`]);
+});
+
 test("[MQTT311-4.6.0-4] PUBRELs are resent in the order of the PUBRECs", () => {
   const { broker, reader, writer } = withReader(2);
   for (const id of [1, 2, 3]) {
