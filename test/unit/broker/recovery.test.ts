@@ -81,9 +81,12 @@ test("[MQTT311-4.4.0-1] unacknowledged messages are resent in order with DUP und
 });
 
 test.each([
-  [1, "is sent before its packet identifier is stored, and comes again without DUP after a crash"],
-  [2, "waits until its packet identifier is stored"],
-] as const)("a QoS %i message that leaves the queue %s", (qos) => {
+  {
+    qos: 1,
+    does: "is sent before its packet identifier is stored, and comes again without DUP after a crash",
+  },
+  { qos: 2, does: "waits until its packet identifier is stored" },
+] as const)("a QoS $qos message that leaves the queue $does", ({ qos }) => {
   const broker = new TestBroker({ durable: "when told", limits: { inflightMax: 1 } });
   const writer = broker.connected("writer");
   const reader = broker.open();
