@@ -134,7 +134,8 @@ export class Journal {
     this.#polledSeq = batch.lastSeq;
     this.#polledBytes = batch.length;
     if (this.#indexed > 0) {
-      if (this.#indexed * 8 < this.#index.length) this.#index = new Int32Array(INDEX_MIN);
+      const { length } = this.#index;
+      if (length > INDEX_MIN && this.#indexed * 8 < length) this.#index = new Int32Array(INDEX_MIN);
       else this.#index.fill(0);
       this.#indexed = 0;
     }
