@@ -2,6 +2,7 @@
  * A client: the state that it keeps beyond its connections, as the specifications require, and its answers to the
  * packets of the broker. What it does of its own accord, simulation.ts decides.
  */
+import { encodeUtf8 } from "../../core/mod.ts";
 import type { Link, Operation } from "./link.ts";
 import { Sent } from "./link.ts";
 import type { Message } from "./messages.ts";
@@ -27,6 +28,7 @@ export interface ClientListener {
 export class Client {
   readonly number: number;
   readonly id: string;
+  readonly idBytes: Uint8Array;
   readonly level: Level;
   link: Link | null = null;
   /** It got the CONNACK on its connection. */
@@ -44,6 +46,7 @@ export class Client {
   constructor(number: number, level: Level, listener: ClientListener) {
     this.number = number;
     this.id = `c${number}`;
+    this.idBytes = encodeUtf8(this.id);
     this.level = level;
     this.#listener = listener;
   }
@@ -77,13 +80,16 @@ export class Client {
   /** Sends the `count` oldest answers. */
   answer(count: number): void {
     const link = this.link!;
-    const answers = this.#answers.splice(0, count * 2);
-    for (let i = 0; i < answers.length; i += 2) {
+    const answers = this.#answers;
+    const end = Math.min(count * 2, answers.length);
+    for (let i = 0; i < end; i += 2) {
       const type = answers[i]!;
       const id = answers[i + 1]!;
-      const end = writeAck(link.room(4), link.roomStart, type, id);
-      link.sent(end, SENT_BY_TYPE[type]!, id, null);
+      const packetEnd = writeAck(link.room(4), link.roomStart, type, id);
+      link.sent(packetEnd, SENT_BY_TYPE[type]!, id, null);
     }
+    answers.copyWithin(0, end);
+    answers.length -= end;
   }
 
   /** Its connection is gone. */

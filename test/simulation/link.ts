@@ -1,8 +1,9 @@
 /** One connection: the bytes and packets on their way, and what both ends know about it. */
 import type { ConnId } from "../../core/mod.ts";
+import type { ConnectOptions } from "./control-packets.ts";
 import type { Message } from "./messages.ts";
 import type { Copy, SessionModel, Subscription } from "./session-model.ts";
-import type { ConnectOptions, Level, Packet } from "./wire.ts";
+import type { Level, Packet } from "./wire.ts";
 import { PacketReader } from "./wire.ts";
 
 /** The packets of a client that mean something to the model. */

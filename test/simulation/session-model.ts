@@ -71,13 +71,13 @@ export class SessionModel {
   /** Whether any of its subscriptions was ever Retain As Published. */
   hasHadRetainAsPublished = false;
   /** The latest message by publisher, topic, and whether its delivery is at QoS 0. */
-  readonly #latest: Int32Array;
+  readonly #latest: number[];
   readonly #undo: UndoLog;
 
   constructor(client: number, isKept: boolean, clientCount: number, undo: UndoLog) {
     this.client = client;
     this.isKept = isKept;
-    this.#latest = new Int32Array(clientCount * topicNames.length * 2);
+    this.#latest = new Array<number>(clientCount * topicNames.length * 2).fill(0);
     this.#undo = undo;
   }
 

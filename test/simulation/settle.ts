@@ -2,15 +2,15 @@
 import type { CounterName } from "../../core/mod.ts";
 import { Counter } from "../../core/mod.ts";
 import type { Client } from "./client.ts";
+import type { ConnectOptions } from "./control-packets.ts";
+import * as packets from "./control-packets.ts";
 import { Sent } from "./link.ts";
 import type { Message } from "./messages.ts";
 import { mayBeExpired } from "./messages.ts";
 import type { Simulation } from "./simulation.ts";
 import { tables } from "./store.ts";
-import { filters, topicNames } from "./topics.ts";
+import { filterOf, filters, topicNames } from "./topics.ts";
 import { check, Violation } from "./violation.ts";
-import type { ConnectOptions } from "./wire.ts";
-import * as wire from "./wire.ts";
 
 export function settle(simulation: Simulation): void {
   simulation.mend();
@@ -98,7 +98,7 @@ function checkRetained(simulation: Simulation): void {
   const subscription = { qos: 1, identifier: 0, isNoLocal: false, isRetainAsPublished: false };
   const operation = { id: 1, subscription, isConfirmed: false };
   auditor.link!.operation = operation;
-  auditor.link!.send(wire.subscribe(4, 1, [["#", 1]]));
+  auditor.link!.send(packets.subscribe(4, 1, [filterOf.get("#")!], 1, 0));
   simulation.pump();
   for (const [topic, name] of topicNames.entries()) {
     const message = retained.get(topic) ?? null;
@@ -138,7 +138,7 @@ function endSessions(simulation: Simulation): void {
 
 function disconnect(client: Client): void {
   const link = client.link!;
-  link.send(client.level === 5 ? wire.disconnect(0) : wire.disconnect(), Sent.Disconnect, 0);
+  link.send(packets.disconnect(client.level, 0, -1), Sent.Disconnect, 0);
 }
 
 function checkNothingIsLeft({ world }: Simulation): void {

@@ -7,16 +7,17 @@
 import { NO_CONN } from "../../core/mod.ts";
 import { Random } from "../support/random.ts";
 import { Client } from "./client.ts";
+import * as packets from "./control-packets.ts";
 import { Link, Sent } from "./link.ts";
 import type { Message } from "./messages.ts";
 import type { PlantedFault } from "./planted-faults.ts";
 import type { Scenario } from "./scenario.ts";
 import { scenarioOf } from "./scenario.ts";
+import type { Filter } from "./topics.ts";
 import { filters, topicNames } from "./topics.ts";
 import type { Trace } from "./trace.ts";
 import { check } from "./violation.ts";
 import type { Packet } from "./wire.ts";
-import * as wire from "./wire.ts";
 import { World } from "./world.ts";
 
 export class Simulation {
@@ -131,8 +132,8 @@ export class Simulation {
     });
   }
 
-  connect(client: Client, options: wire.ConnectOptions): boolean {
-    const { level, id, number } = client;
+  connect(client: Client, options: packets.ConnectOptions): boolean {
+    const { level, number } = client;
     const { sessionMillisMax, inflightMax } = this.scenario.limits;
     const { isClean, expirySeconds, will, receiveMax, willDelaySeconds } = options;
     const conn = this.world.open();
@@ -144,7 +145,7 @@ export class Simulation {
     });
     this.world.add(link);
     client.link = link;
-    link.send(wire.connect(level, id, options));
+    link.send(packets.connect(level, client.idBytes, options));
     this.trace.log(
       () => `client ${number} connects by ${level}: clean ${isClean}, expiry ${link.expiryMillis}`,
     );
@@ -166,7 +167,10 @@ export class Simulation {
     if (isRetained && random.chance(5)) payloadBytes = 0;
     else if (!isWill && random.chance(200)) payloadBytes = 5000 + random.below(20_000);
     return world.messages.create({
-      ...{ publisher, isRetained, isWill, payloadBytes },
+      publisher,
+      isRetained,
+      isWill,
+      payloadBytes,
       topic: random.below(topicNames.length),
       qos: random.pick([0, 1, 1, 2, 2]),
       expirySeconds: level === 5 && expires ? random.pick([1, 3, 60]) : -1,
@@ -202,11 +206,10 @@ export class Simulation {
       const filter = this.#filter();
       if (!chosen.includes(filter)) chosen.push(filter);
     }
-    const texts = chosen.map(({ text }) => text);
     if (random.chance(4)) {
       link.operation = { id, subscription: null, isConfirmed: false };
-      link.send(wire.unsubscribe(client.level, id, texts));
-      this.trace.log(() => `client ${client.number} unsubscribes #${id} ${texts}`);
+      link.send(packets.unsubscribe(client.level, id, chosen));
+      this.trace.log(() => `client ${client.number} unsubscribes #${id} ${textOf(chosen)}`);
       return true;
     }
     const hasShared = chosen.some(({ isShared }) => isShared);
@@ -219,16 +222,14 @@ export class Simulation {
     link.operation = { id, subscription, isConfirmed: false };
     const retainHandling = isFive ? random.below(3) << 4 : 0;
     const flags = qos | (isNoLocal ? 4 : 0) | (isRetainAsPublished ? 8 : 0) | retainHandling;
-    const props = identifier === 0 ? {} : { SubscriptionIdentifier: identifier };
-    const requested = texts.map((text) => [text, flags] as const);
-    link.send(wire.subscribe(client.level, id, requested, props));
+    link.send(packets.subscribe(client.level, id, chosen, flags, identifier));
     this.trace.log(
-      () => `client ${client.number} subscribes #${id} ${texts} q${qos} flags ${flags}`,
+      () => `client ${client.number} subscribes #${id} ${textOf(chosen)} q${qos} flags ${flags}`,
     );
     return true;
   }
 
-  #filter() {
+  #filter(): Filter {
     const { random, scenario } = this;
     for (;;) {
       const filter = random.pick(filters);
@@ -243,8 +244,7 @@ export class Simulation {
     const reason = isFive && random.chance(3) ? 4 : 0;
     const canChange = isFive && link.expiryMillis > 0 && random.chance(4);
     const expiry = canChange ? random.pick([0, 2, 1000]) : -1;
-    const props = expiry < 0 ? {} : { SessionExpiryInterval: expiry };
-    const packet = isFive ? wire.disconnect(reason, props) : wire.disconnect();
+    const packet = packets.disconnect(client.level, reason, expiry);
     const granted = Math.min(expiry, this.scenario.limits.sessionMillisMax / 1000);
     link.send(packet, Sent.Disconnect, reason | ((granted + 1) << 8));
     this.trace.log(() => `client ${client.number} sends DISCONNECT ${reason}, expiry ${expiry}`);
@@ -380,6 +380,10 @@ export class Simulation {
         if (link.isClosing && link.isAbandoned) world.close(link);
     }
   }
+}
+
+function textOf(chosen: readonly Filter[]): string {
+  return chosen.map(({ text }) => text).join();
 }
 
 const PINGREQ = Uint8Array.of(0xc0, 0);

@@ -8,6 +8,7 @@ export const topicBytes: readonly Uint8Array[] = topicNames.map(encodeUtf8);
 export interface Filter {
   readonly number: number;
   readonly text: string;
+  readonly bytes: Uint8Array;
   readonly isShared: boolean;
   /** Whether it matches each topic. */
   readonly matches: readonly boolean[];
@@ -21,7 +22,7 @@ export const filters: readonly Filter[] = [
   const shared = sharedFilter(text);
   const plain = shared === null ? text : shared.filter;
   const matches = topicNames.map((name) => matchesFilter(plain, name));
-  return { number, text, isShared: shared !== null, matches };
+  return { number, text, bytes: encodeUtf8(text), isShared: shared !== null, matches };
 });
 
 export const filterOf: ReadonlyMap<string, Filter> = new Map(

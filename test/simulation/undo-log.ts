@@ -27,7 +27,11 @@ export class UndoLog {
       this.#confirmations[this.#head]?.();
       this.#head++;
     }
-    if (this.#head < 1024 && this.#head < this.#batches.length) return;
+    if (this.#head === this.#batches.length) {
+      this.#clear();
+      return;
+    }
+    if (this.#head < 1024) return;
     this.#batches.splice(0, this.#head);
     this.#undos.splice(0, this.#head);
     this.#confirmations.splice(0, this.#head);
@@ -40,6 +44,10 @@ export class UndoLog {
       this.#batches.pop();
       this.#undos.pop()!();
     }
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#batches.length = 0;
     this.#undos.length = 0;
     this.#confirmations.length = 0;

@@ -1,8 +1,7 @@
 /**
- * Packets of the simulated clients. The frequent ones are written and read by hand, because they decide how many steps a
- * second the simulator takes. The others come from the vocabulary of the conformance suite.
+ * The frequent packets of the simulated clients, and all packets of the broker. Written and read by hand, because they
+ * decide how many steps a second the simulator takes. control-packets.ts writes the other packets of the clients.
  */
-import * as wire from "../conformance/wire.ts";
 import type { Message } from "./messages.ts";
 import { topicBytes } from "./topics.ts";
 
@@ -86,51 +85,6 @@ export function writeAck(to: Uint8Array, at: number, type: number, id: number): 
   to[at++] = 2;
   return writeShort(to, at, id);
 }
-
-export interface ConnectOptions {
-  readonly isClean: boolean;
-  /** MQTT 5.0: the Session Expiry Interval; -1: none. */
-  readonly expirySeconds: number;
-  /** MQTT 5.0; 0: none. */
-  readonly receiveMax: number;
-  readonly topicAliasMax: number;
-  readonly will: Message | null;
-  readonly willDelaySeconds: number;
-}
-
-export function connect(level: Level, clientId: string, options: ConnectOptions): Uint8Array {
-  const { isClean, expirySeconds, receiveMax, topicAliasMax, will, willDelaySeconds } = options;
-  return wire.connect(level, {
-    ...{ clientId, clean: isClean },
-    props: {
-      ...(expirySeconds < 0 ? {} : { SessionExpiryInterval: expirySeconds }),
-      ...(receiveMax === 0 ? {} : { ReceiveMaximum: receiveMax }),
-      ...(topicAliasMax === 0 ? {} : { TopicAliasMaximum: topicAliasMax }),
-    },
-    ...(will === null ? {} : { will: willOf(will, willDelaySeconds) }),
-  });
-}
-
-function willOf(will: Message, delaySeconds: number): wire.WillFields {
-  return {
-    ...{ topic: topicBytes[will.topic]!, payload: payloadOf(will), qos: will.qos },
-    retain: will.isRetained,
-    props: {
-      ...(delaySeconds === 0 ? {} : { WillDelayInterval: delaySeconds }),
-      ...(will.expirySeconds < 0 ? {} : { MessageExpiryInterval: will.expirySeconds }),
-    },
-  };
-}
-
-function payloadOf({ number, payloadBytes }: Message): Uint8Array {
-  const payload = new Uint8Array(payloadBytes);
-  if (payloadBytes > 0) writeLong(payload, 0, number);
-  return payload;
-}
-
-export const subscribe = wire.subscribe;
-export const unsubscribe = wire.unsubscribe;
-export const disconnect = wire.disconnect;
 
 /**
  * Reads the packets of one connection from the broker's output. Throws for output that is not a packet, so that a run
@@ -257,18 +211,18 @@ export class PacketReader {
   }
 }
 
-function writeLength(to: Uint8Array, at: number, length: number): number {
+export function writeLength(to: Uint8Array, at: number, length: number): number {
   for (; length > 0x7f; length >>= 7) to[at++] = (length & 0x7f) | 0x80;
   to[at++] = length;
   return at;
 }
 
-function writeShort(to: Uint8Array, at: number, value: number): number {
+export function writeShort(to: Uint8Array, at: number, value: number): number {
   to[at] = value >> 8;
   to[at + 1] = value & 0xff;
   return at + 2;
 }
 
-function writeLong(to: Uint8Array, at: number, value: number): number {
+export function writeLong(to: Uint8Array, at: number, value: number): number {
   return writeShort(to, writeShort(to, at, value >>> 16), value & 0xffff);
 }
