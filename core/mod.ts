@@ -66,6 +66,7 @@ export {
 } from "./journal/encode-records.ts";
 export {
   DURABLE_ID_MAX,
+  isMessageKind,
   messageKey,
   ORDER_MAX,
   POSITION_FIRST,
@@ -90,6 +91,8 @@ export type {
 export { Added, Verdict } from "./ports.ts";
 export type { FailureCode, ReasonCode, ReasonPacket } from "./reason.ts";
 export { connectReturnCode, FAILURE_MIN, mayCarry, Reason, reasonName } from "./reason.ts";
+export type { DecodedRecord, RecordFault } from "./recovery/record-check.ts";
+export { decodeRecord, faultOf } from "./recovery/record-check.ts";
 export type { RecoveryCounts } from "./recovery/recovery.ts";
 export { Recovery } from "./recovery/recovery.ts";
 export {

@@ -7,6 +7,7 @@ import { Property } from "../codec/properties.ts";
 import { areMessageProperties } from "../codec/property-values.ts";
 import { Reader } from "../codec/reader.ts";
 import { decodeUtf8, isUtf8 } from "../codec/utf8.ts";
+import { isTopicFilter } from "../topic/filter.ts";
 import { isTopicName } from "../topic/name.ts";
 import type { DurableSessionId, QueueRecordKind } from "./record-keys.ts";
 import {
@@ -49,8 +50,9 @@ export interface SubscriptionFields {
 export function decodeSubscription(key: Uint8Array, value: Uint8Array): SubscriptionFields | null {
   if (key.length < 5 || value.length !== 5) return null;
   const filter = textOf(key, 4);
-  if (filter === null) return null;
-  return { durableId: viewOf(key).getUint32(0), filter, options: viewOf(value).getUint32(1) };
+  if (filter === null || !isTopicFilter(key, 4, key.length, 65_535, 65_535)) return null;
+  const options = viewOf(value).getUint32(1);
+  return (options & 3) === 3 ? null : { durableId: viewOf(key).getUint32(0), filter, options };
 }
 
 export interface MessageFields {

@@ -14,11 +14,11 @@ import type {
   SubscriptionFields,
 } from "./decode-records.ts";
 import {
+  isMessageKind,
   MESSAGE_HEAD_BYTES,
   messageKey,
   PUBLISHED_RETAIN,
   QUEUED_HEAD_BYTES,
-  QueueRecordKind,
   queueKey,
   RECORD_FORMAT,
   subscriptionKey,
@@ -73,7 +73,7 @@ export function encodeQueue(
   identifiers: Uint8Array,
 ): EncodedRecord {
   const { durableId, kind, n } = fields;
-  const hasMessage = kind === QueueRecordKind.Queued || kind === QueueRecordKind.Sent;
+  const hasMessage = isMessageKind(kind);
   const share = encodeUtf8(fields.share);
   const valueBytes = hasMessage ? QUEUED_HEAD_BYTES + share.length + identifiers.length : 9;
   const { bytes, view } = newValue(valueBytes);

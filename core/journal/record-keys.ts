@@ -13,6 +13,11 @@ export const QueueRecordKind = {
 } as const;
 export type QueueRecordKind = (typeof QueueRecordKind)[keyof typeof QueueRecordKind];
 
+/** Whether the records of this kind refer to a message. */
+export function isMessageKind(kind: QueueRecordKind): boolean {
+  return kind === QueueRecordKind.Queued || kind === QueueRecordKind.Sent;
+}
+
 export function subscriptionKey(durableId: DurableSessionId, filter: Uint8Array): Uint8Array {
   const key = new Uint8Array(4 + filter.length);
   viewOf(key).setUint32(0, durableId);

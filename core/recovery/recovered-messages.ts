@@ -33,16 +33,14 @@ export class RecoveredMessages {
     this.#context = context;
   }
 
-  /** Takes a record; false if it is damaged. */
-  take(key: Uint8Array, value: Uint8Array): boolean {
-    const fields = decodeMessage(key, value);
-    if (fields === null) return false;
+  /** Takes a record. */
+  take(fields: MessageFields, value: Uint8Array): void {
     const { pager } = this.#context;
     const { serial } = fields;
     const message = pager === null || this.#hasRoom(value) ? this.#create(value, fields) : 0;
     if (message === 0 && pager === null) {
       this.isOutOfMemory = true;
-      return true;
+      return;
     }
     const at = this.#count++;
     this.#serials = grownF64(this.#serials, at);
@@ -51,7 +49,6 @@ export class RecoveredMessages {
     this.#serials[at] = serial;
     this.#slots[at] = message === 0 ? this.#addPaged(value, fields) : message;
     if (message !== 0) this.#residentBytes += value.length;
-    return true;
   }
 
   /** Takes the record of a message that has to be in memory. */

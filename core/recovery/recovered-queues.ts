@@ -7,12 +7,19 @@ import { grownF64, grownU32 } from "../base/columns.ts";
 import { Table } from "../boundary.ts";
 import { encodeUtf8 } from "../codec/utf8.ts";
 import type { BrokerContext } from "../context.ts";
-import { decodeQueue } from "../journal/decode-records.ts";
+import type { QueueFields } from "../journal/decode-records.ts";
 import type { DurableSessionId } from "../journal/record-keys.ts";
-import { POSITION_FIRST, POSITION_MAX, QueueRecordKind, queueKey } from "../journal/record-keys.ts";
+import {
+  isMessageKind,
+  POSITION_FIRST,
+  POSITION_MAX,
+  QueueRecordKind,
+  queueKey,
+} from "../journal/record-keys.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import type { DeliveryOrigin } from "../session/delivery-queue.ts";
 import type { Session } from "../session/session.ts";
+import { queueFaultOf } from "./record-check.ts";
 import type { RecoveredMessages } from "./recovered-messages.ts";
 
 /** The shared subscription and Subscription Identifiers of an entry. Few entries have any. */
@@ -38,10 +45,8 @@ export class RecoveredQueues {
   #lastEntryOrigin: EntryOrigin | null = null;
   #lastOrigin: DeliveryOrigin | null = null;
 
-  /** Takes a record; false if it is damaged. */
-  take(key: Uint8Array, value: Uint8Array): boolean {
-    const fields = decodeQueue(key, value);
-    if (fields === null) return false;
+  /** Takes a record. Copies what it needs of `value`. */
+  take(fields: QueueFields, value: Uint8Array): void {
     const at = this.#count++;
     this.#durableIds = grownU32(this.#durableIds, at);
     this.#numbers = grownU32(this.#numbers, at);
@@ -58,7 +63,6 @@ export class RecoveredQueues {
     if (share !== "" || propertyStart < value.length) {
       this.#origins.set(at, { share, properties: ownBytes(value, propertyStart) });
     }
-    return true;
   }
 
   /** Puts the entries into their sessions in order. `drop` gets those that are damaged. */
@@ -77,15 +81,15 @@ export class RecoveredQueues {
       const kind = (this.#kinds[at]! & 0xff) as QueueRecordKind;
       const session = sessions.get(durableId);
       const message = messages.find(this.#serials[at]!);
-      const needsMessage = kind === QueueRecordKind.Queued || kind === QueueRecordKind.Sent;
-      if (session === undefined || (needsMessage && message === 0)) {
+      const fault = queueFaultOf(kind, session?.clientId, message !== 0);
+      if (session === undefined || fault !== null) {
         drop(Table.Queue, queueKey(durableId, kind, n));
         continue;
       }
       this.restoredCount++;
       if (durableId !== current) next = -1;
       current = durableId;
-      if (!needsMessage) {
+      if (!isMessageKind(kind)) {
         if (kind === QueueRecordKind.Receipt) {
           session.restoreReceipt(n);
         } else {

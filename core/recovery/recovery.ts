@@ -21,21 +21,17 @@ import type {
   SessionFields,
   SubscriptionFields,
 } from "../journal/decode-records.ts";
-import {
-  decodeRetained,
-  decodeSession,
-  decodeSubscription,
-  decodeWill,
-} from "../journal/decode-records.ts";
 import type { DurableSessionId } from "../journal/record-keys.ts";
-import { messageKey, RECORD_FORMAT, subscriptionKey } from "../journal/record-keys.ts";
+import { messageKey, subscriptionKey } from "../journal/record-keys.ts";
+import type { MessageSlot } from "../message/message-pool.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import { Added } from "../ports.ts";
 import { endSession } from "../publishing/session-end.ts";
 import { publishWillOf } from "../publishing/will.ts";
 import type { Session, Will } from "../session/session.ts";
 import { Subscriptions } from "../session/subscriptions.ts";
-import { isTopicFilter } from "../topic/filter.ts";
+import type { DecodedRecord, RecordFault } from "./record-check.ts";
+import { decodeRecord, faultOf } from "./record-check.ts";
 import { RecoveredMessages } from "./recovered-messages.ts";
 import { RecoveredQueues } from "./recovered-queues.ts";
 
@@ -80,13 +76,9 @@ export class Recovery {
    */
   put(table: Table, key: Uint8Array, value: Uint8Array): void {
     this.#broker.handleRecord(table, key, value);
-    const format = value[0] ?? 0;
-    if (format > RECORD_FORMAT) {
-      throw new ConfigError("store", `format ${format}`, `format ${RECORD_FORMAT} or older`);
-    }
-    const isTaken = format === RECORD_FORMAT && this.#take(table, key, value);
-    if (isTaken) return;
-    this.#drop(table, key);
+    const record = decodeRecord(table, key, value);
+    if (record === null) this.#drop(table, key);
+    else this.#take(record, value);
   }
 
   /**
@@ -138,23 +130,26 @@ export class Recovery {
     });
   }
 
-  /** False: the record is damaged. */
-  #take(table: Table, key: Uint8Array, value: Uint8Array): boolean {
+  #take({ table, fields }: DecodedRecord, value: Uint8Array): void {
     switch (table) {
       case Table.Session:
-        return kept(this.#sessions, decodeSession(key, value));
+        this.#sessions.push(fields);
+        break;
       case Table.Subscription:
-        return kept(this.#subscriptions, decodeSubscription(key, value));
+        this.#subscriptions.push(fields);
+        break;
       case Table.Message:
-        return this.#messages.take(key, value);
+        this.#messages.take(fields, value);
+        break;
       case Table.Queue:
-        return this.#queues.take(key, value);
+        this.#queues.take(fields, value);
+        break;
       case Table.Retained:
-        return kept(this.#retained, decodeRetained(key, value));
+        this.#retained.push(fields);
+        break;
       case Table.Will:
-        return kept(this.#wills, decodeWill(key, value));
-      default:
-        return false;
+        this.#wills.push(fields);
+        break;
     }
   }
 
@@ -168,7 +163,8 @@ export class Recovery {
     }
     for (const fields of this.#sessions) {
       const { clientId, expiryMillis, durableId } = fields;
-      if (this.#byDurableId.has(durableId) || sessions.find(clientId) !== undefined) {
+      const fault = this.#faultOf({ table: Table.Session, fields }, durableId);
+      if (fault !== null || sessions.find(clientId) !== undefined) {
         this.#drop(Table.Session, encodeUtf8(clientId));
         continue;
       }
@@ -187,14 +183,13 @@ export class Recovery {
   }
 
   #restoreSubscriptions({ limits, router }: BrokerContext): void {
-    for (const { durableId, filter, options } of this.#subscriptions) {
-      const session = this.#byDurableId.get(durableId);
-      const text = encodeUtf8(filter);
-      const isSound = (options & 3) <= 2 && isTopicFilter(text, 0, text.length, 65_535, 65_535);
-      if (session === undefined || !isSound) {
-        this.#drop(Table.Subscription, subscriptionKey(durableId, text));
+    for (const fields of this.#subscriptions) {
+      const { durableId, filter, options } = fields;
+      if (this.#faultOf({ table: Table.Subscription, fields }, durableId) !== null) {
+        this.#drop(Table.Subscription, subscriptionKey(durableId, encodeUtf8(filter)));
         continue;
       }
+      const session = this.#byDurableId.get(durableId)!;
       if (router.subscribe(filter, session, options) === Added.NoMemory) {
         throw new ConfigError(
           "codecBytesMax",
@@ -209,9 +204,10 @@ export class Recovery {
   }
 
   #restoreRetained({ retained, records, epochMillis, now }: BrokerContext): void {
-    for (const { topic, serial, expiresAt } of this.#retained) {
+    for (const fields of this.#retained) {
+      const { topic, serial, expiresAt } = fields;
       const message = this.#messages.findResident(serial);
-      if (message === 0) {
+      if (this.#faultOf({ table: Table.Retained, fields }, 0, message) !== null) {
         this.#drop(Table.Retained, encodeUtf8(topic));
         continue;
       }
@@ -228,9 +224,10 @@ export class Recovery {
   #restoreWills(context: BrokerContext, now: Millis): readonly DueWill[] {
     const { messages, records, sessions, epochMillis } = context;
     const due: DueWill[] = [];
-    for (const { clientId, serial, delayMillis, expiryMillis, dueAt } of this.#wills) {
+    for (const fields of this.#wills) {
+      const { clientId, serial, delayMillis, expiryMillis, dueAt } = fields;
       const message = this.#messages.findResident(serial);
-      if (message === 0) {
+      if (this.#faultOf({ table: Table.Will, fields }, 0, message) !== null) {
         this.#drop(Table.Will, encodeUtf8(clientId));
         continue;
       }
@@ -277,6 +274,15 @@ export class Recovery {
     }
   }
 
+  /** `durableId`: the session's number that the record has; 0: none. `message`: the one it refers to; 0: none. */
+  #faultOf(
+    record: DecodedRecord,
+    durableId: DurableSessionId,
+    message: MessageSlot = 0,
+  ): RecordFault | null {
+    return faultOf(record, this.#byDurableId.get(durableId)?.clientId, message !== 0);
+  }
+
   #drop(table: Table, key: Uint8Array): void {
     this.#dropped[table] = (this.#dropped[table] ?? 0) + 1;
     this.#damaged.push({ table, key: new Uint8Array(key) });
@@ -286,11 +292,6 @@ export class Recovery {
 interface DueWill {
   readonly clientId: string;
   readonly will: Will;
-}
-
-function kept<T>(list: T[], fields: T | null): boolean {
-  if (fields !== null) list.push(fields);
-  return fields !== null;
 }
 
 function noCounts(): Record<Table, number> {

@@ -6,9 +6,11 @@ import type { MessageFields, PropertyValues } from "../../../core/mod.ts";
 import {
   DELIVERY_QOS,
   DELIVERY_RETAIN,
+  decodeIdentifiers,
   decodeProperties,
   decodeUtf8,
   identifierOf,
+  isMessageKind,
   OPTIONS_NO_LOCAL,
   OPTIONS_QOS,
   OPTIONS_RETAIN_AS_PUBLISHED,
@@ -17,7 +19,6 @@ import {
 } from "../../../core/mod.ts";
 import { isoTime } from "../../captured.ts";
 import type { SoundRecord } from "./sound-records.ts";
-import { hasMessage } from "./sound-records.ts";
 
 /** The first line. */
 export const HEADER = { type: "store", format: 1 } as const;
@@ -37,7 +38,7 @@ export function lineOf(record: SoundRecord): object {
     case Table.Subscription: {
       const { filter, options } = record.fields;
       return {
-        ...{ type: "subscription", clientId: record.clientId, filter, qos: options & OPTIONS_QOS },
+        ...{ type: "subscription", clientId: record.owner, filter, qos: options & OPTIONS_QOS },
         noLocal: (options & OPTIONS_NO_LOCAL) !== 0,
         retainAsPublished: (options & OPTIONS_RETAIN_AS_PUBLISHED) !== 0,
         ...(identifierOf(options) === 0 ? {} : { identifier: identifierOf(options) }),
@@ -74,12 +75,13 @@ function messageLine(fields: MessageFields, value: Uint8Array): object {
 }
 
 function queueLine(record: Extract<SoundRecord, { table: typeof Table.Queue }>): object {
-  const { fields, clientId, identifiers } = record;
-  const { kind, n, order, serial, delivery, share } = fields;
+  const { fields, value, owner } = record;
+  const { kind, n, order, serial, delivery, share, propertyStart } = fields;
+  const identifiers = decodeIdentifiers(value, propertyStart)!;
   const place = kind === QueueRecordKind.Queued ? { position: n } : { packetId: n };
   return {
-    ...{ type: queueTypes[kind], clientId, ...place, order },
-    ...(hasMessage(fields)
+    ...{ type: queueTypes[kind], clientId: owner, ...place, order },
+    ...(isMessageKind(kind)
       ? {
           ...{ message: serial, qos: delivery & DELIVERY_QOS },
           retain: (delivery & DELIVERY_RETAIN) !== 0,

@@ -6,8 +6,8 @@ import type { LineType } from "./import-lines.ts";
 import { ImportLines } from "./import-lines.ts";
 import { Progress } from "./progress.ts";
 import { lineSource, linesOf, unreadable } from "./read-lines.ts";
-import type { CountName } from "./sound-records.ts";
-import { countNames } from "./sound-records.ts";
+import type { CountName } from "./record-names.ts";
+import { countNames } from "./record-names.ts";
 import { toStdout } from "./stdout.ts";
 
 /** A fault of what is imported. */

@@ -29,6 +29,10 @@ export class SerialTable {
     return this.#values[this.#find(serial)]!;
   }
 
+  has(serial: number): boolean {
+    return this.#find(serial) >= 0;
+  }
+
   /** Marks a number; false if it is not there. */
   mark(serial: number): boolean {
     const at = this.#find(serial);

@@ -1,7 +1,8 @@
 /** `sansmq store verify`: counts the records of a store and names the damaged ones. */
 import { StoreReader } from "../../storage/folder/store-reader.ts";
 import { Progress } from "./progress.ts";
-import { countNames, SoundRecords } from "./sound-records.ts";
+import { countNames } from "./record-names.ts";
+import { SoundRecords } from "./sound-records.ts";
 import { toStdout } from "./stdout.ts";
 
 /** Returns the exit code: 0 if the store is sound, else 1. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { lineOf } from "../../../adapters/cli/store/export-lines.ts";
 import { ImportLines } from "../../../adapters/cli/store/import-lines.ts";
 import { type RecordSource, SoundRecords } from "../../../adapters/cli/store/sound-records.ts";
-import { Table } from "../../../core/mod.ts";
+import { type Millis, Recovery, Table } from "../../../core/mod.ts";
 import { TestBroker } from "../../support/broker.ts";
 import { puback, pubrec } from "../../support/packets.ts";
 
@@ -170,6 +170,43 @@ test("what is damaged is left out with everything that refers to it, as Recovery
     const { recovered } = after.crash();
     const dropped = Object.values(recovered!.dropped).reduce((sum, count) => sum + count, 0);
     expect([records.damage, records.damagedCount]).toEqual([records.damage, dropped]);
+  }
+});
+
+test("a record without its session or message, and a second session of one number, are dropped as Recovery does", () => {
+  const stored = storedBy(withAll());
+  const without = (lost: Table) => stored.filter(({ table }) => table !== lost);
+  const firstOf = (wanted: Table) => stored.find(({ table }) => table === wanted)!;
+  const subscription = firstOf(Table.Subscription);
+  const badQos = {
+    ...subscription,
+    value: Uint8Array.from([...subscription.value.slice(0, 4), 3]),
+  };
+  const badFilter = {
+    ...subscription,
+    key: Buffer.concat([subscription.key, Buffer.from("/#/a")]),
+  };
+  const cases: readonly (readonly [readonly Stored[], RegExp])[] = [
+    [without(Table.Session), /: its session is missing$/],
+    [without(Table.Message), /: its message is missing$/],
+    [
+      [...stored, { ...firstOf(Table.Session), key: Buffer.from("second") }],
+      /^session of client "second": another session has its number$/,
+    ],
+    [stored.map((record) => (record === subscription ? badQos : record)), /: it cannot be read$/],
+    [[...stored, badFilter], /: it cannot be read$/],
+  ];
+  for (const [damaged, description] of cases) {
+    const records = new SoundRecords(sourceOf(damaged));
+    records.check();
+    expect(records.damagedCount).toBeGreaterThan(0);
+    for (const text of records.damage) expect(text).toMatch(description);
+    const recovery = new Recovery(new TestBroker({ durable: "at once" }).broker);
+    for (const { table, key, value } of damaged) recovery.put(table, key, value);
+    recovery.finish(0 as Millis);
+    const { dropped, recovered } = recovery.counts;
+    const sum = (counts: typeof dropped): number => Object.values(counts).reduce((a, b) => a + b);
+    expect([sum(dropped), sum(recovered)]).toEqual([records.damagedCount, records.soundCount]);
   }
 });
 
