@@ -1,6 +1,6 @@
 /** The broker as a library: makes a running broker from options, on every runtime. */
 import type { Broker, BrokerEvent, CounterName, Limits, RecoveryCounts } from "../core/mod.ts";
-import { ConfigError, Counter, counterNames, Reason } from "../core/mod.ts";
+import { ConfigError, Counter, counterNames, countUnstored, Reason } from "../core/mod.ts";
 import type { ComposedPolicy } from "./auth/policy.ts";
 import type { InnerOptions, PublishOptions } from "./broker-options.ts";
 import { publishNames } from "./broker-options.ts";
@@ -123,7 +123,7 @@ export class BrokerServer {
    * lose them. After `close`, they are lost. Looks at every message in memory.
    */
   countUnstored(): number {
-    return this.#broker.countUnstored();
+    return countUnstored(this.#broker);
   }
 
   /** The current value of every counter, by name. */

@@ -97,14 +97,6 @@ export class Broker {
   }
 
   /**
-   * How many messages were acknowledged on receipt and must be kept, but are not stored yet: a crash
-   * would lose them. Looks at every message in memory. Always 0 with the memory store.
-   */
-  countUnstored(): number {
-    return this.#context.records?.references.countUnstored() ?? 0;
-  }
-
-  /**
    * A transport was opened. NO_CONN: refused; the host closes the transport and makes no more calls
    * for it.
    */

@@ -100,6 +100,14 @@ export function inspect(broker: Broker): BrokerState {
   return broker.inspect(brokerState);
 }
 
+/**
+ * How many messages were acknowledged on receipt and must be kept, but are not stored yet: a crash
+ * would lose them. Looks at every message in memory. Always 0 with the memory store.
+ */
+export function countUnstored(broker: Broker): number {
+  return broker.inspect(({ records }) => records?.references.countUnstored() ?? 0);
+}
+
 function brokerState(context: BrokerContext, now: Millis): BrokerState {
   const { journal, counters } = context;
   const counted = counterNames

@@ -36,7 +36,7 @@ export {
   unknownName,
 } from "./config.ts";
 export type { BrokerState, ConnectionState, SessionState } from "./inspect.ts";
-export { inspect } from "./inspect.ts";
+export { countUnstored, inspect } from "./inspect.ts";
 export { appendRecord, readBatch, WriteBatch } from "./journal/batch.ts";
 export type {
   MessageFields,
