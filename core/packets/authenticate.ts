@@ -41,8 +41,17 @@ export function authenticateConnect(
     connection.exchange = { method, connect: ownBytes(connect), isChallenged: false, data: null };
   }
   return authenticate(context, connection, {
-    ...{ kind: "authenticate", conn: connection.id, info: connection.info },
-    ...{ level, isBridge, clientId, username, password, method, data, step: "connect" },
+    kind: "authenticate",
+    conn: connection.id,
+    info: connection.info,
+    level,
+    isBridge,
+    clientId,
+    username,
+    password,
+    method,
+    data,
+    step: "connect",
   });
 }
 
