@@ -48,8 +48,8 @@ export function instantiate(build?: WasmBuild): WasmInstance | null {
   if (typeof WebAssembly === "undefined") return null;
   for (const [name, text] of builds) {
     if (build !== undefined && build !== name) continue;
-    const bytes = fromBase64(text);
-    if (!WebAssembly.validate(bytes)) continue;
+    const bytes = supportedBytes(name, text);
+    if (bytes === null) continue;
     let module: object;
     try {
       module = new WebAssembly.Module(bytes);
@@ -62,6 +62,21 @@ export function instantiate(build?: WasmBuild): WasmInstance | null {
   }
   return null;
 }
+
+/**
+ * The bytes of a build, or null if the host does not support it. Decoded and validated only once,
+ * because a program may make many brokers.
+ */
+function supportedBytes(name: WasmBuild, text: string): Uint8Array | null {
+  let bytes: Uint8Array | null | undefined = decoded.get(name);
+  if (bytes === undefined) {
+    bytes = fromBase64(text);
+    if (!WebAssembly!.validate(bytes)) bytes = null;
+    decoded.set(name, bytes);
+  }
+  return bytes;
+}
+const decoded = new Map<WasmBuild, Uint8Array | null>();
 
 const builds: readonly (readonly [WasmBuild, string])[] = [
   ["wasm-simd", simdModule],
