@@ -177,8 +177,9 @@ export class PacketReader {
         packet.id = this.#short();
         const propertyBytes = this.#level === 5 ? this.#varint() : 0;
         this.#at += propertyBytes;
-        packet.codes = [...this.#bytes.subarray(this.#at, end)];
-        this.#at = end;
+        const codes: number[] = [];
+        while (this.#at < end) codes.push(this.#byte());
+        packet.codes = codes;
         break;
       }
       case Type.Disconnect:
