@@ -3,7 +3,7 @@
  * again with the same batch, so that the broker goes on once there is room.
  */
 import type { Broker, Limits, Millis, WriteBatch } from "../core/mod.ts";
-import { WriteBatch as Batch } from "../core/mod.ts";
+import { WriteBatch as Batch, JournalState } from "../core/mod.ts";
 import type { HostLoop } from "./host.ts";
 import type { Store } from "./storage/store.ts";
 import { isStoreFull } from "./storage/store-full.ts";
@@ -37,6 +37,8 @@ export class CommitLoop {
   #attempt: Promise<void> | null = null;
   #retryMillis = RETRY_MILLIS_MIN;
   #retryAlarm: unknown = null;
+  /** For writes that no output waits for. */
+  #delayAlarm: unknown = null;
 
   constructor(options: CommitLoopOptions) {
     this.#options = options;
@@ -47,8 +49,25 @@ export class CommitLoop {
     return this.#fullSince === null ? "ready" : "full";
   }
 
-  /** Gives the writes since the last batch to the store, unless it has a batch. */
+  /**
+   * Gives the writes since the last batch to the store, unless it has a batch. Writes that no output waits for may wait
+   * for others, such as the removal of a message that has been acknowledged: a sync of its own would delay the next
+   * message.
+   */
   commit(): void {
+    const { broker, loop } = this.#options;
+    if (this.#isEnded) return;
+    if (broker.journalState !== JournalState.Unawaited) {
+      this.#commitNow();
+      return;
+    }
+    this.#delayAlarm ??= loop.setAlarm(() => {
+      this.#delayAlarm = null;
+      this.#commitNow();
+    }, DELAY_MILLIS);
+  }
+
+  #commitNow(): void {
     const isBusy = this.#attempt !== null || this.state !== "ready" || this.#isEnded;
     const { broker, loop } = this.#options;
     if (isBusy || !broker.pollJournal(this.#batch)) return;
@@ -64,7 +83,7 @@ export class CommitLoop {
   /** Resolves once every write is durable, or none can be now. */
   async finish(): Promise<void> {
     for (;;) {
-      this.commit();
+      this.#commitNow();
       if (this.#attempt === null) return;
       await this.#attempt;
     }
@@ -81,6 +100,7 @@ export class CommitLoop {
   end(): void {
     this.#isEnded = true;
     this.#options.loop.clearAlarm(this.#retryAlarm);
+    this.#options.loop.clearAlarm(this.#delayAlarm);
   }
 
   #store(): void {
@@ -129,3 +149,5 @@ export class CommitLoop {
 
 /** The pause before the first retry. Each pause is twice as long as the one before it. */
 const RETRY_MILLIS_MIN = 50;
+/** The longest time that writes wait for others if no output waits for them. */
+const DELAY_MILLIS = 10;

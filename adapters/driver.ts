@@ -73,7 +73,10 @@ export class Driver implements DeferringHost {
     this.#loop = options.loop;
     this.#out = options.out;
     const { broker, loop, store } = options;
-    const handleProgress = (): void => this.#schedule();
+    const handleProgress = (): void => {
+      this.#send(EAGER_SENDS);
+      this.#schedule();
+    };
     this.#commits = new CommitLoop({ broker, loop, ...store, handleProgress });
     this.#schedule();
   }
@@ -97,7 +100,11 @@ export class Driver implements DeferringHost {
     // Sends while the data is in the cache, and before a burst for one client exceeds its output limit.
     if (this.#broker.sendableBytes > DRAIN_BYTES) this.#send(Number.POSITIVE_INFINITY);
     // With few short chunks there is nothing to batch, so the first replies do not wait for the others.
-    else if (chunk.length <= EAGER_BYTES && this.#reads++ < EAGER_READS) this.#send(EAGER_READS);
+    else if (chunk.length <= EAGER_BYTES && this.#reads++ < EAGER_READS) {
+      // The store begins first, because it takes longer.
+      this.#commits.commit();
+      this.#send(EAGER_SENDS);
+    }
     return readsOn;
   }
 
@@ -303,6 +310,7 @@ const SENDS_MAX = 4096;
 const MEASURE_MILLIS = 1000;
 /** The replies to this many short chunks of a turn are sent at once. */
 const EAGER_READS = 4;
+const EAGER_SENDS = 4;
 const EAGER_BYTES = 256;
 /** Pending output beyond this is sent at once. */
 const DRAIN_BYTES = 262_144;

@@ -247,6 +247,14 @@ export interface JournalBatch {
   encoded(): Uint8Array;
 }
 
+/** Whether a broker has writes for its store. */
+export const JournalState = {
+  Empty: 0,
+  /** No output waits for their commit. */ Unawaited: 1,
+  Awaited: 2,
+} as const;
+export type JournalState = (typeof JournalState)[keyof typeof JournalState];
+
 export interface JournalRecords {
   /** Moves to the next record; false at the end. */
   next(): boolean;

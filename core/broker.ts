@@ -23,6 +23,7 @@ import {
   CloseCause,
   connIdOf,
   EffectKind,
+  JournalState,
   NEVER,
   NO_CONN,
   OUT_BYTES_MIN,
@@ -346,6 +347,17 @@ export class Broker {
       if (this.#connection(effect.conn) !== null) return true;
     }
     return pollLoad(this.#context, effect);
+  }
+
+  /**
+   * Whether there are writes for `pollJournal`, and whether output waits for the commit of any. A host may
+   * delay a batch that no output waits for, to store it together with later writes.
+   */
+  get journalState(): JournalState {
+    const { journal, gatedConnections, storeBlocked } = this.#context;
+    if (!journal.hasOpen) return JournalState.Empty;
+    const isAwaited = gatedConnections.size > 0 || storeBlocked.size > 0;
+    return isAwaited ? JournalState.Awaited : JournalState.Unawaited;
   }
 
   /** Swaps the open batch of writes with `batch`; false if there are no writes. */

@@ -125,10 +125,15 @@ export class Journal {
     return this.#open.length - this.#open.replacedBytes + this.#polledBytes;
   }
 
+  /** Whether there are writes since the last poll, also if they cancelled each other. */
+  get hasOpen(): boolean {
+    return this.#open.lastSeq >= this.#open.firstSeq;
+  }
+
   /** Swaps the open batch with `batch`; false if there are no writes. */
   poll(batch: WriteBatch): boolean {
     const open = this.#open;
-    if (open.lastSeq < open.firstSeq) return false;
+    if (!this.hasOpen) return false;
     batch.reset(open.lastSeq + 1);
     open.swap(batch);
     this.#polledSeq = batch.lastSeq;

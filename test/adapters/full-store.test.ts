@@ -140,6 +140,8 @@ test("a broker that closes while its store is full knows how many acknowledged m
     durability: [{ filter: "fast/#", acknowledge: "received" }],
   });
   await publish(broker, "fast/stored");
+  // No reply waits for it, so that it waits for other writes.
+  await broker.clock.advance("10ms");
   fault.error = noRoom;
   const lost = [await publish(broker, "fast/1"), await publish(broker, "fast/2")];
   const waiting = await publish(broker, "stored");

@@ -1,7 +1,7 @@
 // With a durable store, replies and messages that depend on a record wait for its commit. Here the store commits when
 // the test calls `commit`.
 import { describe, expect, test } from "vitest";
-import { type Seq, Table, WriteBatch } from "../../../core/mod.ts";
+import { JournalState, type Seq, Table, WriteBatch } from "../../../core/mod.ts";
 import { pair, TestBroker } from "../../support/broker.ts";
 import {
   concat,
@@ -364,4 +364,25 @@ describe("a burst that ends the connection", () => {
     broker.commit();
     expect(client.takes()).toEqual([]);
   });
+});
+
+test("output waits for the writes of a message, and none for those of its acknowledgement by a receiver", () => {
+  const world = new TestBroker({ durable: "when told" });
+  const reader = world.open().connects({ clientId: "reader", clean: false });
+  reader.subscribes(1, ["t", 1]);
+  expect(world.broker.journalState).toBe(JournalState.Awaited);
+  world.commit();
+  expect(world.broker.journalState).toBe(JournalState.Empty);
+  const writer = world.connected({ clientId: "writer" });
+  writer.send(publish("t", "x", { qos: 1, id: 7 }));
+  expect(world.broker.journalState).toBe(JournalState.Awaited);
+  world.commit();
+  expect(writer.takes()).toEqual(["PUBACK #7"]);
+  reader.send(puback(1));
+  expect(world.broker.journalState).toBe(JournalState.Unawaited);
+  world.commit();
+  expect([world.broker.journalState, world.records(Table.Message)]).toEqual([
+    JournalState.Empty,
+    0,
+  ]);
 });
