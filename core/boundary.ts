@@ -263,4 +263,6 @@ export interface JournalRecords {
   readonly key: Uint8Array;
   /** A view of the batch; null removes the key. */
   readonly value: Uint8Array | null;
+  /** The key had no record before the batch; false: it may have had one. */
+  readonly isNew: boolean;
 }

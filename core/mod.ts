@@ -64,6 +64,7 @@ export {
   encodeSubscription,
   encodeWill,
 } from "./journal/encode-records.ts";
+export { Journal } from "./journal/journal.ts";
 export {
   DURABLE_ID_MAX,
   isMessageKind,

@@ -106,6 +106,8 @@ export class BatchReader {
   #keyEnd = 0;
   #valueBytes = 0;
   table: Table = 0;
+  /** The key had no record before the batch; false: it may have had one. */
+  isNew = false;
 
   constructor(bytes: Uint8Array, start: number, end: number) {
     this.#bytes = bytes;
@@ -122,6 +124,7 @@ export class BatchReader {
       const flags = this.#bytes[at]!;
       if ((flags & REPLACED) !== 0) continue;
       this.table = (flags & TABLE) as Table;
+      this.isNew = (flags & NEW) !== 0;
       this.#keyStart = at + RECORD_HEAD_BYTES;
       this.#keyEnd = this.#keyStart + this.#view.getUint32(at + 1);
       this.#valueBytes = this.#view.getUint32(at + 5);

@@ -6,8 +6,10 @@
  * the batch is cancelled by its removal: a message that is delivered and acknowledged while the batch
  * before it is being synced costs the store nothing. Writes keep their numbers either way.
  */
+import { copyBytes } from "../base/bytes.ts";
 import { hashBytes } from "../base/hash.ts";
-import type { Seq, Table } from "../boundary.ts";
+import type { JournalRecords, Seq, Table } from "../boundary.ts";
+import type { BatchReader } from "./batch.ts";
 import {
   HEADER_BYTES,
   NEW,
@@ -145,6 +147,42 @@ export class Journal {
       this.#indexed = 0;
     }
     return true;
+  }
+
+  /** Writes the current record of a batch, as if it were a change of the state. */
+  copy({ table, key, value, isNew }: JournalRecords): void {
+    const at = this.begin(table, key.length, value === null ? REMOVED : value.length);
+    copyBytes(key, 0, key.length, this.bytes, at);
+    if (value !== null) copyBytes(value, 0, value.length, this.bytes, at + key.length);
+    this.finish(isNew);
+  }
+
+  /** The records of the open batch. */
+  records(): BatchReader {
+    return this.#open.records();
+  }
+
+  /** The number of records in the open batch. */
+  get count(): number {
+    return this.#open.count;
+  }
+
+  /**
+   * The value of a key in the open batch, a view that is valid until the next write. Null: the key
+   * is removed; undefined: the batch has no record of it.
+   */
+  find(table: Table, key: Uint8Array): Uint8Array | null | undefined {
+    const open = this.#open;
+    // Looked up as a record behind the last one.
+    const end = open.length;
+    const at = this.begin(table, key.length, REMOVED);
+    copyBytes(key, 0, key.length, open.bytes, at);
+    const found = this.#index[this.#find(end)]!;
+    if (found === 0 || (open.bytes[found]! & REPLACED) !== 0) return undefined;
+    const valueBytes = open.view.getUint32(found + 5);
+    if (valueBytes === REMOVED) return null;
+    const start = found + RECORD_HEAD_BYTES + key.length;
+    return open.bytes.subarray(start, start + valueBytes);
   }
 
   /** The slot of the index for the key of the record at `at`: that of a record with the same key, or a free one. */

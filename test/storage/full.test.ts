@@ -125,7 +125,7 @@ describe("with faults that strace injects", needs("strace"), () => {
     expect((await writer.takes(1))[0]).toMatch(/^DISCONNECT ServerShuttingDown/);
     const { code, stderr } = await broker.finished;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/"message":"the store failed".*[Ii]nput\/output error/);
+    expect(stderr).toMatch(/"message":"the store failed".*i\/o error/);
     expect(stderr).not.toMatch(/the store is full/);
   });
 

@@ -397,7 +397,8 @@ function damage(file: string, start: number, end: number): void {
 describe("a compaction", () => {
   test("gives the space of removed records back", async () => {
     const folder = newFolder();
-    const opened = await openLmdbStore(folder);
+    // Without a log: what is removed within a log takes no space.
+    const opened = await openLmdbStore(folder, 0);
     const keys = Array.from({ length: 300 }, (_, n) => `${n}`);
     await commit(opened, ...keys.map((key) => [Table.Message, key, "x".repeat(3000)] as const));
     await commit(opened, ...keys.slice(1).map((key) => [Table.Message, key, null] as const));

@@ -42,6 +42,7 @@ describe("as another user", needs("another user"), () => {
   test("the same beside a broker, whose lock stays", async () => {
     const folder = await readable();
     const broker = await openLmdbStore(folder);
+    chmodSync(join(folder, "journal.log"), 0o644);
     const before = readdirSync(folder);
     expect(await as("verify", folder)).toMatchObject({ code: 0, stderr: "" });
     expect(await as("backup", folder, join(folder, "..", "copy"))).toMatchObject({

@@ -3,13 +3,18 @@ import { expect } from "vitest";
 import type { Store } from "../../adapters/storage/store.ts";
 import { appendRecord, type Table, WriteBatch } from "../../core/mod.ts";
 
-type Write = readonly [table: Table, key: string | Uint8Array, value: string | null];
+type Write = readonly [table: Table, key: string | Uint8Array, value: string | Uint8Array | null];
 
 /** Commits one batch. */
 export async function commit(store: Store, ...writes: readonly Write[]): Promise<void> {
   const batch = new WriteBatch();
   for (const [table, key, value] of writes) {
-    appendRecord(batch, table, Buffer.from(key), value === null ? null : Buffer.from(value));
+    appendRecord(
+      batch,
+      table,
+      Buffer.from(key as string),
+      value === null ? null : Buffer.from(value as string),
+    );
   }
   await store.commit(batch);
 }

@@ -1,24 +1,29 @@
 // The suite for stores, with the store in a folder, on the runtime that runs this file: `<runtime> suite-fixture.mjs
-// COUNT`, with so many records in the largest batch. Prints a line for each test.
+// COUNT [LOG]`, with so many records in the largest batch, and at most so many bytes in the log. Prints a line for each test.
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLmdbStore } from "../../dist/adapters/storage/folder/lmdb-store.js";
 import { storeSuite } from "../../dist/adapters/storage/testing/mod.js";
 
+const [, , count, logBytesMax] = process.argv;
+
 const tests = storeSuite({
-  recordCount: Number(process.argv[2]),
+  recordCount: Number(count),
   create: () => ({ folder: mkdtempSync(join(tmpdir(), "sansmq-store-")), crashes: 0, ended: [] }),
   open: async (place) => {
-    place.store = await openLmdbStore(join(place.folder, `${place.crashes}`));
+    const folder = join(place.folder, `${place.crashes}`);
+    place.store = await openLmdbStore(folder, logBytesMax && Number(logBytesMax));
     return place.store;
   },
-  // A crash leaves the file as it is at that moment. What the store writes afterwards goes to the other file.
+  // A crash leaves the files as they are at that moment. What the store writes afterwards goes to the other ones.
   crash: (place) => {
     const before = join(place.folder, `${place.crashes}`);
     const after = join(place.folder, `${++place.crashes}`);
     mkdirSync(after);
-    copyFileSync(join(before, "data.mdb"), join(after, "data.mdb"));
+    for (const file of ["data.mdb", "journal.log"]) {
+      copyFileSync(join(before, file), join(after, file));
+    }
     place.ended.push(place.store);
   },
   remove: async ({ folder, ended }) => {

@@ -6,6 +6,7 @@ import { setTimeout } from "../../captured.ts";
 import { allocateFiles } from "../../storage/folder/disk-room.ts";
 import { DATA_FILE, LmdbFile } from "../../storage/folder/lmdb-file.ts";
 import { lmdbModule, openOptions } from "../../storage/folder/lmdb-module.ts";
+import { appliedIn } from "../../storage/folder/merged-records.ts";
 import { NewStore, roomFailure } from "../../storage/folder/new-store.ts";
 import { StoreReader } from "../../storage/folder/store-reader.ts";
 import { Progress } from "./progress.ts";
@@ -16,10 +17,10 @@ export async function backUpStore(folder: string, to: string): Promise<void> {
   const reader = await StoreReader.open(folder);
   try {
     reader.checkWritable();
-    checkPages(reader, folder, "backup: check");
+    const count = checkPages(reader, folder, "backup: check");
     const store = await NewStore.open("to", to);
     await copy(folder, reader, store);
-    await toStdout(`copied ${reader.count} records to ${to}\n`);
+    await toStdout(`copied ${count} records to ${to}\n`);
   } finally {
     await reader.close();
   }
@@ -37,19 +38,24 @@ export async function compactStore(folder: string): Promise<void> {
     checkPages(reader, folder, "compact: check");
     const before = sizeOf(path);
     // The reader has the lock of the folder.
-    await copy(folder, reader, await NewStore.inPlaceOf(path, () => Promise.resolve()));
+    await copy(folder, reader, await NewStore.inPlaceOf(path));
     await toStdout(`${before} bytes before, ${sizeOf(path)} bytes now\n`);
   } finally {
     await reader.close();
   }
 }
 
-/** LMDB trusts its file: it could end the process if a page is damaged. */
-function checkPages(reader: StoreReader, folder: string, what: string): void {
+/** LMDB trusts its file: it could end the process if a page is damaged. Returns the number of records. */
+function checkPages(reader: StoreReader, folder: string, what: string): number {
   const progress = new Progress(what, reader.count);
-  for (const _ of reader.records()) progress.add();
+  let count = 0;
+  for (const _ of reader.records()) {
+    progress.add();
+    count++;
+  }
   progress.end();
   if (reader.faultCount > 0) throw new ConfigError("store", folder, SOUND);
+  return count;
 }
 
 async function copy(folder: string, reader: StoreReader, store: NewStore): Promise<void> {
@@ -74,10 +80,11 @@ async function copy(folder: string, reader: StoreReader, store: NewStore): Promi
     }
     await done;
     const copied = new LmdbFile(join(store.copyFolder, DATA_FILE));
+    const applied = appliedIn(copied);
     copied.close();
-    if (!reader.isInUse && copied.count !== reader.count)
+    if (!reader.isInUse && copied.count !== reader.storedCount)
       throw new ConfigError("store", folder, SOUND);
-    await store.finish();
+    await store.finish(reader.batchesAfter(applied ?? 0));
   } catch (error) {
     // As long as what was written is there, so that the disk is as full as it was.
     const failure = store.failure(error, sizeOf(path));

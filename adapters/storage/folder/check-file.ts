@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../../core/mod.ts";
+import { isAppliedKey } from "./journal-log.ts";
 import type { LmdbEntry } from "./lmdb-file.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 
@@ -19,7 +20,7 @@ export function readWhole(path: string, take: (entry: LmdbEntry) => void): void 
   try {
     let readable = 0;
     for (const entry of file.entries()) {
-      readable++;
+      if (!isAppliedKey(entry.key)) readable++;
       take(entry);
     }
     const [fault] = file.faults;

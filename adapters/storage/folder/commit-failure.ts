@@ -6,23 +6,22 @@
  * are on the disk, and a later sync would succeed without them.
  */
 import { constants as system } from "node:os";
-import type { JournalBatch } from "../../../core/mod.ts";
 import { isStoreFull } from "../store-full.ts";
 import { growthError } from "./disk-room.ts";
 
 /**
- * The cause of the error that LMDB rejected a batch with. Of code ENOSPC, EDQUOT or EFBIG: the disk is
- * full, and the same batch may be committed again. `isVisible`: readers see the transaction.
+ * The cause of the error that LMDB rejected a transaction of `byteCount` bytes of records with. Of code ENOSPC, EDQUOT or
+ * EFBIG: the disk is full, and the same transaction may be tried again. `isVisible`: readers see the transaction.
  */
 export async function commitFailure(
   error: unknown,
   isVisible: boolean,
   file: string,
-  batch: JournalBatch,
+  byteCount: number,
 ): Promise<unknown> {
   const { commitError } = error as { readonly commitError?: Promise<unknown> };
   const cause = (await commitError?.catch((reason: unknown) => reason)) ?? error;
-  return isVisible ? cause : (fullError(cause, file, sizeOf(batch)) ?? cause);
+  return isVisible ? cause : (fullError(cause, file, byteCount) ?? cause);
 }
 
 /**
@@ -42,18 +41,10 @@ export function fullError(cause: unknown, file: string, byteCount: number): Full
 
 export type FullError = Error & { readonly code: string };
 
-/** The error of a file that still has no room for a batch; null if it may have room. */
-export function roomError(file: string, batch: JournalBatch): Error | null {
-  const error = growthError(file, sizeOf(batch) + GROWTH_BYTES_MIN);
+/** The error of a file that still has no room for `byteCount` bytes of records; null if it may have room. */
+export function roomError(file: string, byteCount: number): Error | null {
+  const error = growthError(file, byteCount + GROWTH_BYTES_MIN);
   return isStoreFull(error) ? error : null;
-}
-
-/** The bytes of the keys and values of a batch. */
-function sizeOf(batch: JournalBatch): number {
-  let byteCount = 0;
-  const records = batch.records();
-  while (records.next()) byteCount += records.key.length + (records.value?.length ?? 0);
-  return byteCount;
 }
 
 /** ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL. */

@@ -1,30 +1,51 @@
 /**
- * A store in a folder, by LMDB: a batch is one transaction, and a commit resolves once the transaction
- * is flushed to the disk. `record-keys.ts` has its keys and values.
+ * A store in a folder: a log and LMDB. A commit resolves once its batch is in the log and synced (journal-log.ts). When the
+ * log is full, LMDB gets what is left of all its batches together, in one transaction: most records are put and
+ * removed within one log, and cost LMDB nothing. `record-keys.ts` has its keys and values.
  */
 import { join, resolve } from "node:path";
 import type { RootDatabase } from "lmdb";
-import type { JournalBatch, Table } from "../../../core/mod.ts";
-import { ConfigError, messageKey, Table as Tables } from "../../../core/mod.ts";
+import type { JournalBatch, JournalRecords, Table } from "../../../core/mod.ts";
+import {
+  ConfigError,
+  type Journal,
+  messageKey,
+  Table as Tables,
+  WriteBatch,
+} from "../../../core/mod.ts";
 import { checkText } from "../../checks.ts";
 import type { Store } from "../store.ts";
 import { checkStoreFile, readWhole } from "./check-file.ts";
 import { commitFailure, roomError } from "./commit-failure.ts";
 import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
-import type { LmdbEntry } from "./lmdb-file.ts";
+import {
+  APPLIED_KEY,
+  appliedNumber,
+  appliedValue,
+  JournalLog,
+  type LogContents,
+  parseLog,
+  readLogFile,
+  SyncError,
+} from "./journal-log.ts";
 import { DATA_FILE, IS_READABLE } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { syncFolder, writableFolder } from "./make-folder.ts";
+import { changesOf, mergeInto } from "./merged-records.ts";
 import { removeUnfinished } from "./new-store.ts";
-import { recordOf, storedKey, storedValue } from "./record-keys.ts";
+import { storedKey, storedValue } from "./record-keys.ts";
 import { withoutChecksum } from "./value-checksum.ts";
 
 /**
  * Opens the store in `folder`, which it makes if need be. Rejects with ConfigError if `lmdb` is not
- * installed, the folder cannot be written, its file is damaged, or another process has it.
+ * installed, the folder cannot be written, its files are damaged, or another process has it. `logBytesMax`: batches
+ * that have no room in a log of that size go to LMDB directly.
  */
-export async function openLmdbStore(folder: string): Promise<Store> {
+export async function openLmdbStore(
+  folder: string,
+  logBytesMax: number = LOG_BYTES_MAX,
+): Promise<Store> {
   checkText("store", folder);
   const { open } = await lmdbModule();
   const path = resolve(folder);
@@ -37,10 +58,18 @@ export async function openLmdbStore(folder: string): Promise<Store> {
     removeUnfinished(path);
     checkStoreFile(path);
     allocateFiles(path);
-    const database = open({ path, ...openOptions });
-    // The name of a new file has to survive a crash of the machine too.
-    syncFolder(path);
-    return new LmdbStore(path, database, unlock);
+    const database = open<Uint8Array, Uint8Array>({ path, ...openOptions });
+    try {
+      const applied = appliedNumber(database.get(APPLIED_KEY));
+      const contents = parseLog(path, readLogFile(path), applied);
+      const log = new JournalLog(path, contents, logBytesMax);
+      // The names of new files have to survive a crash of the machine too.
+      syncFolder(path);
+      return new LmdbStore(path, database, log, contents, unlock);
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
   } catch (error) {
     await unlock();
     throw error;
@@ -50,44 +79,102 @@ export async function openLmdbStore(folder: string): Promise<Store> {
 class LmdbStore implements Store {
   readonly isDurable = true;
   readonly #database: RootDatabase<Uint8Array, Uint8Array>;
+  readonly #log: JournalLog;
+  /** What the batches of the log change in LMDB. */
+  readonly #changes: Journal;
+  /** Whether LMDB has all batches of the log. */
+  #isApplied: boolean;
   readonly #unlock: () => Promise<void>;
   /** The reads that have not ended. */
   readonly #reads = new Set<Promise<void>>();
 
   readonly #file: string;
-  /** The last commit failed. */
+  /** The last transaction failed. */
   #hasFailed = false;
+  /** The log could not be synced. */
+  #isBroken = false;
 
-  constructor(path: string, database: RootDatabase, unlock: () => Promise<void>) {
+  constructor(
+    path: string,
+    database: RootDatabase<Uint8Array, Uint8Array>,
+    log: JournalLog,
+    contents: LogContents,
+    unlock: () => Promise<void>,
+  ) {
     this.#file = join(path, DATA_FILE);
-    this.#database = database as RootDatabase<Uint8Array, Uint8Array>;
+    this.#database = database;
+    this.#log = log;
+    this.#changes = changesOf(contents.batches);
+    this.#isApplied = contents.batches.length === 0;
     this.#unlock = unlock;
   }
 
   load(put: (table: Table, key: Uint8Array, value: Uint8Array) => void): void {
-    const take = ({ key, value }: LmdbEntry): void => {
-      const record = recordOf(key, value);
-      put(record.table, record.key, record.value);
-    };
+    const { take, finish } = mergeInto(this.#changes, put);
     // Without LMDB, which takes four times as long for it.
     if (IS_READABLE) readWhole(this.#file, take);
     else for (const entry of this.#database.getRange({ snapshot: true })) take(entry);
+    finish();
   }
 
   async commit(batch: JournalBatch): Promise<void> {
+    if (batch.count === 0) return;
+    const bytes = batch.encoded();
+    if (!this.#log.hasRoom(bytes.length)) await this.#applyLog();
+    if (!this.#log.hasRoom(bytes.length)) {
+      await this.#transact(batch.records(), bytes.length);
+      return;
+    }
+    try {
+      await this.#log.append(bytes);
+    } catch (error) {
+      this.#isBroken ||= error instanceof SyncError;
+      throw error;
+    }
+    this.#isApplied = false;
+    const records = batch.records();
+    while (records.next()) this.#changes.copy(records);
+  }
+
+  /** Applies the batches of the log to LMDB, and begins the log anew. */
+  async #applyLog(): Promise<void> {
+    if (this.#isApplied) return;
+    await this.#transact(this.#changes.records(), this.#changes.backlogBytes, this.#log.last);
+    this.#changes.poll(new WriteBatch());
+    this.#isApplied = true;
+    this.#log.restart();
+  }
+
+  /** Writes records in one transaction. `applied`: it has all batches of the log up to this one. */
+  async #transact(
+    records: JournalRecords,
+    byteCount: number,
+    applied: number | null = null,
+  ): Promise<void> {
     if (this.#hasFailed) {
       // Each attempt of LMDB on a full disk writes lines to the standard error.
-      const full = roomError(this.#file, batch);
+      const full = roomError(this.#file, byteCount);
       if (full !== null) throw full;
     }
     const before = this.#lastTransaction;
+    const database = this.#database;
     try {
-      await this.#apply(batch);
+      const done = database.batch(() => {
+        while (records.next()) {
+          const { table, key, value } = records;
+          const at = storedKey(table, key);
+          if (value === null) void database.remove(at);
+          else void database.put(at, storedValue(at, key, value));
+        }
+        if (applied !== null) void database.put(APPLIED_KEY, appliedValue(applied));
+      });
+      await done;
+      await database.flushed;
       this.#hasFailed = false;
     } catch (error) {
       this.#hasFailed = true;
       const isVisible = this.#lastTransaction !== before;
-      throw await commitFailure(error, isVisible, this.#file, batch);
+      throw await commitFailure(error, isVisible, this.#file, byteCount);
     }
   }
 
@@ -96,42 +183,40 @@ class LmdbStore implements Store {
     return (this.#database as unknown as LmdbInternals).env.info().lastTxnId;
   }
 
-  async #apply(batch: JournalBatch): Promise<void> {
-    const database = this.#database;
-    const done = database.batch(() => {
-      const records = batch.records();
-      while (records.next()) {
-        const { table, key, value } = records;
-        const at = storedKey(table, key);
-        if (value === null) void database.remove(at);
-        else void database.put(at, storedValue(at, key, value));
-      }
-    });
-    await done;
-    await database.flushed;
-  }
-
   async read(numbers: Float64Array): Promise<readonly (Uint8Array | null)[]> {
     const database = this.#database;
-    const keys = Array.from(numbers, (number) => storedKey(Tables.Message, messageKey(number)));
+    const keys = Array.from(numbers, messageKey);
+    const values = keys.map((key) => {
+      const value = this.#changes.find(Tables.Message, key);
+      // A view of the log's memory is valid until the next commit.
+      return value === undefined || value === null ? value : value.slice();
+    });
+    const missing = keys.flatMap((key, at) =>
+      values[at] === undefined ? [storedKey(Tables.Message, key)] : [],
+    );
     // A thread of the database reads them from the disk, because `get` would block the event loop.
-    const isRead = database.prefetch(keys);
+    const isRead = database.prefetch(missing);
     this.#reads.add(isRead);
     await isRead.finally(() => this.#reads.delete(isRead));
     // A read transaction that began before the last commit does not see its records.
     database.resetReadTxn();
-    return keys.map((key) => {
-      const stored = database.get(key);
+    return keys.map((key, at) => {
+      const value = values[at];
+      if (value !== undefined) return value;
+      const stored = database.get(storedKey(Tables.Message, key));
       // A damaged message is none.
-      return stored === undefined ? null : withoutChecksum(key, stored);
+      return stored === undefined ? null : withoutChecksum(storedKey(Tables.Message, key), stored);
     });
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#reads);
+    // Everything is durable in the log, so a full disk does not matter.
+    if (!this.#isBroken && !this.#hasFailed) await this.#applyLog().catch(() => {});
     const closed = this.#database.close();
     // After a failed commit, LMDB waits for its flush for ever.
     if (!this.#hasFailed) await closed;
+    this.#log.close();
     await this.#unlock();
   }
 }
@@ -140,3 +225,6 @@ class LmdbStore implements Store {
 interface LmdbInternals {
   readonly env: { info(): { readonly lastTxnId: number } };
 }
+
+/** The longest log. A longer one takes longer to apply, while commits wait. */
+const LOG_BYTES_MAX = 4 * 1024 * 1024;

@@ -5,15 +5,18 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { RootDatabase } from "lmdb";
+import type { JournalRecords } from "../../../core/mod.ts";
 import { ConfigError } from "../../../core/mod.ts";
 import { isStoreFull } from "../store-full.ts";
 import type { FullError } from "./commit-failure.ts";
 import { fullError } from "./commit-failure.ts";
 import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
+import { LOG_FILE, parseLog, readLogFile } from "./journal-log.ts";
 import { DATA_FILE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { removeFolders, syncFolder, writableFolder } from "./make-folder.ts";
+import { appliedIn } from "./merged-records.ts";
 import type { StoredRecord } from "./record-keys.ts";
 import { storedKey, storedValue } from "./record-keys.ts";
 
@@ -24,10 +27,19 @@ export class NewStore {
   readonly #made: readonly string[];
   #database: RootDatabase<Uint8Array, Uint8Array> | null = null;
 
-  private constructor(folder: string, unlock: () => Promise<void>, made: readonly string[]) {
+  /** Whether it takes the place of a store, whose log goes on. */
+  readonly #keepsLog: boolean;
+
+  private constructor(
+    folder: string,
+    unlock: () => Promise<void>,
+    made: readonly string[],
+    keepsLog: boolean,
+  ) {
     this.#folder = folder;
     this.#unlock = unlock;
     this.#made = made;
+    this.#keepsLog = keepsLog;
   }
 
   /**
@@ -46,23 +58,29 @@ export class NewStore {
         await unlock();
         throw new ConfigError(field, folder, "a new folder, or one with an empty store");
       }
-      return await NewStore.inPlaceOf(path, unlock, made);
+      return await NewStore.#begin(path, unlock, made, false);
     } catch (error) {
       removeFolders(made);
       throw roomFailure(error, path);
     }
   }
 
-  /** For a folder whose store is replaced, and which the caller has locked. `unlock` is called at the end. */
-  static async inPlaceOf(
+  /** For a folder whose store is replaced by a copy, and which the caller has locked. */
+  static inPlaceOf(path: string): Promise<NewStore> {
+    return NewStore.#begin(path, () => Promise.resolve(), [], true);
+  }
+
+  /** `unlock` is called at the end. */
+  static async #begin(
     path: string,
     unlock: () => Promise<void>,
-    made: readonly string[] = [],
+    made: readonly string[],
+    keepsLog: boolean,
   ): Promise<NewStore> {
     try {
       removeUnfinished(path);
       mkdirSync(join(path, MADE), { mode: 0o700 });
-      return new NewStore(path, unlock, made);
+      return new NewStore(path, unlock, made, keepsLog);
     } catch (error) {
       await unlock();
       throw roomFailure(error, path);
@@ -86,6 +104,20 @@ export class NewStore {
     }, records);
   }
 
+  async #apply(batches: readonly JournalRecords[]): Promise<void> {
+    for (const batch of batches) {
+      await this.#transact((database) => {
+        while (batch.next()) {
+          const { table, key, value } = batch;
+          const stored = storedKey(table, key);
+          if (value === null) database.removeSync(stored);
+          else database.putSync(stored, storedValue(stored, key, value));
+        }
+        return 0;
+      }, []);
+    }
+  }
+
   async remove(records: readonly Pick<StoredRecord, "table" | "key">[]): Promise<void> {
     await this.#transact((database) => {
       for (const { table, key } of records) database.removeSync(storedKey(table, key));
@@ -93,8 +125,10 @@ export class NewStore {
     }, []);
   }
 
-  /** Puts the store into its place. */
-  async finish(): Promise<void> {
+  /** Puts the store into its place, with batches that it does not have yet. */
+  async finish(batches: readonly JournalRecords[] = []): Promise<void> {
+    // In its old place, the store has them in its log.
+    if (!this.#keepsLog) await this.#apply(batches);
     const made = join(this.copyFolder, DATA_FILE);
     // A file that is there is a copy.
     if (this.#database !== null || !existsSync(made)) await (await this.#open()).close();
@@ -104,6 +138,8 @@ export class NewStore {
     } catch (error) {
       throw this.failure(error, 0);
     }
+    // Its batches do not belong to the new store. The old one is empty.
+    if (!this.#keepsLog) rmSync(join(this.#folder, LOG_FILE), { force: true });
     // The readers that the old lock file names do not read the new store.
     rmSync(join(this.#folder, LOCK_FILE), { force: true });
     renameSync(made, join(this.#folder, DATA_FILE));
@@ -186,9 +222,15 @@ export function removeUnfinished(folder: string): void {
 function isEmpty(path: string): boolean {
   const data = join(path, DATA_FILE);
   if (!existsSync(data)) return true;
+  const log = readLogFile(path);
   const file = new LmdbFile(data);
-  file.close();
-  return file.count === 0 && file.faultCount === 0;
+  try {
+    const applied = appliedIn(file);
+    const isEmptyFile = file.count === (applied === null ? 0 : 1) && file.faultCount === 0;
+    return isEmptyFile && parseLog(path, log, applied ?? 0).batches.length === 0;
+  } finally {
+    file.close();
+  }
 }
 
 function sync(path: string): void {

@@ -2,17 +2,19 @@
  * Reads the store in a folder, also a damaged one, and also while a broker writes to it: then it reads the state as
  * of the beginning. Changes nothing.
  */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Table } from "../../../core/mod.ts";
+import type { Journal, JournalRecords, Table } from "../../../core/mod.ts";
 import { ConfigError } from "../../../core/mod.ts";
 import { hasLock, lockFolder } from "./folder-lock.ts";
+import { LOG_FILE, parseLog, readLogFile } from "./journal-log.ts";
 import type { PageFault } from "./lmdb-file.ts";
 import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { notFolder } from "./make-folder.ts";
+import { appliedIn, changesOf, putRecords, unchangedRecord } from "./merged-records.ts";
 import type { StoredRecord } from "./record-keys.ts";
-import { LONG, recordOf } from "./record-keys.ts";
+import { LONG } from "./record-keys.ts";
 
 export class StoreReader {
   /** A process, such as a broker, uses the store. */
@@ -22,27 +24,40 @@ export class StoreReader {
   /** The code of the error of the system with which the folder could not be locked; null: it is locked, or in use. */
   readonly #lockFault: string | null;
   readonly #release: () => Promise<void>;
+  /** The file of the log. */
+  readonly #log: Uint8Array;
+  /** What the batches of the log change in LMDB. */
+  readonly #changes: Journal;
+  /** About the number of records, for a progress bar. */
+  readonly count: number;
 
   private constructor(
     folder: string,
-    file: LmdbFile,
-    isInUse: boolean,
-    lockFault: string | null,
+    { isInUse, lockFault }: Access,
     release: () => Promise<void>,
   ) {
+    const path = resolve(folder);
     this.#folder = folder;
     this.#lockFault = lockFault;
-    this.#file = file;
     this.isInUse = isInUse;
     this.#release = release;
+    // Before LMDB's file: what the log does not have any more, LMDB has by then.
+    this.#log = readLogFile(path);
+    this.#file = new LmdbFile(join(path, DATA_FILE), isInUse);
+    try {
+      this.#changes = changesOf(this.batchesAfter(appliedIn(this.#file) ?? 0));
+      this.count = this.#file.count + this.#changes.count;
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
   }
 
   /** Opens the store in `folder`. Until it is closed, no broker can be started on it. Rejects with ConfigError. */
   static async open(folder: string): Promise<StoreReader> {
     if (!IS_READABLE) throw new ConfigError("store", folder, "a store of a 64-bit machine");
     const path = resolve(folder);
-    const file = join(path, DATA_FILE);
-    checkReadable(folder, file);
+    checkReadable(folder, path);
     let lockFault: string | null = null;
     const unlock = await lockFolder(path).catch((error: unknown) => {
       const { code } = error as { readonly code?: unknown };
@@ -58,7 +73,7 @@ export class StoreReader {
     const release =
       unlock ?? (lockFault === null ? await holdSnapshot(path) : () => Promise.resolve());
     try {
-      return new StoreReader(folder, new LmdbFile(file, isInUse), isInUse, lockFault, release);
+      return new StoreReader(folder, { isInUse, lockFault }, release);
     } catch (error) {
       await release();
       throw error;
@@ -72,10 +87,15 @@ export class StoreReader {
     throw new ConfigError("store", this.#folder, allowed);
   }
 
-  /** The number of records if no page is damaged. */
-  get count(): number {
+  /** The number of entries in LMDB's file if no page is damaged. */
+  get storedCount(): number {
     return this.#file.count;
   }
+  /** The batches of the log behind this number, in order. */
+  batchesAfter(applied: number): readonly JournalRecords[] {
+    return parseLog(resolve(this.#folder), this.#log, applied).batches;
+  }
+
   /** The damaged pages that the last reading found: the first ones, and the number of all. */
   get faults(): readonly PageFault[] {
     return this.#file.faults;
@@ -84,16 +104,24 @@ export class StoreReader {
     return this.#file.faultCount;
   }
 
-  /** Every record, in the order of keys. */
+  /** Every record: those of LMDB in the order of keys, then those of the log. */
   *records(): Generator<StoredRecord> {
-    for (const { key, value } of this.#file.entries()) yield recordOf(key, value);
+    for (const entry of this.#file.entries()) {
+      const record = unchangedRecord(entry, this.#changes);
+      if (record !== null) yield record;
+    }
+    yield* putRecords(this.#changes);
   }
 
-  /** The records of one table, those with long keys last. */
+  /** The records of one table, those with long keys behind the others of LMDB, those of the log last. */
   *recordsOf(table: Table): Generator<StoredRecord> {
     for (const first of [table, table | LONG]) {
-      for (const { key, value } of this.#file.entries(first)) yield recordOf(key, value);
+      for (const entry of this.#file.entries(first)) {
+        const record = unchangedRecord(entry, this.#changes);
+        if (record !== null) yield record;
+      }
     }
+    for (const record of putRecords(this.#changes)) if (record.table === table) yield record;
   }
 
   async close(): Promise<void> {
@@ -102,10 +130,17 @@ export class StoreReader {
   }
 }
 
-/** Throws ConfigError if the file of a store is not there or cannot be read. */
-function checkReadable(folder: string, file: string): void {
+interface Access {
+  readonly isInUse: boolean;
+  readonly lockFault: string | null;
+}
+
+/** Throws ConfigError if the files of a store are not there or cannot be read. */
+function checkReadable(folder: string, path: string): void {
+  const log = join(path, LOG_FILE);
   try {
-    accessSync(file, constants.R_OK);
+    accessSync(join(path, DATA_FILE), constants.R_OK);
+    if (existsSync(log)) accessSync(log, constants.R_OK);
   } catch (error) {
     const { code, name } = error as { readonly code?: string; readonly name?: string };
     // Deno's own error says which permission is missing.
