@@ -9,8 +9,21 @@ export interface CounterSpec {
   readonly help: string;
 }
 
-/** The index of each counter. A literal, so that engines fold `Counter.x` to a constant. */
-export const Counter = {
+/**
+ * The longest times, in milliseconds, of the buckets of commit times. Each bucket has a counter, and
+ * so have the commits that took longer than all of them.
+ */
+export const commitMillisBounds = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000] as const;
+type Bounds = typeof commitMillisBounds;
+type LongestBound = Bounds extends readonly [...unknown[], infer Last extends number]
+  ? Last
+  : never;
+type CommitCounterName =
+  | `commitsWithin${Bounds[number]}Millis`
+  | `commitsOver${LongestBound}Millis`;
+
+/** A literal, so that engines fold `Counter.x` to a constant. */
+const indices = {
   connectionsOpened: 0,
   connectionsClosed: 1,
   connectionsRefused: 2,
@@ -70,25 +83,40 @@ export const Counter = {
   storeFull: 56,
   commits: 57,
   commitMillis: 58,
-  commitsWithin1Millis: 59,
-  commitsWithin3Millis: 60,
-  commitsWithin10Millis: 61,
-  commitsWithin30Millis: 62,
-  commitsWithin100Millis: 63,
-  commitsWithin300Millis: 64,
-  commitsWithin1000Millis: 65,
-  commitsWithin3000Millis: 66,
-  commitsWithin10000Millis: 67,
-  commitsOver10000Millis: 68,
-  acknowledgedStored: 69,
-  acknowledgedReceived: 70,
-  messagesPaged: 71,
-  messagesLoaded: 72,
-  storeBytes: 73,
-  droppedStoreFull: 74,
-  droppedLost: 75,
-  loadsFailed: 76,
+  acknowledgedStored: 59,
+  acknowledgedReceived: 60,
+  messagesPaged: 61,
+  messagesLoaded: 62,
+  storeBytes: 63,
+  droppedStoreFull: 64,
+  droppedLost: 65,
+  loadsFailed: 66,
 } as const;
+
+/** The index of the first bucket; the others follow it. */
+export const COMMIT_BUCKETS_START: number = Object.keys(indices).length;
+
+/** Name and meaning of the counter of each bucket. */
+const commitCounters: readonly (readonly [CommitCounterName, CounterSpec])[] = [
+  ...commitMillisBounds.map((bound, i) => {
+    const lower = i === 0 ? "" : `more than ${commitMillisBounds[i - 1]} and `;
+    const help = `Commits that took ${lower}at most ${bound} ms`;
+    return [`commitsWithin${bound}Millis`, { kind: "counter", help }] as const;
+  }),
+  ...commitMillisBounds.slice(-1).map((bound) => {
+    const help = `Commits that took more than ${bound} ms`;
+    return [`commitsOver${bound as LongestBound}Millis`, { kind: "counter", help }] as const;
+  }),
+];
+
+/** The index of each counter. */
+export const Counter: typeof indices & Readonly<Record<CommitCounterName, number>> = Object.assign(
+  indices,
+  Object.fromEntries(commitCounters.map(([name], i) => [name, COMMIT_BUCKETS_START + i])) as Record<
+    CommitCounterName,
+    number
+  >,
+);
 export type CounterName = keyof typeof Counter;
 export const counterNames: readonly CounterName[] = Object.keys(Counter) as CounterName[];
 
@@ -221,37 +249,6 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
   },
   commits: { kind: "counter", help: "Journal batches that were stored at the first attempt" },
   commitMillis: { kind: "counter", help: "Time that the store took for them, in milliseconds" },
-  commitsWithin1Millis: { kind: "counter", help: "Commits that took at most 1 ms" },
-  commitsWithin3Millis: { kind: "counter", help: "Commits that took more than 1 and at most 3 ms" },
-  commitsWithin10Millis: {
-    kind: "counter",
-    help: "Commits that took more than 3 and at most 10 ms",
-  },
-  commitsWithin30Millis: {
-    kind: "counter",
-    help: "Commits that took more than 10 and at most 30 ms",
-  },
-  commitsWithin100Millis: {
-    kind: "counter",
-    help: "Commits that took more than 30 and at most 100 ms",
-  },
-  commitsWithin300Millis: {
-    kind: "counter",
-    help: "Commits that took more than 100 and at most 300 ms",
-  },
-  commitsWithin1000Millis: {
-    kind: "counter",
-    help: "Commits that took more than 300 and at most 1000 ms",
-  },
-  commitsWithin3000Millis: {
-    kind: "counter",
-    help: "Commits that took more than 1000 and at most 3000 ms",
-  },
-  commitsWithin10000Millis: {
-    kind: "counter",
-    help: "Commits that took more than 3000 and at most 10000 ms",
-  },
-  commitsOver10000Millis: { kind: "counter", help: "Commits that took more than 10000 ms" },
   messagesPaged: {
     kind: "gauge",
     help: "Queued messages whose bytes are in the store and not in memory",
@@ -267,4 +264,5 @@ export const counterTable: Readonly<Record<CounterName, CounterSpec>> = {
     help: "Deliveries dropped because the store did not have the message any more",
   },
   loadsFailed: { kind: "counter", help: "Loads of messages that the store failed to answer" },
+  ...(Object.fromEntries(commitCounters) as Record<CommitCounterName, CounterSpec>),
 };
