@@ -14,6 +14,7 @@ import type {
   Decision,
   Effect,
   EffectKind as EffectKindType,
+  JournalState,
   Millis,
   OutBuffer,
   Seq,
@@ -23,7 +24,6 @@ import {
   CloseCause,
   connIdOf,
   EffectKind,
-  JournalState,
   NEVER,
   NO_CONN,
   OUT_BYTES_MIN,
@@ -35,16 +35,21 @@ import { Connection, Parked, Stage } from "./connection/connection.ts";
 import { BrokerContext } from "./context.ts";
 import type { WriteBatch } from "./journal/batch.ts";
 import { handleCommand } from "./lifecycle/commands.ts";
-import { commitWrites, failCommit } from "./lifecycle/commits.ts";
+import { commitWrites, failCommit, journalStateOf } from "./lifecycle/commits.ts";
 import { handleDeadline } from "./lifecycle/deadlines.ts";
-import { endIfNothingIsOwed, handlePeerEnd } from "./lifecycle/half-close.ts";
+import { endIfNothingIsOwed, finishClosing, handlePeerEnd } from "./lifecycle/half-close.ts";
 import { continuePaging, handleLoaded, handleLoadFailure, pollLoad } from "./lifecycle/loads.ts";
-import { dropGatedReplies, replyAfterCommit, replyInOrder } from "./lifecycle/reply-queue.ts";
 import { endConnection } from "./lifecycle/transitions.ts";
 import { Counter } from "./observe/counters.ts";
 import type { BrokerEvent } from "./observe/events.ts";
 import { encodeOutput } from "./output/encode-output.ts";
-import { receiveChunk, resume, resumeAfterCommit, resumeAfterReplies } from "./packets/input.ts";
+import {
+  receiveChunk,
+  resume,
+  resumeAfterCommit,
+  resumeAfterFanout,
+  resumeAfterReplies,
+} from "./packets/input.ts";
 import type { Ports } from "./ports.ts";
 import { publishCommand } from "./publishing/publish-command.ts";
 import { removeRetained } from "./publishing/publish-message.ts";
@@ -232,7 +237,7 @@ export class Broker {
     this.#leave();
   }
 
-  /** The store could not read the messages of a `Load` effect: it has failed, as with a commit. */
+  /** The messages of a `Load` effect cannot be read: the store has failed, as with a commit. */
   handleLoadFailure(numbers: Float64Array, now: Millis): void {
     this.#enter(now);
     handleLoadFailure(this.#context, numbers);
@@ -323,7 +328,7 @@ export class Broker {
       if (connection.parked !== 0) resumeAfterReplies(context, connection);
       // The input that was resumed may have caused more replies.
       const isFlushed = isDone && connection.replies === null;
-      if (isFlushed && connection.stage === Stage.Closing) this.#finishClosing(connection);
+      if (isFlushed && connection.stage === Stage.Closing) finishClosing(context, connection);
       else if (connection.hasPeerEnded)
         endIfNothingIsOwed(this.#context, connection, id !== NO_CONN);
     }
@@ -354,10 +359,7 @@ export class Broker {
    * delay a batch that no output waits for, to store it together with later writes.
    */
   get journalState(): JournalState {
-    const { journal, gatedConnections, storeBlocked } = this.#context;
-    if (!journal.hasOpen) return JournalState.Empty;
-    const isAwaited = gatedConnections.size > 0 || storeBlocked.size > 0;
-    return isAwaited ? JournalState.Awaited : JournalState.Unawaited;
+    return journalStateOf(this.#context);
   }
 
   /** Swaps the open batch of writes with `batch`; false if there are no writes. */
@@ -416,25 +418,7 @@ export class Broker {
 
   #continueFanouts(): void {
     const connection = this.#connection(this.#context.router.continueFanouts());
-    if (connection === null || (connection.parked & Parked.Fanout) === 0) return;
-    const reply = connection.fanoutReply;
-    connection.fanoutReply = 0;
-    const before = connection.fanoutBefore;
-    const needsCommit = before !== null && this.#context.journal.lastSeq !== before;
-    const sendOrGate = needsCommit ? replyAfterCommit : replyInOrder;
-    if (reply !== 0) sendOrGate(this.#context, connection, reply);
-    resume(this.#context, connection, Parked.Fanout);
-  }
-
-  /** All output of a closing connection has been polled. */
-  #finishClosing(connection: Connection): void {
-    const { journal } = this.#context;
-    if (connection.commitGate !== null && connection.commitGate.count > 0) {
-      if (!journal.hasFailed && !journal.isFull) return;
-      // The replies that wait would not come before the broker has shut down.
-      dropGatedReplies(this.#context, connection);
-    }
-    endConnection(this.#context, connection, "flushed", connection.endReason);
+    if (connection !== null) resumeAfterFanout(this.#context, connection);
   }
 
   /** Starts a call; returns the broker's time. */

@@ -1,6 +1,7 @@
-/** The answers of the store to batches of the journal. */
+/** The batches of the journal: whether output waits for one, and the answers of the store. */
 import { assert } from "../base/assert.ts";
 import type { Seq } from "../boundary.ts";
+import { JournalState } from "../boundary.ts";
 import type { BrokerContext } from "../context.ts";
 import { countCommit } from "../observe/commit-times.ts";
 import { Counter } from "../observe/counters.ts";
@@ -26,4 +27,14 @@ export function failCommit({ journal, counters }: BrokerContext, seq: Seq, retry
   journal.isFull = retry;
   counters[Counter.storeFull] = Number(retry);
   counters[Counter.commitsFailed]!++;
+}
+
+export function journalStateOf({
+  journal,
+  gatedConnections,
+  storeBlocked,
+}: BrokerContext): JournalState {
+  if (!journal.hasOpen) return JournalState.Empty;
+  const isAwaited = gatedConnections.size > 0 || storeBlocked.size > 0;
+  return isAwaited ? JournalState.Awaited : JournalState.Unawaited;
 }

@@ -1,15 +1,27 @@
 /**
- * Half-close: a peer that writes no more may still read. It gets the replies to its packets and its
- * pending messages, and then the connection ends.
+ * Connections that end once their output has been sent. Half-close: a peer that writes no more may still
+ * read. It gets the replies to its packets and its pending messages, and then the connection ends.
  */
 import type { Connection } from "../connection/connection.ts";
 import type { BrokerContext } from "../context.ts";
+import { dropGatedReplies } from "./reply-queue.ts";
 import { endConnection } from "./transitions.ts";
 
 /** The peer writes no more. The next poll of its output ends the connection if nothing is owed. */
 export function handlePeerEnd({ sendQueue }: BrokerContext, connection: Connection): void {
   connection.hasPeerEnded = true;
   sendQueue.schedule(connection.slot);
+}
+
+/** Ends a closing connection: all its output has been polled, unless replies still wait for a commit. */
+export function finishClosing(context: BrokerContext, connection: Connection): void {
+  const { journal } = context;
+  if (connection.commitGate !== null && connection.commitGate.count > 0) {
+    if (!journal.hasFailed && !journal.isFull) return;
+    // The replies that wait would not come before the broker has shut down.
+    dropGatedReplies(context, connection);
+  }
+  endConnection(context, connection, "flushed", connection.endReason);
 }
 
 /**

@@ -14,7 +14,12 @@ import {
   shiftBacklog,
   shiftPartial,
 } from "../lifecycle/input-buffer.ts";
-import { isStoreBehind, sendCommittedReplies } from "../lifecycle/reply-queue.ts";
+import {
+  isStoreBehind,
+  replyAfterCommit,
+  replyInOrder,
+  sendCommittedReplies,
+} from "../lifecycle/reply-queue.ts";
 import { endConnection } from "../lifecycle/transitions.ts";
 import { Counter } from "../observe/counters.ts";
 import type { ReasonCode } from "../reason.ts";
@@ -61,6 +66,17 @@ export function resumeAfterCommit(context: BrokerContext): void {
     if (isStoreBehind(context)) context.storeBlocked.add(connection);
     else resume(context, connection, Parked.Journal);
   }
+}
+
+/** The fan-out of the connection's last message is complete: acknowledges it and resumes the connection. */
+export function resumeAfterFanout(context: BrokerContext, connection: Connection): void {
+  if ((connection.parked & Parked.Fanout) === 0) return;
+  const { fanoutReply, fanoutBefore } = connection;
+  connection.fanoutReply = 0;
+  const needsCommit = fanoutBefore !== null && context.journal.lastSeq !== fanoutBefore;
+  const reply = needsCommit ? replyAfterCommit : replyInOrder;
+  if (fanoutReply !== 0) reply(context, connection, fanoutReply);
+  resume(context, connection, Parked.Fanout);
 }
 
 /**

@@ -41,10 +41,7 @@ export class Outbox implements PagedOutbox {
   window: Window | null = null;
   #windowMax: number;
   #lastPacketId = 0;
-  /**
-   * Identifiers assigned since the window was last empty: below 65535, none of them can be in use
-   * again.
-   */
+  /** Identifiers assigned since the window was last empty: below 65535, none can be in use again. */
   #idsSinceEmpty = 0;
   /** Whether it waits for its next page; of the pager. */
   isWanting = false;
@@ -82,16 +79,15 @@ export class Outbox implements PagedOutbox {
   get hasWindowRoom(): boolean {
     return this.windowFree > 0;
   }
-  /** How many more QoS 1 and 2 messages may be in flight. */
+  /** How many more may be in flight. */
   get windowFree(): number {
     return Math.max(0, this.#windowMax - this.#windowCount - this.#readyWindow);
   }
 
   /**
-   * Offers a message to a session whose client is connected. Takes a reference unless the message
-   * is dropped. `bytes`: what its entry counts in the limits; the same for all receivers. `origin`:
-   * the matching subscriptions, as far as the packet names them. `isBlocked`: the transport takes no
-   * bytes now, so the waiting output is bounded.
+   * Offers a message to a session whose client is connected. Takes a reference unless the message is
+   * dropped. `bytes`: what its entry counts in the limits. `origin`: the matching subscriptions, as far as
+   * the packet names them. `isBlocked`: the transport takes no bytes now, so the output is bounded.
    */
   offer(
     message: MessageSlot,
@@ -113,10 +109,7 @@ export class Outbox implements PagedOutbox {
     return Offer.Ready;
   }
 
-  /**
-   * Queues a message until the window has room or the client connects. Drops the newest beyond the
-   * limits.
-   */
+  /** Queues a message until the window has room or the client connects. Drops the newest beyond the limits. */
   enqueue(message: MessageSlot, delivery: number, origin: Origin): Offer {
     const isQueued = this.#queue().enqueue(message, delivery, origin);
     return isQueued ? Offer.Queued : Offer.Dropped;
@@ -127,9 +120,7 @@ export class Outbox implements PagedOutbox {
     return this.#queued;
   }
 
-  /**
-   * Moves entries from `queued` to `ready` while the window has room; true if any entry is ready.
-   */
+  /** Moves entries from `queued` to `ready` while the window has room; true if any is ready. */
   refill(): boolean {
     if (this.queuedCount > 0) this.#refillFrom(this.#queued!);
     return this.readyCount > 0;
