@@ -55,7 +55,7 @@ export const ORDER_MAX: number = 2 ** 52;
  * so that they sort in order.
  */
 export const POSITION_FIRST = 0x8000_0000;
-/** A recovered queue that begins behind this number begins at `POSITION_FIRST` again. */
+/** A queue behind this number begins at `POSITION_FIRST` again when it is recovered, or was empty. */
 export const POSITION_MAX = 0xbfff_ffff;
 
 /** Version of the layouts. */

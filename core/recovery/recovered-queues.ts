@@ -122,8 +122,13 @@ export class RecoveredQueues {
   /** Positions by session, then queued entries by number, then the others by order. */
   #inOrder(): Iterable<number> {
     const ids = this.#durableIds;
-    const key = (at: number): number =>
-      (this.#kinds[at]! & 0xff) === QueueRecordKind.Queued ? this.#numbers[at]! : this.#orders[at]!;
+    const wrapped = this.#wrappedSessions();
+    const key = (at: number): number => {
+      if (!this.#isQueued(at)) return this.#orders[at]!;
+      const n = this.#numbers[at]!;
+      const isBehindEnd = wrapped.size > 0 && n < WRAPPED_MAX && wrapped.has(ids[at]!);
+      return isBehindEnd ? n + POSITION_COUNT : n;
+    };
     const compare = (a: number, b: number): number =>
       ids[a]! - ids[b]! || (this.#kinds[a]! & 0xff) - (this.#kinds[b]! & 0xff) || key(a) - key(b);
     const positions = Uint32Array.from({ length: this.#count }, (_, at) => at);
@@ -132,6 +137,31 @@ export class RecoveredQueues {
       if (compare(at - 1, at) > 0) return positions.sort(compare);
     }
     return positions;
+  }
+
+  /**
+   * The sessions whose queues go on at 0 behind the last position. A queue is never so long that it has
+   * entries near both ends for another reason.
+   */
+  #wrappedSessions(): ReadonlySet<DurableSessionId> {
+    const behindMax = new Set<DurableSessionId>();
+    const wrapped = new Set<DurableSessionId>();
+    for (let at = 0; at < this.#count; at++) {
+      if (this.#numbers[at]! > POSITION_MAX && this.#isQueued(at)) {
+        behindMax.add(this.#durableIds[at]!);
+      }
+    }
+    // In most stores no queue has come so far.
+    if (behindMax.size === 0) return wrapped;
+    for (let at = 0; at < this.#count; at++) {
+      if (this.#numbers[at]! >= WRAPPED_MAX || !this.#isQueued(at)) continue;
+      if (behindMax.has(this.#durableIds[at]!)) wrapped.add(this.#durableIds[at]!);
+    }
+    return wrapped;
+  }
+
+  #isQueued(at: number): boolean {
+    return (this.#kinds[at]! & 0xff) === QueueRecordKind.Queued;
   }
 
   #originOf({ router }: BrokerContext, at: number): DeliveryOrigin | null {
@@ -151,3 +181,8 @@ export class RecoveredQueues {
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
+
+/** The positions of queued entries are u32. */
+const POSITION_COUNT = 2 ** 32;
+/** Beside entries behind `POSITION_MAX`, entries before this number are behind position 2^32 - 1. */
+const WRAPPED_MAX = 0x4000_0000;

@@ -7,7 +7,7 @@
  * the slot of a message in memory, or is dropped without its bytes: it is expired or lost.
  */
 
-import { POSITION_FIRST } from "../journal/record-keys.ts";
+import { POSITION_FIRST, POSITION_MAX } from "../journal/record-keys.ts";
 import type { MessageSlot } from "../message/message-pool.ts";
 import { isPaged } from "../message/paged-messages.ts";
 import { DELIVERY_QOS } from "../message/publish-writer.ts";
@@ -27,7 +27,7 @@ export class QueuedMessages {
   #entries: DeliveryQueue | null = null;
   /** The bytes of all entries, in memory or not. */
   #bytes = 0;
-  /** The number of the oldest entry; later entries have consecutive numbers. */
+  /** The number of the oldest entry; later entries have consecutive numbers. Records have its low 32 bits. */
   #first: number = POSITION_FIRST;
   #pagedFrom = 0;
   #pagedTo = 0;
@@ -61,6 +61,7 @@ export class QueuedMessages {
 
   /** Appends a message, and takes a reference. False: a limit forbids it, and the message is dropped. */
   enqueue(message: MessageSlot, delivery: number, origin: DeliveryOrigin | null): boolean {
+    if (this.#first > POSITION_MAX) this.#beginAnewIfEmpty();
     const bytes = this.#size(message) + ENTRY_BYTES;
     if (!this.#hasRoom(bytes)) {
       this.dropExpired();
@@ -244,6 +245,18 @@ export class QueuedMessages {
   /** The number of the next entry to load. */
   get #next(): number {
     return Math.max(this.#first, this.#pagedFrom, this.#askedTo);
+  }
+
+  /**
+   * Goes back to the first position behind the largest one of a sound store, so that the positions of
+   * a queue that empties now and then never come to the end of a u32. Those of a queue that does not
+   * empty go on at 0 there, which the recovery understands. Pages on their way have the old numbers.
+   */
+  #beginAnewIfEmpty(): void {
+    if (this.count > 0 || this.#pageCount > 0) return;
+    this.#first = POSITION_FIRST;
+    this.#pagedFrom = this.#pagedTo = this.#askedTo = 0;
+    this.#loadedBytes = 0;
   }
 
   #append(message: MessageSlot, delivery: number, origin: DeliveryOrigin | null): void {
