@@ -35,6 +35,8 @@ export class Message implements MessageFields {
    */
   expiresFrom: number = Number.POSITIVE_INFINITY;
   expiresUntil: number = Number.NEGATIVE_INFINITY;
+  /** The broker has it and may not have recorded it yet, so that it may expire later than that. */
+  mayBeRecordedLater = false;
   /** The latest event at which the broker may have handled it; Infinity: it may still do so. */
   handledUntil: number = Number.POSITIVE_INFINITY;
   /** As a retained message: the event that made it certain that another one has replaced it. */
@@ -70,6 +72,7 @@ export class Messages {
 export function mayBeExpired({ expiresFrom }: Message, unixMillis: number): boolean {
   return expiresFrom <= unixMillis;
 }
-export function isExpired({ expiresUntil, expirySeconds }: Message, unixMillis: number): boolean {
-  return expirySeconds >= 0 && expiresUntil <= unixMillis;
+export function isExpired(message: Message, unixMillis: number): boolean {
+  const { expiresUntil, expirySeconds, mayBeRecordedLater } = message;
+  return expirySeconds >= 0 && !mayBeRecordedLater && expiresUntil <= unixMillis;
 }

@@ -210,19 +210,18 @@ export class Model {
     this.startExpiry(message);
   }
 
-  /** The time to the expiry of a message begins. */
+  /** The time to the expiry of a message begins, or has begun since the broker got it. */
   startExpiry(message: Message): void {
     if (message.expirySeconds < 0) return;
-    const at = this.#clock.unixMillis + message.expirySeconds * 1000;
     if (message.expiresFrom === Number.POSITIVE_INFINITY) this.#expiring.push(message);
+    const at = this.#clock.unixMillis + message.expirySeconds * 1000;
     message.expiresFrom = Math.min(message.expiresFrom, at);
-    const { expiresUntil } = message;
-    const isOpen = expiresUntil === Number.POSITIVE_INFINITY;
-    message.expiresUntil = isOpen ? at : Math.max(expiresUntil, at);
+    message.expiresUntil = Math.max(message.expiresUntil, at);
+    message.mayBeRecordedLater = false;
   }
   /** The broker has a message that it does not handle yet: the time to its expiry begins later. */
   delayExpiry(message: Message): void {
-    message.expiresUntil = Number.POSITIVE_INFINITY;
+    message.mayBeRecordedLater = true;
   }
 
   /** The broker has acknowledged a PUBLISH. `start`: when it got it. Returns whether a subscriber was owed it. */
@@ -306,9 +305,14 @@ export class Model {
     this.#togetherSince = 0;
   }
 
-  /** The wall clock was set by `step` milliseconds. */
+  /** The wall clock will be set, forward by `step` milliseconds or back. */
   handleClockStep(step: number): void {
+    const { unixMillis } = this.#clock;
     for (const message of this.#expiring) {
+      if (message.mayBeRecordedLater) {
+        const at = unixMillis + message.expirySeconds * 1000;
+        message.expiresUntil = Math.max(message.expiresUntil, at);
+      }
       if (step > 0) message.expiresUntil += step;
       else message.expiresFrom += step;
     }

@@ -237,9 +237,7 @@ export class World {
   #handleRead({ unhandled, session }: Link, isLate: boolean): void {
     for (const { note, copy } of unhandled) {
       const { kind, id, message } = note;
-      // With a wall clock that is set, the record of its expiry may say anything in between.
-      const isKnown = isLate && !this.scenario.isClockSet;
-      if (message !== null && isKnown) this.model.startExpiry(message);
+      if (message !== null && isLate) this.model.startExpiry(message);
       if (copy === null) continue;
       if (kind === Sent.Pubrec) {
         session!.handleReleased(id, copy, isLate);
@@ -451,8 +449,8 @@ export class World {
   #stepClock(): void {
     const step = (this.random.below(2) * 2 - 1) * this.random.below(30_000);
     this.trace.log(() => `the wall clock is set by ${step} ms`);
-    this.#unixOffset += step;
     this.model.handleClockStep(step);
+    this.#unixOffset += step;
   }
 
   get store(): SimulatedStore {
