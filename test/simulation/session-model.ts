@@ -176,8 +176,12 @@ export class SessionModel {
 
   #handleResent({ id, qos }: Packet, message: Message): void {
     const known = this.inUse.get(id);
-    // After a crash the identifier may be that of an earlier copy again.
-    const copy = known?.message === message ? known : known?.previous;
+    const previous = known?.previous;
+    // After a crash the identifier may be that of an earlier copy again, even one of the same message: its publisher sent
+    // it twice, and the store knows neither the acknowledgement of the first copy nor the second one.
+    const isEarlier =
+      known?.message !== message || (known.isForgotten && previous?.message === message);
+    const copy = isEarlier ? previous : known;
     if (copy?.message === message && copy.stage === Stage.Sent) {
       this.inUse.set(id, copy);
       copy.mayBeAcknowledged = false;
