@@ -277,9 +277,11 @@ export class World {
   /** What the broker has not acknowledged on a connection that is gone, it does not handle any more. */
   #end(link: Link): void {
     link.isClosed = true;
-    const event = ++this.model.event;
-    for (const { message } of link.transmitted.values()) {
-      message.handledUntil = Math.min(message.handledUntil, event);
+    const now = ++this.model.event;
+    for (const { message, event } of link.transmitted.values()) {
+      // The client may have sent it again on its next connection, before the broker knew that this one is gone.
+      if (event < message.latestAt) continue;
+      message.handledUntil = Math.min(message.handledUntil, now);
     }
   }
 
