@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openLmdbStore } from "../../adapters/storage/folder/lmdb-store.ts";
 import type { Store } from "../../adapters/storage/store.ts";
-import { Table } from "../../core/mod.ts";
+import { appendRecord, hashBytes, Table, WriteBatch } from "../../core/mod.ts";
 import { Random } from "../support/random.ts";
 import { newFolder } from "../support/serving.ts";
 import { storeCommand } from "../support/store-command.ts";
@@ -113,6 +113,91 @@ test("a batch that is damaged before others is refused in one line", async () =>
   await expect(found({ data, log })).rejects.toThrow(
     /^store: \S+journal\.log is damaged: batch 1 is damaged$/,
   );
+});
+
+test.each([
+  ["the head of the first batch", 30],
+  ["the length in the head of the second batch", -8],
+])("damage of %s is found if there are later batches", async (_, at) => {
+  const folder = newFolder();
+  const store = await openLmdbStore(folder);
+  await commit(store, [Table.Message, "1", text(1, 1000)]);
+  const { length } = filesOf(folder).log;
+  for (let n = 2; n <= 4; n++) await commit(store, [Table.Message, `${n}`, text(n, 1000)]);
+  const { data, log } = filesOf(folder);
+  await store.close();
+  log[at > 0 ? at : length + 16 + at]! ^= 1;
+  await expect(found({ data, log })).rejects.toThrow(
+    /journal\.log is damaged: batch [12] is damaged$/,
+  );
+});
+
+test("damage of a batch that LMDB has does not matter", async () => {
+  const folder = newFolder();
+  const store = await openLmdbStore(folder);
+  for (let n = 1; n <= 3; n++) await commit(store, [Table.Message, `${n}`, text(n, 1000)]);
+  const before = await found(filesOf(folder));
+  await store.close();
+  const { data, log } = filesOf(folder);
+  log[1500]! ^= 1;
+  expect(await found({ data, log })).toBe(before);
+});
+
+test("a payload that is a frame is never taken for one", async () => {
+  // The second batch begins the log anew and ends where the payload of the first one begins.
+  const [record, key, head] = [9, 1, 16 + 32];
+  const forged = new WriteBatch();
+  appendRecord(forged, Table.Session, Buffer.from("forged"), Buffer.from("x"));
+  const frame = Buffer.concat([Buffer.alloc(16), forged.encoded()]);
+  frame.writeDoubleBE(3, 0);
+  frame.writeUInt32BE(forged.encoded().length, 8);
+  frame.writeUInt32BE(hashBytes(frame, 0, 12, 0), 12);
+  const folder = newFolder();
+  const store = await openLmdbStore(folder, 3000);
+  const long = Buffer.concat([Buffer.alloc(record + key + head), frame, Buffer.alloc(2750)]);
+  await commit(store, [Table.Message, "1", long]);
+  // As long as what is before the frame: two heads, two keys.
+  await commit(store, [Table.Message, "2", Buffer.alloc(record + key + head)]);
+  const files = filesOf(folder);
+  await store.close();
+  // The log begins with 24 bytes, and the second batch is the first of it now.
+  expect(files.log.readDoubleBE(24)).toBe(2);
+  expect(files.log.indexOf(frame)).toBe(24 + head + record + key + long.indexOf(frame));
+  const opened = await openLmdbStore(folderWith(files));
+  const keys = [...(await records(opened)).keys()];
+  expect(keys).toEqual([`${Table.Message} 1`, `${Table.Message} 2`]);
+  await opened.close();
+});
+
+test("a record in the log takes the place of a damaged one in LMDB", async () => {
+  const folder = newFolder();
+  const key = "k".repeat(1200);
+  const old = await openLmdbStore(folder);
+  await commit(old, [Table.Retained, key, "OLDVALUE"]);
+  await old.close();
+  const store = await openLmdbStore(folder);
+  await commit(store, [Table.Retained, key, "new value"]);
+  const { data, log } = filesOf(folder);
+  await store.close();
+  data[data.indexOf("OLDVALUE")]! ^= 1;
+  const damaged = folderWith({ data, log });
+  const again = await openLmdbStore(damaged);
+  expect([...(await records(again)).values()]).toEqual(["new value"]);
+  await again.close();
+});
+
+test("a store that the log has emptied takes an import", async () => {
+  const folder = newFolder();
+  const first = await openLmdbStore(folder);
+  await commit(first, [Table.Session, "client", "x"]);
+  await first.close();
+  const store = await openLmdbStore(folder);
+  await commit(store, [Table.Session, "client", null]);
+  const crashed = folderWith(filesOf(folder));
+  await store.close();
+  const file = join(newFolder(), "lines");
+  writeFileSync(file, '{"type":"store","format":1}\n');
+  expect(await storeCommand("import", crashed, file)).toMatchObject({ code: 0 });
 });
 
 test("a log that does not belong to the rest of the store is refused in one line", async () => {

@@ -3,13 +3,15 @@
  * transaction of LMDB takes two, and a record that a later batch removes never costs LMDB anything.
  *
  * ```
- * log     "sansmq log" · zeros u8 u8 · format u32 · frames
+ * log     "sansmq log" · zeros u8 u8 · format u32 · salt u32 · zeros u32 · frames
  * frame   number f64 · batch bytes u32 · check u32 · batch
  * ```
  *
  * Frames are numbered without gaps. LMDB has the number of the last batch that it has applied, under `APPLIED_KEY`. Once it
  * has all of them, the next frame is written in place of the first. What is left behind it has smaller numbers, so that
  * nobody takes it for what follows. Integers are big-endian. The check covers number and length; the batch has its own checksum.
+ * The salt is random and seeds the check: otherwise a client could publish a payload that is a frame, which what is left
+ * behind the last one might show.
  */
 import { closeSync, constants, fdatasync, openSync, readFileSync, write, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -37,6 +39,7 @@ export class JournalLog {
   /** Where the next frame goes. */
   #end: number;
   #last: number;
+  readonly #salt: number;
   #frame: Uint8Array = new Uint8Array(FRAME_BYTES_MIN);
 
   /**
@@ -48,10 +51,11 @@ export class JournalLog {
     this.#bytesMax = bytesMax;
     this.#end = contents.end;
     this.#last = contents.last;
-    if (contents.isBegun) return;
+    this.#salt = contents.salt ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
+    if (contents.salt !== null) return;
     try {
       // Synced with the first batch: both are in the first sector, which is on the disk as a whole or not at all.
-      writeWhole(this.#file, newHead(), 0);
+      writeWhole(this.#file, newHead(this.#salt), 0);
     } catch (error) {
       closeSync(this.#file);
       throw error;
@@ -79,7 +83,7 @@ export class JournalLog {
     const view = viewOf(frame);
     view.setFloat64(0, this.#last + 1);
     view.setUint32(8, batch.length);
-    view.setUint32(12, hashBytes(frame, 0, CHECKED_BYTES, 0));
+    view.setUint32(12, hashBytes(frame, 0, CHECKED_BYTES, this.#salt));
     frame.set(batch, HEAD_BYTES);
     if (length <= SHORT_BYTES_MAX) writeWhole(this.#file, frame, this.#end);
     else for (let at = 0; at < length; ) at += await this.#write(frame, at);
@@ -132,8 +136,8 @@ export interface LogContents {
   readonly last: number;
   /** Where the next frame goes: behind the last of these batches, or to the place of the first if there are none. */
   readonly end: number;
-  /** False: there is no log, or a crash ended its beginning. */
-  readonly isBegun: boolean;
+  /** Seeds the checks of its frames. Null: there is no log, or a crash ended its beginning. */
+  readonly salt: number | null;
 }
 
 /** The file of the log in a folder; empty: there is none. */
@@ -152,30 +156,30 @@ export function readLogFile(folder: string): Uint8Array {
  */
 export function parseLog(folder: string, bytes: Uint8Array, applied: number): LogContents {
   const path = join(folder, LOG_FILE);
-  const isBegun = checkHead(path, bytes);
+  const salt = saltIn(path, bytes);
   const batches: JournalRecords[] = [];
   let last = applied;
+  if (salt === null) return { batches, last, end: START, salt };
   let at = START;
-  for (let number: number | null = null; ; ) {
-    const head = headAt(bytes, at);
-    if (head === null || (number !== null && head.number !== number + 1)) break;
-    if (head.number > last + 1) {
-      throw damaged(path, `begins with batch ${head.number}, but data.mdb ends with ${applied}`);
+  let head = headAt(bytes, at, salt);
+  while (head !== null) {
+    const { number, end } = head;
+    if (number > last + 1) {
+      throw damaged(path, `begins with batch ${number}, but data.mdb ends with ${applied}`);
     }
-    const batch = readBatch(bytes.subarray(at + HEAD_BYTES, head.end));
-    if (batch === null) {
-      // A batch is written after the one before it was synced, so this one is damaged, and not unfinished.
-      const next = headAt(bytes, head.end);
-      if (next?.number === head.number + 1) throw damaged(path, `batch ${head.number} is damaged`);
-      break;
+    if (number > applied) {
+      const batch = readBatch(bytes.subarray(at + HEAD_BYTES, end));
+      if (batch === null) break;
+      batches.push(batch);
+      last = number;
     }
-    number = head.number;
-    at = head.end;
-    if (number <= applied) continue;
-    batches.push(batch);
-    last = number;
+    at = end;
+    const next = headAt(bytes, at, salt);
+    head = next?.number === number + 1 ? next : null;
   }
-  return { batches, last, end: batches.length === 0 ? START : at, isBegun };
+  // A batch is written after the one before it was synced, so a later one shows that this one is damaged, and not unfinished.
+  if (hasLaterHead(bytes, at, salt, last + 1)) throw damaged(path, `batch ${last + 1} is damaged`);
+  return { batches, last, end: batches.length === 0 ? START : at, salt };
 }
 
 /** The number in the value of `APPLIED_KEY`; undefined: there is none. */
@@ -196,32 +200,50 @@ function writeWhole(file: number, bytes: Uint8Array, start: number): void {
   }
 }
 
-function newHead(): Uint8Array {
+function newHead(salt: number): Uint8Array {
   const head = new Uint8Array(START);
   head.set(encodeUtf8(MAGIC));
   viewOf(head).setUint32(FORMAT_AT, FORMAT);
+  viewOf(head).setUint32(SALT_AT, salt);
   return head;
 }
 
-/** False: there is no whole head, because a crash ended its writing. Throws ConfigError if the file is no log of ours. */
-function checkHead(path: string, bytes: Uint8Array): boolean {
+/** Null: there is no whole head, because a crash ended its writing. Throws ConfigError if the file is no log of ours. */
+function saltIn(path: string, bytes: Uint8Array): number | null {
   const head = bytes.subarray(0, START);
-  if (head.length < START || head.every((byte) => byte === 0)) return false;
+  if (head.length < START || head.every((byte) => byte === 0)) return null;
   if (encodeUtf8(MAGIC).some((byte, at) => head[at] !== byte))
     throw damaged(path, "it begins with something else");
   const format = viewOf(head).getUint32(FORMAT_AT);
-  if (format === FORMAT) return true;
+  if (format === FORMAT) return viewOf(head).getUint32(SALT_AT);
   const message = `store: ${path} has format ${format}, and this version of sansmq reads format ${FORMAT}`;
   throw new ConfigError("store", path, `a store of format ${FORMAT}`, message);
 }
 
-/** The head of the frame at `at`; null: there is none, or the file ends before it. */
-function headAt(bytes: Uint8Array, at: number): { number: number; end: number } | null {
+/** The head of the frame at `at`; null: there is none, or the file ends before the end of the frame. */
+function headAt(
+  bytes: Uint8Array,
+  at: number,
+  salt: number,
+): { readonly number: number; readonly end: number } | null {
   if (at + HEAD_BYTES > bytes.length) return null;
   const view = viewOf(bytes);
-  if (view.getUint32(at + 12) !== hashBytes(bytes, at, at + CHECKED_BYTES, 0)) return null;
+  if (view.getUint32(at + 12) !== hashBytes(bytes, at, at + CHECKED_BYTES, salt)) return null;
   const end = at + HEAD_BYTES + view.getUint32(at + 8);
   return end > bytes.length ? null : { number: view.getFloat64(at), end };
+}
+
+/** Whether a frame behind `at` has a larger number than `number`. */
+function hasLaterHead(bytes: Uint8Array, at: number, salt: number, number: number): boolean {
+  const view = viewOf(bytes);
+  for (; at + HEAD_BYTES <= bytes.length; at++) {
+    // Numbers are compared first, because that is cheaper than a check at each byte.
+    const found = view.getFloat64(at);
+    if (found > number && found <= number + BATCHES_MAX && headAt(bytes, at, salt) !== null) {
+      return true;
+    }
+  }
+  return false;
 }
 
 function damaged(path: string, what: string): ConfigError {
@@ -232,8 +254,11 @@ function damaged(path: string, what: string): ConfigError {
 const MAGIC = "sansmq log";
 const FORMAT_AT = 12;
 const FORMAT = 1;
+const SALT_AT = 16;
 /** Where the first frame is. */
-const START = 16;
+const START = 24;
+/** More than one log has. */
+const BATCHES_MAX = 1_000_000;
 const HEAD_BYTES = 16;
 /** So few bytes are with the kernel before another thread would have begun to write them. */
 const SHORT_BYTES_MAX = 65_536;

@@ -91,8 +91,8 @@ class LmdbStore implements Store {
   readonly #file: string;
   /** The last transaction failed. */
   #hasFailed = false;
-  /** The log could not be synced. */
-  #isBroken = false;
+  /** The log could not be synced: a later sync would succeed without what this one left out. */
+  #broken: SyncError | null = null;
 
   constructor(
     path: string,
@@ -118,6 +118,7 @@ class LmdbStore implements Store {
   }
 
   async commit(batch: JournalBatch): Promise<void> {
+    if (this.#broken !== null) throw this.#broken;
     if (batch.count === 0) return;
     const bytes = batch.encoded();
     if (!this.#log.hasRoom(bytes.length)) await this.#applyLog();
@@ -128,7 +129,7 @@ class LmdbStore implements Store {
     try {
       await this.#log.append(bytes);
     } catch (error) {
-      this.#isBroken ||= error instanceof SyncError;
+      if (error instanceof SyncError) this.#broken = error;
       throw error;
     }
     this.#isApplied = false;
@@ -212,7 +213,7 @@ class LmdbStore implements Store {
   async close(): Promise<void> {
     await Promise.all(this.#reads);
     // Everything is durable in the log, so a full disk does not matter.
-    if (!this.#isBroken && !this.#hasFailed) await this.#applyLog().catch(() => {});
+    if (this.#broken === null && !this.#hasFailed) await this.#applyLog().catch(() => {});
     const closed = this.#database.close();
     // After a failed commit, LMDB waits for its flush for ever.
     if (!this.#hasFailed) await closed;

@@ -3,7 +3,7 @@ import { Journal, type JournalRecords, type Table } from "../../../core/mod.ts";
 import { APPLIED_KEY, appliedNumber, isAppliedKey } from "./journal-log.ts";
 import type { LmdbEntry, LmdbFile } from "./lmdb-file.ts";
 import type { StoredRecord } from "./record-keys.ts";
-import { recordOf } from "./record-keys.ts";
+import { isRecord, recordOf, storedKey } from "./record-keys.ts";
 
 /** The number of the last batch that LMDB's file has; null: it has had none. */
 export function appliedIn(file: LmdbFile): number | null {
@@ -25,7 +25,20 @@ export function unchangedRecord({ key, value }: LmdbEntry, changes: Journal): St
   if (isAppliedKey(key)) return null;
   const record = recordOf(key, value);
   if (changes.count === 0) return record;
-  return changes.find(record.table, record.key) === undefined ? record : null;
+  const isChanged = isRecord(record)
+    ? changes.find(record.table, record.key) !== undefined
+    : isStoredKeyIn(changes, key);
+  return isChanged ? null : record;
+}
+
+/** Whether `changes` has a write of the record with this key in LMDB. A damaged record has no other key. */
+function isStoredKeyIn(changes: Journal, stored: Uint8Array): boolean {
+  const records = changes.records();
+  while (records.next()) {
+    const key = storedKey(records.table, records.key);
+    if (key.length === stored.length && key.every((byte, at) => byte === stored[at])) return true;
+  }
+  return false;
 }
 
 /** The records that `changes` puts. */

@@ -16,7 +16,7 @@ import { LOG_FILE, parseLog, readLogFile } from "./journal-log.ts";
 import { DATA_FILE, LmdbFile } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { removeFolders, syncFolder, writableFolder } from "./make-folder.ts";
-import { appliedIn } from "./merged-records.ts";
+import { appliedIn, changesOf, putRecords, unchangedRecord } from "./merged-records.ts";
 import type { StoredRecord } from "./record-keys.ts";
 import { storedKey, storedValue } from "./record-keys.ts";
 
@@ -225,9 +225,9 @@ function isEmpty(path: string): boolean {
   const log = readLogFile(path);
   const file = new LmdbFile(data);
   try {
-    const applied = appliedIn(file);
-    const isEmptyFile = file.count === (applied === null ? 0 : 1) && file.faultCount === 0;
-    return isEmptyFile && parseLog(path, log, applied ?? 0).batches.length === 0;
+    const changes = changesOf(parseLog(path, log, appliedIn(file) ?? 0).batches);
+    for (const entry of file.entries()) if (unchangedRecord(entry, changes) !== null) return false;
+    return file.faultCount === 0 && putRecords(changes).next().done === true;
   } finally {
     file.close();
   }

@@ -51,6 +51,11 @@ export function recordOf(key: Uint8Array, stored: Uint8Array): StoredRecord {
   return { table, key: value.subarray(4, keyEnd), value: value.subarray(keyEnd) };
 }
 
+/** False: `recordOf` found none. */
+export function isRecord({ table }: StoredRecord): boolean {
+  return table !== NO_TABLE;
+}
+
 function isLong(key: Uint8Array): boolean {
   return key.length >= KEY_BYTES_MAX;
 }

@@ -72,11 +72,16 @@ export class StoreReader {
     if (isInUse) lockFault = snapshotFault(path);
     const release =
       unlock ?? (lockFault === null ? await holdSnapshot(path) : () => Promise.resolve());
-    try {
-      return new StoreReader(folder, { isInUse, lockFault }, release);
-    } catch (error) {
-      await release();
-      throw error;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return new StoreReader(folder, { isInUse, lockFault }, release);
+      } catch (error) {
+        // The broker may have written to its log while it was read.
+        const mayPass = isInUse && error instanceof ConfigError && attempt < ATTEMPTS_MAX;
+        if (mayPass) continue;
+        await release();
+        throw error;
+      }
     }
   }
 
@@ -154,6 +159,8 @@ function checkReadable(folder: string, path: string): void {
   }
 }
 
+/** How often the files of a store in use are read until they fit each other. */
+const ATTEMPTS_MAX = 10;
 /** The file in which LMDB keeps its readers. */
 const LOCK_FILE = "lock.mdb";
 /** The errors of a folder in which no lock can be made. */
