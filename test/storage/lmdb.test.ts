@@ -48,6 +48,15 @@ test("a folder has one store at a time", async () => {
   await (await openLmdbStore(path)).close();
 });
 
+test("a store may be closed more than once", async () => {
+  const path = folder();
+  const store = await openLmdbStore(path);
+  await commit(store, [Table.Session, "s", "x"]);
+  await Promise.all([store.close(), store.close()]);
+  await store.close();
+  await (await openLmdbStore(path)).close();
+});
+
 test("a folder whose path is too long for a socket has one store at a time too", async () => {
   const path = join(folder(), "n".repeat(120));
   const store = await openLmdbStore(path);

@@ -89,6 +89,7 @@ class LmdbStore implements Store {
   readonly #reads = new Set<Promise<void>>();
 
   readonly #file: string;
+  #closing: Promise<void> | null = null;
   /** The last transaction failed. */
   #hasFailed = false;
   /** The log could not be synced: a later sync would succeed without what this one left out. */
@@ -210,7 +211,13 @@ class LmdbStore implements Store {
     });
   }
 
-  async close(): Promise<void> {
+  /** More than one call has the effect of one. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await Promise.all(this.#reads);
     // Everything is durable in the log, so a full disk does not matter.
     if (this.#broken === null && !this.#hasFailed) await this.#applyLog().catch(() => {});
