@@ -78,7 +78,7 @@ test(
   needs("Linux"),
   async () => {
     const json = join(folder(), "r.json");
-    const flags = ["--rounds", "1", "--seconds", "0.2", "--json", json];
+    const flags = ["--rounds", "1", "--seconds", "0.6", "--json", json];
     const brokers = ["--broker", "sansmq-stored,sansmq-discard,aedes-level,bare-sync"];
     const scenarios = ["--scenario", "kept-qos1,alone"];
     const { code, stdout } = await bench("durable", ...brokers, ...scenarios, ...flags);
