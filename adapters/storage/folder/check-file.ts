@@ -11,17 +11,19 @@ export function checkStoreFile(folder: string): void {
   const path = join(folder, DATA_FILE);
   if (!IS_READABLE || !existsSync(path)) return;
   discardUnbegun(path);
-  readWhole(path, () => {});
+  for (const _ of entriesOf(path)) {
+    // Only the walk matters: it checks the pages.
+  }
 }
 
-/** Passes every entry of the file to `take`. Throws ConfigError after the last one if the file is damaged. */
-export function readWhole(path: string, take: (entry: LmdbEntry) => void): void {
+/** Every entry of the file. Throws ConfigError after the last one if the file is damaged. */
+export function* entriesOf(path: string): Generator<LmdbEntry> {
   const file = new LmdbFile(path);
   try {
     let readable = 0;
     for (const entry of file.entries()) {
       if (!isAppliedKey(entry.key)) readable++;
-      take(entry);
+      yield entry;
     }
     const [fault] = file.faults;
     if (fault === undefined) return;

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { DATA_FILE } from "./lmdb-file.ts";
+import { DATA_FILE, LOCK_FILE } from "./lmdb-file.ts";
 
 /**
  * Writes `byteCount` zeros behind the end of a file and cuts them off again. Returns the error of the
@@ -25,7 +25,7 @@ export function growthError(path: string, byteCount: number): Error | null {
  */
 export function allocateFiles(folder: string): void {
   // LMDB maps its lock file into memory, and an access to a byte without a place on the disk is fatal.
-  withFile(join(folder, "lock.mdb"), (file) => {
+  withFile(join(folder, LOCK_FILE), (file) => {
     const { size, blocks } = fstatSync(file);
     const isAllocated = size >= LOCK_BYTES && blocks * BLOCK_BYTES >= size;
     // LMDB begins the file anew in any case, because no other process has it.

@@ -24,6 +24,8 @@ import { viewOf } from "../../bytes.ts";
 
 /** The name of LMDB's file in its folder. */
 export const DATA_FILE = "data.mdb";
+/** The file in which LMDB keeps its readers. */
+export const LOCK_FILE = "lock.mdb";
 /** False: the files of this machine have another layout, because its numbers are shorter. */
 export const IS_READABLE: boolean = !["arm", "ia32", "mips", "mipsel", "ppc"].includes(
   process.arch,

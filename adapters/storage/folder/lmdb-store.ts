@@ -15,7 +15,7 @@ import {
 } from "../../../core/mod.ts";
 import { checkText } from "../../checks.ts";
 import type { Store } from "../store.ts";
-import { checkStoreFile, readWhole } from "./check-file.ts";
+import { checkStoreFile, entriesOf } from "./check-file.ts";
 import { commitFailure, roomError } from "./commit-failure.ts";
 import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
@@ -32,9 +32,9 @@ import {
 import { DATA_FILE, IS_READABLE } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { syncFolder, writableFolder } from "./make-folder.ts";
-import { changesOf, mergeInto } from "./merged-records.ts";
+import { changesOf, putRecords, unchangedRecords } from "./merged-records.ts";
 import { removeUnfinished } from "./new-store.ts";
-import { storedKey, storedValue } from "./record-keys.ts";
+import { storedKey, writeStored } from "./record-keys.ts";
 import { withoutChecksum } from "./value-checksum.ts";
 
 /**
@@ -82,6 +82,8 @@ class LmdbStore implements Store {
   readonly #log: JournalLog;
   /** What the batches of the log change in LMDB. */
   readonly #changes: Journal;
+  /** Takes the changes that LMDB has, so that their memory is used again. */
+  readonly #applied = new WriteBatch();
   /** Whether LMDB has all batches of the log. */
   #isApplied: boolean;
   readonly #unlock: () => Promise<void>;
@@ -111,11 +113,13 @@ class LmdbStore implements Store {
   }
 
   load(put: (table: Table, key: Uint8Array, value: Uint8Array) => void): void {
-    const { take, finish } = mergeInto(this.#changes, put);
     // Without LMDB, which takes four times as long for it.
-    if (IS_READABLE) readWhole(this.#file, take);
-    else for (const entry of this.#database.getRange({ snapshot: true })) take(entry);
-    finish();
+    const entries = IS_READABLE
+      ? entriesOf(this.#file)
+      : this.#database.getRange({ snapshot: true });
+    for (const records of [unchangedRecords(entries, this.#changes), putRecords(this.#changes)]) {
+      for (const { table, key, value } of records) put(table, key, value);
+    }
   }
 
   async commit(batch: JournalBatch): Promise<void> {
@@ -141,8 +145,10 @@ class LmdbStore implements Store {
   /** Applies the batches of the log to LMDB, and begins the log anew. */
   async #applyLog(): Promise<void> {
     if (this.#isApplied) return;
-    await this.#transact(this.#changes.records(), this.#changes.backlogBytes, this.#log.last);
-    this.#changes.poll(new WriteBatch());
+    const changes = this.#changes;
+    await this.#transact(changes.records(), changes.backlogBytes, this.#log.last);
+    changes.poll(this.#applied);
+    changes.commit(changes.lastSeq);
     this.#isApplied = true;
     this.#log.restart();
   }
@@ -162,12 +168,10 @@ class LmdbStore implements Store {
     const database = this.#database;
     try {
       const done = database.batch(() => {
-        while (records.next()) {
-          const { table, key, value } = records;
-          const at = storedKey(table, key);
-          if (value === null) void database.remove(at);
-          else void database.put(at, storedValue(at, key, value));
-        }
+        writeStored(records, (key, value) => {
+          if (value === null) void database.remove(key);
+          else void database.put(key, value);
+        });
         if (applied !== null) void database.put(APPLIED_KEY, appliedValue(applied));
       });
       await done;
@@ -187,27 +191,24 @@ class LmdbStore implements Store {
 
   async read(numbers: Float64Array): Promise<readonly (Uint8Array | null)[]> {
     const database = this.#database;
-    const keys = Array.from(numbers, messageKey);
-    const values = keys.map((key) => {
-      const value = this.#changes.find(Tables.Message, key);
-      // A view of the log's memory is valid until the next commit.
+    const keys = Array.from(numbers, (number) => storedKey(Tables.Message, messageKey(number)));
+    const changed = Array.from(numbers, (number) => {
+      const value = this.#changes.find(Tables.Message, messageKey(number));
+      // A view of the memory of the changes is valid until the next commit.
       return value === undefined || value === null ? value : value.slice();
     });
-    const missing = keys.flatMap((key, at) =>
-      values[at] === undefined ? [storedKey(Tables.Message, key)] : [],
-    );
     // A thread of the database reads them from the disk, because `get` would block the event loop.
-    const isRead = database.prefetch(missing);
+    const isRead = database.prefetch(keys.filter((_, at) => changed[at] === undefined));
     this.#reads.add(isRead);
     await isRead.finally(() => this.#reads.delete(isRead));
     // A read transaction that began before the last commit does not see its records.
     database.resetReadTxn();
     return keys.map((key, at) => {
-      const value = values[at];
+      const value = changed[at];
       if (value !== undefined) return value;
-      const stored = database.get(storedKey(Tables.Message, key));
+      const stored = database.get(key);
       // A damaged message is none.
-      return stored === undefined ? null : withoutChecksum(storedKey(Tables.Message, key), stored);
+      return stored === undefined ? null : withoutChecksum(key, stored);
     });
   }
 

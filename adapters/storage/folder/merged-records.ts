@@ -1,5 +1,5 @@
 /** The records of a store: those of LMDB, as the batches of the log change them. */
-import { Journal, type JournalRecords, type Table } from "../../../core/mod.ts";
+import { Journal, type JournalRecords } from "../../../core/mod.ts";
 import { APPLIED_KEY, appliedNumber, isAppliedKey } from "./journal-log.ts";
 import type { LmdbEntry, LmdbFile } from "./lmdb-file.ts";
 import type { StoredRecord } from "./record-keys.ts";
@@ -20,15 +20,22 @@ export function changesOf(batches: readonly JournalRecords[]): Journal {
   return changes;
 }
 
-/** The record of an entry of LMDB; null: it is none, or `changes` has a later write of its key. */
-export function unchangedRecord({ key, value }: LmdbEntry, changes: Journal): StoredRecord | null {
-  if (isAppliedKey(key)) return null;
-  const record = recordOf(key, value);
-  if (changes.count === 0) return record;
-  const isChanged = isRecord(record)
+/** The records of LMDB's entries whose keys `changes` does not write. */
+export function* unchangedRecords(
+  entries: Iterable<LmdbEntry>,
+  changes: Journal,
+): Generator<StoredRecord> {
+  for (const { key, value } of entries) {
+    if (isAppliedKey(key)) continue;
+    const record = recordOf(key, value);
+    if (changes.count === 0 || !isChanged(record, key, changes)) yield record;
+  }
+}
+
+function isChanged(record: StoredRecord, stored: Uint8Array, changes: Journal): boolean {
+  return isRecord(record)
     ? changes.find(record.table, record.key) !== undefined
-    : isStoredKeyIn(changes, key);
-  return isChanged ? null : record;
+    : isStoredKeyIn(changes, stored);
 }
 
 /** Whether `changes` has a write of the record with this key in LMDB. A damaged record has no other key. */
@@ -41,6 +48,17 @@ function isStoredKeyIn(changes: Journal, stored: Uint8Array): boolean {
   return false;
 }
 
+/** By how much `changes` raises the number of records. */
+export function addedCount(changes: Journal): number {
+  let count = 0;
+  const records = changes.records();
+  while (records.next()) {
+    if (records.value === null) count--;
+    else if (records.isNew) count++;
+  }
+  return count;
+}
+
 /** The records that `changes` puts. */
 export function* putRecords(changes: Journal): Generator<StoredRecord> {
   const records = changes.records();
@@ -48,20 +66,4 @@ export function* putRecords(changes: Journal): Generator<StoredRecord> {
     const { table, key, value } = records;
     if (value !== null) yield { table, key, value };
   }
-}
-
-/** Passes on the records of a store: `take` gets every entry of LMDB, then `finish` is called. */
-export function mergeInto(
-  changes: Journal,
-  put: (table: Table, key: Uint8Array, value: Uint8Array) => void,
-): { take(entry: LmdbEntry): void; finish(): void } {
-  return {
-    take(entry) {
-      const record = unchangedRecord(entry, changes);
-      if (record !== null) put(record.table, record.key, record.value);
-    },
-    finish() {
-      for (const { table, key, value } of putRecords(changes)) put(table, key, value);
-    },
-  };
 }

@@ -13,12 +13,12 @@ import { fullError } from "./commit-failure.ts";
 import { allocateFiles } from "./disk-room.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { LOG_FILE, parseLog, readLogFile } from "./journal-log.ts";
-import { DATA_FILE, LmdbFile } from "./lmdb-file.ts";
+import { DATA_FILE, LmdbFile, LOCK_FILE } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { removeFolders, syncFolder, writableFolder } from "./make-folder.ts";
-import { appliedIn, changesOf, putRecords, unchangedRecord } from "./merged-records.ts";
+import { appliedIn, changesOf, putRecords, unchangedRecords } from "./merged-records.ts";
 import type { StoredRecord } from "./record-keys.ts";
-import { storedKey, storedValue } from "./record-keys.ts";
+import { storedKey, storedValue, writeStored } from "./record-keys.ts";
 
 export class NewStore {
   readonly #folder: string;
@@ -105,17 +105,15 @@ export class NewStore {
   }
 
   async #apply(batches: readonly JournalRecords[]): Promise<void> {
-    for (const batch of batches) {
-      await this.#transact((database) => {
-        while (batch.next()) {
-          const { table, key, value } = batch;
-          const stored = storedKey(table, key);
-          if (value === null) database.removeSync(stored);
-          else database.putSync(stored, storedValue(stored, key, value));
-        }
-        return 0;
-      }, []);
-    }
+    const changes = changesOf(batches);
+    if (changes.count === 0) return;
+    await this.#transact((database) => {
+      writeStored(changes.records(), (key, value) => {
+        if (value === null) database.removeSync(key);
+        else database.putSync(key, value);
+      });
+      return 0;
+    }, []);
   }
 
   async remove(records: readonly Pick<StoredRecord, "table" | "key">[]): Promise<void> {
@@ -226,8 +224,10 @@ function isEmpty(path: string): boolean {
   const file = new LmdbFile(data);
   try {
     const changes = changesOf(parseLog(path, log, appliedIn(file) ?? 0).batches);
-    for (const entry of file.entries()) if (unchangedRecord(entry, changes) !== null) return false;
-    return file.faultCount === 0 && putRecords(changes).next().done === true;
+    for (const records of [unchangedRecords(file.entries(), changes), putRecords(changes)]) {
+      for (const _ of records) return false;
+    }
+    return file.faultCount === 0;
   } finally {
     file.close();
   }
@@ -244,5 +244,3 @@ function sync(path: string): void {
 
 /** The folder in which the store is made. */
 const MADE = ".sansmq-new";
-/** The file in which LMDB keeps its readers. */
-const LOCK_FILE = "lock.mdb";

@@ -6,7 +6,7 @@
  * Behind a long value is its checksum (value-checksum.ts).
  */
 import { createHash } from "node:crypto";
-import type { Table } from "../../../core/mod.ts";
+import type { JournalRecords, Table } from "../../../core/mod.ts";
 import { prefixed, viewOf } from "../../bytes.ts";
 import { withChecksum, withoutChecksum } from "./value-checksum.ts";
 
@@ -16,6 +16,18 @@ export function storedKey(table: Table, key: Uint8Array): Uint8Array {
   return isLong(key)
     ? prefixed(table | LONG, createHash("sha256").update(key).digest())
     : prefixed(table, key);
+}
+
+/** Passes on each record as LMDB keeps it. Null removes the key. */
+export function writeStored(
+  records: JournalRecords,
+  write: (key: Uint8Array, value: Uint8Array | null) => void,
+): void {
+  while (records.next()) {
+    const { table, key, value } = records;
+    const stored = storedKey(table, key);
+    write(stored, value === null ? null : storedValue(stored, key, value));
+  }
 }
 
 /** The value in LMDB, under `stored`, of the record with this key and value. */

@@ -9,10 +9,16 @@ import { ConfigError } from "../../../core/mod.ts";
 import { hasLock, lockFolder } from "./folder-lock.ts";
 import { LOG_FILE, parseLog, readLogFile } from "./journal-log.ts";
 import type { PageFault } from "./lmdb-file.ts";
-import { DATA_FILE, IS_READABLE, LmdbFile } from "./lmdb-file.ts";
+import { DATA_FILE, IS_READABLE, LmdbFile, LOCK_FILE } from "./lmdb-file.ts";
 import { lmdbModule, openOptions } from "./lmdb-module.ts";
 import { notFolder } from "./make-folder.ts";
-import { appliedIn, changesOf, putRecords, unchangedRecord } from "./merged-records.ts";
+import {
+  addedCount,
+  appliedIn,
+  changesOf,
+  putRecords,
+  unchangedRecords,
+} from "./merged-records.ts";
 import type { StoredRecord } from "./record-keys.ts";
 import { LONG } from "./record-keys.ts";
 
@@ -28,7 +34,7 @@ export class StoreReader {
   readonly #log: Uint8Array;
   /** What the batches of the log change in LMDB. */
   readonly #changes: Journal;
-  /** About the number of records, for a progress bar. */
+  /** The number of records if no page is damaged and the log's batches name new keys as such. */
   readonly count: number;
 
   private constructor(
@@ -45,8 +51,9 @@ export class StoreReader {
     this.#log = readLogFile(path);
     this.#file = new LmdbFile(join(path, DATA_FILE), isInUse);
     try {
-      this.#changes = changesOf(this.batchesAfter(appliedIn(this.#file) ?? 0));
-      this.count = this.#file.count + this.#changes.count;
+      const applied = appliedIn(this.#file);
+      this.#changes = changesOf(this.batchesAfter(applied ?? 0));
+      this.count = this.#file.count - (applied === null ? 0 : 1) + addedCount(this.#changes);
     } catch (error) {
       this.#file.close();
       throw error;
@@ -111,20 +118,14 @@ export class StoreReader {
 
   /** Every record: those of LMDB in the order of keys, then those of the log. */
   *records(): Generator<StoredRecord> {
-    for (const entry of this.#file.entries()) {
-      const record = unchangedRecord(entry, this.#changes);
-      if (record !== null) yield record;
-    }
+    yield* unchangedRecords(this.#file.entries(), this.#changes);
     yield* putRecords(this.#changes);
   }
 
   /** The records of one table, those with long keys behind the others of LMDB, those of the log last. */
   *recordsOf(table: Table): Generator<StoredRecord> {
     for (const first of [table, table | LONG]) {
-      for (const entry of this.#file.entries(first)) {
-        const record = unchangedRecord(entry, this.#changes);
-        if (record !== null) yield record;
-      }
+      yield* unchangedRecords(this.#file.entries(first), this.#changes);
     }
     for (const record of putRecords(this.#changes)) if (record.table === table) yield record;
   }
@@ -161,8 +162,6 @@ function checkReadable(folder: string, path: string): void {
 
 /** How often the files of a store in use are read until they fit each other. */
 const ATTEMPTS_MAX = 10;
-/** The file in which LMDB keeps its readers. */
-const LOCK_FILE = "lock.mdb";
 /** The errors of a folder in which no lock can be made. */
 const NO_LOCK_CODES: ReadonlySet<unknown> = new Set([
   "EROFS",
