@@ -310,6 +310,7 @@ const SENDS_MAX = 4096;
 const MEASURE_MILLIS = 1000;
 /** The replies to this many short chunks of a turn are sent at once. */
 const EAGER_READS = 4;
+/** At once, so many connections get their output; the others get it in the turn. */
 const EAGER_SENDS = 4;
 const EAGER_BYTES = 256;
 /** Pending output beyond this is sent at once. */

@@ -45,7 +45,7 @@ export class RecoveredQueues {
   #lastEntryOrigin: EntryOrigin | null = null;
   #lastOrigin: DeliveryOrigin | null = null;
 
-  /** Takes a record. Copies what it needs of `value`. */
+  /** Takes a record. Keeps no reference to `value`. */
   take(fields: QueueFields, value: Uint8Array): void {
     const at = this.#count++;
     this.#durableIds = grownU32(this.#durableIds, at);

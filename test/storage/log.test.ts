@@ -43,7 +43,7 @@ async function found(files: { readonly data: Buffer; readonly log: Buffer }): Pr
 
 /**
  * The files before and after the last of `count` commits. The log has 9000 bytes, so that some of the commits begin it anew,
- * and what is left of earlier batches is behind the last one.
+ * and old batches stand in the file behind the last one.
  */
 async function lastOf(count: number) {
   const folder = newFolder();

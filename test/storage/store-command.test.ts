@@ -397,7 +397,7 @@ function damage(file: string, start: number, end: number): void {
 describe("a compaction", () => {
   test("gives the space of removed records back", async () => {
     const folder = newFolder();
-    // Without a log: what is removed within a log takes no space.
+    // Without a log, because a record that is put and removed within one log never takes space in data.mdb.
     const opened = await openLmdbStore(folder, 0);
     const keys = Array.from({ length: 300 }, (_, n) => `${n}`);
     await commit(opened, ...keys.map((key) => [Table.Message, key, "x".repeat(3000)] as const));

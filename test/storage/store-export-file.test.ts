@@ -52,7 +52,7 @@ test("a file that is there keeps its mode, and its links, also one to a file tha
   expect(readdirSync(place)).toEqual(["new", "old"]);
 });
 
-test("a pipe and a device stay what they are", async () => {
+test("an export into a pipe or a device does not replace it by a file", async () => {
   const [folder, fifo] = [await newStore(), join(newFolder(), "fifo")];
   expect(spawnSync("mkfifo", [fifo]).status).toBe(0);
   const reading = run("cat", fifo);

@@ -73,7 +73,7 @@ function regularFile(path: string, stats: Stats | null): Output {
   };
 }
 
-/** Whether this is a pipe or a device. What it is called, such as `/proc/self/fd/1`, may not have a real path. */
+/** Whether `file` names a pipe or a device. Such a name, like `/proc/self/fd/1`, may have no real path. */
 function isSpecial(file: string): boolean {
   const stats = statSync(file, { throwIfNoEntry: false });
   return stats !== undefined && !stats.isFile() && !stats.isDirectory();

@@ -8,10 +8,10 @@
  * ```
  *
  * Frames are numbered without gaps. LMDB has the number of the last batch that it has applied, under `APPLIED_KEY`. Once it
- * has all of them, the next frame is written in place of the first. What is left behind it has smaller numbers, so that
- * nobody takes it for what follows. Integers are big-endian. The check covers number and length; the batch has its own checksum.
- * The salt is random and seeds the check: otherwise a client could publish a payload that is a frame, which what is left
- * behind the last one might show.
+ * has all of them, the next frame is written in place of the first. The old frames that stay in the file behind it have
+ * smaller numbers, which tells that they do not follow it. Integers are big-endian. The check covers number and length; the batch has its own checksum.
+ * The salt is random and seeds the check. Without it, a client could publish a payload with the bytes of a frame, and where
+ * an old frame with this payload stays in the file, a start could take the payload for a batch.
  */
 import { closeSync, constants, fdatasync, openSync, readFileSync, write, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -74,7 +74,7 @@ export class JournalLog {
 
   /**
    * Appends a batch and syncs it. If it cannot be written, rejects with the error of the system, and the batch may be
-   * appended again. If it cannot be synced, rejects with SyncError: nobody knows what of it is on the disk.
+   * appended again. If it cannot be synced, rejects with SyncError: any part of it may be missing on the disk.
    */
   async append(batch: Uint8Array): Promise<void> {
     const length = HEAD_BYTES + batch.length;
@@ -128,7 +128,7 @@ export class SyncError extends Error {
   }
 }
 
-/** What a log has behind the batches that LMDB has. */
+/** The part of a log that LMDB does not have. */
 export interface LogContents {
   /** The batches that LMDB does not have, in order. */
   readonly batches: readonly JournalRecords[];
@@ -260,7 +260,7 @@ const START = 24;
 /** More than one log has. */
 const BATCHES_MAX = 1_000_000;
 const HEAD_BYTES = 16;
-/** So few bytes are with the kernel before another thread would have begun to write them. */
+/** A shorter frame is written at once: another thread would begin later than this one ends. */
 const SHORT_BYTES_MAX = 65_536;
 const CHECKED_BYTES = 12;
 const FRAME_BYTES_MIN = 4096;

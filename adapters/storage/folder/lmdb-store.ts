@@ -1,7 +1,7 @@
 /**
  * A store in a folder: a log and LMDB. A commit resolves once its batch is in the log and synced (journal-log.ts). When the
- * log is full, LMDB gets what is left of all its batches together, in one transaction: most records are put and
- * removed within one log, and cost LMDB nothing. `record-keys.ts` has its keys and values.
+ * log is full, one transaction brings LMDB to the state after all its batches. A record that one batch puts and a later
+ * batch of the same log removes never reaches LMDB. `record-keys.ts` has the keys and values in LMDB.
  */
 import { join, resolve } from "node:path";
 import type { RootDatabase } from "lmdb";
@@ -80,7 +80,7 @@ class LmdbStore implements Store {
   readonly isDurable = true;
   readonly #database: RootDatabase<Uint8Array, Uint8Array>;
   readonly #log: JournalLog;
-  /** What the batches of the log change in LMDB. */
+  /** The last write of each key in the batches that LMDB does not have. */
   readonly #changes: Journal;
   /** Takes the changes that LMDB has, so that their memory is used again. */
   readonly #applied = new WriteBatch();
@@ -94,7 +94,7 @@ class LmdbStore implements Store {
   #closing: Promise<void> | null = null;
   /** The last transaction failed. */
   #hasFailed = false;
-  /** The log could not be synced: a later sync would succeed without what this one left out. */
+  /** The log could not be synced: a later sync would succeed although parts of the batch may be missing. */
   #broken: SyncError | null = null;
 
   constructor(

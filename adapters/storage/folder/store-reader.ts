@@ -32,7 +32,7 @@ export class StoreReader {
   readonly #release: () => Promise<void>;
   /** The file of the log. */
   readonly #log: Uint8Array;
-  /** What the batches of the log change in LMDB. */
+  /** The last write of each key in the batches that LMDB does not have. */
   readonly #changes: Journal;
   /** The number of records if no page is damaged and the log's batches name new keys as such. */
   readonly count: number;
@@ -47,7 +47,7 @@ export class StoreReader {
     this.#lockFault = lockFault;
     this.isInUse = isInUse;
     this.#release = release;
-    // Before LMDB's file: what the log does not have any more, LMDB has by then.
+    // The log is read before LMDB's file: LMDB already has the batches that the log has lost meanwhile.
     this.#log = readLogFile(path);
     this.#file = new LmdbFile(join(path, DATA_FILE), isInUse);
     try {
